@@ -1,0 +1,1 @@
+//! Benchmarks of manytask, by layer.

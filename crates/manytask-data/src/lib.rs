@@ -1,0 +1,1 @@
+//! Tables, images, episodes, splits and batches for manytask.

@@ -1,0 +1,1 @@
+//! Meta-learning: learners and episodic problems of manytask.

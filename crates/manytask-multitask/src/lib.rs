@@ -1,0 +1,1 @@
+//! Multi-task learning: tasks, aggregators and the training loop of manytask.

@@ -1,0 +1,1 @@
+//! Layers, networks, losses, metrics, functional optimizers and schedules for manytask.

@@ -1,0 +1,1 @@
+//! The manytask command and the library behind it.

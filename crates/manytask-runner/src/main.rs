@@ -1,0 +1,2 @@
+//! The manytask command.
+fn main() {}

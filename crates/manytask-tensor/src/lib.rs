@@ -1,0 +1,1 @@
+//! Tensors, parameters as data, gradients, seeded randomness and checkpoints for manytask.
