@@ -1,1 +1,42 @@
 //! Tensors, parameters as data, gradients, seeded randomness and checkpoints for manytask.
+//!
+//! This is the only crate of the workspace that touches libtorch's binding. What the crates above it use:
+//!
+//! - [`Layout`], [`Slot`] and [`Params`]: parameters, gradients, fast weights and optimizer state are one type, a list of
+//!   tensors with names and shapes; a network's definition holds only [`Slot`]s.
+//! - [`grad`], [`gradients`], [`vjp`], [`jacobian`] and [`hvp`]: reverse-mode derivatives to any order, which answer with
+//!   an error where the binding underneath would crash or be silently wrong.
+//! - [`random`]: every draw from a generator keyed by (seed, purpose, step, task).
+//! - [`checkpoint`] and [`io`]: safetensors with a layout check; files that are whole or absent.
+//! - [`device`] and [`threads`].
+//!
+//! ```
+//! use manytask_tensor::{grad, Device, Graph, Init, Kind, Layout, Role};
+//!
+//! let mut layout = Layout::builder();
+//! let w = layout.add("w", &[3], Init::Constant(2.0), Role::Weight)?;
+//! let params = layout.build().init(0, Kind::Double, Device::Cpu)?.require_grad()?;
+//! let loss = params.get(w)?.f_square()?.f_sum(Kind::Double)?; // Σ w²
+//! let gradient = grad(&loss, &params, Graph::Free)?; // 2 w
+//! assert_eq!(gradient.get(w)?.double_value(&[0]), 4.0);
+//! # Ok::<(), manytask_tensor::Error>(())
+//! ```
+
+mod autograd;
+pub mod checkpoint;
+pub mod device;
+mod error;
+mod init;
+pub mod io;
+mod layout;
+mod params;
+pub mod random;
+pub mod threads;
+
+pub use autograd::{Graph, NoGrad, grad, gradients, hvp, jacobian, no_grad, vjp};
+pub use device::DeviceChoice;
+pub use error::{Error, OpContext, Result};
+pub use init::Init;
+pub use layout::{Entry, Layout, LayoutBuilder, Role, Slot};
+pub use params::Params;
+pub use tch::{Device, IndexOp, Kind, Reduction, TchError, Tensor};

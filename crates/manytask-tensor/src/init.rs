@@ -1,0 +1,99 @@
+use rand::Rng;
+use rand_distr::StandardNormal;
+use serde::{Deserialize, Serialize};
+use tch::{Device, Kind, Tensor};
+
+use crate::random::{Key, fill};
+use crate::{Error, Result};
+
+/// The distribution that a parameter starts from. Policies that look at fan-in and fan-out are in `manytask_nn::init`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Init {
+    /// All zeros.
+    Zeros,
+    /// All ones.
+    Ones,
+    /// One number everywhere.
+    Constant(f64),
+    /// Uniform in `[low, high)`.
+    Uniform {
+        /// The lower end.
+        low: f64,
+        /// The upper end.
+        high: f64,
+    },
+    /// The normal distribution.
+    Normal {
+        /// Its mean.
+        mean: f64,
+        /// Its standard deviation.
+        std: f64,
+    },
+    /// The normal distribution, drawn again outside `[low, high]`.
+    TruncatedNormal {
+        /// The mean before truncation.
+        mean: f64,
+        /// The standard deviation before truncation.
+        std: f64,
+        /// The lower end, in units of the parameter.
+        low: f64,
+        /// The upper end, in units of the parameter.
+        high: f64,
+    },
+    /// Rows (or columns, if fewer) that are orthogonal with length `gain`; Saxe et al. 2014, <https://arxiv.org/abs/1312.6120>.
+    Orthogonal {
+        /// The length.
+        gain: f64,
+    },
+}
+
+impl Init {
+    /// A tensor drawn from this distribution with the generator of `key`.
+    pub fn draw(&self, shape: &[i64], key: Key, kind: Kind, device: Device) -> Result<Tensor> {
+        let mut rng = key.rng();
+        match *self {
+            Self::Zeros => Ok(Tensor::f_zeros(shape, (kind, device))?),
+            Self::Ones => Ok(Tensor::f_ones(shape, (kind, device))?),
+            Self::Constant(value) => Ok(Tensor::f_full(shape, value, (kind, device))?),
+            Self::Uniform { low, high } => key.uniform(low, high, shape, kind, device),
+            Self::Normal { mean, std } => {
+                fill(shape, kind, device, || mean + std * rng.sample::<f64, _>(StandardNormal))
+            }
+            Self::TruncatedNormal { mean, std, low, high } => {
+                if !(low < high && std > 0.0 && mean - 8.0 * std < high && mean + 8.0 * std > low) {
+                    return Err(Error::Layout {
+                        message: format!(
+                            "truncated normal: [{low}, {high}] holds nothing of mean {mean}, deviation {std}"
+                        ),
+                    });
+                }
+                fill(shape, kind, device, || {
+                    loop {
+                        let value = mean + std * rng.sample::<f64, _>(StandardNormal);
+                        if (low..=high).contains(&value) {
+                            return value;
+                        }
+                    }
+                })
+            }
+            Self::Orthogonal { gain } => {
+                orthogonal(shape, gain, key)?.f_to_kind(kind)?.f_to_device(device).map_err(Error::from)
+            }
+        }
+    }
+}
+
+fn orthogonal(shape: &[i64], gain: f64, key: Key) -> Result<Tensor> {
+    let [rows, rest @ ..] = shape else {
+        return Err(Error::Layout { message: "an orthogonal start needs at least two dimensions".into() });
+    };
+    let columns: i64 = rest.iter().product();
+    let (long, short) = (*rows.max(&columns), *rows.min(&columns));
+    let normal = key.normal(&[long, short], Kind::Double, Device::Cpu)?;
+    let (q, r) = Tensor::f_linalg_qr(&normal, "reduced")?;
+    // The sign of R's diagonal makes the distribution uniform over orthogonal matrices.
+    let q = q.f_mul(&r.f_diagonal(0, 0, 1)?.f_sign()?)?;
+    let q = if *rows < columns { q.f_tr()? } else { q };
+    Ok(q.f_contiguous()?.f_reshape(shape)?.f_mul_scalar(gain)?)
+}

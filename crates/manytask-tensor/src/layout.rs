@@ -1,0 +1,179 @@
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tch::{Device, Kind, Tensor};
+
+use crate::random::Key;
+use crate::{Error, Init, Params, Result};
+
+/// The place of one tensor in a [`Layout`]; what a network's definition holds instead of the tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub(crate) u32);
+
+impl Slot {
+    /// The position in creation order.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What an entry is, for weight decay and for what is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// A matrix or kernel: trained, decayed.
+    Weight,
+    /// An offset: trained, usually not decayed.
+    Bias,
+    /// A normalisation's scale: trained, usually not decayed.
+    Scale,
+    /// A table of embeddings: trained, usually not decayed.
+    Embedding,
+    /// Running statistics: neither trained nor adapted.
+    Buffer,
+}
+
+impl Role {
+    /// Whether gradients are taken.
+    pub fn is_trained(self) -> bool {
+        self != Self::Buffer
+    }
+}
+
+/// Name, shape, start and role of one tensor.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// Its dotted name, unique in the layout: `trunk.layer0.weight`.
+    pub name: String,
+    /// Its shape, without a task dimension.
+    pub shape: Vec<i64>,
+    /// The distribution it starts from.
+    pub init: Init,
+    /// What it is.
+    pub role: Role,
+}
+
+/// The names, shapes, starts and roles of all tensors of a network, in creation order.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Layout {
+    entries: Vec<Entry>,
+}
+
+impl Layout {
+    /// Starts an empty layout.
+    pub fn builder() -> LayoutBuilder {
+        LayoutBuilder::default()
+    }
+
+    /// The entries in creation order.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The number of tensors.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no tensor.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// All slots in creation order.
+    pub fn slots(&self) -> impl Iterator<Item = Slot> + use<> {
+        (0..self.entries.len() as u32).map(Slot)
+    }
+
+    /// The slots whose entry satisfies `keep`.
+    pub fn select(&self, keep: impl Fn(&Entry) -> bool) -> Vec<Slot> {
+        self.slots().filter(|slot| self.entries.get(slot.index()).is_some_and(&keep)).collect()
+    }
+
+    /// The slots that are trained, in creation order.
+    pub fn trained(&self) -> Vec<Slot> {
+        self.select(|entry| entry.role.is_trained())
+    }
+
+    /// The entry of a slot.
+    pub fn entry(&self, slot: Slot) -> Result<&Entry> {
+        self.entries.get(slot.index()).ok_or_else(|| self.foreign(slot))
+    }
+
+    /// The slot of a name.
+    pub fn find(&self, name: &str) -> Option<Slot> {
+        self.entries.iter().position(|entry| entry.name == name).map(|i| Slot(i as u32))
+    }
+
+    /// The number of trained numbers.
+    pub fn trained_count(&self) -> i64 {
+        self.entries.iter().filter(|e| e.role.is_trained()).map(|e| e.shape.iter().product::<i64>()).sum()
+    }
+
+    /// Fresh parameters; each entry draws from the key of (seed, its name), so adding a layer changes no other.
+    pub fn init(self: &Arc<Self>, seed: u64, kind: Kind, device: Device) -> Result<Params> {
+        let leaves = self.entries.iter().map(|entry| {
+            entry.init.draw(&entry.shape, Key::new(seed, &format!("init/{}", entry.name)), kind, device)
+        });
+        Params::new(self.clone(), leaves.collect::<Result<_>>()?)
+    }
+
+    /// Parameters that are all zero.
+    pub fn zeros(self: &Arc<Self>, kind: Kind, device: Device) -> Result<Params> {
+        let leaves = self.entries.iter().map(|entry| Ok(Tensor::f_zeros(&entry.shape, (kind, device))?));
+        Params::new(self.clone(), leaves.collect::<Result<_>>()?)
+    }
+
+    pub(crate) fn foreign(&self, slot: Slot) -> Error {
+        Error::Layout {
+            message: format!(
+                "slot {} is of another layout: this one has {} entries",
+                slot.0,
+                self.entries.len()
+            ),
+        }
+    }
+}
+
+/// Collects the entries of a [`Layout`].
+#[derive(Debug, Default)]
+pub struct LayoutBuilder {
+    entries: Vec<Entry>,
+    names: BTreeSet<String>,
+}
+
+impl LayoutBuilder {
+    /// Adds an entry.
+    ///
+    /// # Errors
+    /// When the name was used before, is empty, or a dimension is negative.
+    pub fn add(&mut self, name: impl Into<String>, shape: &[i64], init: Init, role: Role) -> Result<Slot> {
+        let name = name.into();
+        if name.is_empty() || shape.iter().any(|d| *d < 0) {
+            return Err(Error::Layout {
+                message: format!(
+                    "parameter `{name}` of shape {shape:?}: it needs a name and no negative size"
+                ),
+            });
+        }
+        if !self.names.insert(name.clone()) {
+            return Err(Error::Layout { message: format!("two parameters are named `{name}`") });
+        }
+        self.entries.push(Entry { name, shape: shape.to_vec(), init, role });
+        Ok(Slot(self.entries.len() as u32 - 1))
+    }
+
+    /// The number of entries so far.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is no entry yet.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The layout.
+    pub fn build(self) -> Arc<Layout> {
+        Arc::new(Layout { entries: self.entries })
+    }
+}
