@@ -1,1 +1,13 @@
 //! Layers, networks, losses, metrics, functional optimizers and schedules for manytask.
+//!
+//! A [`Module`] is a definition: it holds slots, hyper-parameters and other modules, never a tensor. Parameters are given to
+//! [`Module::forward`], so the same definition serves plain training, fast weights in a differentiable graph, and a leading
+//! task dimension.
+
+mod context;
+mod error;
+mod module;
+
+pub use context::{BatchNormPolicy, Cx, Mode};
+pub use error::{Error, Result};
+pub use module::{Builder, Module};

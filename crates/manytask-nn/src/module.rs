@@ -1,0 +1,67 @@
+use std::fmt::Debug;
+
+use manytask_tensor::{Init, LayoutBuilder, Params, Role, Slot, Tensor};
+
+use crate::{Cx, Result};
+
+/// The definition of a network or a layer.
+///
+/// `x` has the layer's input shape with a leading batch dimension, `[B, …]`. If the parameters have a task dimension,
+/// `params.tasks() == Some(T)`, so has the input, `[T, B, …]`, and slice t is what the t-th parameters give.
+pub trait Module: Debug + Send + Sync {
+    /// The output for parameters and an input.
+    ///
+    /// # Errors
+    /// When the input's shape does not fit, or the parameters are another network's.
+    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor>;
+}
+
+impl<M: Module + ?Sized> Module for Box<M> {
+    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+        (**self).forward(params, x, cx)
+    }
+}
+
+impl<M: Module + ?Sized> Module for std::sync::Arc<M> {
+    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+        (**self).forward(params, x, cx)
+    }
+}
+
+/// Adds parameters to a layout under dotted names.
+///
+/// ```
+/// use manytask_nn::Builder;
+/// use manytask_tensor::{Init, Layout, Role};
+/// let mut layout = Layout::builder();
+/// let mut root = Builder::new(&mut layout);
+/// root.scope("trunk").scope("layer0").parameter("bias", &[3], Init::Zeros, Role::Bias)?;
+/// assert_eq!(layout.build().entries()[0].name, "trunk.layer0.bias");
+/// # Ok::<(), manytask_nn::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Builder<'a> {
+    layout: &'a mut LayoutBuilder,
+    prefix: String,
+}
+
+impl<'a> Builder<'a> {
+    /// A builder of names without a prefix.
+    pub fn new(layout: &'a mut LayoutBuilder) -> Self {
+        Self { layout, prefix: String::new() }
+    }
+
+    /// A builder of names within `name`.
+    pub fn scope(&mut self, name: impl AsRef<str>) -> Builder<'_> {
+        let prefix = format!("{}{}.", self.prefix, name.as_ref());
+        Builder { layout: self.layout, prefix }
+    }
+
+    /// Adds a parameter.
+    ///
+    /// # Errors
+    /// When the full name was used before.
+    pub fn parameter(&mut self, name: &str, shape: &[i64], init: Init, role: Role) -> Result<Slot> {
+        Ok(self.layout.add(format!("{}{name}", self.prefix), shape, init, role)?)
+    }
+}
