@@ -1,0 +1,146 @@
+use std::path::{Path, PathBuf};
+
+use manytask_tensor::TchError;
+
+/// The result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong with data; every message names the file, the place in it and, where there is one, the remedy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file that is not there.
+    #[error("{}: not found; {hint}", path.display())]
+    Missing {
+        /// The file or folder.
+        path: PathBuf,
+        /// What to do about it.
+        hint: String,
+    },
+    /// The system refused to read a file.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A file that is damaged, or not of the format it should be.
+    #[error("{}: {place}: {message}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Where in the file, for example `line 17`.
+        place: String,
+        /// What is wrong there, and the remedy.
+        message: String,
+    },
+    /// A column that the table does not have.
+    #[error("{}: no column `{column}`{}", path.display(), did_you_mean(suggestion.as_deref()))]
+    Column {
+        /// The table's file.
+        path: PathBuf,
+        /// The name that was asked for.
+        column: String,
+        /// The nearest name that is there.
+        suggestion: Option<String>,
+    },
+    /// A value that cannot be used where it stands.
+    #[error("{}: row {row}, column `{column}`: `{text}` is not {expected}", path.display())]
+    Value {
+        /// The table's file.
+        path: PathBuf,
+        /// The row, counted from 1 without the header.
+        row: usize,
+        /// The column.
+        column: String,
+        /// The value as it is written.
+        text: String,
+        /// What would have been right, and the remedy.
+        expected: String,
+    },
+    /// Settings that do not fit each other or the data.
+    #[error("{message}")]
+    Config {
+        /// What does not fit, and the remedy.
+        message: String,
+    },
+    /// A tensor operation failed.
+    #[error(transparent)]
+    Tensor(#[from] manytask_tensor::Error),
+}
+
+impl Error {
+    /// The file the error is about, if it is about one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Missing { path, .. }
+            | Self::Io { path, .. }
+            | Self::Corrupt { path, .. }
+            | Self::Column { path, .. }
+            | Self::Value { path, .. } => Some(path),
+            Self::Config { .. } | Self::Tensor(_) => None,
+        }
+    }
+
+    pub(crate) fn config(message: impl Into<String>) -> Self {
+        Self::Config { message: message.into() }
+    }
+
+    pub(crate) fn corrupt(path: &Path, place: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::Corrupt { path: path.to_owned(), place: place.into(), message: message.into() }
+    }
+
+    /// Sorts the system's answers into "not there", "damaged" and the rest.
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
+        use std::io::ErrorKind;
+        match source.kind() {
+            ErrorKind::NotFound => {
+                let hint = "check the path; relative paths start at the working directory".to_owned();
+                Self::Missing { path: path.to_owned(), hint }
+            }
+            ErrorKind::IsADirectory => Self::corrupt(path, "the path", "is a folder, a file was expected"),
+            _ => Self::Io { path: path.to_owned(), source },
+        }
+    }
+}
+
+impl From<TchError> for Error {
+    fn from(error: TchError) -> Self {
+        Self::Tensor(error.into())
+    }
+}
+
+/// The name among `names` nearest to `wanted`, if any is near enough to be what was meant.
+pub(crate) fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let scored = names.into_iter().map(|name| {
+        (strsim::jaro_winkler(&wanted.to_lowercase(), &name.to_lowercase()), name)
+    });
+    let best = scored.filter(|(score, _)| *score > 0.8).max_by(|a, b| a.0.total_cmp(&b.0))?;
+    Some(best.1.to_owned())
+}
+
+pub(crate) fn did_you_mean(suggestion: Option<&str>) -> String {
+    suggestion.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_suggested_and_a_far_one_is_not() {
+        let names = ["age", "income", "marital_status"];
+        assert_eq!(nearest("incone", names).as_deref(), Some("income"));
+        assert_eq!(nearest("Marital-Status", names).as_deref(), Some("marital_status"));
+        assert_eq!(nearest("zzz", names), None);
+    }
+
+    #[test]
+    fn errors_about_files_name_them() {
+        let error = Error::corrupt(Path::new("a.csv"), "line 3", "has 2 fields");
+        assert_eq!(error.path(), Some(Path::new("a.csv")));
+        assert_eq!(error.to_string(), "a.csv: line 3: has 2 fields");
+        assert_eq!(Error::config("x").path(), None);
+    }
+}

@@ -1,0 +1,188 @@
+//! CSV into columns of interned text.
+
+use std::path::Path;
+
+use csv::ByteRecord;
+
+use super::{Column, MISSING, Table, TableSource};
+use crate::bytes::{digest, read_raw, unpack};
+use crate::{Error, Result};
+
+pub(super) fn read(source: &TableSource) -> Result<Table> {
+    let path = source.path.as_path();
+    let separator = u8::try_from(source.separator).ok().filter(u8::is_ascii).ok_or_else(|| {
+        Error::config(format!("separator `{}`: must be a single ASCII character", source.separator))
+    })?;
+    let raw = read_raw(path)?;
+    let content = unpack(path, &raw)?;
+    let mut reader = csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(separator)
+        .from_reader(content.as_ref());
+    let mut record = ByteRecord::new();
+    if !next(&mut reader, &mut record, path)? {
+        return Err(Error::corrupt(path, "line 1", "the file is empty"));
+    }
+    let names = names(source, &record)?;
+    let mut columns: Vec<Builder> = names.into_iter().map(Builder::new).collect();
+    let missing: Vec<&[u8]> = source.missing.iter().map(String::as_bytes).collect();
+    let mut rows = 0;
+    let mut more = !source.header || next(&mut reader, &mut record, path)?;
+    while more {
+        push(&mut columns, &record, source, &missing)?;
+        rows += 1;
+        more = next(&mut reader, &mut record, path)?;
+    }
+    if rows == 0 {
+        return Err(Error::corrupt(path, "line 2", "there is a header, but no row below it"));
+    }
+    let columns = columns.into_iter().map(Builder::finish).collect();
+    Ok(Table { path: path.to_owned(), columns, rows, digest: digest([raw.as_slice()]) })
+}
+
+/// Distinct strings, numbered in order of first occurrence.
+pub(super) struct Interner {
+    levels: Vec<String>,
+    /// Open addressing: the number of a level plus one, or zero.
+    slots: Vec<u32>,
+}
+
+impl Interner {
+    pub(super) fn with_levels(levels: Vec<String>) -> Self {
+        let mut interner = Self { levels, slots: Vec::new() };
+        interner.grow();
+        interner
+    }
+
+    pub(super) fn into_levels(self) -> Vec<String> {
+        self.levels
+    }
+
+    /// The number of this text, a new one if it was not seen before.
+    pub(super) fn code(&mut self, text: &str) -> u32 {
+        if (self.levels.len() + 1) * 2 > self.slots.len() {
+            self.grow();
+        }
+        let mask = self.slots.len() - 1;
+        let mut at = hash(text.as_bytes()) as usize & mask;
+        loop {
+            let Some(slot) = self.slots.get_mut(at) else { return MISSING };
+            match slot.checked_sub(1) {
+                None => {
+                    let code = self.levels.len() as u32;
+                    *slot = code + 1;
+                    self.levels.push(text.to_owned());
+                    return code;
+                }
+                Some(code) if self.levels.get(code as usize).is_some_and(|level| level == text) => return code,
+                Some(_) => at = (at + 1) & mask,
+            }
+        }
+    }
+
+    fn grow(&mut self) {
+        let size = ((self.levels.len() + 8) * 4).next_power_of_two();
+        self.slots = vec![0; size];
+        for (code, level) in self.levels.iter().enumerate() {
+            let mut at = hash(level.as_bytes()) as usize & (size - 1);
+            while self.slots.get(at).is_some_and(|slot| *slot != 0) {
+                at = (at + 1) & (size - 1);
+            }
+            if let Some(slot) = self.slots.get_mut(at) {
+                *slot = code as u32 + 1;
+            }
+        }
+    }
+}
+
+/// Multiply and rotate, eight bytes at a time; only this process sees the result.
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hash = bytes.len() as u64;
+    for chunk in bytes.chunks(8) {
+        let mut word = [0; 8];
+        word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+        hash = (hash.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+    hash ^ (hash >> 32)
+}
+
+struct Builder {
+    name: String,
+    interner: Interner,
+    codes: Vec<u32>,
+}
+
+impl Builder {
+    fn new(name: String) -> Self {
+        Self { name, interner: Interner::with_levels(Vec::new()), codes: Vec::new() }
+    }
+
+    fn finish(self) -> Column {
+        Column { name: self.name, levels: self.interner.into_levels(), codes: self.codes }
+    }
+
+    /// The code of the text in the row before if it is the same: most columns repeat themselves.
+    fn repeated(&self, text: &[u8]) -> Option<u32> {
+        let code = *self.codes.last()?;
+        let level = self.interner.levels.get(code as usize)?;
+        (level.as_bytes() == text).then_some(code)
+    }
+}
+
+fn next(reader: &mut csv::Reader<&[u8]>, record: &mut ByteRecord, path: &Path) -> Result<bool> {
+    reader.read_byte_record(record).map_err(|error| {
+        let line = error.position().map_or(0, csv::Position::line);
+        Error::corrupt(path, format!("line {line}"), error.to_string())
+    })
+}
+
+fn names(source: &TableSource, first: &ByteRecord) -> Result<Vec<String>> {
+    if !source.header {
+        return Ok((0..first.len()).map(|index| format!("column{index}")).collect());
+    }
+    let mut names: Vec<String> = Vec::with_capacity(first.len());
+    for (index, field) in first.iter().enumerate() {
+        let text = std::str::from_utf8(field).map_err(|_| not_utf8(&source.path, 1, &format!("column {index}")))?;
+        let name = match text.trim() {
+            "" => format!("column{index}"),
+            name => name.to_owned(),
+        };
+        if names.contains(&name) {
+            let message = format!("two columns are called `{name}`; rename one, or set `header = false`");
+            return Err(Error::corrupt(&source.path, "line 1", message));
+        }
+        names.push(name);
+    }
+    Ok(names)
+}
+
+fn push(columns: &mut [Builder], record: &ByteRecord, source: &TableSource, missing: &[&[u8]]) -> Result<()> {
+    let line = record.position().map_or(0, csv::Position::line);
+    if record.len() != columns.len() {
+        let message = format!(
+            "has {} fields, the first line has {}; check `separator` and quotes",
+            record.len(),
+            columns.len()
+        );
+        return Err(Error::corrupt(&source.path, format!("line {line}"), message));
+    }
+    for (column, field) in columns.iter_mut().zip(record) {
+        let field = if source.trim { field.trim_ascii() } else { field };
+        let code = if let Some(code) = column.repeated(field) {
+            code
+        } else if missing.contains(&field) {
+            MISSING
+        } else {
+            let text = std::str::from_utf8(field)
+                .map_err(|_| not_utf8(&source.path, line, &format!("column `{}`", column.name)))?;
+            column.interner.code(text)
+        };
+        column.codes.push(code);
+    }
+    Ok(())
+}
+
+fn not_utf8(path: &Path, line: u64, place: &str) -> Error {
+    Error::corrupt(path, format!("line {line}, {place}"), "is not UTF-8; convert the file, for example with iconv")
+}
