@@ -113,9 +113,9 @@ impl From<TchError> for Error {
 
 /// The name among `names` nearest to `wanted`, if any is near enough to be what was meant.
 pub(crate) fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    let scored = names.into_iter().map(|name| {
-        (strsim::jaro_winkler(&wanted.to_lowercase(), &name.to_lowercase()), name)
-    });
+    let scored = names
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(&wanted.to_lowercase(), &name.to_lowercase()), name));
     let best = scored.filter(|(score, _)| *score > 0.8).max_by(|a, b| a.0.total_cmp(&b.0))?;
     Some(best.1.to_owned())
 }

@@ -194,7 +194,8 @@ impl Column {
     fn append(&mut self, below: &Self) {
         let mut interner = read::Interner::with_levels(std::mem::take(&mut self.levels));
         let codes: Vec<u32> = below.levels.iter().map(|level| interner.code(level)).collect();
-        self.codes.extend(below.codes.iter().map(|&code| codes.get(code as usize).copied().unwrap_or(MISSING)));
+        self.codes
+            .extend(below.codes.iter().map(|&code| codes.get(code as usize).copied().unwrap_or(MISSING)));
         self.levels = interner.into_levels();
     }
 }

@@ -75,7 +75,9 @@ impl Interner {
                     self.levels.push(text.to_owned());
                     return code;
                 }
-                Some(code) if self.levels.get(code as usize).is_some_and(|level| level == text) => return code,
+                Some(code) if self.levels.get(code as usize).is_some_and(|level| level == text) => {
+                    return code;
+                }
                 Some(_) => at = (at + 1) & mask,
             }
         }
@@ -143,7 +145,8 @@ fn names(source: &TableSource, first: &ByteRecord) -> Result<Vec<String>> {
     }
     let mut names: Vec<String> = Vec::with_capacity(first.len());
     for (index, field) in first.iter().enumerate() {
-        let text = std::str::from_utf8(field).map_err(|_| not_utf8(&source.path, 1, &format!("column {index}")))?;
+        let text =
+            std::str::from_utf8(field).map_err(|_| not_utf8(&source.path, 1, &format!("column {index}")))?;
         let name = match text.trim() {
             "" => format!("column{index}"),
             name => name.to_owned(),
@@ -184,5 +187,9 @@ fn push(columns: &mut [Builder], record: &ByteRecord, source: &TableSource, miss
 }
 
 fn not_utf8(path: &Path, line: u64, place: &str) -> Error {
-    Error::corrupt(path, format!("line {line}, {place}"), "is not UTF-8; convert the file, for example with iconv")
+    Error::corrupt(
+        path,
+        format!("line {line}, {place}"),
+        "is not UTF-8; convert the file, for example with iconv",
+    )
 }

@@ -1,0 +1,310 @@
+//! From columns of text to tensors of labels.
+
+use manytask_tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{did_you_mean, nearest};
+use crate::table::{Column, level_value};
+use crate::{Error, Result, Table};
+
+/// The label of a missing class, as in PyTorch's `ignore_index`.
+pub const MISSING_CLASS: i64 = -100;
+
+/// What a task predicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TargetKind {
+    /// A number; labels `[N]` float32, NaN where missing.
+    Regression,
+    /// Yes or no; labels `[N]` float32 of 0 and 1, NaN where missing.
+    Binary,
+    /// One of several classes; labels `[N]` int64, [`MISSING_CLASS`] where missing.
+    Multiclass,
+    /// Several times yes or no; labels `[N, L]` float32 of 0 and 1, NaN where missing.
+    Multilabel,
+}
+
+/// A target as the user describes it.
+///
+/// ```
+/// use manytask_data::{TargetKind, TargetSpec};
+/// let spec = TargetSpec { positive: vec!["50000+.".into()], ..TargetSpec::new("income", TargetKind::Binary) };
+/// assert_eq!(spec.column_names(), ["income"]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetSpec {
+    /// The task's name.
+    pub name: String,
+    /// What is predicted.
+    pub kind: TargetKind,
+    /// The columns with the labels; one, unless the kind is multi-label. Empty: the column with the task's name.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    /// The values that mean yes (binary, multi-label). Empty: the columns hold 0 and 1.
+    #[serde(default)]
+    pub positive: Vec<String>,
+    /// The classes in their order (multi-class). Empty: those of the training part, sorted.
+    #[serde(default)]
+    pub classes: Vec<String>,
+    /// Whether a regression's labels are brought to mean 0 and standard deviation 1 over the training part.
+    #[serde(default)]
+    pub standardise: bool,
+}
+
+/// How labels are read, fitted on the training part and kept with the model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TargetEncoder {
+    name: String,
+    kind: TargetKind,
+    columns: Vec<String>,
+    positive: Vec<String>,
+    classes: Vec<String>,
+    mean: f64,
+    std: f64,
+}
+
+impl TargetSpec {
+    /// A target in the column that has the task's name.
+    pub fn new(name: impl Into<String>, kind: TargetKind) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            columns: Vec::new(),
+            positive: Vec::new(),
+            classes: Vec::new(),
+            standardise: false,
+        }
+    }
+
+    /// The columns the labels are in.
+    pub fn column_names(&self) -> Vec<&str> {
+        match self.columns.as_slice() {
+            [] => vec![self.name.as_str()],
+            columns => columns.iter().map(String::as_str).collect(),
+        }
+    }
+
+    /// Settings of one kind that stand beside another kind.
+    fn check(&self) -> Result<()> {
+        let refuse = |what: &str| Err(Error::config(format!("target `{}`: {what}", self.name)));
+        let labels = matches!(self.kind, TargetKind::Binary | TargetKind::Multilabel);
+        if self.columns.len() > 1 && self.kind != TargetKind::Multilabel {
+            return refuse("has several columns; only `multilabel` takes more than one");
+        }
+        if !self.positive.is_empty() && !labels {
+            return refuse("`positive` is for `binary` and `multilabel` targets");
+        }
+        if !self.classes.is_empty() && self.kind != TargetKind::Multiclass {
+            return refuse("`classes` is for `multiclass` targets");
+        }
+        if self.standardise && self.kind != TargetKind::Regression {
+            return refuse("`standardise` is for `regression` targets");
+        }
+        Ok(())
+    }
+}
+
+impl TargetEncoder {
+    /// Looks at the labels of the given rows and no others.
+    ///
+    /// # Errors
+    /// When a column is not there, has no label in these rows, or a value named in the settings does not occur.
+    pub fn fit(table: &Table, spec: &TargetSpec, rows: &[usize]) -> Result<Self> {
+        spec.check()?;
+        let columns: Vec<&Column> =
+            spec.column_names().into_iter().map(|name| table.column(name)).collect::<Result<_>>()?;
+        for column in &columns {
+            if rows.iter().all(|&row| column.text(row).is_none()) {
+                let (name, file) = (column.name(), table.path().display());
+                let message = format!(
+                    "target `{}`: column `{name}` of {file} has no label in the training part",
+                    spec.name
+                );
+                return Err(Error::config(message));
+            }
+        }
+        known_values(table, spec, &columns)?;
+        let mut encoder = Self {
+            name: spec.name.clone(),
+            kind: spec.kind,
+            columns: columns.iter().map(|column| column.name().to_owned()).collect(),
+            positive: spec.positive.clone(),
+            classes: spec.classes.clone(),
+            mean: 0.0,
+            std: 1.0,
+        };
+        match (spec.kind, columns.first()) {
+            (TargetKind::Multiclass, Some(column)) if spec.classes.is_empty() => {
+                encoder.classes = classes(column, rows);
+            }
+            (TargetKind::Regression, Some(column)) if spec.standardise => {
+                (encoder.mean, encoder.std) = moments(&table.level_numbers(column)?, column, rows);
+            }
+            _ => {}
+        }
+        Ok(encoder)
+    }
+
+    /// The labels of these rows, in the form of the [`TargetKind`].
+    ///
+    /// # Errors
+    /// At a value that is no label, with its row.
+    pub fn encode(&self, table: &Table, rows: &[usize]) -> Result<Tensor> {
+        let columns: Vec<&Column> =
+            self.columns.iter().map(|name| table.column(name)).collect::<Result<_>>()?;
+        match self.kind {
+            TargetKind::Multiclass => self.encode_classes(table, &columns, rows),
+            TargetKind::Multilabel => {
+                let labels = columns.iter().map(|column| self.encode_numbers(table, column, rows));
+                Ok(Tensor::f_stack(&labels.collect::<Result<Vec<_>>>()?, 1)?)
+            }
+            TargetKind::Regression | TargetKind::Binary => match columns.first() {
+                Some(column) => self.encode_numbers(table, column, rows),
+                None => Err(Error::config(format!("target `{}` has no column", self.name))),
+            },
+        }
+    }
+
+    /// The task's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What is predicted.
+    pub fn kind(&self) -> TargetKind {
+        self.kind
+    }
+
+    /// The columns the labels are in.
+    pub fn columns(&self) -> &[String] {
+        &self.columns
+    }
+
+    /// The classes of a multi-class target, in the order of their numbers.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// How many numbers a head must give: 1, the number of classes, or the number of labels.
+    pub fn outputs(&self) -> i64 {
+        match self.kind {
+            TargetKind::Regression | TargetKind::Binary => 1,
+            TargetKind::Multiclass => self.classes.len() as i64,
+            TargetKind::Multilabel => self.columns.len() as i64,
+        }
+    }
+
+    /// The mean and standard deviation by which a regression's labels were brought to `(y - mean) / std`; 0 and 1 if not.
+    pub fn mean_std(&self) -> (f64, f64) {
+        (self.mean, self.std)
+    }
+
+    /// Predictions of a regression in the units of the column: `y * std + mean`.
+    pub fn decode(&self, predictions: &Tensor) -> Result<Tensor> {
+        Ok(predictions.f_mul_scalar(self.std)?.f_add_scalar(self.mean)?)
+    }
+
+    fn encode_numbers(&self, table: &Table, column: &Column, rows: &[usize]) -> Result<Tensor> {
+        let by_level: Vec<f64> = match self.kind {
+            TargetKind::Regression => {
+                table.level_numbers(column)?.iter().map(|y| (y - self.mean) / self.std).collect()
+            }
+            _ if self.positive.is_empty() => zeros_and_ones(table, column)?,
+            _ => column
+                .levels()
+                .iter()
+                .map(|level| f64::from(u8::from(self.positive.contains(level))))
+                .collect(),
+        };
+        let label = |&row: &usize| {
+            column.codes().get(row).map_or(f64::NAN, |&code| level_value(&by_level, code)) as f32
+        };
+        Ok(Tensor::f_from_slice(&rows.iter().map(label).collect::<Vec<f32>>())?)
+    }
+
+    fn encode_classes(&self, table: &Table, columns: &[&Column], rows: &[usize]) -> Result<Tensor> {
+        let Some(column) = columns.first() else {
+            return Err(Error::config(format!("target `{}` has no column", self.name)));
+        };
+        let number =
+            |level: &String| self.classes.iter().position(|class| class == level).map(|class| class as i64);
+        let by_level: Vec<Option<i64>> = column.levels().iter().map(number).collect();
+        let labels = rows.iter().map(|&row| {
+            match column.codes().get(row).and_then(|&code| by_level.get(code as usize)) {
+                None => Ok(MISSING_CLASS),
+                Some(Some(class)) => Ok(*class),
+                Some(None) => Err(table.value_error(
+                    column,
+                    row,
+                    "a class of the training part; list all under `classes`",
+                )),
+            }
+        });
+        Ok(Tensor::f_from_slice(&labels.collect::<Result<Vec<i64>>>()?)?)
+    }
+}
+
+/// Values the settings name must occur somewhere in the file: they are misspelt otherwise.
+fn known_values(table: &Table, spec: &TargetSpec, columns: &[&Column]) -> Result<()> {
+    for value in &spec.positive {
+        if !columns.iter().any(|column| column.levels().contains(value)) {
+            let levels = columns.iter().flat_map(|column| column.levels()).map(String::as_str);
+            let message = format!(
+                "target `{}`: the value `{value}` does not occur in {}{}",
+                spec.name,
+                table.path().display(),
+                did_you_mean(nearest(value, levels).as_deref())
+            );
+            return Err(Error::config(message));
+        }
+    }
+    Ok(())
+}
+
+fn zeros_and_ones(table: &Table, column: &Column) -> Result<Vec<f64>> {
+    let numbers = column.levels().iter().enumerate().map(|(code, text)| match text.parse::<f64>() {
+        Ok(number) if number == 0.0 || number == 1.0 => Ok(number),
+        _ => {
+            let row = column.codes().iter().position(|&c| c as usize == code).unwrap_or_default();
+            Err(table.value_error(column, row, "0 or 1; name the values that mean yes under `positive`"))
+        }
+    });
+    numbers.collect()
+}
+
+/// The labels of the training part, sorted as numbers if they all are numbers.
+fn classes(column: &Column, rows: &[usize]) -> Vec<String> {
+    let mut seen = vec![false; column.levels().len()];
+    for code in rows.iter().filter_map(|&row| column.codes().get(row)) {
+        if let Some(seen) = seen.get_mut(*code as usize) {
+            *seen = true;
+        }
+    }
+    let levels = column.levels().iter().zip(seen).filter(|(_, seen)| *seen).map(|(level, _)| level.clone());
+    sorted(levels.collect())
+}
+
+/// In the order of the numbers if all are numbers, of their bytes otherwise.
+pub(crate) fn sorted(mut levels: Vec<String>) -> Vec<String> {
+    if levels.iter().all(|level| level.parse::<f64>().is_ok()) {
+        let number = |level: &String| level.parse::<f64>().unwrap_or_default();
+        levels.sort_by(|a, b| number(a).total_cmp(&number(b)).then_with(|| a.cmp(b)));
+    } else {
+        levels.sort_unstable();
+    }
+    levels
+}
+
+fn moments(by_level: &[f64], column: &Column, rows: &[usize]) -> (f64, f64) {
+    let codes = || rows.iter().filter_map(|&row| column.codes().get(row));
+    let values = || codes().map(|&code| level_value(by_level, code)).filter(|y| !y.is_nan());
+    let count = values().count().max(1) as f64;
+    let mean = values().sum::<f64>() / count;
+    let std = (values().map(|y| (y - mean).powi(2)).sum::<f64>() / count).sqrt();
+    (mean, if std > 0.0 { std } else { 1.0 })
+}
+
+#[cfg(test)]
+mod tests;
