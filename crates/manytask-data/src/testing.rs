@@ -1,6 +1,8 @@
 //! What several test modules need.
 
-use crate::{Table, TableSource};
+use manytask_tensor::{Device, Kind, Tensor};
+
+use crate::{Encoded, Part, Table, TableSource, TaskData};
 
 /// A table read from this text.
 pub(crate) fn table(text: &str) -> Table {
@@ -13,4 +15,17 @@ pub(crate) fn table(text: &str) -> Table {
 /// All rows of a table.
 pub(crate) fn all(table: &Table) -> Vec<usize> {
     (0..table.rows()).collect()
+}
+
+/// A part whose inputs and labels are the numbers of the rows and whose weights are ten times that.
+pub(crate) fn numbered_part(streams: &[i64], tasks: usize) -> Part {
+    let numbers = |rows: i64| Tensor::arange(rows, (Kind::Float, Device::Cpu));
+    let inputs =
+        streams.iter().map(|&rows| Encoded { dense: numbers(rows).reshape([-1, 1]), categorical: None });
+    let labels = (0..tasks).zip(streams.iter().cycle()).map(|(task, &rows)| TaskData {
+        name: format!("task{task}"),
+        target: numbers(rows),
+        weight: Some(numbers(rows) * 10.0),
+    });
+    Part::new(inputs.collect(), labels.collect()).unwrap()
 }

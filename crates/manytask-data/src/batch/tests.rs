@@ -1,0 +1,80 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn rows(batcher: &Batcher, epoch: u64, index: u64) -> Vec<Vec<i64>> {
+    batcher.batch(epoch, index).unwrap().iter().map(|rows| Vec::try_from(rows).unwrap()).collect()
+}
+
+fn stream(batcher: &Batcher, epoch: u64, stream: usize) -> Vec<i64> {
+    (0..batcher.batches_per_epoch())
+        .flat_map(|index| rows(batcher, epoch, index).swap_remove(stream))
+        .collect()
+}
+
+proptest! {
+    #[test]
+    fn an_epoch_holds_each_row_of_the_longest_stream_once(n in 1_i64..60, short in 0_i64..60, size in 1_usize..20, seed: u64) {
+        let streams = [n, short.min(n)];
+        let batcher = Batcher::new(&streams, size, seed, BatchOrder::Shuffled, LastBatch::Keep).unwrap();
+        let mut all = stream(&batcher, 3, 0);
+        all.sort_unstable();
+        prop_assert_eq!(all, (0..n).collect::<Vec<_>>());
+        for (row, at) in stream(&batcher, 3, 1).chunks(streams[1].max(1) as usize).zip(0..) {
+            // Each full pass over the shorter stream is a permutation of it.
+            let mut pass = row.to_vec();
+            pass.sort_unstable();
+            pass.dedup();
+            prop_assert_eq!(pass.len(), row.len(), "pass {}", at);
+        }
+        let sequential = Batcher::new(&streams, size, seed, BatchOrder::Sequential, LastBatch::Keep).unwrap();
+        prop_assert_eq!(stream(&sequential, 0, 0), (0..n).collect::<Vec<_>>());
+        prop_assert_eq!(stream(&sequential, 0, 1), (0..streams[1]).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn batches_do_not_depend_on_what_was_asked_before(n in 1_i64..50, size in 1_usize..9, seed: u64, asked in prop::collection::vec((0_u64..3, 0_u64..50), 1..20)) {
+        let new = || Batcher::new(&[n, n / 3], size, seed, BatchOrder::Shuffled, LastBatch::Keep).unwrap();
+        let used = new();
+        for (epoch, index) in asked {
+            let index = index % used.batches_per_epoch();
+            prop_assert_eq!(rows(&used, epoch, index), rows(&new(), epoch, index));
+        }
+    }
+}
+
+#[test]
+fn epochs_seeds_and_streams_differ() {
+    let batcher = |seed| Batcher::new(&[50, 50], 50, seed, BatchOrder::Shuffled, LastBatch::Keep).unwrap();
+    let one = rows(&batcher(1), 0, 0);
+    assert_ne!(one[0], one[1]);
+    assert_ne!(one, rows(&batcher(1), 1, 0));
+    assert_ne!(one, rows(&batcher(2), 0, 0));
+}
+
+#[test]
+fn the_last_batch_is_kept_or_dropped() {
+    let count = |n, last| Batcher::new(&[n], 4, 0, BatchOrder::Shuffled, last).unwrap().batches_per_epoch();
+    assert_eq!((count(10, LastBatch::Keep), count(10, LastBatch::Drop)), (3, 2));
+    assert_eq!(count(3, LastBatch::Drop), 1);
+}
+
+#[test]
+fn a_stream_smaller_than_the_batch_gives_all_its_rows_each_time() {
+    let batcher = Batcher::new(&[100, 3, 0], 10, 0, BatchOrder::Shuffled, LastBatch::Keep).unwrap();
+    for index in 0..10 {
+        let mut batch = rows(&batcher, 0, index);
+        batch[1].sort_unstable();
+        assert_eq!(batch[1], [0, 1, 2]);
+        assert!(batch[2].is_empty());
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let new = |rows: &[i64], size| Batcher::new(rows, size, 0, BatchOrder::Shuffled, LastBatch::Keep);
+    assert!(new(&[3], 0).is_err());
+    assert!(new(&[], 2).is_err());
+    assert!(new(&[0, -1], 2).is_err());
+    assert!(new(&[3], 2).unwrap().batch(0, 2).is_err());
+}

@@ -1,0 +1,287 @@
+//! Training, validation and test parts of a table.
+
+use std::path::PathBuf;
+
+use manytask_tensor::random::stream;
+use rand::seq::SliceRandom;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result, Table};
+
+/// How the rows of a table fall into parts. In a configuration: `split.random = { test = 0.2, seed = 1 }`.
+///
+/// ```
+/// # use manytask_data::{Table, TableSource};
+/// use manytask_data::{Fractions, Split};
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("t.csv");
+/// # fs_err::write(&path, "x\n1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n")?;
+/// # let table = Table::read(&TableSource::new(&path))?; // ten rows
+/// let split = Split::Random(Fractions { validation: 0.1, test: 0.2, seed: 7 });
+/// let indices = split.indices(&table)?;
+/// assert_eq!([indices.train.len(), indices.validation.len(), indices.test.len()], [7, 1, 2]);
+/// assert_eq!(indices, split.indices(&table)?); // the same seed, the same split
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// Each row by itself.
+    Random(Fractions),
+    /// Rows with the same value in a column stay together; the fractions are of groups, nearly of rows.
+    Grouped(GroupFractions),
+    /// Every group of rows is split by the fractions, so that each is in every part.
+    PerGroup(GroupFractions),
+    /// By the values of a column.
+    Column(ByColumn),
+    /// By files: the table is the training part, other files are the other parts.
+    Files(Files),
+}
+
+/// The shares of the rows outside the training part.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[derive(Default)]
+pub struct Fractions {
+    /// The share of the validation part, in `[0, 1)`.
+    pub validation: f64,
+    /// The share of the test part, in `[0, 1)`.
+    pub test: f64,
+    /// The seed of the drawing.
+    pub seed: u64,
+}
+
+/// [`Fractions`] of groups of rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupFractions {
+    /// The column whose values name the groups.
+    pub column: String,
+    /// The share of the validation part, in `[0, 1)`.
+    #[serde(default)]
+    pub validation: f64,
+    /// The share of the test part, in `[0, 1)`.
+    #[serde(default)]
+    pub test: f64,
+    /// The seed of the drawing.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+/// Which values of a column mean which part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ByColumn {
+    /// The column.
+    pub column: String,
+    /// The values of the training rows. Empty: all that are not named elsewhere.
+    #[serde(default)]
+    pub train: Vec<String>,
+    /// The values of the validation rows.
+    #[serde(default)]
+    pub validation: Vec<String>,
+    /// The values of the test rows.
+    #[serde(default)]
+    pub test: Vec<String>,
+}
+
+/// Files that hold the other parts, written like the first one.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Files {
+    /// The file of the validation part.
+    pub validation: Option<PathBuf>,
+    /// The file of the test part.
+    pub test: Option<PathBuf>,
+    /// Without a validation file: the share of the first file's rows that is held out for it.
+    pub validation_fraction: f64,
+    /// The seed of the drawing.
+    pub seed: u64,
+}
+
+/// The rows of each part, counted from 0 and ascending; no row is in two parts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Indices {
+    /// The training part.
+    pub train: Vec<usize>,
+    /// The validation part; may be empty.
+    pub validation: Vec<usize>,
+    /// The test part; may be empty.
+    pub test: Vec<usize>,
+}
+
+impl Split {
+    /// The rows of one table by part. For [`Split::Files`] only the held-out validation share is drawn here; the files
+    /// themselves are read by [`TableTask::load`](crate::TableTask::load).
+    ///
+    /// # Errors
+    /// When fractions do not leave a training part, a column is not there, or one of its values is in no part or in two.
+    pub fn indices(&self, table: &Table) -> Result<Indices> {
+        let indices = match self {
+            Self::Random(f) => random(table.rows(), f.checked()?, f.seed),
+            Self::Files(f) => {
+                let fractions = Fractions { validation: f.validation_fraction, test: 0.0, seed: f.seed };
+                if f.validation.is_some() && f.validation_fraction != 0.0 {
+                    let message = "split: give either a `validation` file or a `validation_fraction`";
+                    return Err(Error::config(message));
+                }
+                random(table.rows(), fractions.checked()?, f.seed)
+            }
+            Self::Grouped(f) => grouped(&groups(table, &f.column)?, f.fractions()?, f.seed),
+            Self::PerGroup(f) => per_group(&groups(table, &f.column)?, f.fractions()?, f.seed),
+            Self::Column(by) => by.indices(table)?,
+        };
+        if indices.train.is_empty() {
+            return Err(Error::config(format!(
+                "split: no row of {} is left for training; make `validation` and `test` smaller",
+                table.path().display()
+            )));
+        }
+        Ok(indices)
+    }
+
+    /// The column the split looks at, which is no input.
+    pub fn column(&self) -> Option<&str> {
+        match self {
+            Self::Grouped(f) | Self::PerGroup(f) => Some(&f.column),
+            Self::Column(by) => Some(&by.column),
+            Self::Random(_) | Self::Files(_) => None,
+        }
+    }
+}
+
+impl Fractions {
+    fn checked(self) -> Result<Self> {
+        let share = 0.0..1.0;
+        if share.contains(&self.validation) && share.contains(&self.test) && self.validation + self.test < 1.0
+        {
+            return Ok(self);
+        }
+        Err(Error::config(format!(
+            "split: validation = {} and test = {} must be shares in [0, 1) that leave something to train on",
+            self.validation, self.test
+        )))
+    }
+
+    /// How many of `n` go to validation and test.
+    fn counts(self, n: usize) -> (usize, usize) {
+        let test = (self.test * n as f64).round() as usize;
+        let both = ((self.test + self.validation) * n as f64).round() as usize;
+        (both.saturating_sub(test), test)
+    }
+}
+
+impl GroupFractions {
+    fn fractions(&self) -> Result<Fractions> {
+        Fractions { validation: self.validation, test: self.test, seed: self.seed }.checked()
+    }
+}
+
+impl ByColumn {
+    fn indices(&self, table: &Table) -> Result<Indices> {
+        let column = table.column(&self.column)?;
+        for value in self.train.iter().chain(&self.validation).chain(&self.test) {
+            if !column.levels().contains(value) {
+                let message =
+                    format!("split: the value `{value}` does not occur in column `{}`", self.column);
+                return Err(Error::config(message));
+            }
+            if [&self.train, &self.validation, &self.test].iter().filter(|part| part.contains(value)).count()
+                > 1
+            {
+                return Err(Error::config(format!("split: the value `{value}` is named for two parts")));
+            }
+        }
+        let mut indices = Indices::default();
+        for row in 0..table.rows() {
+            let named =
+                |part: &[String]| column.text(row).is_some_and(|text| part.iter().any(|value| value == text));
+            let part = if named(&self.validation) {
+                &mut indices.validation
+            } else if named(&self.test) {
+                &mut indices.test
+            } else if self.train.is_empty() || named(&self.train) {
+                &mut indices.train
+            } else {
+                return Err(table.value_error(column, row, "named for any part of the split"));
+            };
+            part.push(row);
+        }
+        Ok(indices)
+    }
+}
+
+impl Indices {
+    fn sorted(mut self) -> Self {
+        self.train.sort_unstable();
+        self.validation.sort_unstable();
+        self.test.sort_unstable();
+        self
+    }
+}
+
+/// The rows of each value of a column, in order of first occurrence; rows without a value are a group of their own.
+fn groups(table: &Table, name: &str) -> Result<Vec<Vec<usize>>> {
+    let column = table.column(name)?;
+    let count = column.levels().len();
+    let mut groups = vec![Vec::new(); count + 1];
+    for (row, &code) in column.codes().iter().enumerate() {
+        if let Some(group) = groups.get_mut((code as usize).min(count)) {
+            group.push(row);
+        }
+    }
+    groups.retain(|group| !group.is_empty());
+    Ok(groups)
+}
+
+fn random(rows: usize, fractions: Fractions, seed: u64) -> Indices {
+    let mut order: Vec<usize> = (0..rows).collect();
+    order.shuffle(&mut stream(seed, "split", 0, 0));
+    deal(&order, fractions).sorted()
+}
+
+/// The first of a shuffled order to the test part, the next to validation, the rest to training.
+fn deal(order: &[usize], fractions: Fractions) -> Indices {
+    let (validation, test) = fractions.counts(order.len());
+    let mut rest = order.iter().copied();
+    let test = rest.by_ref().take(test).collect();
+    let validation = rest.by_ref().take(validation).collect();
+    Indices { train: rest.collect(), validation, test }
+}
+
+/// Whole groups in random order to the test part until it has its share of rows, then to validation, then to training.
+fn grouped(groups: &[Vec<usize>], fractions: Fractions, seed: u64) -> Indices {
+    let mut order: Vec<&Vec<usize>> = groups.iter().collect();
+    order.shuffle(&mut stream(seed, "split", 0, 0));
+    let (validation, test) = fractions.counts(groups.iter().map(Vec::len).sum());
+    let mut indices = Indices::default();
+    for group in order {
+        // A group goes where it fits at least half.
+        let fits = |part: &Vec<usize>, share: usize| part.len() + group.len().div_ceil(2) <= share;
+        let part = if fits(&indices.test, test) {
+            &mut indices.test
+        } else if fits(&indices.validation, validation) {
+            &mut indices.validation
+        } else {
+            &mut indices.train
+        };
+        part.extend(group);
+    }
+    indices.sorted()
+}
+
+fn per_group(groups: &[Vec<usize>], fractions: Fractions, seed: u64) -> Indices {
+    let mut indices = Indices::default();
+    for (number, group) in groups.iter().enumerate() {
+        let mut order = group.clone();
+        order.shuffle(&mut stream(seed, "split", 0, number as u64));
+        let part = deal(&order, fractions);
+        indices.train.extend(part.train);
+        indices.validation.extend(part.validation);
+        indices.test.extend(part.test);
+    }
+    indices.sorted()
+}
+
+#[cfg(test)]
+mod tests;

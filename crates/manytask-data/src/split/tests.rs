@@ -1,0 +1,114 @@
+use std::fmt::Write;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::testing::table;
+
+fn split(text: &str) -> Split {
+    toml::from_str(text).unwrap()
+}
+
+fn grouped_table(groups: &[u8]) -> Table {
+    table(&groups.iter().fold("g,x\n".to_owned(), |mut text, group| {
+        writeln!(text, "{group},1").unwrap();
+        text
+    }))
+}
+
+fn group(table: &Table, row: usize) -> &str {
+    table.column("g").unwrap().text(row).unwrap()
+}
+
+proptest! {
+    #[test]
+    fn parts_are_disjoint_and_cover_everything(
+        groups in prop::collection::vec(0_u8..12, 1..150),
+        validation in 0.0..0.4_f64,
+        test in 0.0..0.4_f64,
+        seed: u64,
+    ) {
+        let table = grouped_table(&groups);
+        let by_group = GroupFractions { column: "g".into(), validation, test, seed };
+        for split in [
+            Split::Random(Fractions { validation, test, seed }),
+            Split::Grouped(by_group.clone()),
+            Split::PerGroup(by_group),
+        ] {
+            let Ok(parts) = split.indices(&table) else {
+                prop_assert!(groups.len() < 12, "nothing left to train on");
+                continue;
+            };
+            let mut rows = [parts.train.clone(), parts.validation.clone(), parts.test.clone()].concat();
+            rows.sort_unstable();
+            prop_assert_eq!(rows, (0..groups.len()).collect::<Vec<_>>());
+            prop_assert_eq!(&parts, &split.indices(&table).unwrap());
+            if let Split::Grouped(_) = split {
+                for row in &parts.train {
+                    let elsewhere = parts.test.iter().chain(&parts.validation);
+                    prop_assert!(elsewhere.clone().all(|other| group(&table, *row) != group(&table, *other)));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn seeds_change_random_splits() {
+    let table = grouped_table(&[0; 100]);
+    let parts = |seed| Split::Random(Fractions { validation: 0.2, test: 0.2, seed }).indices(&table).unwrap();
+    assert_ne!(parts(0), parts(1));
+    assert_eq!(parts(0).test.len(), 20);
+    assert_eq!(parts(0).validation.len(), 20);
+}
+
+#[test]
+fn every_group_is_split_by_itself() {
+    let table = grouped_table(&[[0; 8].as_slice(), &[1; 40]].concat());
+    let parts = split("per_group = { column = 'g', test = 0.75 }").indices(&table).unwrap();
+    let small = parts.train.iter().filter(|&&row| group(&table, row) == "0").count();
+    assert_eq!((small, parts.train.len()), (2, 12));
+}
+
+#[test]
+fn grouped_shares_are_near_the_fractions() {
+    let groups: Vec<u8> = (0..200).map(|row| row / 4).collect();
+    let parts = split("grouped = { column = 'g', validation = 0.1, test = 0.2 }")
+        .indices(&grouped_table(&groups))
+        .unwrap();
+    assert_eq!([parts.test.len(), parts.validation.len()], [40, 20]);
+}
+
+#[test]
+fn values_of_a_column_name_the_parts() {
+    let table = grouped_table(&[0, 1, 2, 1, 0]);
+    let parts = split("column = { column = 'g', test = ['1'] }").indices(&table).unwrap();
+    assert_eq!((parts.train, parts.test), (vec![0, 2, 4], vec![1, 3]));
+    for (text, expected) in [
+        ("column = { column = 'g', train = ['0'], test = ['1'] }", "row 3, column `g`: `2` is not named"),
+        ("column = { column = 'g', test = ['7'] }", "does not occur"),
+        ("column = { column = 'g', train = ['1'], test = ['1'] }", "two parts"),
+        ("column = { column = 'h' }", "no column `h`"),
+    ] {
+        let error = split(text).indices(&table).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn impossible_fractions_and_unknown_keys_are_refused() {
+    let table = grouped_table(&[0; 10]);
+    for text in
+        ["random = { test = 1.0 }", "random = { test = 0.5, validation = 0.6 }", "random = { test = -0.1 }"]
+    {
+        let error = split(text).indices(&table).unwrap_err().to_string();
+        assert!(error.contains("shares in [0, 1)"), "{error}");
+    }
+    let error = split("random = { test = nan }").indices(&table).unwrap_err();
+    assert!(matches!(error, Error::Config { .. }));
+    let error =
+        split("files = { validation = 'v.csv', validation_fraction = 0.1 }").indices(&table).unwrap_err();
+    assert!(error.to_string().contains("either"), "{error}");
+    assert!(split("per_group = { column = 'g', test = 0.99 }").indices(&table).is_err());
+    assert!(toml::from_str::<Split>("random = { tset = 0.1 }").unwrap_err().to_string().contains("tset"));
+}
