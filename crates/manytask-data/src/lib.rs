@@ -9,6 +9,7 @@ mod inputs;
 mod prefetch;
 mod split;
 mod table;
+mod table_dataset;
 mod target;
 #[cfg(test)]
 mod testing;
@@ -21,4 +22,5 @@ pub use inputs::{Columns, Inputs, Scale};
 pub use prefetch::{Prefetch, Prefetched, gather, prefetch};
 pub use split::{ByColumn, Files, Fractions, GroupFractions, Indices, Split};
 pub use table::{Column, Table, TableSource};
+pub use table_dataset::{Dataset, Schema, TableDataset};
 pub use target::{MISSING_CLASS, TargetEncoder, TargetKind, TargetSpec};

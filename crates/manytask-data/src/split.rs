@@ -240,9 +240,12 @@ fn random(rows: usize, fractions: Fractions, seed: u64) -> Indices {
     deal(&order, fractions).sorted()
 }
 
-/// The first of a shuffled order to the test part, the next to validation, the rest to training.
+/// The first of a shuffled order to the test part, the next to validation, the rest, at least one, to training.
 fn deal(order: &[usize], fractions: Fractions) -> Indices {
     let (validation, test) = fractions.counts(order.len());
+    let spare = order.len().saturating_sub(1);
+    let test = test.min(spare);
+    let validation = validation.min(spare - test);
     let mut rest = order.iter().copied();
     let test = rest.by_ref().take(test).collect();
     let validation = rest.by_ref().take(validation).collect();

@@ -137,7 +137,7 @@ impl TargetEncoder {
         };
         match (spec.kind, columns.first()) {
             (TargetKind::Multiclass, Some(column)) if spec.classes.is_empty() => {
-                encoder.classes = classes(column, rows);
+                encoder.classes = values(column, rows);
             }
             (TargetKind::Regression, Some(column)) if spec.standardise => {
                 (encoder.mean, encoder.std) = moments(&table.level_numbers(column)?, column, rows);
@@ -274,8 +274,8 @@ fn zeros_and_ones(table: &Table, column: &Column) -> Result<Vec<f64>> {
     numbers.collect()
 }
 
-/// The labels of the training part, sorted as numbers if they all are numbers.
-fn classes(column: &Column, rows: &[usize]) -> Vec<String> {
+/// The distinct values in these rows, sorted as numbers if they all are numbers.
+pub(crate) fn values(column: &Column, rows: &[usize]) -> Vec<String> {
     let mut seen = vec![false; column.levels().len()];
     for code in rows.iter().filter_map(|&row| column.codes().get(row)) {
         if let Some(seen) = seen.get_mut(*code as usize) {
@@ -287,7 +287,7 @@ fn classes(column: &Column, rows: &[usize]) -> Vec<String> {
 }
 
 /// In the order of the numbers if all are numbers, of their bytes otherwise.
-pub(crate) fn sorted(mut levels: Vec<String>) -> Vec<String> {
+fn sorted(mut levels: Vec<String>) -> Vec<String> {
     if levels.iter().all(|level| level.parse::<f64>().is_ok()) {
         let number = |level: &String| level.parse::<f64>().unwrap_or_default();
         levels.sort_by(|a, b| number(a).total_cmp(&number(b)).then_with(|| a.cmp(b)));

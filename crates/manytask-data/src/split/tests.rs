@@ -66,6 +66,8 @@ fn seeds_change_random_splits() {
 fn every_group_is_split_by_itself() {
     let table = grouped_table(&[[0; 8].as_slice(), &[1; 40]].concat());
     let parts = split("per_group = { column = 'g', test = 0.75 }").indices(&table).unwrap();
+    let tiny = split("per_group = { column = 'g', test = 0.75 }").indices(&grouped_table(&[0, 0])).unwrap();
+    assert_eq!(tiny.train.len(), 1, "each group keeps a row to train on");
     let small = parts.train.iter().filter(|&&row| group(&table, row) == "0").count();
     assert_eq!((small, parts.train.len()), (2, 12));
 }
@@ -109,6 +111,7 @@ fn impossible_fractions_and_unknown_keys_are_refused() {
     let error =
         split("files = { validation = 'v.csv', validation_fraction = 0.1 }").indices(&table).unwrap_err();
     assert!(error.to_string().contains("either"), "{error}");
-    assert!(split("per_group = { column = 'g', test = 0.99 }").indices(&table).is_err());
+    let one_group = split("grouped = { column = 'g', test = 0.6 }").indices(&table).unwrap_err();
+    assert!(one_group.to_string().contains("left for training"), "{one_group}");
     assert!(toml::from_str::<Split>("random = { tset = 0.1 }").unwrap_err().to_string().contains("tset"));
 }

@@ -1,0 +1,256 @@
+//! Tasks on tables, from the description to tensors.
+
+use std::collections::HashSet;
+
+use manytask_tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::bytes::digest;
+use crate::{
+    Encoded, Encoder, Error, Files, Indices, Inputs, Part, Result, Split, Table, TableSource, TargetEncoder,
+    TargetSpec, TaskData,
+};
+
+/// A multi-task data set on tables, as a configuration describes it.
+///
+/// ```
+/// use manytask_data::TableDataset;
+/// # let dir = tempfile::tempdir()?;
+/// # let path = dir.path().join("people.csv");
+/// # fs_err::write(&path, "age,job,rich,score\n30,a,0,1.5\n40,b,1,2.5\n50,a,1,\n20,b,0,0.5\n")?;
+/// let mut data: TableDataset = toml::from_str(
+///     r#"
+///     source = { path = "people.csv" }
+///     split.random = { test = 0.25, seed = 1 }
+///     inputs = { numeric = ["age"], one_hot = "rest" }
+///     targets = [{ name = "rich", kind = "binary" }, { name = "score", kind = "regression" }]
+///     "#,
+/// )?;
+/// data.source.path = path; // where this example wrote it
+/// let dataset = data.load()?;
+/// assert_eq!(dataset.schema.inputs().input_names(), ["age", "job=a", "job=b"]);
+/// assert_eq!(dataset.train.rows(0), 3);
+/// assert_eq!(dataset.test.map(|test| test.tasks[1].target.size()), Some(vec![1]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableDataset {
+    /// The table.
+    pub source: TableSource,
+    /// How its rows fall into parts. Absent: all are for training.
+    #[serde(default)]
+    pub split: Option<Split>,
+    /// Which columns are inputs.
+    pub inputs: Inputs,
+    /// What is predicted: one task each, all on the same rows.
+    pub targets: Vec<TargetSpec>,
+    /// A column that says how much each row counts in the loss.
+    #[serde(default)]
+    pub weight: Option<String>,
+    /// A column whose every value is a task with its rows, all with the same single target (multi-input).
+    #[serde(default)]
+    pub tasks_by: Option<String>,
+}
+
+/// A data set ready for training.
+#[derive(Debug)]
+pub struct Dataset {
+    /// The training part.
+    pub train: Part,
+    /// The validation part, if there is one.
+    pub validation: Option<Part>,
+    /// The test part, if there is one.
+    pub test: Option<Part>,
+    /// How tables are read and encoded; kept with the model.
+    pub schema: Schema,
+    /// SHA-256 over the digests of the files, in hexadecimal digits.
+    pub digest: String,
+}
+
+/// How a table becomes inputs and labels, fitted on a training part. Kept with the model, it reads new tables.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schema {
+    source: TableSource,
+    inputs: Encoder,
+    targets: Vec<TargetEncoder>,
+    weight: Option<String>,
+    tasks_by: Option<TasksBy>,
+}
+
+/// The tasks that are values of a column.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TasksBy {
+    column: String,
+    values: Vec<String>,
+}
+
+impl TableDataset {
+    /// Reads, splits, fits the encoders on the training part and encodes all parts.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or the description does not fit the table; see [`Error`].
+    pub fn load(&self) -> Result<Dataset> {
+        self.check()?;
+        let (table, indices, digest) = self.read()?;
+        let schema = self.fit(&table, &indices.train)?;
+        let part = |rows: &[usize]| (!rows.is_empty()).then(|| schema.part(&table, rows)).transpose();
+        Ok(Dataset {
+            train: schema.part(&table, &indices.train)?,
+            validation: part(&indices.validation)?,
+            test: part(&indices.test)?,
+            digest,
+            schema,
+        })
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.targets.is_empty() {
+            return Err(Error::config("targets: there are none; describe at least one"));
+        }
+        if self.tasks_by.is_some() && self.targets.len() > 1 {
+            return Err(Error::config("tasks_by: takes a single target, which all its tasks share"));
+        }
+        let mut names = HashSet::new();
+        match self.targets.iter().find(|target| !names.insert(target.name.as_str())) {
+            Some(target) => Err(Error::config(format!("targets: two are called `{}`", target.name))),
+            None => Ok(()),
+        }
+    }
+
+    /// All files as one table, and the rows of each part in it.
+    fn read(&self) -> Result<(Table, Indices, String)> {
+        let mut table = Table::read(&self.source)?;
+        let mut indices = match &self.split {
+            Some(split) => split.indices(&table)?,
+            None => Indices { train: (0..table.rows()).collect(), ..Indices::default() },
+        };
+        let mut digests = vec![table.digest().to_owned()];
+        if let Some(Split::Files(Files { validation, test, .. })) = &self.split {
+            for (path, rows) in [(validation, &mut indices.validation), (test, &mut indices.test)] {
+                let Some(path) = path else { continue };
+                let other = Table::read(&self.source.at(path))?;
+                digests.push(other.digest().to_owned());
+                let start = table.rows();
+                table.append(&other)?;
+                rows.extend(start..table.rows());
+            }
+        }
+        let digest = digest(digests.iter().map(String::as_bytes));
+        Ok((table, indices, digest))
+    }
+
+    fn fit(&self, table: &Table, rows: &[usize]) -> Result<Schema> {
+        let mut reserved: Vec<&str> = self.targets.iter().flat_map(TargetSpec::column_names).collect();
+        reserved.extend(self.weight.as_deref());
+        reserved.extend(self.tasks_by.as_deref());
+        reserved.extend(self.split.as_ref().and_then(Split::column));
+        for column in &reserved {
+            table.column(column)?;
+        }
+        let tasks_by = self.tasks_by.as_ref().map(|name| -> Result<TasksBy> {
+            let column = table.column(name)?;
+            Ok(TasksBy { column: name.clone(), values: crate::target::values(column, rows) })
+        });
+        Ok(Schema {
+            source: self.source.clone(),
+            inputs: Encoder::fit(table, &self.inputs, &reserved, rows)?,
+            targets: self
+                .targets
+                .iter()
+                .map(|target| TargetEncoder::fit(table, target, rows))
+                .collect::<Result<_>>()?,
+            weight: self.weight.clone(),
+            tasks_by: tasks_by.transpose()?,
+        })
+    }
+}
+
+impl Schema {
+    /// How inputs are read.
+    pub fn inputs(&self) -> &Encoder {
+        &self.inputs
+    }
+
+    /// The names of the tasks: those of the targets, or `school=1`, `school=2`, … with `tasks_by`.
+    pub fn task_names(&self) -> Vec<String> {
+        match &self.tasks_by {
+            None => self.targets.iter().map(|target| target.name().to_owned()).collect(),
+            Some(by) => by.values.iter().map(|value| format!("{}={value}", by.column)).collect(),
+        }
+    }
+
+    /// How the labels of a task (counted from 0) are read; `None` beyond the last task.
+    pub fn target(&self, task: usize) -> Option<&TargetEncoder> {
+        match &self.tasks_by {
+            None => self.targets.get(task),
+            Some(by) => self.targets.first().filter(|_| task < by.values.len()),
+        }
+    }
+
+    /// Reads another file written like the training data; it needs no labels.
+    pub fn read(&self, path: impl Into<std::path::PathBuf>) -> Result<Table> {
+        Table::read(&self.source.at(path))
+    }
+
+    /// The inputs of a table: of all rows, or with `tasks_by` of each task's rows.
+    ///
+    /// # Errors
+    /// When an input column is not there, a number cannot be read, or a row belongs to no task of the training part.
+    pub fn encode(&self, table: &Table) -> Result<Vec<Encoded>> {
+        let all: Vec<usize> = (0..table.rows()).collect();
+        self.streams(table, &all)?.iter().map(|rows| self.inputs.encode(table, rows)).collect()
+    }
+
+    /// Inputs and labels of the given rows (counted from 0) of a table.
+    pub fn part(&self, table: &Table, rows: &[usize]) -> Result<Part> {
+        let streams = self.streams(table, rows)?;
+        let inputs = streams.iter().map(|rows| self.inputs.encode(table, rows)).collect::<Result<_>>()?;
+        let names = self.task_names().into_iter().enumerate();
+        let tasks = names.zip(streams.iter().cycle()).map(|((task, name), rows)| {
+            let target = self
+                .target(task)
+                .ok_or_else(|| Error::config(format!("task `{name}` has no target")))?
+                .encode(table, rows)?;
+            Ok(TaskData { name, target, weight: self.weights(table, rows)? })
+        });
+        Part::new(inputs, tasks.collect::<Result<_>>()?)
+    }
+
+    /// The rows of each stream of inputs, in the order of `rows`: one stream, or with `tasks_by` one for each task.
+    pub fn streams(&self, table: &Table, rows: &[usize]) -> Result<Vec<Vec<usize>>> {
+        let Some(by) = &self.tasks_by else { return Ok(vec![rows.to_vec()]) };
+        let column = table.column(&by.column)?;
+        let task = |level: &String| by.values.iter().position(|value| value == level);
+        let by_level: Vec<Option<usize>> = column.levels().iter().map(task).collect();
+        let mut streams = vec![Vec::new(); by.values.len()];
+        for &row in rows {
+            let task =
+                column.codes().get(row).and_then(|&code| by_level.get(code as usize).copied().flatten());
+            match task.and_then(|task| streams.get_mut(task)) {
+                Some(stream) => stream.push(row),
+                None => return Err(table.value_error(column, row, "a task of the training part")),
+            }
+        }
+        Ok(streams)
+    }
+
+    fn weights(&self, table: &Table, rows: &[usize]) -> Result<Option<Tensor>> {
+        let Some(name) = &self.weight else { return Ok(None) };
+        let numbers = table.numbers(name)?;
+        let weights = rows.iter().map(|&row| match numbers.get(row) {
+            Some(weight) if *weight >= 0.0 => Ok(*weight as f32),
+            _ => Err(table.value_error(
+                table.column(name)?,
+                row,
+                "a weight; weights are numbers of at least 0",
+            )),
+        });
+        Ok(Some(Tensor::f_from_slice(&weights.collect::<Result<Vec<f32>>>()?)?))
+    }
+}
+
+#[cfg(test)]
+mod tests;
