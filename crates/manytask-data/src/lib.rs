@@ -1,12 +1,27 @@
 //! Tables, images, episodes, splits and batches for manytask.
+//!
+//! - [`TableDataset`] describes tasks on CSV tables and loads them as a [`Dataset`]; its parts are [`Table`], [`Split`],
+//!   [`Inputs`] with [`Encoder`], and [`TargetSpec`] with [`TargetEncoder`]. The [`Schema`] is kept with the model.
+//! - [`Part`] holds inputs and labels of several tasks as tensors, on the same rows or each on its own; a [`Batcher`]
+//!   says which rows make up a batch, and [`prefetch()`] gathers them ahead.
+//! - [`ClassPool`] holds images by class and draws [`Episodes`]; it comes from [`Omniglot`], [`image_folder`], or [`idx`]
+//!   with [`ClassPool::from_labels`]. [`Sinusoid`] draws regression episodes.
+//!
+//! Everything is read from paths that the caller gives, and every draw is keyed by a seed that the caller gives.
 
 mod batch;
 mod bytes;
 mod dataset;
 mod encoder;
 mod error;
+pub mod idx;
+pub mod image_folder;
 mod inputs;
+mod omniglot;
+mod picture;
+mod pool;
 mod prefetch;
+mod sinusoid;
 mod split;
 mod table;
 mod table_dataset;
@@ -19,7 +34,11 @@ pub use dataset::{Batch, Part, TaskData};
 pub use encoder::{Encoded, Encoder};
 pub use error::{Error, Result};
 pub use inputs::{Columns, Inputs, Scale};
+pub use omniglot::{Omniglot, OmniglotSplit, Pools, RandomCharacters, Rotations, VinyalsFiles};
+pub use picture::Channels;
+pub use pool::{ClassPool, EpisodeSpec, Episodes};
 pub use prefetch::{Prefetch, Prefetched, gather, prefetch};
+pub use sinusoid::Sinusoid;
 pub use split::{ByColumn, Files, Fractions, GroupFractions, Indices, Split};
 pub use table::{Column, Table, TableSource};
 pub use table_dataset::{Dataset, Schema, TableDataset};

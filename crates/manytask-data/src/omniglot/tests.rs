@@ -1,0 +1,120 @@
+use std::io::{Cursor, Write};
+
+use image::{GrayImage, ImageFormat, Luma};
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+use super::*;
+
+/// A white 4x4 picture with ink in the upper left quarter.
+fn png() -> Vec<u8> {
+    let image = GrayImage::from_fn(4, 4, |x, y| Luma([if x < 2 && y < 2 { 0 } else { 255 }]));
+    let mut bytes = Cursor::new(Vec::new());
+    image.write_to(&mut bytes, ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
+fn drawings(half: &str, alphabet: &str) -> Vec<String> {
+    let one = |c, d| format!("{half}/{alphabet}/character{c:02}/0001_{d:02}.png");
+    (1..=3).flat_map(|c| (1..=2).map(move |d| one(c, d))).collect()
+}
+
+fn write_zip(dir: &Path, half: &str, alphabet: &str) {
+    let mut zip = ZipWriter::new(fs_err::File::create(dir.join(format!("{half}.zip"))).unwrap());
+    for name in drawings(half, alphabet).into_iter().rev() {
+        zip.start_file(name, SimpleFileOptions::default()).unwrap();
+        zip.write_all(&png()).unwrap();
+    }
+    zip.finish().unwrap();
+}
+
+fn archives() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    write_zip(dir.path(), "images_background", "Alpha");
+    write_zip(dir.path(), "images_evaluation", "Beta");
+    dir
+}
+
+#[test]
+fn archives_and_folders_give_the_same() {
+    let dir = archives();
+    let packed = Omniglot::open(dir.path(), 2).unwrap();
+    assert_eq!(packed.background().names(), ["Alpha/character01", "Alpha/character02", "Alpha/character03"]);
+    let (images, _) = packed.background().labelled().unwrap();
+    assert_eq!(images.size(), [6, 1, 2, 2]);
+    assert_eq!(Vec::<u8>::try_from(images.get(5).reshape([-1])).unwrap(), [255, 0, 0, 0]);
+
+    let unpacked = tempfile::tempdir().unwrap();
+    for name in [drawings("images_background", "Alpha"), drawings("images_evaluation", "Beta")].concat() {
+        let path = unpacked.path().join(name);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(path, png()).unwrap();
+    }
+    let unpacked = Omniglot::open(unpacked.path(), 2).unwrap();
+    assert_eq!(unpacked.evaluation().names(), packed.evaluation().names());
+    assert_eq!(unpacked.background().labelled().unwrap().0, images);
+}
+
+#[test]
+fn splits_share_no_class() {
+    let dir = archives();
+    let omniglot = Omniglot::open(dir.path(), 2).unwrap();
+    let lake = omniglot.split(&OmniglotSplit::Lake, Rotations::Quarter).unwrap();
+    assert_eq!((lake.train.classes(), lake.test.classes()), (12, 12));
+
+    let random: OmniglotSplit = toml::from_str("random = { train = 3, validation = 1, seed = 4 }").unwrap();
+    let pools = omniglot.split(&random, Rotations::None).unwrap();
+    let validation = pools.validation.unwrap();
+    let mut names = [pools.train.names(), validation.names(), pools.test.names()].concat();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!((pools.train.classes(), validation.classes(), names.len()), (3, 1, 6));
+    for bad in ["random = { train = 6 }", "random = { train = 0 }"] {
+        assert!(omniglot.split(&toml::from_str(bad).unwrap(), Rotations::None).is_err());
+    }
+}
+
+#[test]
+fn lists_name_rotations() {
+    let dir = archives();
+    let omniglot = Omniglot::open(dir.path(), 2).unwrap();
+    let files = VinyalsFiles {
+        train: dir.path().join("train.txt"),
+        validation: dir.path().join("val.txt"),
+        test: dir.path().join("test.txt"),
+    };
+    fs_err::write(&files.train, "Beta/character02/rot180\nAlpha/character01/rot000\n\n").unwrap();
+    fs_err::write(&files.validation, "Alpha/character03/rot270\n").unwrap();
+    fs_err::write(&files.test, "Alpha/character03/rot090\r\n").unwrap();
+    let split = OmniglotSplit::Vinyals(files.clone());
+    let pools = omniglot.split(&split, Rotations::None).unwrap();
+    assert_eq!(pools.train.names(), ["Beta/character02/rot180", "Alpha/character01/rot000"]);
+    let corner = pools.train.labelled().unwrap().0.get(0).reshape([-1]);
+    assert_eq!(Vec::<u8>::try_from(corner).unwrap(), [0, 0, 0, 255]);
+
+    fs_err::write(&files.test, "Alpha/character3/rot090\n").unwrap();
+    let error = omniglot.split(&split, Rotations::None).unwrap_err().to_string();
+    assert!(
+        error.contains("line 1") && error.contains("did you mean `Alpha/character03/rot090`?"),
+        "{error}"
+    );
+    fs_err::write(&files.test, "\n").unwrap();
+    assert!(omniglot.split(&split, Rotations::None).unwrap_err().to_string().contains("lists no class"));
+}
+
+#[test]
+fn absent_and_damaged_archives_are_named() {
+    let dir = archives();
+    let evaluation = dir.path().join("images_evaluation.zip");
+    let whole = fs_err::read(&evaluation).unwrap();
+    fs_err::write(&evaluation, &whole[..whole.len() / 2]).unwrap();
+    let error = Omniglot::open(dir.path(), 2).unwrap_err().to_string();
+    assert!(error.contains("truncated or damaged"), "{error}");
+    fs_err::remove_file(&evaluation).unwrap();
+    let error = Omniglot::open(dir.path(), 2).unwrap_err();
+    assert!(matches!(&error, Error::Missing { hint, .. } if hint.contains("brendenlake")), "{error}");
+    write_zip(dir.path(), "images_evaluation", "Beta/deeper");
+    let error = Omniglot::open(dir.path(), 2).unwrap_err().to_string();
+    assert!(error.contains("has no drawings"), "{error}");
+    assert!(Omniglot::open(dir.path(), 0).is_err());
+}

@@ -1,0 +1,122 @@
+//! Decoding and shrinking of single pictures.
+
+use std::path::Path;
+
+use image::DynamicImage;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// The channels of images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Channels {
+    /// One channel of luminance.
+    #[default]
+    Gray,
+    /// Red, green, blue.
+    Rgb,
+}
+
+impl Channels {
+    /// 1 or 3.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Gray => 1,
+            Self::Rgb => 3,
+        }
+    }
+}
+
+/// PNG or JPEG into planes `[C, size, size]`, by area average.
+pub(crate) fn decode(
+    bytes: &[u8],
+    path: &Path,
+    place: &str,
+    channels: Channels,
+    size: usize,
+) -> Result<Vec<u8>> {
+    let picture = image::load_from_memory(bytes)
+        .map_err(|error| Error::corrupt(path, place, format!("is no readable image: {error}")))?;
+    let (width, height) = (picture.width() as usize, picture.height() as usize);
+    let interleaved = match channels {
+        Channels::Gray => DynamicImage::into_luma8(picture).into_raw(),
+        Channels::Rgb => DynamicImage::into_rgb8(picture).into_raw(),
+    };
+    let count = channels.count();
+    let planes = (0..count).flat_map(|channel| {
+        let plane: Vec<u8> = interleaved.iter().skip(channel).step_by(count).copied().collect();
+        area_average(&plane, width, height, size)
+    });
+    Ok(planes.collect())
+}
+
+/// One plane `[height, width]` to `[size, size]`: each new pixel is the mean of the area it covers.
+fn area_average(plane: &[u8], width: usize, height: usize, size: usize) -> Vec<u8> {
+    if (width, height) == (size, size) {
+        return plane.to_vec();
+    }
+    let (columns, rows) = (spans(width, size), spans(height, size));
+    let mut narrow = Vec::with_capacity(height * size);
+    for row in plane.chunks_exact(width.max(1)) {
+        narrow.extend(columns.iter().map(|span| span.mean(row.iter().map(|&pixel| f32::from(pixel)))));
+    }
+    let mut pixels = Vec::with_capacity(size * size);
+    for span in &rows {
+        let column = |x| span.mean(narrow.iter().skip(x).step_by(size).copied());
+        pixels.extend((0..size).map(|x| column(x).round() as u8));
+    }
+    pixels
+}
+
+/// The old pixels under a new one: the first, and how much of each lies under it, summing to 1.
+struct Span {
+    start: usize,
+    weights: Vec<f32>,
+}
+
+impl Span {
+    fn mean(&self, line: impl Iterator<Item = f32>) -> f32 {
+        line.skip(self.start).zip(&self.weights).map(|(pixel, weight)| pixel * weight).sum()
+    }
+}
+
+fn spans(old: usize, new: usize) -> Vec<Span> {
+    let scale = old as f64 / new as f64;
+    let span = |pixel: usize| {
+        let (from, to) = (pixel as f64 * scale, (pixel + 1) as f64 * scale);
+        let start = from.floor() as usize;
+        let end = (to.ceil() as usize).min(old);
+        let overlap = |at: usize| (to.min(at as f64 + 1.0) - from.max(at as f64)).max(0.0);
+        Span { start, weights: (start..end).map(|at| (overlap(at) / scale) as f32).collect() }
+    };
+    (0..new).map(span).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn areas_are_averaged() {
+        assert_eq!(area_average(&[0, 100, 200, 100], 2, 2, 1), [100]);
+        assert_eq!(area_average(&[0, 90, 30, 0, 90, 30, 0, 90, 30], 3, 3, 2), [30, 50, 30, 50]);
+        assert_eq!(area_average(&[10, 20, 30, 40], 2, 2, 4)[..4], [10, 10, 20, 20]);
+    }
+
+    #[test]
+    fn what_is_no_image_says_where() {
+        let error = decode(b"no png", Path::new("a.zip"), "x.png", Channels::Gray, 4).unwrap_err();
+        assert!(error.to_string().starts_with("a.zip: x.png: is no readable image"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn an_even_picture_stays_even(width in 1_usize..40, height in 1_usize..40, size in 1_usize..40, value: u8) {
+            let pixels = area_average(&vec![value; width * height], width, height, size);
+            prop_assert_eq!(pixels, vec![value; size * size]);
+        }
+    }
+}

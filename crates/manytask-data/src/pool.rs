@@ -1,0 +1,274 @@
+//! Classes of images and episodes drawn from them.
+
+use std::ops::Range;
+
+use manytask_tensor::random::stream;
+use manytask_tensor::{Device, Kind, Tensor};
+use rand::seq::index::sample;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Images by class, in memory: what episodes are drawn from.
+///
+/// ```
+/// use manytask_data::{ClassPool, EpisodeSpec};
+/// use manytask_tensor::{Device, Kind, Tensor};
+/// let images = Tensor::zeros([60, 1, 28, 28], (Kind::Uint8, Device::Cpu)); // 3 classes of 20
+/// let pool = ClassPool::new(images, &[20, 20, 20], ["a", "b", "c"].map(String::from).to_vec())?;
+/// let spec = EpisodeSpec { ways: 2, shots: 1, queries: 5 };
+/// let four = pool.episodes(spec, 0, "train", 0..4)?;
+/// assert_eq!(four.support_x.size(), [4, 2, 1, 28, 28]);
+/// assert_eq!(four.query_y.size(), [4, 10]);
+/// # Ok::<(), manytask_data::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct ClassPool {
+    /// `[M, C, H, W]` uint8, class after class.
+    images: Tensor,
+    /// Where each class starts, and where the last one ends.
+    starts: Vec<i64>,
+    names: Vec<String>,
+}
+
+/// The form of an N-way K-shot episode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpisodeSpec {
+    /// Classes in an episode, `N`.
+    pub ways: usize,
+    /// Labelled examples of each class to adapt on, `K`.
+    pub shots: usize,
+    /// Examples of each class to be judged by, `Q`.
+    pub queries: usize,
+}
+
+/// A batch of `T` episodes: to adapt on the support set, to be judged by the query set.
+#[derive(Debug)]
+pub struct Episodes {
+    /// `[T, N*K, …]`, sorted by class; for regression `[T, K, 1]`.
+    pub support_x: Tensor,
+    /// `[T, N*K]` int64 below `N`; for regression `[T, K, 1]`.
+    pub support_y: Tensor,
+    /// `[T, N*Q, …]`, sorted by class; for regression `[T, Q, 1]`.
+    pub query_x: Tensor,
+    /// `[T, N*Q]` int64 below `N`; for regression `[T, Q, 1]`.
+    pub query_y: Tensor,
+}
+
+impl ClassPool {
+    /// Images `[M, C, H, W]` uint8, class after class; `counts` are the numbers of images of each class.
+    ///
+    /// # Errors
+    /// When the counts do not add up to `M`, the names are not as many, or the images have another form.
+    pub fn new(images: Tensor, counts: &[i64], names: Vec<String>) -> Result<Self> {
+        let shape = images.size();
+        if shape.len() != 4 || images.kind() != Kind::Uint8 {
+            let message = format!(
+                "images must be [M, C, H, W] of unsigned bytes, not {shape:?} of {:?}",
+                images.kind()
+            );
+            return Err(Error::config(message));
+        }
+        let mut starts = vec![0];
+        starts.extend(counts.iter().scan(0, |end, count| {
+            *end += count;
+            Some(*end)
+        }));
+        let total = starts.last().copied();
+        if counts.iter().any(|count| *count < 0)
+            || total != shape.first().copied()
+            || names.len() != counts.len()
+        {
+            return Err(Error::config(format!(
+                "{} images and {} names for {} classes of {} images in all",
+                shape.first().copied().unwrap_or_default(),
+                names.len(),
+                counts.len(),
+                total.unwrap_or_default()
+            )));
+        }
+        Ok(Self { images, starts, names })
+    }
+
+    /// Images `[M, C, H, W]` or `[M, H, W]` uint8 in any order, with labels `[M]`; the class `n` is called `n`.
+    ///
+    /// # Errors
+    /// When there are not as many labels as images, or a label is negative.
+    pub fn from_labels(images: &Tensor, labels: &Tensor) -> Result<Self> {
+        let labels = labels.f_to_kind(Kind::Int64)?.f_reshape([-1])?;
+        let counts = Vec::<i64>::try_from(labels.f_bincount(None::<&Tensor>, 0)?)?;
+        let images = if images.dim() == 3 { images.f_unsqueeze(1)? } else { images.shallow_clone() };
+        let order = labels.f_argsort_stable(true, 0, false)?;
+        let names = (0..counts.len()).map(|class| class.to_string()).collect();
+        if images.size().first() != labels.size().first() {
+            return Err(Error::config(format!(
+                "{:?} labels for images of shape {:?}",
+                labels.size(),
+                images.size()
+            )));
+        }
+        Self::new(images.f_index_select(0, &order)?, &counts, names)
+    }
+
+    /// The number of classes.
+    pub fn classes(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The classes' names in their order.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The number of images of a class (counted from 0); 0 beyond the last.
+    pub fn count(&self, class: usize) -> usize {
+        let range = self.starts.get(class).zip(self.starts.get(class + 1));
+        range.map_or(0, |(start, end)| (end - start) as usize)
+    }
+
+    /// `[C, H, W]`.
+    pub fn image_shape(&self) -> Vec<i64> {
+        self.images.size().split_off(1)
+    }
+
+    /// All images `[M, C, H, W]` uint8, class after class, and their classes `[M]` int64: for training on all classes.
+    pub fn labelled(&self) -> Result<(Tensor, Tensor)> {
+        let classes =
+            (0..self.classes()).flat_map(|class| std::iter::repeat_n(class as i64, self.count(class)));
+        let labels = Tensor::f_from_slice(&classes.collect::<Vec<_>>())?.f_to_device(self.images.device())?;
+        Ok((self.images.shallow_clone(), labels))
+    }
+
+    /// The pool on a device, where its episodes are gathered then.
+    pub fn to_device(&self, device: Device) -> Result<Self> {
+        Ok(Self {
+            images: self.images.f_to_device(device)?,
+            starts: self.starts.clone(),
+            names: self.names.clone(),
+        })
+    }
+
+    /// The given classes (counted from 0), in this order.
+    ///
+    /// # Errors
+    /// When there is no such class.
+    pub fn select(&self, classes: &[usize]) -> Result<Self> {
+        let mut rows = Vec::new();
+        let mut counts = Vec::with_capacity(classes.len());
+        let mut names = Vec::with_capacity(classes.len());
+        for &class in classes {
+            let name = self.names.get(class);
+            let name = name.ok_or_else(|| Error::config(format!("class {class} of {}", self.classes())))?;
+            let start = self.starts.get(class).copied().unwrap_or_default();
+            let count = self.count(class) as i64;
+            rows.extend(start..start + count);
+            counts.push(count);
+            names.push(name.clone());
+        }
+        let rows = Tensor::f_from_slice(&rows)?.f_to_device(self.images.device())?;
+        Self::new(self.images.f_index_select(0, &rows)?, &counts, names)
+    }
+
+    /// Each class four times, turned by 0, 90, 180 and 270 degrees (counter-clockwise) and named `…/rot090`:
+    /// four classes next to each other, as Santoro et al. (2016) augment Omniglot.
+    ///
+    /// # Errors
+    /// When the images are not square.
+    pub fn with_rotations(&self) -> Result<Self> {
+        let shape = self.image_shape();
+        if shape.get(1) != shape.get(2) {
+            return Err(Error::config(format!("only square images can be turned, these are {shape:?}")));
+        }
+        let turned = (0..4).map(|k| Ok(self.images.f_rot90(k, [2, 3])?)).collect::<Result<Vec<_>>>()?;
+        let total = self.images.size().first().copied().unwrap_or_default();
+        let mut rows = Vec::with_capacity(total as usize * 4);
+        let mut counts = Vec::with_capacity(self.classes() * 4);
+        let mut names = Vec::with_capacity(self.classes() * 4);
+        for (class, (name, start)) in self.names.iter().zip(&self.starts).enumerate() {
+            let count = self.count(class) as i64;
+            for turn in 0..4 {
+                rows.extend(total * turn + start..total * turn + start + count);
+                counts.push(count);
+                names.push(format!("{name}/rot{:03}", turn * 90));
+            }
+        }
+        let rows = Tensor::f_from_slice(&rows)?.f_to_device(self.images.device())?;
+        Self::new(Tensor::f_cat(&turned, 0)?.f_index_select(0, &rows)?, &counts, names)
+    }
+
+    /// The classes of several pools, one pool after the other.
+    ///
+    /// # Errors
+    /// When their images differ in shape.
+    pub fn concat(pools: &[&Self]) -> Result<Self> {
+        let images: Vec<&Tensor> = pools.iter().map(|pool| &pool.images).collect();
+        let counts = pools.iter().flat_map(|pool| (0..pool.classes()).map(|class| pool.count(class) as i64));
+        let names = pools.iter().flat_map(|pool| pool.names.iter().cloned());
+        Self::new(Tensor::f_cat(&images, 0)?, &counts.collect::<Vec<_>>(), names.collect())
+    }
+
+    /// The episodes with these numbers, images as float32 in `[0, 1]`. Each is a function of (seed, purpose, number) and
+    /// of nothing else: the same number is the same episode in any batch, any run and on any device.
+    ///
+    /// # Errors
+    /// When the pool has fewer classes than ways, or a class has fewer images than shots and queries.
+    pub fn episodes(&self, spec: EpisodeSpec, seed: u64, purpose: &str, ids: Range<u64>) -> Result<Episodes> {
+        self.check(spec)?;
+        let tasks = ids.end.saturating_sub(ids.start) as i64;
+        let (mut support, mut query) = (Vec::new(), Vec::new());
+        for id in ids {
+            let mut rng = stream(seed, purpose, id, 0);
+            for class in sample(&mut rng, self.classes(), spec.ways) {
+                let start = self.starts.get(class).copied().unwrap_or_default();
+                let drawn = sample(&mut rng, self.count(class), spec.shots + spec.queries);
+                let mut rows = drawn.into_iter().map(|row| start + row as i64);
+                support.extend(rows.by_ref().take(spec.shots));
+                query.extend(rows);
+            }
+        }
+        Ok(Episodes {
+            support_x: self.gather(&support, tasks)?,
+            support_y: self.labels(spec.ways, spec.shots, tasks)?,
+            query_x: self.gather(&query, tasks)?,
+            query_y: self.labels(spec.ways, spec.queries, tasks)?,
+        })
+    }
+
+    fn check(&self, spec: EpisodeSpec) -> Result<()> {
+        let EpisodeSpec { ways, shots, queries } = spec;
+        if ways == 0 || shots + queries == 0 {
+            return Err(Error::config("episodes need at least one way, and a shot or a query"));
+        }
+        if ways > self.classes() {
+            return Err(Error::config(format!("{ways} ways, but there are only {} classes", self.classes())));
+        }
+        match (0..self.classes()).find(|&class| self.count(class) < shots + queries) {
+            None => Ok(()),
+            Some(class) => Err(Error::config(format!(
+                "{shots} shots and {queries} queries, but class `{}` has only {} images",
+                self.names.get(class).map_or("", String::as_str),
+                self.count(class)
+            ))),
+        }
+    }
+
+    /// `[T, N*K, C, H, W]` float32 in `[0, 1]`.
+    fn gather(&self, rows: &[i64], tasks: i64) -> Result<Tensor> {
+        let rows = Tensor::f_from_slice(rows)?.f_to_device(self.images.device())?;
+        let images = self.images.f_index_select(0, &rows)?.f_to_kind(Kind::Float)?.f_div_scalar(255.0)?;
+        let each = rows.size().first().copied().unwrap_or_default() / tasks.max(1);
+        let shape = [vec![tasks, each], self.image_shape()].concat();
+        Ok(images.f_reshape(&shape)?)
+    }
+
+    /// `[T, N*K]` int64: 0 K times, 1 K times, ….
+    fn labels(&self, ways: usize, each: usize, tasks: i64) -> Result<Tensor> {
+        let labels = Tensor::f_arange(ways as i64, (Kind::Int64, self.images.device()))?;
+        let labels = labels.f_repeat_interleave_self_int(each as i64, 0, None)?;
+        Ok(labels.f_unsqueeze(0)?.f_repeat([tasks, 1])?)
+    }
+}
+
+#[cfg(test)]
+mod tests;
