@@ -33,7 +33,12 @@ pub(crate) fn digest<'a>(files: impl IntoIterator<Item = &'a [u8]>) -> String {
     for bytes in files {
         hasher.update(bytes);
     }
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hasher.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
+        for digit in [byte >> 4, byte & 15] {
+            text.extend(char::from_digit(u32::from(digit), 16));
+        }
+        text
+    })
 }
 
 #[cfg(test)]

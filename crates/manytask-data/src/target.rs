@@ -1,56 +1,16 @@
 //! From columns of text to tensors of labels.
 
+mod spec;
+#[cfg(test)]
+mod tests;
+
 use manytask_tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+pub use self::spec::{MISSING_CLASS, TargetKind, TargetSpec};
 use crate::error::{did_you_mean, nearest};
 use crate::table::{Column, level_value};
 use crate::{Error, Result, Table};
-
-/// The label of a missing class, as in PyTorch's `ignore_index`.
-pub const MISSING_CLASS: i64 = -100;
-
-/// What a task predicts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum TargetKind {
-    /// A number; labels `[N]` float32, NaN where missing.
-    Regression,
-    /// Yes or no; labels `[N]` float32 of 0 and 1, NaN where missing.
-    Binary,
-    /// One of several classes; labels `[N]` int64, [`MISSING_CLASS`] where missing.
-    Multiclass,
-    /// Several times yes or no; labels `[N, L]` float32 of 0 and 1, NaN where missing.
-    Multilabel,
-}
-
-/// A target as the user describes it.
-///
-/// ```
-/// use manytask_data::{TargetKind, TargetSpec};
-/// let spec = TargetSpec { positive: vec!["50000+.".into()], ..TargetSpec::new("income", TargetKind::Binary) };
-/// assert_eq!(spec.column_names(), ["income"]);
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TargetSpec {
-    /// The task's name.
-    pub name: String,
-    /// What is predicted.
-    pub kind: TargetKind,
-    /// The columns with the labels; one, unless the kind is multi-label. Empty: the column with the task's name.
-    #[serde(default)]
-    pub columns: Vec<String>,
-    /// The values that mean yes (binary, multi-label). Empty: the columns hold 0 and 1.
-    #[serde(default)]
-    pub positive: Vec<String>,
-    /// The classes in their order (multi-class). Empty: those of the training part, sorted.
-    #[serde(default)]
-    pub classes: Vec<String>,
-    /// Whether a regression's labels are brought to mean 0 and standard deviation 1 over the training part.
-    #[serde(default)]
-    pub standardise: bool,
-}
 
 /// How labels are read, fitted on the training part and kept with the model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,47 +23,6 @@ pub struct TargetEncoder {
     classes: Vec<String>,
     mean: f64,
     std: f64,
-}
-
-impl TargetSpec {
-    /// A target in the column that has the task's name.
-    pub fn new(name: impl Into<String>, kind: TargetKind) -> Self {
-        Self {
-            name: name.into(),
-            kind,
-            columns: Vec::new(),
-            positive: Vec::new(),
-            classes: Vec::new(),
-            standardise: false,
-        }
-    }
-
-    /// The columns the labels are in.
-    pub fn column_names(&self) -> Vec<&str> {
-        match self.columns.as_slice() {
-            [] => vec![self.name.as_str()],
-            columns => columns.iter().map(String::as_str).collect(),
-        }
-    }
-
-    /// Settings of one kind that stand beside another kind.
-    fn check(&self) -> Result<()> {
-        let refuse = |what: &str| Err(Error::config(format!("target `{}`: {what}", self.name)));
-        let labels = matches!(self.kind, TargetKind::Binary | TargetKind::Multilabel);
-        if self.columns.len() > 1 && self.kind != TargetKind::Multilabel {
-            return refuse("has several columns; only `multilabel` takes more than one");
-        }
-        if !self.positive.is_empty() && !labels {
-            return refuse("`positive` is for `binary` and `multilabel` targets");
-        }
-        if !self.classes.is_empty() && self.kind != TargetKind::Multiclass {
-            return refuse("`classes` is for `multiclass` targets");
-        }
-        if self.standardise && self.kind != TargetKind::Regression {
-            return refuse("`standardise` is for `regression` targets");
-        }
-        Ok(())
-    }
 }
 
 impl TargetEncoder {
@@ -305,6 +224,3 @@ fn moments(by_level: &[f64], column: &Column, rows: &[usize]) -> (f64, f64) {
     let std = (values().map(|y| (y - mean).powi(2)).sum::<f64>() / count).sqrt();
     (mean, if std > 0.0 { std } else { 1.0 })
 }
-
-#[cfg(test)]
-mod tests;

@@ -137,7 +137,7 @@ fn archive<'a>(path: &Path, bytes: &'a [u8]) -> Result<ZipArchive<Cursor<&'a [u8
 /// `half/Alphabet/characterNN/NNNN_NN.png`.
 fn in_archive(name: &str, half: &str) -> Option<Drawing> {
     let (character, file) = name.strip_prefix(half)?.strip_prefix('/')?.rsplit_once('/')?;
-    let drawing = file.ends_with(".png") && character.matches('/').count() == 1;
+    let drawing = is_drawing(file) && character.matches('/').count() == 1;
     drawing.then(|| Drawing { character: character.to_owned(), file: file.to_owned() })
 }
 
@@ -147,9 +147,14 @@ fn in_folder(path: &Path) -> Result<Vec<Drawing>> {
         for character in entries(&alphabet)?.into_iter().filter(|path| path.is_dir()) {
             let name = format!("{}/{}", file_name(&alphabet), file_name(&character));
             let files = entries(&character)?.into_iter().map(|path| file_name(&path));
-            let files = files.filter(|file| file.ends_with(".png"));
-            drawings.extend(files.map(|file| Drawing { character: name.clone(), file }));
+            drawings.extend(
+                files.filter(|file| is_drawing(file)).map(|file| Drawing { character: name.clone(), file }),
+            );
         }
     }
     Ok(drawings)
+}
+
+fn is_drawing(file: &str) -> bool {
+    Path::new(file).extension().is_some_and(|extension| extension == "png")
 }
