@@ -58,7 +58,10 @@ impl FromStr for DeviceChoice {
             "cpu" => return Ok(Self::Cpu),
             "auto" => return Ok(Self::Auto),
             "cuda" => Some(0),
-            _ => text.strip_prefix("cuda:").and_then(|index| index.parse().ok()),
+            _ => text
+                .strip_prefix("cuda:")
+                .filter(|index| index.bytes().all(|byte| byte.is_ascii_digit()))
+                .and_then(|index| index.parse().ok()),
         };
         index.map(Self::Cuda).ok_or_else(|| Error::Device {
             requested: text.to_owned(),

@@ -19,14 +19,14 @@ impl Params {
 
     /// The inner product over the trained entries, a tensor of one element; with a task dimension, `[T]`.
     pub fn dot(&self, other: &Self) -> Result<Tensor> {
-        self.same_layout(other)?;
+        let tasks = self.common_tasks(other)?;
         let mut sum = None::<Tensor>;
         for ((entry, a), b) in self.iter().zip(other.leaves()) {
             if !entry.role.is_trained() {
                 continue;
             }
             let product = a.f_mul(b).op("dot", &[a, b])?;
-            let part = match self.tasks() {
+            let part = match tasks {
                 None => product.f_sum(product.kind())?,
                 Some(tasks) => product.f_reshape([tasks, -1])?.f_sum_dim_intlist(
                     [1].as_slice(),
@@ -105,7 +105,7 @@ impl Params {
 
     /// The largest absolute difference to `other`, for tests.
     pub fn max_difference(&self, other: &Self) -> Result<f64> {
-        self.same_layout(other)?;
+        self.common_tasks(other)?;
         let mut largest = 0.0_f64;
         for (a, b) in self.leaves().iter().zip(other.leaves()) {
             if a.numel() > 0 {
