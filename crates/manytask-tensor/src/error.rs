@@ -79,6 +79,12 @@ pub enum Error {
         /// What differs, with names.
         message: String,
     },
+    /// A number of threads that cannot be had.
+    #[error("{count} threads: write a number from 1 to {}", i32::MAX)]
+    Threads {
+        /// The number asked for.
+        count: usize,
+    },
     /// A device that cannot be had.
     #[error("device `{requested}` cannot be used: {reason}; {remedy}")]
     Device {
@@ -156,6 +162,10 @@ fn first_line(error: &TchError) -> String {
         TchError::Torch(text) => text.clone(),
         other => other.to_string(),
     };
+    first_line_of(&text)
+}
+
+pub(crate) fn first_line_of(text: &str) -> String {
     let text = text.split("\nException raised from").next().unwrap_or_default();
     text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no message").to_owned()
 }

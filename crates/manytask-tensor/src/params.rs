@@ -40,7 +40,7 @@ impl Params {
         Self::checked(layout, leaves, Some(tasks))
     }
 
-    fn checked(layout: Arc<Layout>, leaves: Vec<Tensor>, tasks: Option<i64>) -> Result<Self> {
+    pub(crate) fn checked(layout: Arc<Layout>, leaves: Vec<Tensor>, tasks: Option<i64>) -> Result<Self> {
         if layout.len() != leaves.len() {
             return Err(Error::Layout {
                 message: format!("{} tensors for a layout of {} entries", leaves.len(), layout.len()),
@@ -180,8 +180,11 @@ impl Params {
 
     /// New leaves of a graph: the same values, where the trained ones require gradients. Call it before a forward pass.
     pub fn require_grad(&self) -> Result<Self> {
-        let trained = self.layout.trained();
-        self.detach()?.map_slots(&trained, |_, leaf| Ok(leaf.f_set_requires_grad(true)?))
+        let leaves = self.iter().map(|(entry, leaf)| {
+            let leaf = leaf.f_detach()?;
+            if entry.role.is_trained() { Ok(leaf.f_set_requires_grad(true)?) } else { Ok(leaf) }
+        });
+        Ok(Self::of_known_shapes(self.layout.clone(), leaves.collect::<Result<_>>()?, self.tasks))
     }
 
     /// Zeros of the same shapes, types and devices.
