@@ -41,7 +41,7 @@ pub fn save_tensors(path: &Path, tensors: &[(String, Tensor)], metadata: &Metada
 /// # Errors
 /// When the file is absent, truncated or not in this format.
 pub fn load_tensors(path: &Path, device: Device) -> Result<(BTreeMap<String, Tensor>, Metadata)> {
-    let bytes = fs_err::read(path).map_err(|error| Error::io(path, without_path(&error)))?;
+    let bytes = io::read(path)?;
     let corrupt = |message: String| Error::Corrupt { path: path.to_owned(), message };
     let damaged = |error| corrupt(format!("not a whole safetensors file: {error}"));
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
@@ -128,12 +128,6 @@ pub fn take_params(
         leaves.push(tensor);
     }
     Params::new(layout.clone(), leaves)
-}
-
-/// `fs_err` puts the path into the message, where this crate's error has it already.
-fn without_path(error: &std::io::Error) -> std::io::Error {
-    let message = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
-    std::io::Error::new(error.kind(), message)
 }
 
 fn and_more(count: usize) -> String {

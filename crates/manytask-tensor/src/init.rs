@@ -78,9 +78,10 @@ fn truncated_normal(shape: &[i64], [mean, std, low, high]: [f64; 4], key: Key) -
     // Φ is exact in its lower tail only: a range above the mean is mirrored.
     let mirror = if low > mean { -1.0 } else { 1.0 };
     let ends = [(low - mean) / std * mirror, (high - mean) / std * mirror];
-    let ends = Tensor::f_from_slice(&ends)?.f_special_ndtr()?;
-    let (a, b) = (ends.f_double_value(&[0])?, ends.f_double_value(&[1])?);
-    if !(low < high && std > 0.0 && a != b) {
+    let ends = ends.map(|x| -x * std::f64::consts::FRAC_1_SQRT_2);
+    let ends = Tensor::f_from_slice(&ends)?.f_special_erfc()?;
+    let (a, b) = (0.5 * ends.f_double_value(&[0])?, 0.5 * ends.f_double_value(&[1])?);
+    if !(low < high && std > 0.0 && (a - b).abs() > 0.0) {
         return Err(Error::Layout {
             message: format!(
                 "truncated normal: [{low}, {high}] holds nothing of mean {mean}, deviation {std}"

@@ -124,24 +124,27 @@ pub(crate) fn fill(shape: &[i64], kind: Kind, device: Device, draw: impl FnMut()
 fn collect<T>(shape: &[i64], draw: impl FnMut() -> T) -> Result<Vec<T>> {
     let count = elements(shape)?;
     let mut values = Vec::new();
-    values.try_reserve_exact(count).map_err(|_| too_large(shape))?;
+    values.try_reserve_exact(count).map_err(|_| impossible(shape))?;
     values.extend(std::iter::repeat_with(draw).take(count));
     Ok(values)
 }
 
-/// The number of elements of a shape without negative sizes.
+/// The number of elements of a shape.
 pub(crate) fn elements(shape: &[i64]) -> Result<usize> {
     // Zeros are left out of the product: libtorch refuses strides that overflow also where there is no element.
-    let product = shape.iter().filter(|d| **d != 0).try_fold(1_i64, |n, d| n.checked_mul((*d).max(0)));
+    let sizes = shape.iter().filter(|d| **d != 0);
+    let product = sizes.copied().try_fold(1, |n: i64, d| if d < 0 { None } else { n.checked_mul(d) });
     match product.and_then(|n| usize::try_from(n).ok()) {
         Some(_) if shape.contains(&0) => Ok(0),
         Some(count) => Ok(count),
-        None => Err(too_large(shape)),
+        None => Err(impossible(shape)),
     }
 }
 
-fn too_large(shape: &[i64]) -> Error {
-    Error::Layout { message: format!("a tensor of shape {shape:?} does not fit in memory") }
+fn impossible(shape: &[i64]) -> Error {
+    Error::Layout {
+        message: format!("a tensor of shape {shape:?} does not fit in memory, or has a negative size"),
+    }
 }
 
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
