@@ -77,6 +77,21 @@ pub fn save(path: &Path, params: &Params, metadata: &Metadata) -> Result<()> {
 
 /// Reads parameters of a layout, in the element type they were written in.
 ///
+/// ```
+/// use manytask_tensor::{checkpoint, Device, Error, Init, Kind, Layout, Role};
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("params.safetensors");
+/// let mut layout = Layout::builder();
+/// layout.add("w", &[2], Init::Ones, Role::Weight)?;
+/// let params = layout.build().init(0, Kind::Float, Device::Cpu)?;
+/// checkpoint::save(&path, &params, &checkpoint::Metadata::new())?;
+/// let (found, _) = checkpoint::load(&path, params.layout(), Device::Cpu)?;
+/// assert_eq!(found.max_difference(&params)?, 0.0);
+/// let other = Layout::builder().build();
+/// assert!(matches!(checkpoint::load(&path, &other, Device::Cpu), Err(Error::Incompatible { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// When the file is damaged, or its names or shapes are not the layout's: the message lists what is missing, what is too
 /// much, and which shapes differ.

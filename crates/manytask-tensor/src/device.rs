@@ -11,6 +11,14 @@ use tch::{Cuda, Device};
 use crate::{Error, Result};
 
 /// A device as the user writes it: `cpu`, `cuda`, `cuda:1`, `auto`.
+///
+/// ```
+/// use manytask_tensor::{Device, DeviceChoice};
+/// assert_eq!("cpu".parse::<DeviceChoice>()?.resolve()?, Device::Cpu);
+/// assert_eq!("cuda:1".parse::<DeviceChoice>()?, DeviceChoice::Cuda(1));
+/// assert!("gpu".parse::<DeviceChoice>().is_err());
+/// # Ok::<(), manytask_tensor::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
     /// The processor.

@@ -6,7 +6,17 @@ use tch::{Device, Kind, Tensor};
 use crate::random::{Key, fill};
 use crate::{Error, Result};
 
-/// The distribution that a parameter starts from. Policies that look at fan-in and fan-out are in `manytask_nn::init`.
+/// The distribution that a parameter starts from.
+///
+/// ```
+/// use manytask_tensor::{random::Key, Device, Init, Kind};
+/// let init = Init::TruncatedNormal { mean: 0.0, std: 1.0, low: -2.0, high: 2.0 };
+/// let values = init.draw(&[100], Key::new(1, "example"), Kind::Float, Device::Cpu)?;
+/// assert!(values.abs().max().double_value(&[]) <= 2.0);
+/// # Ok::<(), manytask_tensor::Error>(())
+/// ```
+///
+/// Policies that look at fan-in and fan-out are in `manytask_nn::init`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Init {

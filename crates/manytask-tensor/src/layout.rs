@@ -53,6 +53,17 @@ pub struct Entry {
 }
 
 /// The names, shapes, starts and roles of all tensors of a network, in creation order.
+///
+/// ```
+/// use manytask_tensor::{Device, Init, Kind, Layout, Role};
+/// let mut layout = Layout::builder();
+/// let weight = layout.add("head.weight", &[1, 4], Init::Orthogonal { gain: 1.0 }, Role::Weight)?;
+/// let mean = layout.add("head.mean", &[4], Init::Zeros, Role::Buffer)?;
+/// let layout = layout.build();
+/// assert_eq!((layout.trained_count(), layout.trained()), (4, vec![weight]));
+/// assert_eq!(layout.entry(mean)?.name, "head.mean");
+/// # Ok::<(), manytask_tensor::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Layout {
     entries: Vec<Entry>,

@@ -11,6 +11,19 @@ use crate::{Entry, Error, Layout, Result, Slot, no_grad};
 ///
 /// With `tasks() == Some(T)` every tensor has a leading dimension of size T, one slice for each task.
 /// Cloning is by [`Params::share`] (the same memory) or [`Params::copy`] (new memory), never by accident.
+///
+/// ```
+/// use manytask_tensor::{Device, Init, Kind, Layout, Params, Role};
+/// let mut layout = Layout::builder();
+/// let w = layout.add("w", &[2, 3], Init::Normal { mean: 0.0, std: 1.0 }, Role::Weight)?;
+/// let params = layout.build().init(0, Kind::Float, Device::Cpu)?;
+/// let moved = params.add_scaled(&params, -0.1)?; // 0.9 w, new memory
+/// assert!(moved.max_difference(&params.scale(0.9)?)? < 1e-6);
+/// let tasks = Params::stack(&[params, moved])?;
+/// assert_eq!((tasks.tasks(), tasks.get(w)?.size()), (Some(2), vec![2, 2, 3]));
+/// assert_eq!(tasks.flatten()?.size(), [2, 6]);
+/// # Ok::<(), manytask_tensor::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Params {
     layout: Arc<Layout>,

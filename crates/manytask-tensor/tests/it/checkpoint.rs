@@ -299,7 +299,7 @@ fn what_cannot_be_written_leaves_nothing_behind() {
         let error = save(&path, &params, &Metadata::new()).unwrap_err();
         assert!(matches!(&error, Error::Io { path: p, .. } if *p == path), "{error}");
     }
-    assert_eq!(files(folder.path()), [file.clone()]);
+    assert_eq!(files(folder.path()), std::slice::from_ref(&file));
     assert_eq!(fs_err::read(&file).unwrap(), b"old");
 }
 

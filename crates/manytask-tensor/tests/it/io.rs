@@ -122,7 +122,7 @@ fn many_writers_of_one_file_leave_one_whole_content() {
     std::thread::scope(|scope| {
         for byte in b'a'..=b'd' {
             let path = &path;
-            scope.spawn(move || (0..5).for_each(|_| write_atomically(path, &[byte; 50_000]).unwrap()));
+            scope.spawn(move || (0..5).for_each(|_| write_atomically(path, &vec![byte; 50_000]).unwrap()));
         }
         for _ in 0..50 {
             if let Ok(content) = fs_err::read(&path) {
