@@ -114,7 +114,11 @@ fn open_libtorch_cuda() -> Result<(), String> {
                     std::mem::forget(library);
                     Ok(())
                 }
-                Err(error) => Err(format!("libtorch_cuda.so cannot be opened ({error})")),
+                Err(error) => {
+                    // The loader's own words, which name the library that is missing, are the cause.
+                    let cause = std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string);
+                    Err(format!("libtorch_cuda.so cannot be opened ({cause})"))
+                }
             }
         })
         .clone()

@@ -44,6 +44,9 @@ fn cuda_is_there_or_explained() {
                 assert!(!reason.is_empty() && !remedy.is_empty());
                 let text = error.to_string();
                 assert!(text.contains("cannot be used") && !text.contains('\n'), "{text}");
+                // Where a library is missing, it is named.
+                assert!(!text.contains("be opened") || text.contains(".so") && text.contains(": "), "{text}");
+                assert!(!text.contains("dlopen failed"), "{text}");
             }
         }
     }

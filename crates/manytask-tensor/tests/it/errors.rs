@@ -1,6 +1,8 @@
 //! Errors say which operation, on what, and nothing of C++.
 
-use manytask_tensor::{Device, Error, Kind, OpContext, Tensor};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use manytask_tensor::{Device, Error, Kind, OpContext, Tensor, baddbmm, catch_panics, masked_fill};
 
 fn zeros(shape: &[i64]) -> Tensor {
     Tensor::zeros(shape, (Kind::Float, Device::Cpu))
@@ -55,4 +57,56 @@ fn an_undefined_tensor_does_not_panic_in_an_error() {
     let error = a.f_add(&nothing).op("add", &[&a, &nothing]).unwrap_err();
     assert_clean(&error);
     assert!(error.to_string().starts_with("add on [2] and []: "), "{error}");
+}
+
+#[test]
+fn operations_with_numbers_do_not_panic_on_shapes() {
+    let (bias, a, b) = (zeros(&[4, 1, 5]), zeros(&[4, 2, 3]), zeros(&[4, 3, 5]));
+    let double = b.to_kind(Kind::Double);
+    assert_eq!(baddbmm(&bias, &a, &b).unwrap().size(), [4, 2, 5]);
+    assert_eq!(baddbmm(&zeros(&[5]), &a, &b).unwrap().size(), [4, 2, 5]);
+    let nothing = Tensor::new();
+    for (x, y, z) in [
+        (&bias, &b, &a),
+        (&bias, &a, &double),
+        (&zeros(&[3, 1, 5]), &a, &b),
+        (&zeros(&[1, 4, 1, 5]), &a, &b),
+        (&bias, &zeros(&[2, 3]), &b),
+        (&bias, &a, &nothing),
+        (&nothing, &a, &b),
+    ] {
+        let error = baddbmm(x, y, z).unwrap_err();
+        assert_clean(&error);
+        assert!(error.to_string().starts_with("baddbmm on "), "{error}");
+    }
+    let mask = Tensor::from_slice(&[true, false, true]);
+    let filled = masked_fill(&zeros(&[2, 3]), &mask, 2.0).unwrap();
+    assert_eq!(Vec::<f32>::try_from(filled.reshape([-1])).unwrap(), [2.0, 0.0, 2.0, 2.0, 0.0, 2.0]);
+    for (x, m) in
+        [(zeros(&[3, 2]), &mask), (zeros(&[]), &mask), (zeros(&[3]), &zeros(&[3])), (Tensor::new(), &mask)]
+    {
+        let error = masked_fill(&x, m, 2.0).unwrap_err();
+        assert_clean(&error);
+        assert!(error.to_string().starts_with("masked_fill on "), "{error}");
+    }
+}
+
+#[test]
+fn panics_of_the_binding_become_errors_and_others_go_on() {
+    let (a, b) = (zeros(&[2, 3]), zeros(&[4, 5, 6]));
+    // Fallible by its name: the number's release finds the error first and panics.
+    let error = catch_panics(|| Ok::<_, Error>(a.f_baddbmm(&b, &b, 1.0, 1.0)?)).unwrap_err();
+    assert_clean(&error);
+    let error = catch_panics(|| Ok::<_, Error>(a.matmul(&b))).unwrap_err();
+    assert_clean(&error);
+    assert!(error.to_string().len() > 20, "{error}");
+    assert!(matches!(
+        catch_panics(|| Err::<(), _>(Error::DependentCotangent)),
+        Err(Error::DependentCotangent)
+    ));
+    assert_eq!(catch_panics(|| Ok::<_, Error>(3)).unwrap(), 3);
+    let other = catch_unwind(AssertUnwindSafe(|| catch_panics(|| -> Result<(), Error> { panic!("ours") })));
+    assert_eq!(other.unwrap_err().downcast_ref::<&str>(), Some(&"ours"));
+    // And what was refused leaves nothing behind for the next operation.
+    assert_eq!((zeros(&[2]) + 1.0).sum(Kind::Float).double_value(&[]), 2.0);
 }
