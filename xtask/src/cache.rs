@@ -14,6 +14,7 @@ use std::ffi::OsString;
 use std::fs::TryLockError;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use anyhow::{Context, Result};
 
@@ -33,7 +34,15 @@ pub(crate) struct Cache {
 /// Keeps other set-ups out until it is dropped, or its process dies.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: fs_err::File,
+    file: fs_err::File,
+}
+
+impl Lock {
+    /// A standard input for a child process that thereby holds the lock too. A download outlives a killed
+    /// set-up; the next one then waits for its end and finds its files.
+    pub(crate) fn share(&self) -> Result<Stdio> {
+        Ok(Stdio::from(self.file.try_clone()?.into_file()))
+    }
 }
 
 impl Cache {
@@ -89,7 +98,7 @@ impl Cache {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));
             }
         }
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
     }
 
     /// Clears what a killed set-up left behind, and finishes its last step if only that was missing.

@@ -51,7 +51,7 @@ pub(crate) fn install(
         eprintln!("libtorch {} is there: {}", wheels::TORCH_VERSION, cache.torch().display());
         return Ok(cache.torch());
     }
-    let paths = obtain(cache, platform, &missing, supply)?;
+    let paths = obtain(cache, platform, &missing, supply, &lock)?;
     let partial = cache.partial();
     for (wheel, path) in missing.iter().zip(&paths) {
         eprintln!("unpacking {}", wheel.file);
@@ -73,7 +73,13 @@ pub(crate) fn install(
 }
 
 /// The paths of wheels that have the right digest, in the order asked for.
-fn obtain(cache: &Cache, platform: Platform, table: &[Wheel], supply: &Supply) -> Result<Vec<PathBuf>> {
+fn obtain(
+    cache: &Cache,
+    platform: Platform,
+    table: &[Wheel],
+    supply: &Supply,
+    lock: &Lock,
+) -> Result<Vec<PathBuf>> {
     let folder = match supply {
         Supply::Folder(folder) => {
             let absent: Vec<_> = table.iter().filter(|wheel| !folder.join(wheel.file).is_file()).collect();
@@ -88,7 +94,7 @@ fn obtain(cache: &Cache, platform: Platform, table: &[Wheel], supply: &Supply) -
             fs_err::create_dir_all(&folder)?;
             let needed = unusable(&folder, table)?;
             if !needed.is_empty() {
-                pip::download(platform, &needed, &folder)?;
+                pip::download(platform, &needed, &folder, lock)?;
             }
             folder
         }

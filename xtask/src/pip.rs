@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::cache::Lock;
 use crate::platform::Platform;
 use crate::wheels::{PYTHON_VERSION, Wheel};
 
@@ -23,12 +24,12 @@ pub(crate) fn version() -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Downloads wheels into a folder. Checks nothing: that is the caller's business.
-pub(crate) fn download(platform: Platform, wheels: &[Wheel], folder: &Path) -> Result<()> {
+/// Downloads wheels into a folder that a lock protects. Checks nothing: that is the caller's business.
+pub(crate) fn download(platform: Platform, wheels: &[Wheel], folder: &Path, lock: &Lock) -> Result<()> {
     version().with_context(|| format!("pip is needed to download libtorch: {REMEDY}"))?;
     let mut command = Command::new("python3");
     command.args(arguments(platform, wheels)).arg("--dest").arg(folder);
-    command.env("PIP_DISABLE_PIP_VERSION_CHECK", "1").stdin(Stdio::null());
+    command.env("PIP_DISABLE_PIP_VERSION_CHECK", "1").stdin(lock.share()?);
     // Standard output is for `--print-config` alone.
     command.stdout(Stdio::from(std::io::stderr()));
     let status = command.status().context("python3 cannot be started")?;
@@ -42,8 +43,16 @@ pub(crate) fn download(platform: Platform, wheels: &[Wheel], folder: &Path) -> R
 }
 
 fn arguments(platform: Platform, wheels: &[Wheel]) -> Vec<String> {
-    let fixed =
-        ["-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--python-version", PYTHON_VERSION];
+    let fixed = [
+        "-m",
+        "pip",
+        "download",
+        "--no-input",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--python-version",
+        PYTHON_VERSION,
+    ];
     let mut arguments: Vec<String> = fixed.map(str::to_owned).into();
     for tag in platform.pip_tags() {
         arguments.extend(["--platform".to_owned(), tag]);

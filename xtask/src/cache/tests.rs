@@ -94,3 +94,18 @@ fn the_lock_is_exclusive_and_freed_on_drop() {
     drop(lock);
     other.try_lock().unwrap();
 }
+
+#[test]
+fn a_child_that_shares_the_lock_keeps_it() {
+    let root = tempfile::tempdir().unwrap();
+    let cache = Cache::below(root.path(), HOST);
+    let lock = cache.lock().unwrap();
+    let mut sleep = std::process::Command::new("sleep");
+    let mut child = sleep.arg("60").stdin(lock.share().unwrap()).spawn().unwrap();
+    drop((lock, sleep));
+    let other = fs_err::File::open(cache.base().join(format!("{}.lock", cache.name))).unwrap();
+    assert!(matches!(other.try_lock(), Err(TryLockError::WouldBlock)));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    other.try_lock().unwrap();
+}
