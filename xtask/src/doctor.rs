@@ -141,7 +141,8 @@ fn libtorch(repo: &Repository, platform: Platform) -> Finding {
         Err(error) => return Finding::missing(WHAT, "not usable", format!("{error:#}")),
     };
     if let Err(error) = libtorch::check(&path, platform) {
-        let remedy = format!("{error:#}; `cargo xtask setup` sets up the right one");
+        let way = if from == "LIBTORCH" { "mend it, or unset it and run" } else { "run" };
+        let remedy = format!("{error:#}; {way} `cargo xtask setup`");
         return Finding::missing(WHAT, format!("{} (from {from})", path.display()), remedy);
     }
     let version = libtorch::version(&path).unwrap_or_else(|| "of unknown version".to_owned());

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::cache::Lock;
 use crate::platform::Platform;
@@ -26,7 +26,7 @@ pub(crate) fn version() -> Result<String> {
 
 /// Downloads wheels into a folder that a lock protects. Checks nothing: that is the caller's business.
 pub(crate) fn download(platform: Platform, wheels: &[Wheel], folder: &Path, lock: &Lock) -> Result<()> {
-    version().with_context(|| format!("pip is needed to download libtorch: {REMEDY}"))?;
+    version().map_err(|error| anyhow!("libtorch is downloaded with pip, but {error:#}: {REMEDY}"))?;
     let mut command = Command::new("python3");
     command.args(arguments(platform, wheels)).arg("--dest").arg(folder);
     command.env("PIP_DISABLE_PIP_VERSION_CHECK", "1").stdin(lock.share()?);
