@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let targets = [Tensor::from_slice(&[1.0, 0.0]), Tensor::from_slice(&[0.0, 2.0])];
     let losses: Vec<Tensor> = targets
         .iter()
-        .map(|target| (params.get(w).map(|w| (w - target).square().sum(Kind::Double))))
+        .map(|target| params.get(w).map(|w| (w - target).square().sum(Kind::Double)))
         .collect::<Result<_, _>>()?;
 
     let rows = jacobian(&Tensor::stack(&losses, 0), &params, Graph::Free)?;
