@@ -107,3 +107,66 @@ impl Jacobian {
         Ok(self.rows.f_tr()?.f_mv(&w).op("combination of gradients", &[&self.rows, &w])?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows (1, 2, 0), (−1, 0, 3): inner products 5, −1, 10.
+    fn jacobian(kind: Kind) -> Jacobian {
+        let rows = Tensor::from_slice(&[1.0, 2.0, 0.0, -1.0, 0.0, 3.0]).reshape([2, 3]).to_kind(kind);
+        Jacobian::new(&rows).unwrap()
+    }
+
+    #[test]
+    fn gramian_is_the_matrix_of_inner_products() {
+        for kind in [Kind::Float, Kind::Double] {
+            let gramian = jacobian(kind).gramian().unwrap();
+            assert_eq!(gramian.values(), [5.0, -1.0, -1.0, 10.0]);
+            assert_eq!(gramian.squared_norms(), [5.0, 10.0]);
+            assert_eq!(gramian.row(1), [-1.0, 10.0]);
+        }
+    }
+
+    #[test]
+    fn quadratic_is_the_squared_norm_of_the_combination() {
+        let (jacobian, weights) = (jacobian(Kind::Double), [0.25, 2.0]);
+        let direction = Vec::<f64>::try_from(jacobian.combine(&weights).unwrap()).unwrap();
+        assert_eq!(direction, [-1.75, 0.5, 6.0]);
+        let norm: f64 = direction.iter().map(|d| d * d).sum();
+        assert!((jacobian.gramian().unwrap().quadratic(&weights) - norm).abs() < 1e-12);
+    }
+
+    #[test]
+    fn scaling_rows_scales_the_gramian_on_both_sides() {
+        let jacobian = jacobian(Kind::Double);
+        let scaled = jacobian.gramian().unwrap().scaled(&[2.0, 0.1]);
+        let factors = Tensor::from_slice(&[2.0, 0.1]).unsqueeze(1);
+        let expected = Jacobian::new(&(jacobian.rows() * factors)).unwrap().gramian().unwrap();
+        for (a, b) in scaled.values().iter().zip(expected.values()) {
+            assert!((a - b).abs() < 1e-12, "{a} and {b}");
+        }
+    }
+
+    #[test]
+    fn small_gradients_survive_beside_large_ones() {
+        let rows = Tensor::from_slice(&[1e6_f32, 0.0, 1e-6, 1e-6]).reshape([2, 2]);
+        let gramian = Jacobian::new(&rows).unwrap().gramian().unwrap();
+        assert!((gramian.at(1, 1) / 2e-12 - 1.0).abs() < 1e-6, "{}", gramian.at(1, 1));
+    }
+
+    #[test]
+    fn cross_gramian_is_of_two_batches() {
+        let (a, b) = (jacobian(Kind::Double), Jacobian::new(&(jacobian(Kind::Double).rows() * 3.0)).unwrap());
+        assert_eq!(a.cross_gramian(&b).unwrap().values(), [15.0, -3.0, -3.0, 30.0]);
+    }
+
+    #[test]
+    fn a_vector_is_no_jacobian_and_outside_is_zero() {
+        assert!(Jacobian::new(&Tensor::from_slice(&[1.0, 2.0])).is_err());
+        assert!(Gramian::new(2, vec![1.0; 3]).is_none());
+        let gramian = Gramian::new(1, vec![4.0]).unwrap();
+        assert_eq!((gramian.at(0, 1), gramian.at(1, 0)), (0.0, 0.0));
+        assert!(gramian.row(7).is_empty());
+    }
+}
