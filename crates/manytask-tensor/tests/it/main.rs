@@ -1,5 +1,5 @@
 //! Tests of the public interface.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may fail it, as the test itself may")]
+#![expect(clippy::unwrap_used, reason = "a function that a test calls may fail it, as the test itself may")]
 
 mod autograd;
 mod checkpoint;
