@@ -2,6 +2,7 @@
 
 mod table;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::SystemTime;
@@ -50,12 +51,11 @@ pub(crate) fn bench(repo: &Repository, options: &Options) -> Result<ExitCode> {
         );
     }
     let results = repo.target_dir()?.join("criterion");
-    // The file system may keep times in whole seconds.
-    let start = SystemTime::now() - std::time::Duration::from_secs(1);
+    let before = written(&results)?;
     if !command(repo, &targets, options, &results).status().context("cannot start cargo")?.success() {
         bail!("the benchmarks did not run through: see above");
     }
-    let rows = rows(&results, start, options.against.as_deref())?;
+    let rows = rows(&results, &before, options.against.as_deref())?;
     if rows.is_empty() {
         bail!("no benchmark has `{}` in its name", options.filter.as_deref().unwrap_or_default());
     }
@@ -99,16 +99,21 @@ fn bench_targets(metadata: &Value) -> Vec<String> {
         .collect()
 }
 
-/// What criterion has written since `start`, by name.
-fn rows(results: &Path, start: SystemTime, against: Option<&str>) -> Result<Vec<Row>> {
-    let mut folders = Vec::new();
+/// The folders of results, with the time of the last one in each.
+fn written(results: &Path) -> Result<BTreeMap<PathBuf, SystemTime>> {
+    let mut folders = BTreeMap::new();
     find_results(results, &mut folders)?;
+    Ok(folders)
+}
+
+/// What criterion has written anew, by name.
+fn rows(results: &Path, before: &BTreeMap<PathBuf, SystemTime>, against: Option<&str>) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for folder in folders {
-        let estimates = folder.join("new").join("estimates.json");
-        if fs_err::metadata(&estimates)?.modified()? < start {
+    for (folder, time) in written(results)? {
+        if before.get(&folder) == Some(&time) {
             continue;
         }
+        let estimates = folder.join("new").join("estimates.json");
         let benchmark = read_json(&folder.join("new").join("benchmark.json"))?;
         let baseline =
             against.map(|name| folder.join(name).join("estimates.json")).filter(|path| path.exists());
@@ -129,12 +134,13 @@ fn rows(results: &Path, start: SystemTime, against: Option<&str>) -> Result<Vec<
 }
 
 /// Collects the folders below which `new/estimates.json` lies.
-fn find_results(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
+fn find_results(folder: &Path, found: &mut BTreeMap<PathBuf, SystemTime>) -> Result<()> {
     if !folder.is_dir() {
         return Ok(());
     }
-    if folder.join("new").join("estimates.json").is_file() {
-        found.push(folder.to_path_buf());
+    let estimates = folder.join("new").join("estimates.json");
+    if estimates.is_file() {
+        found.insert(folder.to_path_buf(), fs_err::metadata(&estimates)?.modified()?);
     }
     for entry in fs_err::read_dir(folder)? {
         let entry = entry?;
@@ -171,19 +177,19 @@ mod tests {
         let folder = root.path().join("ops").join("add").join("16");
         record(&folder, "main", 100.0);
         record(&folder, "new", 110.0);
-        let row = &rows(root.path(), SystemTime::UNIX_EPOCH, Some("main")).unwrap()[0];
+        let row = &rows(root.path(), &BTreeMap::new(), Some("main")).unwrap()[0];
         assert_eq!(row.name, "ops/add/16");
         assert_eq!((row.median, row.baseline), (110.0, Some(100.0)));
-        let later = SystemTime::now() + std::time::Duration::from_mins(1);
-        assert!(rows(root.path(), later, None).unwrap().is_empty());
-        assert!(rows(root.path(), SystemTime::UNIX_EPOCH, None).unwrap()[0].baseline.is_none());
+        let before = written(root.path()).unwrap();
+        assert!(rows(root.path(), &before, None).unwrap().is_empty());
+        assert!(rows(root.path(), &BTreeMap::new(), None).unwrap()[0].baseline.is_none());
     }
 
     #[test]
     fn an_unknown_baseline_is_an_error() {
         let root = tempfile::tempdir().unwrap();
         record(root.path(), "new", 110.0);
-        let error = rows(root.path(), SystemTime::UNIX_EPOCH, Some("other")).unwrap_err().to_string();
+        let error = rows(root.path(), &BTreeMap::new(), Some("other")).unwrap_err().to_string();
         assert!(error.contains("`other`") && error.contains("--save other"), "{error}");
     }
 
