@@ -1,2 +1,90 @@
-//! The task runner.
-fn main() {}
+//! The task runner of manytask's repository: `cargo xtask COMMAND`.
+//!
+//! It knows nothing of tensors and builds in seconds, so that it can fetch libtorch for the crates that do.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool talks on its two streams"
+)]
+
+mod architecture;
+mod args;
+mod bench;
+mod cache;
+mod ci;
+mod config;
+mod doctor;
+mod install;
+mod libtorch;
+mod pip;
+mod platform;
+mod repo;
+mod requirements;
+mod setup;
+mod steps;
+mod test;
+mod train;
+mod wheels;
+
+use std::process::ExitCode;
+
+use args::{Command, UsageError};
+use repo::Repository;
+
+const HELP: &str = "\
+The task runner of manytask's repository.
+
+Usage: cargo xtask COMMAND
+
+  setup     make libtorch available to cargo, rust-analyzer and the built programs
+              --cuda           with the CUDA libraries (x86_64-linux; 2 GB more to download)
+              --wheels DIR     take the wheels from a folder instead of downloading them
+              --force          unpack it anew, even if it is there
+              --print-config   print the cargo configuration, for use in another workspace
+  train CONFIG [KEY=VALUE …] [-- ARGUMENTS]
+            set up what is missing, build manytask, run `manytask train` with these arguments
+  test      set up what is missing; formatting, lints, tests, documentation, shipped configurations
+              --fast           without doctests, documentation and configurations
+  bench [FILTER]
+            run the benchmarks whose names contain FILTER; one table at the end
+              --save NAME      keep the result as a baseline
+              --against NAME   compare with a baseline
+              --gate PERCENT   fail when a median is that much slower than the baseline
+              --threads N      threads of libtorch (default 1)
+              --json           print the table as JSON
+  ci        what continuous integration runs: `test`, the crate in examples/downstream, the documents
+  doctor    what was found, what is missing, how to fix it
+
+Environment: MANYTASK_CACHE moves the cache of libtorch. LIBTORCH (a folder with `lib` and `include`) and
+LIBTORCH_USE_PYTORCH (the PyTorch of the Python in use) are honoured: nothing is downloaded then.
+Set-up is tried on x86_64-linux; aarch64-linux and aarch64-macos follow the published wheels, untried.
+
+Exit codes: 0 well, 1 something failed, 2 usage; `train` ends with manytask's own code.
+";
+
+fn main() -> ExitCode {
+    match args::parse(std::env::args().skip(1)).map_err(anyhow::Error::from).and_then(|command| run(&command))
+    {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<UsageError>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(command: &Command) -> anyhow::Result<ExitCode> {
+    let repo = Repository::locate()?;
+    match command {
+        Command::Help => {
+            print!("{HELP}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Setup(options) => setup::setup(&repo, options).map(|()| ExitCode::SUCCESS),
+        Command::Train(arguments) => train::train(&repo, arguments),
+        Command::Test(extent) => test::test(&repo, *extent),
+        Command::Bench(options) => bench::bench(&repo, options),
+        Command::Ci => ci::ci(&repo),
+        Command::Doctor => doctor::doctor(&repo),
+    }
+}

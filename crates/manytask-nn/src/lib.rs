@@ -6,6 +6,7 @@
 
 mod context;
 mod error;
+pub mod layers;
 mod module;
 
 pub use context::{BatchNormPolicy, Cx, Mode};

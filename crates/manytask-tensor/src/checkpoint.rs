@@ -1,30 +1,39 @@
 //! Tensors in safetensors files, written whole or not at all, and read with a check of every name and shape.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use safetensors::tensor::{Dtype, SafeTensors, View};
+use safetensors::tensor::{Dtype, SafeTensors};
 use tch::{Device, Kind, Tensor};
 
+use crate::random::elements;
 use crate::{Error, Layout, Params, Result, io};
+
+mod writer;
 
 /// Text stored beside the tensors.
 pub type Metadata = BTreeMap<String, String>;
 
-/// Writes named tensors, in the order of their names.
+/// Writes named tensors; the same tensors and text give the same bytes, whatever their order.
+///
+/// ```
+/// use manytask_tensor::{checkpoint, Device, Tensor};
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("state.safetensors");
+/// let text = checkpoint::Metadata::from([("step".to_owned(), "7".to_owned())]);
+/// checkpoint::save_tensors(&path, &[("momentum".to_owned(), Tensor::from_slice(&[1.0, 2.0]))], &text)?;
+/// let (tensors, found) = checkpoint::load_tensors(&path, Device::Cpu)?;
+/// assert_eq!(tensors["momentum"], Tensor::from_slice(&[1.0, 2.0]));
+/// assert_eq!(found, text);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
-/// When a tensor's element type has no place in the format, or the file cannot be written.
+/// When a tensor's element type or a name has no place in the format, a name comes twice, or the file cannot be written.
 pub fn save_tensors(path: &Path, tensors: &[(String, Tensor)], metadata: &Metadata) -> Result<()> {
-    let views = tensors.iter().map(|(name, tensor)| Ok((name.as_str(), Stored::new(path, name, tensor)?)));
-    let views: Vec<_> = views.collect::<Result<_>>()?;
-    let metadata: HashMap<String, String> = metadata.clone().into_iter().collect();
-    let metadata = (!metadata.is_empty()).then_some(metadata);
-    let bytes = safetensors::serialize(views, metadata)
-        .map_err(|error| Error::Corrupt { path: path.to_owned(), message: error.to_string() })?;
-    io::write_atomically(path, &bytes)
+    let header = writer::Header::new(path, tensors, metadata)?;
+    io::write_atomically_with(path, |file| header.write(path, tensors, file))
 }
 
 /// Reads all tensors of a file onto a device.
@@ -32,13 +41,7 @@ pub fn save_tensors(path: &Path, tensors: &[(String, Tensor)], metadata: &Metada
 /// # Errors
 /// When the file is absent, truncated or not in this format.
 pub fn load_tensors(path: &Path, device: Device) -> Result<(BTreeMap<String, Tensor>, Metadata)> {
-    let bytes = fs_err::read(path).map_err(|error| {
-        let cause = std::io::Error::new(
-            error.kind(),
-            std::error::Error::source(&error).map_or(String::new(), ToString::to_string),
-        );
-        Error::io(path, cause)
-    })?;
+    let bytes = io::read(path)?;
     let corrupt = |message: String| Error::Corrupt { path: path.to_owned(), message };
     let damaged = |error| corrupt(format!("not a whole safetensors file: {error}"));
     let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
@@ -48,8 +51,16 @@ pub fn load_tensors(path: &Path, device: Device) -> Result<(BTreeMap<String, Ten
     for (name, view) in file.tensors() {
         let kind = kind_of(view.dtype())
             .ok_or_else(|| corrupt(format!("`{name}` has elements of type {:?}", view.dtype())))?;
-        let shape: Vec<i64> = view.shape().iter().map(|d| *d as i64).collect();
-        tensors.insert(name, Tensor::f_from_data_size(view.data(), &shape, kind)?.f_to_device(device)?);
+        let shape: Option<Vec<i64>> = view.shape().iter().map(|d| i64::try_from(*d).ok()).collect();
+        let shape = shape.filter(|shape| elements(shape).is_ok());
+        let shape = shape.ok_or_else(|| corrupt(format!("`{name}` has shape {:?}", view.shape())))?;
+        // Any other byte is no truth value, and undefined behaviour in libtorch's kernels.
+        if kind == Kind::Bool && view.data().iter().any(|byte| *byte > 1) {
+            return Err(corrupt(format!("`{name}` has truth values that are neither 0 nor 1")));
+        }
+        let tensor = Tensor::f_from_data_size(view.data(), &shape, kind)
+            .map_err(|error| corrupt(format!("`{name}`: {}", Error::from(error))))?;
+        tensors.insert(name, tensor.f_to_device(device)?);
     }
     Ok((tensors, metadata))
 }
@@ -65,6 +76,21 @@ pub fn save(path: &Path, params: &Params, metadata: &Metadata) -> Result<()> {
 }
 
 /// Reads parameters of a layout, in the element type they were written in.
+///
+/// ```
+/// use manytask_tensor::{checkpoint, Device, Error, Init, Kind, Layout, Role};
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("params.safetensors");
+/// let mut layout = Layout::builder();
+/// layout.add("w", &[2], Init::Ones, Role::Weight)?;
+/// let params = layout.build().init(0, Kind::Float, Device::Cpu)?;
+/// checkpoint::save(&path, &params, &checkpoint::Metadata::new())?;
+/// let (found, _) = checkpoint::load(&path, params.layout(), Device::Cpu)?;
+/// assert_eq!(found.max_difference(&params)?, 0.0);
+/// let other = Layout::builder().build();
+/// assert!(matches!(checkpoint::load(&path, &other, Device::Cpu), Err(Error::Incompatible { .. })));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// When the file is damaged, or its names or shapes are not the layout's: the message lists what is missing, what is too
@@ -123,54 +149,15 @@ fn and_more(count: usize) -> String {
     if count > 1 { format!(" and {} more", count - 1) } else { String::new() }
 }
 
-struct Stored {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
-}
-
-impl Stored {
-    fn new(path: &Path, name: &str, tensor: &Tensor) -> Result<Self> {
-        let dtype = dtype_of(tensor.kind()).ok_or_else(|| Error::Corrupt {
-            path: path.to_owned(),
-            message: format!(
-                "`{name}` has elements of type {:?}, which the format cannot hold",
-                tensor.kind()
-            ),
-        })?;
-        let tensor = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_contiguous()?;
-        let count = tensor.numel();
-        let mut bytes = vec![0; count * tensor.kind().elt_size_in_bytes()];
-        tensor.f_copy_data_u8(&mut bytes, count)?;
-        Ok(Self { dtype, shape: tensor.size().iter().map(|d| *d as usize).collect(), bytes })
-    }
-}
-
-impl View for Stored {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
-    }
-
-    fn data_len(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
-const KINDS: [(Kind, Dtype); 8] = [
+const KINDS: [(Kind, Dtype); 10] = [
     (Kind::Float, Dtype::F32),
     (Kind::Double, Dtype::F64),
     (Kind::Half, Dtype::F16),
     (Kind::BFloat16, Dtype::BF16),
     (Kind::Int64, Dtype::I64),
     (Kind::Int, Dtype::I32),
+    (Kind::Int16, Dtype::I16),
+    (Kind::Int8, Dtype::I8),
     (Kind::Uint8, Dtype::U8),
     (Kind::Bool, Dtype::BOOL),
 ];

@@ -11,6 +11,14 @@ use tch::{Cuda, Device};
 use crate::{Error, Result};
 
 /// A device as the user writes it: `cpu`, `cuda`, `cuda:1`, `auto`.
+///
+/// ```
+/// use manytask_tensor::{Device, DeviceChoice};
+/// assert_eq!("cpu".parse::<DeviceChoice>()?.resolve()?, Device::Cpu);
+/// assert_eq!("cuda:1".parse::<DeviceChoice>()?, DeviceChoice::Cuda(1));
+/// assert!("gpu".parse::<DeviceChoice>().is_err());
+/// # Ok::<(), manytask_tensor::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
     /// The processor.
@@ -58,7 +66,10 @@ impl FromStr for DeviceChoice {
             "cpu" => return Ok(Self::Cpu),
             "auto" => return Ok(Self::Auto),
             "cuda" => Some(0),
-            _ => text.strip_prefix("cuda:").and_then(|index| index.parse().ok()),
+            _ => text
+                .strip_prefix("cuda:")
+                .filter(|index| index.bytes().all(|byte| byte.is_ascii_digit()))
+                .and_then(|index| index.parse().ok()),
         };
         index.map(Self::Cuda).ok_or_else(|| Error::Device {
             requested: text.to_owned(),
@@ -103,7 +114,11 @@ fn open_libtorch_cuda() -> Result<(), String> {
                     std::mem::forget(library);
                     Ok(())
                 }
-                Err(error) => Err(format!("libtorch_cuda.so cannot be opened ({error})")),
+                Err(error) => {
+                    // The loader's own words, which name the library that is missing, are the cause.
+                    let cause = std::error::Error::source(&error).map_or(error.to_string(), ToString::to_string);
+                    Err(format!("libtorch_cuda.so cannot be opened ({cause})"))
+                }
             }
         })
         .clone()

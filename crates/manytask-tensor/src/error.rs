@@ -42,6 +42,27 @@ pub enum Error {
         /// The shape of the value.
         shape: Vec<i64>,
     },
+    /// A backward pass over a graph that an earlier one freed.
+    #[error(
+        "the graph of {what} was freed by an earlier backward pass; ask for that one with `Graph::Keep` or `Graph::Differentiable`"
+    )]
+    GraphFreed {
+        /// The value that was to be differentiated.
+        what: &'static str,
+    },
+    /// A Jacobian was asked of something else than a vector.
+    #[error(
+        "a Jacobian needs a vector of at least one value, this one has shape {shape:?}; stack or flatten the values"
+    )]
+    NotVector {
+        /// The shape of the values.
+        shape: Vec<i64>,
+    },
+    /// A cotangent has a graph that leads to an input.
+    #[error(
+        "a cotangent depends on an input of `vjp`, so its own derivative would be mixed into the product; detach it"
+    )]
+    DependentCotangent,
     /// Shapes that must agree do not.
     #[error("{what}: expected shape {expected:?}, found {found:?}")]
     Shape {
@@ -57,6 +78,12 @@ pub enum Error {
     Layout {
         /// What differs, with names.
         message: String,
+    },
+    /// A number of threads that cannot be had.
+    #[error("{count} threads: write a number from 1 to {}", i32::MAX)]
+    Threads {
+        /// The number asked for.
+        count: usize,
     },
     /// A device that cannot be had.
     #[error("device `{requested}` cannot be used: {reason}; {remedy}")]
@@ -123,7 +150,7 @@ impl<T> OpContext<T> for std::result::Result<T, TchError> {
     fn op(self, name: &str, inputs: &[&Tensor]) -> Result<T> {
         self.map_err(|error| Error::Op {
             op: name.to_owned(),
-            shapes: inputs.iter().map(|x| x.size()).collect(),
+            shapes: inputs.iter().map(|x| if x.defined() { x.size() } else { Vec::new() }).collect(),
             message: first_line(&error),
         })
     }
@@ -135,8 +162,12 @@ fn first_line(error: &TchError) -> String {
         TchError::Torch(text) => text.clone(),
         other => other.to_string(),
     };
+    first_line_of(&text)
+}
+
+pub(crate) fn first_line_of(text: &str) -> String {
     let text = text.split("\nException raised from").next().unwrap_or_default();
-    text.lines().next().unwrap_or_default().trim().to_owned()
+    text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("no message").to_owned()
 }
 
 struct Shapes<'a>(&'a [Vec<i64>]);

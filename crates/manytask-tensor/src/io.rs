@@ -1,42 +1,50 @@
 //! Files that are whole or absent.
 
-use std::io::Write;
-use std::path::Path;
+use std::fs::OpenOptions;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
 /// Writes a file under a temporary name in the same folder, flushes it to the disk and renames it into place.
 ///
-/// A reader sees the old content or the new, never a part; a full disk or an interruption leaves the old one as it was.
+/// A reader sees the old content or the new, never a part; a full disk or an interruption leaves the old one as it was, and
+/// a failure removes the temporary file. A symbolic link is followed: the file that it names is replaced, the link stays.
+///
+/// ```
+/// use manytask_tensor::io::write_atomically;
+/// let folder = tempfile::tempdir()?;
+/// let path = folder.path().join("state.json");
+/// write_atomically(&path, b"{}")?;
+/// assert_eq!(std::fs::read(&path)?, b"{}");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// When the folder cannot be written to, or the disk is full; with the file's name.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = match path.parent() {
+    write_atomically_with(path, |file| file.write_all(bytes).map_err(|source| Error::io(path, source)))
+}
+
+/// As [`write_atomically`], with content that is written piece by piece. Where `write` fails nothing is changed.
+///
+/// # Errors
+/// As [`write_atomically`], and those of `write`.
+pub fn write_atomically_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let failed = |source| Error::io(path, source);
+    let target = follow_links(path).map_err(failed)?;
+    let folder = match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let write = || -> std::io::Result<()> {
-        let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
-        file.write_all(bytes)?;
+    let mut file = temporary_in(folder).map_err(failed)?;
+    write(&mut file)?;
+    let finish = || {
         file.as_file().sync_all()?;
-        set_usual_permissions(file.as_file())?;
-        file.persist(path).map_err(|error| error.error)?;
+        file.persist(&target).map_err(|error| error.error)?;
         sync_folder(folder)
     };
-    write().map_err(|source| Error::io(path, source))
-}
-
-/// A temporary file is private to its owner; a result should be readable as any other.
-#[cfg(unix)]
-fn set_usual_permissions(file: &std::fs::File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn set_usual_permissions(_file: &std::fs::File) -> std::io::Result<()> {
-    Ok(())
+    finish().map_err(failed)
 }
 
 /// Makes renames in a folder survive a loss of power.
@@ -46,4 +54,39 @@ pub fn sync_folder(folder: &Path) -> std::io::Result<()> {
     #[cfg(not(unix))]
     let _ = folder;
     Ok(())
+}
+
+/// All of a file. `fs_err` would put the path into the message, where this crate's error has it already.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
+    let read = || {
+        let mut bytes = Vec::new();
+        OpenOptions::new().read(true).open(path)?.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(|source| Error::io(path, source))
+}
+
+fn temporary_in(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".writing-");
+    // A temporary file is private to its owner; a result should be readable as any other, within the user's umask.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}
+
+/// The file that a chain of symbolic links names, which need not exist.
+fn follow_links(path: &Path) -> std::io::Result<PathBuf> {
+    const LONGEST: usize = 40;
+    let mut target = path.to_owned();
+    for _ in 0..LONGEST {
+        match fs_err::symlink_metadata(&target) {
+            Ok(metadata) if metadata.is_symlink() => {
+                let next = fs_err::read_link(&target)?;
+                target = target.parent().unwrap_or(Path::new("")).join(next);
+            }
+            _ => return Ok(target),
+        }
+    }
+    Err(std::io::Error::other("too many symbolic links, one after the other"))
 }

@@ -53,6 +53,17 @@ pub struct Entry {
 }
 
 /// The names, shapes, starts and roles of all tensors of a network, in creation order.
+///
+/// ```
+/// use manytask_tensor::{Device, Init, Kind, Layout, Role};
+/// let mut layout = Layout::builder();
+/// let weight = layout.add("head.weight", &[1, 4], Init::Orthogonal { gain: 1.0 }, Role::Weight)?;
+/// let mean = layout.add("head.mean", &[4], Init::Zeros, Role::Buffer)?;
+/// let layout = layout.build();
+/// assert_eq!((layout.trained_count(), layout.trained()), (4, vec![weight]));
+/// assert_eq!(layout.entry(mean)?.name, "head.mean");
+/// # Ok::<(), manytask_tensor::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Layout {
     entries: Vec<Entry>,
@@ -106,7 +117,8 @@ impl Layout {
 
     /// The number of trained numbers.
     pub fn trained_count(&self) -> i64 {
-        self.entries.iter().filter(|e| e.role.is_trained()).map(|e| e.shape.iter().product::<i64>()).sum()
+        let trained = self.entries.iter().filter(|entry| entry.role.is_trained());
+        trained.map(|entry| entry.shape.iter().product::<i64>()).fold(0, i64::saturating_add)
     }
 
     /// Fresh parameters; each entry draws from the key of (seed, its name), so adding a layer changes no other.
@@ -145,7 +157,7 @@ impl LayoutBuilder {
     /// Adds an entry.
     ///
     /// # Errors
-    /// When the name was used before, is empty, or a dimension is negative.
+    /// When the name was used before, is empty, or a dimension is negative or their product beyond counting.
     pub fn add(&mut self, name: impl Into<String>, shape: &[i64], init: Init, role: Role) -> Result<Slot> {
         let name = name.into();
         if name.is_empty() || shape.iter().any(|d| *d < 0) {
@@ -155,6 +167,7 @@ impl LayoutBuilder {
                 ),
             });
         }
+        crate::random::elements(shape)?;
         if !self.names.insert(name.clone()) {
             return Err(Error::Layout { message: format!("two parameters are named `{name}`") });
         }

@@ -6,6 +6,7 @@
 //!   tensors with names and shapes; a network's definition holds only [`Slot`]s.
 //! - [`grad`], [`gradients`], [`vjp`], [`jacobian`] and [`hvp`]: reverse-mode derivatives to any order, which answer with
 //!   an error where the binding underneath would crash or be silently wrong.
+//! - [`baddbmm`], [`masked_fill`] and [`catch_panics`]: where the binding panics although it has an error to give.
 //! - [`random`]: every draw from a generator keyed by (seed, purpose, step, task).
 //! - [`checkpoint`] and [`io`]: safetensors with a layout check; files that are whole or absent.
 //! - [`device`] and [`threads`].
@@ -31,6 +32,7 @@ pub mod io;
 mod layout;
 mod params;
 pub mod random;
+mod scalar;
 pub mod threads;
 
 pub use autograd::{Graph, NoGrad, grad, gradients, hvp, jacobian, no_grad, vjp};
@@ -39,4 +41,5 @@ pub use error::{Error, OpContext, Result};
 pub use init::Init;
 pub use layout::{Entry, Layout, LayoutBuilder, Role, Slot};
 pub use params::Params;
+pub use scalar::{baddbmm, catch_panics, masked_fill};
 pub use tch::{Device, IndexOp, Kind, Reduction, TchError, Tensor};

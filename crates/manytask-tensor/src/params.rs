@@ -11,6 +11,19 @@ use crate::{Entry, Error, Layout, Result, Slot, no_grad};
 ///
 /// With `tasks() == Some(T)` every tensor has a leading dimension of size T, one slice for each task.
 /// Cloning is by [`Params::share`] (the same memory) or [`Params::copy`] (new memory), never by accident.
+///
+/// ```
+/// use manytask_tensor::{Device, Init, Kind, Layout, Params, Role};
+/// let mut layout = Layout::builder();
+/// let w = layout.add("w", &[2, 3], Init::Normal { mean: 0.0, std: 1.0 }, Role::Weight)?;
+/// let params = layout.build().init(0, Kind::Float, Device::Cpu)?;
+/// let moved = params.add_scaled(&params, -0.1)?; // 0.9 w, new memory
+/// assert!(moved.max_difference(&params.scale(0.9)?)? < 1e-6);
+/// let tasks = Params::stack(&[params, moved])?;
+/// assert_eq!((tasks.tasks(), tasks.get(w)?.size()), (Some(2), vec![2, 2, 3]));
+/// assert_eq!(tasks.flatten()?.size(), [2, 6]);
+/// # Ok::<(), manytask_tensor::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Params {
     layout: Arc<Layout>,
@@ -40,20 +53,23 @@ impl Params {
         Self::checked(layout, leaves, Some(tasks))
     }
 
-    fn checked(layout: Arc<Layout>, leaves: Vec<Tensor>, tasks: Option<i64>) -> Result<Self> {
+    pub(crate) fn checked(layout: Arc<Layout>, leaves: Vec<Tensor>, tasks: Option<i64>) -> Result<Self> {
         if layout.len() != leaves.len() {
             return Err(Error::Layout {
                 message: format!("{} tensors for a layout of {} entries", leaves.len(), layout.len()),
             });
         }
         for (entry, leaf) in layout.entries().iter().zip(&leaves) {
-            let expected: Vec<i64> = tasks.into_iter().chain(entry.shape.iter().copied()).collect();
-            let found = if leaf.defined() { leaf.size() } else { Vec::new() };
-            if !leaf.defined() || expected != found {
-                return Err(Error::Shape { what: format!("parameter `{}`", entry.name), expected, found });
-            }
+            check_shape(entry, tasks, leaf)?;
         }
         Ok(Self { layout, leaves, tasks })
+    }
+
+    /// For tensors whose shapes cannot be others: gradients, and results of element-wise operations on leaves.
+    pub(crate) fn of_known_shapes(layout: Arc<Layout>, leaves: Vec<Tensor>, tasks: Option<i64>) -> Self {
+        debug_assert_eq!(layout.len(), leaves.len());
+        debug_assert!(layout.entries().iter().zip(&leaves).all(|(entry, leaf)| fits(entry, tasks, leaf)));
+        Self { layout, leaves, tasks }
     }
 
     /// The layout.
@@ -100,12 +116,18 @@ impl Params {
     }
 
     /// Applies `f` to every tensor.
+    ///
+    /// # Errors
+    /// When `f` fails or changes a shape.
     pub fn map(&self, mut f: impl FnMut(&Tensor) -> Result<Tensor>) -> Result<Self> {
         let leaves = self.leaves.iter().map(&mut f).collect::<Result<_>>()?;
         Self::checked(self.layout.clone(), leaves, self.tasks)
     }
 
     /// Applies `f` to the tensors of `slots` and shares the others.
+    ///
+    /// # Errors
+    /// When `f` fails or changes a shape, or a slot is of another layout.
     pub fn map_slots(
         &self,
         slots: &[Slot],
@@ -122,15 +144,15 @@ impl Params {
     /// Applies `f` to the tensors of both, entry by entry.
     ///
     /// # Errors
-    /// When the two have different layouts.
+    /// When the two have different layouts, or task dimensions of different size, or `f` changes a shape. Where only one has
+    /// a task dimension, the other is broadcast along it.
     pub fn zip_map(
         &self,
         other: &Self,
         mut f: impl FnMut(&Tensor, &Tensor) -> Result<Tensor>,
     ) -> Result<Self> {
-        self.same_layout(other)?;
+        let tasks = self.common_tasks(other)?;
         let leaves = self.leaves.iter().zip(&other.leaves).map(|(a, b)| f(a, b)).collect::<Result<_>>()?;
-        let tasks = self.tasks.or(other.tasks);
         Self::checked(self.layout.clone(), leaves, tasks)
     }
 
@@ -140,14 +162,7 @@ impl Params {
     /// When the slot is of another layout or the shape differs.
     pub fn put(&mut self, slot: Slot, leaf: Tensor) -> Result<()> {
         let entry = self.layout.entry(slot)?;
-        let expected: Vec<i64> = self.tasks.into_iter().chain(entry.shape.iter().copied()).collect();
-        if leaf.size() != expected {
-            return Err(Error::Shape {
-                what: format!("parameter `{}`", entry.name),
-                expected,
-                found: leaf.size(),
-            });
-        }
+        check_shape(entry, self.tasks, &leaf)?;
         if let Some(place) = self.leaves.get_mut(slot.index()) {
             *place = leaf;
         }
@@ -178,8 +193,11 @@ impl Params {
 
     /// New leaves of a graph: the same values, where the trained ones require gradients. Call it before a forward pass.
     pub fn require_grad(&self) -> Result<Self> {
-        let trained = self.layout.trained();
-        self.detach()?.map_slots(&trained, |_, leaf| Ok(leaf.f_set_requires_grad(true)?))
+        let leaves = self.iter().map(|(entry, leaf)| {
+            let leaf = leaf.f_detach()?;
+            if entry.role.is_trained() { Ok(leaf.f_set_requires_grad(true)?) } else { Ok(leaf) }
+        });
+        Ok(Self::of_known_shapes(self.layout.clone(), leaves.collect::<Result<_>>()?, self.tasks))
     }
 
     /// Zeros of the same shapes, types and devices.
@@ -192,17 +210,30 @@ impl Params {
         self.map(|leaf| Ok(leaf.f_to_device(device)?.f_to_kind(kind)?))
     }
 
-    /// Copies the values of `source` into these tensors, in place and outside of any graph.
+    /// Copies the values of `source` into these tensors, in place and outside of any graph. They must have memory of their
+    /// own, which the views of [`Params::expand_tasks`] have not.
     ///
     /// # Errors
-    /// When the two have different layouts.
+    /// When the two have different layouts or task dimensions.
     pub fn copy_from(&mut self, source: &Self) -> Result<()> {
-        self.same_layout(source)?;
+        self.common_tasks(source)?;
+        if self.tasks != source.tasks {
+            return Err(tasks_differ(self.tasks, source.tasks));
+        }
         let _off = no_grad();
         for (to, from) in self.leaves.iter_mut().zip(&source.leaves) {
             to.f_detach()?.f_copy_(from)?;
         }
         Ok(())
+    }
+
+    /// The task dimension of a result from both.
+    pub(crate) fn common_tasks(&self, other: &Self) -> Result<Option<i64>> {
+        self.same_layout(other)?;
+        match (self.tasks, other.tasks) {
+            (Some(ours), Some(theirs)) if ours != theirs => Err(tasks_differ(self.tasks, other.tasks)),
+            (ours, theirs) => Ok(ours.or(theirs)),
+        }
     }
 
     pub(crate) fn same_layout(&self, other: &Self) -> Result<()> {
@@ -220,4 +251,29 @@ impl Params {
         };
         Err(Error::Layout { message })
     }
+}
+
+fn fits(entry: &Entry, tasks: Option<i64>, leaf: &Tensor) -> bool {
+    let size = leaf.size();
+    match tasks {
+        None => size == entry.shape,
+        Some(tasks) => size.split_first() == Some((&tasks, entry.shape.as_slice())),
+    }
+}
+
+fn check_shape(entry: &Entry, tasks: Option<i64>, leaf: &Tensor) -> Result<()> {
+    // An undefined tensor has the shape [0].
+    if fits(entry, tasks, leaf) && (leaf.numel() > 0 || leaf.defined()) {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        what: format!("parameter `{}`", entry.name),
+        expected: tasks.into_iter().chain(entry.shape.iter().copied()).collect(),
+        found: if leaf.defined() { leaf.size() } else { Vec::new() },
+    })
+}
+
+fn tasks_differ(ours: Option<i64>, theirs: Option<i64>) -> Error {
+    let words = |tasks: Option<i64>| tasks.map_or("none".to_owned(), |tasks| tasks.to_string());
+    Error::Layout { message: format!("task dimensions differ: {} meets {}", words(ours), words(theirs)) }
 }

@@ -16,7 +16,7 @@ pub use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 use tch::{Device, Kind, Tensor};
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// The generator of one (seed, purpose, step, task); the four fill its 256-bit key, so no two of them overlap.
 pub fn stream(seed: u64, purpose: &str, step: u64, task: u64) -> ChaCha8Rng {
@@ -65,13 +65,30 @@ impl Key {
         ChaCha8Rng::from_seed(bytes)
     }
 
-    /// Uniform numbers in `[low, high)`.
+    /// Uniform numbers in `[low, high)`, also after rounding to `kind`.
+    ///
+    /// ```
+    /// use manytask_tensor::{random::Key, Device, Kind};
+    /// let x = Key::new(1, "example").uniform(-1.0, 1.0, &[100], Kind::Float, Device::Cpu)?;
+    /// assert!(x.min().double_value(&[]) >= -1.0 && x.max().double_value(&[]) < 1.0);
+    /// # Ok::<(), manytask_tensor::Error>(())
+    /// ```
     pub fn uniform(self, low: f64, high: f64, shape: &[i64], kind: Kind, device: Device) -> Result<Tensor> {
         let mut rng = self.rng();
-        fill(shape, kind, device, || low + (high - low) * rng.random::<f64>())
+        let mut values = fill(shape, kind, device, || low + (high - low) * rng.random::<f64>())?;
+        // What was rounded up to the open end goes to the closed one, as PyTorch does it.
+        let _ = values.f_masked_fill_(&values.f_ge(high)?, low)?;
+        Ok(values)
     }
 
     /// Numbers from the standard normal distribution.
+    ///
+    /// ```
+    /// use manytask_tensor::{random::Key, Device, Kind};
+    /// let draw = || Key::new(1, "example").step(3).normal(&[2, 2], Kind::Double, Device::Cpu);
+    /// assert_eq!(draw()?, draw()?);
+    /// # Ok::<(), manytask_tensor::Error>(())
+    /// ```
     pub fn normal(self, shape: &[i64], kind: Kind, device: Device) -> Result<Tensor> {
         let mut rng = self.rng();
         fill(shape, kind, device, || rng.sample(StandardNormal))
@@ -81,12 +98,17 @@ impl Key {
     pub fn bernoulli(self, p: f64, shape: &[i64], kind: Kind, device: Device) -> Result<Tensor> {
         let mut rng = self.rng();
         let threshold = (p.clamp(0.0, 1.0) * 4_294_967_296.0) as u64;
-        let values: Vec<u8> =
-            (0..elements(shape)).map(|_| u8::from(u64::from(rng.random::<u32>()) < threshold)).collect();
+        let values = collect(shape, || u8::from(u64::from(rng.random::<u32>()) < threshold))?;
         Ok(Tensor::f_from_slice(&values)?.f_reshape(shape)?.f_to_kind(kind)?.f_to_device(device)?)
     }
 
     /// The numbers below `n` in random order.
+    ///
+    /// ```
+    /// let mut order = manytask_tensor::random::Key::new(1, "shuffle").permutation(5);
+    /// order.sort_unstable();
+    /// assert_eq!(order, [0, 1, 2, 3, 4]);
+    /// ```
     pub fn permutation(self, n: usize) -> Vec<i64> {
         let mut order: Vec<i64> = (0..n as i64).collect();
         order.shuffle(&mut self.rng());
@@ -95,12 +117,34 @@ impl Key {
 }
 
 pub(crate) fn fill(shape: &[i64], kind: Kind, device: Device, draw: impl FnMut() -> f64) -> Result<Tensor> {
-    let values: Vec<f64> = std::iter::repeat_with(draw).take(elements(shape)).collect();
+    let values = collect(shape, draw)?;
     Ok(Tensor::f_from_slice(&values)?.f_reshape(shape)?.f_to_kind(kind)?.f_to_device(device)?)
 }
 
-fn elements(shape: &[i64]) -> usize {
-    shape.iter().product::<i64>().max(0) as usize
+fn collect<T>(shape: &[i64], draw: impl FnMut() -> T) -> Result<Vec<T>> {
+    let count = elements(shape)?;
+    let mut values = Vec::new();
+    values.try_reserve_exact(count).map_err(|_| impossible(shape))?;
+    values.extend(std::iter::repeat_with(draw).take(count));
+    Ok(values)
+}
+
+/// The number of elements of a shape.
+pub(crate) fn elements(shape: &[i64]) -> Result<usize> {
+    // Zeros are left out of the product: libtorch refuses strides that overflow also where there is no element.
+    let sizes = shape.iter().filter(|d| **d != 0);
+    let product = sizes.copied().try_fold(1, |n: i64, d| if d < 0 { None } else { n.checked_mul(d) });
+    match product.and_then(|n| usize::try_from(n).ok()) {
+        Some(_) if shape.contains(&0) => Ok(0),
+        Some(count) => Ok(count),
+        None => Err(impossible(shape)),
+    }
+}
+
+fn impossible(shape: &[i64]) -> Error {
+    Error::Layout {
+        message: format!("a tensor of shape {shape:?} does not fit in memory, or has a negative size"),
+    }
 }
 
 const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;

@@ -1,0 +1,66 @@
+use std::path::PathBuf;
+
+/// The result of this crate's functions.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong in problems, aggregators and the training loop.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An operation, a gradient or a file of tensors.
+    #[error(transparent)]
+    Tensor(#[from] manytask_tensor::Error),
+    /// A network, a loss, a metric or an optimizer.
+    #[error(transparent)]
+    Nn(#[from] manytask_nn::Error),
+    /// Reading or encoding data.
+    #[error(transparent)]
+    Data(#[from] manytask_data::Error),
+    /// Settings that are impossible, alone or together.
+    #[error("{what}; {remedy}")]
+    Setting {
+        /// What does not go.
+        what: String,
+        /// What to change.
+        remedy: String,
+    },
+    /// A loss or a gradient became NaN or infinite.
+    #[error(
+        "diverged at step {step}: {what}; lower the learning rate, clip the gradient, or look for extreme inputs"
+    )]
+    Diverged {
+        /// The step, counted from 0.
+        step: u64,
+        /// What is not finite, with the task's name.
+        what: String,
+    },
+    /// A saved state that does not belong to this run.
+    #[error("{}: {message}", path.display())]
+    Incompatible {
+        /// The file.
+        path: PathBuf,
+        /// What differs.
+        message: String,
+    },
+    /// An aggregator took what it had not declared, or a problem does not keep its word: a mistake in the program.
+    #[error("aggregator `{aggregator}`: {message}")]
+    Contract {
+        /// The aggregator.
+        aggregator: String,
+        /// What was broken.
+        message: String,
+    },
+}
+
+impl Error {
+    /// Settings that are impossible, and the remedy.
+    pub fn setting(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Setting { what: what.into(), remedy: remedy.into() }
+    }
+}
+
+impl From<manytask_tensor::TchError> for Error {
+    fn from(error: manytask_tensor::TchError) -> Self {
+        Self::Tensor(error.into())
+    }
+}

@@ -1,0 +1,172 @@
+use manytask_tensor::{Device, Kind, OpContext, Tensor};
+
+use crate::Result;
+
+/// The inner products of K gradients, `G = J Jᵀ`, in f64 on the processor: what most aggregators solve on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gramian {
+    size: usize,
+    values: Vec<f64>,
+}
+
+impl Gramian {
+    /// Wraps `size · size` numbers, row by row; `None` when their number differs.
+    pub fn new(size: usize, values: Vec<f64>) -> Option<Self> {
+        (values.len() == size * size).then_some(Self { size, values })
+    }
+
+    /// The number of gradients, K.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// `⟨gᵢ, gⱼ⟩`; zero outside of the matrix.
+    pub fn at(&self, i: usize, j: usize) -> f64 {
+        if j < self.size { self.values.get(i * self.size + j).copied().unwrap_or(0.0) } else { 0.0 }
+    }
+
+    /// Row i: the inner products of gradient i with all; empty outside of the matrix.
+    pub fn row(&self, i: usize) -> &[f64] {
+        self.values.get(i * self.size..(i + 1) * self.size).unwrap_or(&[])
+    }
+
+    /// All numbers, row by row.
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// `‖gᵢ‖²` for each i.
+    pub fn squared_norms(&self) -> Vec<f64> {
+        (0..self.size).map(|i| self.at(i, i)).collect()
+    }
+
+    /// `G w`.
+    pub fn apply(&self, weights: &[f64]) -> Vec<f64> {
+        (0..self.size).map(|i| self.row(i).iter().zip(weights).map(|(g, w)| g * w).sum()).collect()
+    }
+
+    /// `wᵀ G w = ‖Jᵀw‖²`.
+    pub fn quadratic(&self, weights: &[f64]) -> f64 {
+        self.apply(weights).iter().zip(weights).map(|(g, w)| g * w).sum()
+    }
+
+    /// The Gramian of gradients multiplied by `scales`: `D G D`.
+    #[must_use]
+    pub fn scaled(&self, scales: &[f64]) -> Self {
+        let scale = |i: usize| scales.get(i).copied().unwrap_or(1.0);
+        let values =
+            self.values.iter().enumerate().map(|(n, g)| g * scale(n / self.size) * scale(n % self.size));
+        Self { size: self.size, values: values.collect() }
+    }
+}
+
+/// The gradients of K tasks as the rows of a matrix `[K, P]`, on the device and in the element type of the network.
+#[derive(Debug)]
+pub struct Jacobian {
+    rows: Tensor,
+}
+
+impl Jacobian {
+    /// Wraps a matrix `[K, P]`.
+    pub fn new(rows: &Tensor) -> Result<Self> {
+        if rows.dim() != 2 {
+            return Err(manytask_tensor::Error::Shape {
+                what: "Jacobian".into(),
+                expected: vec![-1, -1],
+                found: rows.size(),
+            }
+            .into());
+        }
+        Ok(Self { rows: rows.f_detach()? })
+    }
+
+    /// The matrix `[K, P]`.
+    pub fn rows(&self) -> &Tensor {
+        &self.rows
+    }
+
+    /// `J Jᵀ` in f64.
+    pub fn gramian(&self) -> Result<Gramian> {
+        self.cross_gramian(self)
+    }
+
+    /// `J₁ J₂ᵀ` in f64, for methods that draw independent batches.
+    pub fn cross_gramian(&self, other: &Self) -> Result<Gramian> {
+        // In f64 from the start: badly scaled gradients lose their small ones in f32.
+        let (a, b) = (self.rows.f_to_kind(Kind::Double)?, other.rows.f_to_kind(Kind::Double)?);
+        let product = a.f_matmul(&b.f_tr()?).op("Gramian", &[&a, &b])?.f_to_device(Device::Cpu)?;
+        let size = product.size().first().copied().unwrap_or(0) as usize;
+        let values = Vec::<f64>::try_from(product.f_reshape([-1])?)?;
+        Ok(Gramian { size, values })
+    }
+
+    /// `Jᵀ w`, a vector `[P]`.
+    pub fn combine(&self, weights: &[f64]) -> Result<Tensor> {
+        let w =
+            Tensor::f_from_slice(weights)?.f_to_kind(self.rows.kind())?.f_to_device(self.rows.device())?;
+        Ok(self.rows.f_tr()?.f_mv(&w).op("combination of gradients", &[&self.rows, &w])?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows (1, 2, 0), (−1, 0, 3): inner products 5, −1, 10.
+    fn jacobian(kind: Kind) -> Jacobian {
+        let rows = Tensor::from_slice(&[1.0, 2.0, 0.0, -1.0, 0.0, 3.0]).reshape([2, 3]).to_kind(kind);
+        Jacobian::new(&rows).unwrap()
+    }
+
+    #[test]
+    fn gramian_is_the_matrix_of_inner_products() {
+        for kind in [Kind::Float, Kind::Double] {
+            let gramian = jacobian(kind).gramian().unwrap();
+            assert_eq!(gramian.values(), [5.0, -1.0, -1.0, 10.0]);
+            assert_eq!(gramian.squared_norms(), [5.0, 10.0]);
+            assert_eq!(gramian.row(1), [-1.0, 10.0]);
+        }
+    }
+
+    #[test]
+    fn quadratic_is_the_squared_norm_of_the_combination() {
+        let (jacobian, weights) = (jacobian(Kind::Double), [0.25, 2.0]);
+        let direction = Vec::<f64>::try_from(jacobian.combine(&weights).unwrap()).unwrap();
+        assert_eq!(direction, [-1.75, 0.5, 6.0]);
+        let norm: f64 = direction.iter().map(|d| d * d).sum();
+        assert!((jacobian.gramian().unwrap().quadratic(&weights) - norm).abs() < 1e-12);
+    }
+
+    #[test]
+    fn scaling_rows_scales_the_gramian_on_both_sides() {
+        let jacobian = jacobian(Kind::Double);
+        let scaled = jacobian.gramian().unwrap().scaled(&[2.0, 0.1]);
+        let factors = Tensor::from_slice(&[2.0, 0.1]).unsqueeze(1);
+        let expected = Jacobian::new(&(jacobian.rows() * factors)).unwrap().gramian().unwrap();
+        for (a, b) in scaled.values().iter().zip(expected.values()) {
+            assert!((a - b).abs() < 1e-12, "{a} and {b}");
+        }
+    }
+
+    #[test]
+    fn small_gradients_survive_beside_large_ones() {
+        let rows = Tensor::from_slice(&[1e6_f32, 0.0, 1e-6, 1e-6]).reshape([2, 2]);
+        let gramian = Jacobian::new(&rows).unwrap().gramian().unwrap();
+        assert!((gramian.at(1, 1) / 2e-12 - 1.0).abs() < 1e-6, "{}", gramian.at(1, 1));
+    }
+
+    #[test]
+    fn cross_gramian_is_of_two_batches() {
+        let (a, b) = (jacobian(Kind::Double), Jacobian::new(&(jacobian(Kind::Double).rows() * 3.0)).unwrap());
+        assert_eq!(a.cross_gramian(&b).unwrap().values(), [15.0, -3.0, -3.0, 30.0]);
+    }
+
+    #[test]
+    fn a_vector_is_no_jacobian_and_outside_is_zero() {
+        assert!(Jacobian::new(&Tensor::from_slice(&[1.0, 2.0])).is_err());
+        assert!(Gramian::new(2, vec![1.0; 3]).is_none());
+        let gramian = Gramian::new(1, vec![4.0]).unwrap();
+        assert_eq!((gramian.at(0, 1), gramian.at(1, 0)), (0.0, 0.0));
+        assert!(gramian.row(7).is_empty());
+    }
+}

@@ -1,0 +1,162 @@
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use manytask_nn::Cx;
+use manytask_tensor::{Layout, Params, Slot, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::{Combination, Jacobian, Level, Result};
+
+/// Which part of the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// What the parameters are fitted to.
+    Train,
+    /// What early stopping and bilevel methods look at.
+    Validation,
+    /// What is reported at the end.
+    Test,
+}
+
+/// Names one batch: the same draw gives the same batch and the same randomness, whenever it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Draw {
+    /// The seed of the run.
+    pub seed: u64,
+    /// The step of the loop, counted from 0.
+    pub step: u64,
+    /// 0 for the usual batch; 1 and 2 for further, independent ones of the same step.
+    pub replica: u32,
+    /// From which part.
+    pub part: Part,
+}
+
+/// Whether task i is the same task at every step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// It is: methods may keep a state for each task.
+    Fixed,
+    /// Tasks are sampled anew each step: methods with a state for each task are refused.
+    Resampled,
+}
+
+/// What a problem can give beyond losses and parameter gradients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Offers {
+    /// Gradients with respect to the last shared activation, one shape for all tasks.
+    pub representation: bool,
+    /// Batches of a validation part.
+    pub validation: bool,
+}
+
+/// Turns parameters and a batch into a vector of task losses.
+pub trait Problem: Debug + Send {
+    /// The parameters: shared ones, task-specific ones and buffers.
+    fn layout(&self) -> &Arc<Layout>;
+
+    /// The slots that all tasks share, in layout order: what an aggregator's direction is for.
+    fn shared(&self) -> &[Slot];
+
+    /// The names of the tasks; for resampled tasks, `task0 … taskT-1`, the places in a meta-batch.
+    fn tasks(&self) -> &[String];
+
+    /// Whether task i is the same task at every step.
+    fn identity(&self) -> Identity;
+
+    /// What it can give beyond losses and parameter gradients.
+    fn offers(&self) -> Offers;
+
+    /// The number of steps that see every training row once; `None` where tasks are sampled without end.
+    fn steps_per_epoch(&self) -> Option<u64>;
+
+    /// The forward pass on one batch, with a graph to `params`, which must require gradients.
+    fn forward<'a>(&'a self, params: &'a Params, draw: Draw) -> Result<Box<dyn Pass + 'a>>;
+
+    /// The losses of one batch without a graph, and without a trace in buffers: the same batch and randomness as
+    /// [`Problem::forward`] with this draw. `None` where a task is absent.
+    fn losses(&self, params: &Params, draw: Draw) -> Result<Vec<Option<f64>>>;
+
+    /// Losses and metrics over a whole part.
+    fn evaluate(&self, params: &Params, part: Part) -> Result<Evaluation>;
+}
+
+/// One forward pass, to be differentiated.
+///
+/// Rows, weights and gradients are counted over the tasks that are present in the batch, in task order.
+pub trait Pass {
+    /// The tasks that are present, by number, ascending.
+    fn present(&self) -> &[usize];
+
+    /// The losses of the present tasks.
+    fn losses(&self) -> &[f64];
+
+    /// The gradients of the present tasks with respect to the shared parameters or the representation, one row for each.
+    ///
+    /// It does no backward pass twice: what was computed is kept for [`Pass::finish`].
+    fn jacobian(&mut self, level: Level) -> Result<&Jacobian>;
+
+    /// The gradient for the optimizer: the combination for the shared parameters, and for task-specific ones their own
+    /// task's gradient times its weight in [`Combination::heads`].
+    fn finish(&mut self, combination: &Combination) -> Result<Params>;
+
+    /// Auxiliary terms of the architecture (sparsity of gates, distances of soft sharing) that were added to the losses.
+    fn auxiliary(&self) -> Option<&Tensor> {
+        None
+    }
+
+    /// What the pass recorded for the buffers; the loop writes it after the step with [`Cx::apply_buffers`].
+    fn take_context(&mut self) -> Cx;
+}
+
+/// Losses and metrics of all tasks over one part of the data.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// For each task its figures; for resampled tasks one entry over all episodes.
+    pub tasks: Vec<TaskEvaluation>,
+}
+
+/// Losses and metrics of one task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskEvaluation {
+    /// The task's name.
+    pub name: String,
+    /// The mean loss; `None` without a label.
+    pub loss: Option<f64>,
+    /// Figures by name, the task's primary metric first; `None` where undefined (one class only).
+    pub metrics: Vec<(String, Option<f64>)>,
+    /// Whether a higher primary metric is better.
+    pub higher_is_better: bool,
+}
+
+impl TaskEvaluation {
+    /// A figure by name: `loss` or a metric.
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        if name == "loss" {
+            return self.loss;
+        }
+        self.metrics.iter().find(|(metric, _)| metric == name).and_then(|(_, value)| *value)
+    }
+}
+
+impl Evaluation {
+    /// A task's figures by its name.
+    pub fn task(&self, name: &str) -> Option<&TaskEvaluation> {
+        self.tasks.iter().find(|task| task.name == name)
+    }
+
+    /// The mean loss over the tasks that have one.
+    pub fn mean_loss(&self) -> Option<f64> {
+        mean(self.tasks.iter().filter_map(|task| task.loss))
+    }
+
+    /// The mean of a figure over the tasks that have it.
+    pub fn mean(&self, figure: &str) -> Option<f64> {
+        mean(self.tasks.iter().filter_map(|task| task.figure(figure)))
+    }
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / f64::from(count))
+}

@@ -1,0 +1,36 @@
+use manytask_tensor::{Params, Tensor};
+
+use crate::{Cx, Module, Result};
+
+/// Layers one after another.
+#[derive(Debug)]
+pub struct Sequential(pub Vec<Box<dyn Module>>);
+
+impl Module for Sequential {
+    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+        self.0.iter().try_fold(x.shallow_clone(), |x, layer| layer.forward(params, &x, cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use manytask_tensor::{Device, Kind, Layout};
+
+    use super::*;
+    use crate::Builder;
+    use crate::layers::{Activation, Linear};
+
+    #[test]
+    fn applies_its_layers_in_order() {
+        let mut layout = Layout::builder();
+        let mut root = Builder::new(&mut layout);
+        let first = Linear::new(&mut root.scope("layer0"), 2, 3).unwrap();
+        let second = Linear::new(&mut root.scope("layer1"), 3, 1).unwrap();
+        let net =
+            Sequential(vec![Box::new(first.clone()), Box::new(Activation::Tanh), Box::new(second.clone())]);
+        let params = layout.build().init(0, Kind::Double, Device::Cpu).unwrap();
+        let (x, cx) = (Tensor::from_slice(&[0.3, -2.0]).reshape([1, 2]), &mut Cx::eval());
+        let expected = second.forward(&params, &first.forward(&params, &x, cx).unwrap().tanh(), cx).unwrap();
+        assert_eq!(net.forward(&params, &x, cx).unwrap(), expected);
+    }
+}

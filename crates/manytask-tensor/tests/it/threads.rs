@@ -1,0 +1,60 @@
+//! The number of threads belongs to the thread that set it.
+
+use manytask_tensor::{Device, Error, Kind, Tensor, threads};
+
+fn product() {
+    let a = Tensor::ones([200, 200], (Kind::Float, Device::Cpu));
+    let _ = a.matmul(&a).exp();
+}
+
+/// Each in a thread of its own: the test harness' threads are shared by tests.
+fn alone<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
+    std::thread::spawn(run).join().unwrap()
+}
+
+#[test]
+fn another_thread_does_not_change_the_number() {
+    for before in [false, true] {
+        let numbers = alone(move || {
+            if before {
+                product();
+            }
+            threads::set(3).unwrap();
+            alone(|| {
+                threads::set(1).unwrap();
+                product();
+                assert_eq!(threads::get(), 1);
+            });
+            let first = threads::get();
+            product();
+            (first, threads::get())
+        });
+        assert_eq!(numbers, (3, 3), "a kernel ran before: {before}");
+    }
+}
+
+#[test]
+fn many_threads_keep_theirs() {
+    let workers: Vec<_> = (1..=4)
+        .map(|n| {
+            std::thread::spawn(move || {
+                threads::set(n).unwrap();
+                for _ in 0..20 {
+                    product();
+                    assert_eq!(threads::get(), n);
+                }
+            })
+        })
+        .collect();
+    for worker in workers {
+        worker.join().unwrap();
+    }
+}
+
+#[test]
+fn no_threads_is_an_error() {
+    for count in [0, usize::MAX] {
+        let error = threads::set(count).unwrap_err();
+        assert!(matches!(&error, Error::Threads { count: c } if *c == count), "{error}");
+    }
+}

@@ -1,0 +1,209 @@
+//! The command line. Few enough words that a parser would cost more build time than it saves.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::bench;
+use crate::install::{Existing, Supply};
+use crate::setup::{self, Output};
+use crate::test::Extent;
+use crate::wheels::Compute;
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Command {
+    Help,
+    Setup(setup::Options),
+    Train(Vec<String>),
+    Test(Extent),
+    Bench(bench::Options),
+    Ci,
+    Doctor,
+}
+
+/// A command line that makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UsageError(String);
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; `cargo xtask --help` lists what there is", self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+type Result<T> = std::result::Result<T, UsageError>;
+
+/// Reads the arguments after the program's name.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Command> {
+    let mut words = arguments.into_iter();
+    let Some(command) = words.next() else {
+        return Err(UsageError("no command given".to_owned()));
+    };
+    let words: Vec<String> = words.collect();
+    // What follows `--` is the runner's.
+    let own = words.split(|word| word == "--").next().unwrap_or_default();
+    if own.iter().any(|word| word == "--help" || word == "-h") {
+        return Ok(Command::Help);
+    }
+    match command.as_str() {
+        "help" | "--help" | "-h" => Ok(Command::Help),
+        "setup" => setup(words).map(Command::Setup),
+        "train" => train(words).map(Command::Train),
+        "test" => test(&words).map(Command::Test),
+        "bench" => bench(words).map(Command::Bench),
+        "ci" => nothing_more("ci", &words).map(|()| Command::Ci),
+        "doctor" => nothing_more("doctor", &words).map(|()| Command::Doctor),
+        other => Err(UsageError(format!("there is no command `{other}`"))),
+    }
+}
+
+fn setup(words: Vec<String>) -> Result<setup::Options> {
+    let mut options = setup::Options::default();
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--cuda" => options.compute = Compute::Cuda,
+            "--force" => options.existing = Existing::Replace,
+            "--print-config" => options.output = Output::Config,
+            "--wheels" => options.supply = Supply::Folder(PathBuf::from(value(&word, words.next())?)),
+            _ => return Err(unknown("setup", &word)),
+        }
+    }
+    Ok(options)
+}
+
+/// The runner's own arguments: `--` is dropped, everything else is passed on as it stands.
+fn train(mut words: Vec<String>) -> Result<Vec<String>> {
+    if words.first().is_none_or(|word| word.starts_with('-')) {
+        return Err(UsageError("`train` needs a configuration, e.g. configs/quickstart.toml".to_owned()));
+    }
+    if let Some(place) = words.iter().position(|word| word == "--") {
+        words.remove(place);
+    }
+    Ok(words)
+}
+
+fn test(words: &[String]) -> Result<Extent> {
+    match words {
+        [] => Ok(Extent::Full),
+        [word] if word == "--fast" => Ok(Extent::Fast),
+        [word, ..] => Err(unknown("test", word)),
+    }
+}
+
+fn bench(words: Vec<String>) -> Result<bench::Options> {
+    let mut options = bench::Options::default();
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--save" => options.save = Some(value(&word, words.next())?),
+            "--against" => options.against = Some(value(&word, words.next())?),
+            "--json" => options.format = bench::Format::Json,
+            "--threads" => options.threads = number(&word, words.next())?,
+            "--gate" => options.gate = Some(number(&word, words.next())?),
+            _ if !word.starts_with('-') && options.filter.is_none() => options.filter = Some(word),
+            _ => return Err(unknown("bench", &word)),
+        }
+    }
+    if options.gate.is_some() && options.against.is_none() {
+        return Err(UsageError(
+            "`--gate` compares with a baseline: name it with `--against NAME`".to_owned(),
+        ));
+    }
+    if options.save.is_some() && options.save == options.against {
+        return Err(UsageError(
+            "`--save` would overwrite the baseline that `--against` compares with".to_owned(),
+        ));
+    }
+    Ok(options)
+}
+
+fn nothing_more(command: &str, words: &[String]) -> Result<()> {
+    words.first().map_or(Ok(()), |word| Err(unknown(command, word)))
+}
+
+fn value(flag: &str, next: Option<String>) -> Result<String> {
+    next.filter(|word| !word.starts_with("--")).ok_or_else(|| UsageError(format!("`{flag}` needs a value")))
+}
+
+fn number<T: std::str::FromStr>(flag: &str, next: Option<String>) -> Result<T> {
+    let word = value(flag, next)?;
+    word.parse().map_err(|_| UsageError(format!("`{flag}` needs a number, not `{word}`")))
+}
+
+fn unknown(command: &str, word: &str) -> UsageError {
+    UsageError(format!("`{command}` knows no `{word}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Command> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn every_command_is_read() {
+        assert_eq!(read("setup"), Ok(Command::Setup(setup::Options::default())));
+        let wanted = setup::Options {
+            compute: Compute::Cuda,
+            supply: Supply::Folder("w".into()),
+            existing: Existing::Replace,
+            output: Output::Config,
+        };
+        assert_eq!(read("setup --cuda --wheels w --force --print-config"), Ok(Command::Setup(wanted)));
+        assert_eq!(read("test"), Ok(Command::Test(Extent::Full)));
+        assert_eq!(read("test --fast"), Ok(Command::Test(Extent::Fast)));
+        assert_eq!(read("ci"), Ok(Command::Ci));
+        assert_eq!(read("doctor"), Ok(Command::Doctor));
+        for line in ["help", "--help", "setup --help", "train x.toml -h"] {
+            assert_eq!(read(line), Ok(Command::Help), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_runner_gets_its_arguments_unchanged() {
+        let wanted = ["c.toml", "seed=1", "--name", "x"].map(str::to_owned).to_vec();
+        assert_eq!(read("train c.toml seed=1 -- --name x"), Ok(Command::Train(wanted.clone())));
+        assert_eq!(read("train c.toml seed=1 --name x"), Ok(Command::Train(wanted)));
+        assert_eq!(
+            read("train c.toml -- --help"),
+            Ok(Command::Train(vec!["c.toml".to_owned(), "--help".to_owned()]))
+        );
+    }
+
+    #[test]
+    fn bench_options() {
+        let Ok(Command::Bench(options)) = read("bench maml --against main --gate 5 --threads 2 --json")
+        else {
+            panic!("not read");
+        };
+        assert_eq!(options.filter.as_deref(), Some("maml"));
+        assert_eq!(options.against.as_deref(), Some("main"));
+        assert_eq!((options.gate, options.threads), (Some(5.0), 2));
+        assert_eq!(options.format, bench::Format::Json);
+    }
+
+    #[test]
+    fn nonsense_is_answered_with_what_is_wrong() {
+        for (line, part) in [
+            ("", "no command"),
+            ("tset", "`tset`"),
+            ("setup --wheels", "needs a value"),
+            ("setup --wheels --cuda", "needs a value"),
+            ("setup now", "`now`"),
+            ("train", "configs/quickstart.toml"),
+            ("test --slow", "`--slow`"),
+            ("bench --threads many", "`many`"),
+            ("bench --gate 5", "--against"),
+            ("bench --save a --against a", "overwrite"),
+            ("ci fast", "`fast`"),
+        ] {
+            let error = read(line).unwrap_err().to_string();
+            assert!(error.contains(part) && error.contains("--help"), "{line}: {error}");
+        }
+    }
+}
