@@ -252,12 +252,16 @@ fn deal(order: &[usize], fractions: Fractions) -> Indices {
     Indices { train: rest.collect(), validation, test }
 }
 
-/// Whole groups in random order to the test part until it has its share of rows, then to validation, then to training.
+/// Whole groups in random order to the test part until it has its share of rows, then to validation, then to training;
+/// of two groups or more the last one always trains.
 fn grouped(groups: &[Vec<usize>], fractions: Fractions, seed: u64) -> Indices {
     let mut order: Vec<&Vec<usize>> = groups.iter().collect();
     order.shuffle(&mut stream(seed, "split", 0, 0));
     let (validation, test) = fractions.counts(groups.iter().map(Vec::len).sum());
     let mut indices = Indices::default();
+    if let [_, .., _] = order.as_slice() {
+        indices.train.extend(order.pop().into_iter().flatten());
+    }
     for group in order {
         // A group goes where it fits at least half.
         let fits = |part: &Vec<usize>, share: usize| part.len() + group.len().div_ceil(2) <= share;
