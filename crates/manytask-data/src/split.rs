@@ -112,7 +112,7 @@ pub struct Indices {
 
 impl Split {
     /// The rows of one table by part. For [`Split::Files`] only the held-out validation share is drawn here; the files
-    /// themselves are read by [`TableTask::load`](crate::TableTask::load).
+    /// themselves are read by the data set that is split.
     ///
     /// # Errors
     /// When fractions do not leave a training part, a column is not there, or one of its values is in no part or in two.
