@@ -37,7 +37,7 @@ The task runner of manytask's repository.
 Usage: cargo xtask COMMAND
 
   setup     make libtorch available to cargo, rust-analyzer and the built programs
-              --cuda           with the CUDA libraries (x86_64-linux; 2 GB more to download)
+              --cuda           with the CUDA libraries (x86_64-linux; about 2 GB more to download)
               --wheels DIR     take the wheels from a folder instead of downloading them
               --force          unpack it anew, even if it is there
               --print-config   print the cargo configuration, for use in another workspace
