@@ -101,7 +101,7 @@ fn cached(platform: Platform, options: &Options) -> Result<PathBuf> {
     }
     if options.compute == Compute::Cuda {
         eprintln!(
-            "note: the CUDA libraries are those torch's metadata names and load without a gap, but were never run on a GPU here"
+            "note: the CUDA libraries are those torch's metadata names and load without a gap, but were never run on a GPU by the authors"
         );
     }
     install(&Cache::locate(platform)?, platform, options.compute, &options.supply, options.existing)
