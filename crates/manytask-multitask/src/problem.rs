@@ -160,3 +160,25 @@ fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
     (count > 0).then(|| sum / f64::from(count))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn means_are_over_the_tasks_that_have_the_figure() {
+        let task = |name: &str, loss, auc| TaskEvaluation {
+            name: name.into(),
+            loss,
+            metrics: vec![("auc".into(), auc)],
+            higher_is_better: true,
+        };
+        let evaluation = Evaluation {
+            tasks: vec![task("a", Some(1.0), Some(0.5)), task("b", Some(4.0), None), task("c", None, None)],
+        };
+        assert_eq!(evaluation.mean_loss(), Some(2.5));
+        assert_eq!(evaluation.mean("auc"), Some(0.5));
+        assert_eq!(evaluation.mean("f1"), None);
+        assert_eq!(evaluation.task("b").and_then(|task| task.figure("loss")), Some(4.0));
+    }
+}

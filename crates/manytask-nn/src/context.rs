@@ -117,3 +117,44 @@ impl Cx {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use manytask_tensor::{Init, Layout, Role};
+
+    use super::*;
+
+    const ON: (Kind, Device) = (Kind::Double, Device::Cpu);
+
+    #[test]
+    fn a_batched_pass_draws_what_a_loop_over_tasks_draws() {
+        let key = Key::new(3, "dropout").step(7);
+        let mut batched = Cx::train(key).with_tasks(vec![4, 9]);
+        let both: Vec<Tensor> =
+            (0..2).map(|_| batched.bernoulli(0.5, &[2, 64], Some(2), ON.0, ON.1).unwrap()).collect();
+        for (t, number) in [4, 9].into_iter().enumerate() {
+            let mut single = Cx::train(key.task(number));
+            for draws in &both {
+                let alone = single.bernoulli(0.5, &[64], None, ON.0, ON.1).unwrap();
+                assert_eq!(draws.select(0, t as i64), alone);
+            }
+        }
+        assert_ne!(both[0].select(0, 0), both[0].select(0, 1), "two tasks draw apart");
+        assert_ne!(both[0], both[1], "two places of a network draw apart");
+    }
+
+    #[test]
+    fn recorded_buffers_are_written_when_applied_and_not_before() {
+        let mut layout = Layout::builder();
+        let mean = layout.add("mean", &[1], Init::Zeros, Role::Buffer).unwrap();
+        let mut params = layout.build().init(0, ON.0, ON.1).unwrap();
+        let mut cx = Cx::eval();
+        cx.record(mean, Tensor::from_slice(&[1.0]));
+        cx.record(mean, Tensor::from_slice(&[2.0]));
+        assert_eq!(params.get(mean).unwrap().double_value(&[0]), 0.0);
+        Cx::apply_buffers(&mut params, cx.take_buffers()).unwrap();
+        assert_eq!(params.get(mean).unwrap().double_value(&[0]), 2.0, "the last one stays");
+        assert!(cx.take_buffers().is_empty());
+        assert!(Cx::apply_buffers(&mut params, vec![(mean, Tensor::from_slice(&[1.0, 2.0]))]).is_err());
+    }
+}
