@@ -83,6 +83,14 @@ fn grouped_shares_are_near_the_fractions() {
 }
 
 #[test]
+fn a_split_by_groups_keeps_one_to_train_on() {
+    // Each of the two groups fits the test and the validation share by more than half.
+    let table = grouped_table(&[[0; 10], [1; 10]].concat());
+    let parts = split("grouped = { column = 'g', validation = 0.4, test = 0.4 }").indices(&table).unwrap();
+    assert_eq!([parts.train.len(), parts.validation.len(), parts.test.len()], [10, 0, 10]);
+}
+
+#[test]
 fn values_of_a_column_name_the_parts() {
     let table = grouped_table(&[0, 1, 2, 1, 0]);
     let parts = split("column = { column = 'g', test = ['1'] }").indices(&table).unwrap();
