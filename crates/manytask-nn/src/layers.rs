@@ -1,9 +1,21 @@
 //! Layers.
 
 mod activation;
+mod conv;
+mod dropout;
+mod embedding;
 mod linear;
+mod norm;
+mod pool;
+mod residual;
 mod sequential;
 
 pub use activation::Activation;
+pub use conv::{Conv2d, ConvConfig};
+pub use dropout::Dropout;
+pub use embedding::Embedding;
 pub use linear::Linear;
+pub use norm::{BatchNorm, GroupNorm, LayerNorm};
+pub use pool::{AvgPool2d, Flatten, GlobalAvgPool, MaxPool2d};
+pub use residual::Residual;
 pub use sequential::Sequential;

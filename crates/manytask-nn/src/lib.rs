@@ -3,11 +3,22 @@
 //! A [`Module`] is a definition: it holds slots, hyper-parameters and other modules, never a tensor. Parameters are given to
 //! [`Module::forward`], so the same definition serves plain training, fast weights in a differentiable graph, and a leading
 //! task dimension.
+//!
+//! - [`layers`] and [`nets`], which start as [`init`] says;
+//! - [`loss`] and [`metrics`];
+//! - [`optim`], [`schedule`] and [`clip`].
 
+pub mod clip;
 mod context;
 mod error;
+pub mod init;
 pub mod layers;
+pub mod loss;
+pub mod metrics;
 mod module;
+pub mod nets;
+pub mod optim;
+pub mod schedule;
 
 pub use context::{BatchNormPolicy, Cx, Mode};
 pub use error::{Error, Result};

@@ -22,6 +22,12 @@ pub enum Activation {
     Silu,
     /// ln(1 + eˣ).
     Softplus,
+    /// x, and 0.01 x below 0.
+    LeakyRelu,
+    /// x, and eˣ − 1 below 0 (Clevert et al. 2016).
+    Elu,
+    /// 1.0507 x, and 1.7581 (eˣ − 1) below 0 (Klambauer et al. 2017).
+    Selu,
 }
 
 impl Module for Activation {
@@ -34,6 +40,9 @@ impl Module for Activation {
             Self::Gelu => x.f_gelu("none")?,
             Self::Silu => x.f_silu()?,
             Self::Softplus => x.f_softplus()?,
+            Self::LeakyRelu => x.f_leaky_relu()?,
+            Self::Elu => x.f_elu()?,
+            Self::Selu => x.f_selu()?,
         })
     }
 }
@@ -59,6 +68,12 @@ mod tests {
                 (Activation::Sigmoid, sigmoid),
                 (Activation::Silu, x * sigmoid),
                 (Activation::Softplus, x.exp().ln_1p()),
+                (Activation::LeakyRelu, x.max(0.01 * x)),
+                (Activation::Elu, if x > 0.0 { x } else { x.exp_m1() }),
+                (
+                    Activation::Selu,
+                    1.050_700_987_355_480_5 * if x > 0.0 { x } else { 1.673_263_242_354_377_2 * x.exp_m1() },
+                ),
             ] {
                 assert!((at(f, x) - expected).abs() < 1e-12, "{f:?} at {x}");
             }

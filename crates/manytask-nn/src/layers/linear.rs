@@ -18,6 +18,22 @@ impl Linear {
     /// # Errors
     /// When a size is below 1, or a name was used before.
     pub fn new(b: &mut Builder<'_>, inputs: i64, outputs: i64) -> Result<Self> {
+        let bound = 1.0 / (inputs.max(1) as f64).sqrt();
+        let init = Init::Uniform { low: -bound, high: bound };
+        Self::with_init(b, inputs, outputs, init, init)
+    }
+
+    /// The same with other starts.
+    ///
+    /// # Errors
+    /// As [`Linear::new`].
+    pub fn with_init(
+        b: &mut Builder<'_>,
+        inputs: i64,
+        outputs: i64,
+        weight: Init,
+        bias: Init,
+    ) -> Result<Self> {
         if inputs < 1 || outputs < 1 {
             return Err(Error::setting(
                 "linear layer's size",
@@ -25,11 +41,9 @@ impl Linear {
                 "at least 1 to 1 is needed",
             ));
         }
-        let bound = 1.0 / (inputs as f64).sqrt();
-        let init = Init::Uniform { low: -bound, high: bound };
         Ok(Self {
-            weight: b.parameter("weight", &[outputs, inputs], init, Role::Weight)?,
-            bias: b.parameter("bias", &[outputs], init, Role::Bias)?,
+            weight: b.parameter("weight", &[outputs, inputs], weight, Role::Weight)?,
+            bias: b.parameter("bias", &[outputs], bias, Role::Bias)?,
             inputs,
         })
     }

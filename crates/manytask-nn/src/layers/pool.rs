@@ -1,0 +1,117 @@
+use manytask_tensor::{Params, Tensor};
+
+use crate::{Cx, Error, Module, Result};
+
+/// The largest of each `size × size` pixels, without overlap: `[…, C, H, W]` to `[…, C, H/size, W/size]`.
+#[derive(Debug, Clone, Copy)]
+pub struct MaxPool2d {
+    size: i64,
+}
+
+/// The mean of each `size × size` pixels, without overlap: `[…, C, H, W]` to `[…, C, H/size, W/size]`.
+#[derive(Debug, Clone, Copy)]
+pub struct AvgPool2d {
+    size: i64,
+}
+
+/// The mean of each channel: `[…, C, H, W]` to `[…, C]`.
+#[derive(Debug, Clone, Copy)]
+pub struct GlobalAvgPool;
+
+/// All numbers of a row one after the other: `[B, …]` to `[B, N]`, `[T, B, …]` to `[T, B, N]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Flatten;
+
+fn checked(size: i64) -> Result<i64> {
+    if size > 0 { Ok(size) } else { Err(Error::setting("a pooling's size", &size, "at least 1 is needed")) }
+}
+
+impl MaxPool2d {
+    /// Squares of this side.
+    ///
+    /// # Errors
+    /// When it is below 1.
+    pub fn new(size: i64) -> Result<Self> {
+        Ok(Self { size: checked(size)? })
+    }
+}
+
+impl AvgPool2d {
+    /// Squares of this side.
+    ///
+    /// # Errors
+    /// When it is below 1.
+    pub fn new(size: i64) -> Result<Self> {
+        Ok(Self { size: checked(size)? })
+    }
+}
+
+/// Runs a function of `[N, C, H, W]` on `[B, C, H, W]` or `[T, B, C, H, W]`.
+fn on_pictures(
+    layer: &str,
+    size: i64,
+    params: &Params,
+    x: &Tensor,
+    run: impl FnOnce(&Tensor) -> Result<Tensor>,
+) -> Result<Tensor> {
+    let shape = x.size();
+    match (params.tasks(), shape.as_slice()) {
+        (None, &[_, _, height, width]) if height >= size && width >= size => run(x),
+        (Some(tasks), &[t, batch, channels, height, width])
+            if t == tasks && height >= size && width >= size =>
+        {
+            let y = run(&x.f_reshape([t * batch, channels, height, width])?)?;
+            let out: Vec<i64> = [t, batch].into_iter().chain(y.size().into_iter().skip(1)).collect();
+            Ok(y.f_reshape(out)?)
+        }
+        _ => Err(Error::Input {
+            layer: layer.into(),
+            expected: format!("pictures of at least {size} x {size} pixels"),
+            found: shape,
+        }),
+    }
+}
+
+impl Module for MaxPool2d {
+    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Cx) -> Result<Tensor> {
+        let s = self.size;
+        on_pictures(
+            "max_pool2d",
+            s,
+            params,
+            x,
+            |x| Ok(x.f_max_pool2d([s; 2], [s; 2], [0; 2], [1; 2], false)?),
+        )
+    }
+}
+
+impl Module for AvgPool2d {
+    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Cx) -> Result<Tensor> {
+        let s = self.size;
+        on_pictures("avg_pool2d", s, params, x, |x| {
+            Ok(x.f_avg_pool2d([s; 2], [s; 2], [0; 2], false, true, None)?)
+        })
+    }
+}
+
+impl Module for GlobalAvgPool {
+    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Cx) -> Result<Tensor> {
+        on_pictures("global_avg_pool", 1, params, x, |x| {
+            Ok(x.f_mean_dim([-2_i64, -1].as_slice(), false, x.kind())?)
+        })
+    }
+}
+
+impl Module for Flatten {
+    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Cx) -> Result<Tensor> {
+        let first = 1 + i64::from(params.tasks().is_some());
+        if (x.dim() as i64) < first + 1 {
+            return Err(Error::Input {
+                layer: "flatten".into(),
+                expected: "[B, N, …]".into(),
+                found: x.size(),
+            });
+        }
+        Ok(x.f_flatten(first, -1)?)
+    }
+}

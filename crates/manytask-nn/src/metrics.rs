@@ -1,0 +1,244 @@
+//! Figures by which predictions are judged, equal to scikit-learn's.
+
+mod classes;
+mod ranking;
+mod regression;
+
+use manytask_tensor::{Device, Kind, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::loss::MISSING_CLASS;
+use crate::{Error, Result};
+
+/// What a head's numbers mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Output {
+    /// Values.
+    Regression,
+    /// One logit.
+    Binary,
+    /// A logit for each class, of which one is true.
+    Multiclass,
+    /// A logit for each label, each true or not.
+    Multilabel,
+}
+
+/// A figure over a whole part of the data. Missing labels (NaN, or −100 for classes) do not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// √(mean squared error).
+    Rmse,
+    /// The mean absolute error.
+    Mae,
+    /// The mean squared error.
+    Mse,
+    /// 1 − Σ(y − ŷ)² / Σ(y − ȳ)².
+    R2,
+    /// 1 − Var(y − ŷ) / Var(y).
+    ExplainedVariance,
+    /// The share of right answers; of binary outputs those on the right side of 0.5.
+    Accuracy,
+    /// The mean over the true classes of the share of right answers.
+    BalancedAccuracy,
+    /// 2 TP / (2 TP + FP + FN) of the positive class; the mean over classes or labels where there are several.
+    F1,
+    /// The area under the ROC curve: the probability that a positive row stands above a negative one; the mean over classes
+    /// (one against the rest) or labels where there are several.
+    RocAuc,
+    /// Σ (Rₙ − Rₙ₋₁) Pₙ over the precision-recall curve.
+    AveragePrecision,
+    /// −ln of the probability given to the truth, on average.
+    LogLoss,
+    /// `Σ |accuracy − confidence| · share` over 15 bins of equal width (Guo et al. 2017).
+    CalibrationError,
+}
+
+/// All that there are.
+pub const METRICS: [Metric; 12] = [
+    Metric::Rmse,
+    Metric::Mae,
+    Metric::Mse,
+    Metric::R2,
+    Metric::ExplainedVariance,
+    Metric::Accuracy,
+    Metric::BalancedAccuracy,
+    Metric::F1,
+    Metric::RocAuc,
+    Metric::AveragePrecision,
+    Metric::LogLoss,
+    Metric::CalibrationError,
+];
+
+impl Metric {
+    /// Its name in configurations and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rmse => "rmse",
+            Self::Mae => "mae",
+            Self::Mse => "mse",
+            Self::R2 => "r2",
+            Self::ExplainedVariance => "explained_variance",
+            Self::Accuracy => "accuracy",
+            Self::BalancedAccuracy => "balanced_accuracy",
+            Self::F1 => "f1",
+            Self::RocAuc => "roc_auc",
+            Self::AveragePrecision => "average_precision",
+            Self::LogLoss => "log_loss",
+            Self::CalibrationError => "calibration_error",
+        }
+    }
+
+    /// Whether more of it is better.
+    pub fn higher_is_better(self) -> bool {
+        !matches!(self, Self::Rmse | Self::Mae | Self::Mse | Self::LogLoss | Self::CalibrationError)
+    }
+
+    /// Whether it is defined for an output.
+    pub fn fits(self, output: Output) -> bool {
+        let regression =
+            matches!(self, Self::Rmse | Self::Mae | Self::Mse | Self::R2 | Self::ExplainedVariance);
+        regression == (output == Output::Regression)
+    }
+
+    /// The figure; `None` where it is undefined: without a label, or of one class alone where it takes two.
+    ///
+    /// `prediction` are values or logits `[N]`, `[N, D]`, or `[N, C]` for classes; `target` as a
+    /// [`Loss`](crate::loss::Loss) takes it; `weight` `[N]` says how much each row counts. Several outputs or labels are
+    /// averaged over those that have the figure.
+    ///
+    /// # Errors
+    /// When shapes do not fit, or the metric is not for this output.
+    pub fn evaluate(
+        self,
+        output: Output,
+        prediction: &Tensor,
+        target: &Tensor,
+        weight: Option<&Tensor>,
+    ) -> Result<Option<f64>> {
+        if !self.fits(output) {
+            return Err(Error::setting("metric", self.name(), format!("it is not for {output:?} outputs")));
+        }
+        let rows = prediction.size().first().copied().unwrap_or_default();
+        let columns = if rows == 0 { 1 } else { prediction.numel() as i64 / rows };
+        let expected = if output == Output::Multiclass { rows } else { rows * columns };
+        let wrong_weight = weight.is_some_and(|weight| weight.numel() as i64 != rows);
+        if target.numel() as i64 != expected || target.size().first() != Some(&rows) || wrong_weight {
+            return Err(Error::Input {
+                layer: "metric".into(),
+                expected: format!("predictions that fit labels {:?}", target.size()),
+                found: prediction.size(),
+            });
+        }
+        let prediction = numbers(prediction)?;
+        let weight = weight.map(numbers).transpose()?.unwrap_or_else(|| vec![1.0; rows as usize]);
+        if output == Output::Multiclass {
+            let target = Vec::<i64>::try_from(target.f_to_device(Device::Cpu)?.f_reshape([-1])?)?;
+            return Ok(self.of_classes(&prediction, &target, &weight, columns as usize));
+        }
+        let target = numbers(target)?;
+        let columns = columns as usize;
+        let of_column = |column: usize| {
+            let rows = (0..rows as usize).filter_map(|row| {
+                let at = row * columns + column;
+                let (x, y) = (*prediction.get(at)?, *target.get(at)?);
+                let w = *weight.get(row)?;
+                (!y.is_nan() && w > 0.0).then_some(Row { x, y, w })
+            });
+            let rows: Vec<Row> = rows.collect();
+            if output == Output::Regression { regression::figure(self, &rows) } else { self.of_labels(&rows) }
+        };
+        Ok(mean((0..columns).filter_map(of_column)))
+    }
+
+    /// Of one label that is true (above 0.5) or not, by logits.
+    fn of_labels(self, rows: &[Row]) -> Option<f64> {
+        if rows.is_empty() {
+            return None;
+        }
+        match self {
+            Self::RocAuc => ranking::roc_auc(rows),
+            Self::AveragePrecision => ranking::average_precision(rows),
+            Self::LogLoss => classes::binary_log_loss(rows),
+            Self::CalibrationError => {
+                let points = rows.iter().map(|row| {
+                    let p = sigmoid(row.x);
+                    (p.max(1.0 - p), (row.x > 0.0) == (row.y > 0.5), row.w)
+                });
+                classes::calibration_error(points)
+            }
+            _ => {
+                let pairs: Vec<(usize, usize, f64)> = rows
+                    .iter()
+                    .map(|row| (usize::from(row.x > 0.0), usize::from(row.y > 0.5), row.w))
+                    .collect();
+                classes::of_decisions(self, &pairs, 2)
+            }
+        }
+    }
+
+    fn of_classes(self, logits: &[f64], target: &[i64], weight: &[f64], classes: usize) -> Option<f64> {
+        let rows: Vec<(&[f64], usize, f64)> = logits
+            .chunks(classes.max(1))
+            .zip(target)
+            .zip(weight)
+            .filter(|((_, y), w)| **y != MISSING_CLASS && **y >= 0 && (**y as usize) < classes && **w > 0.0)
+            .map(|((logits, y), w)| (logits, *y as usize, *w))
+            .collect();
+        if rows.is_empty() {
+            return None;
+        }
+        match self {
+            Self::RocAuc | Self::AveragePrecision => {
+                let of_class = |class: usize| {
+                    let rows: Vec<Row> = rows
+                        .iter()
+                        .map(|(logits, y, w)| {
+                            let x = classes::softmax(logits).get(class).copied().unwrap_or_default();
+                            Row { x, y: f64::from(u8::from(*y == class)), w: *w }
+                        })
+                        .collect();
+                    if self == Self::RocAuc {
+                        ranking::roc_auc(&rows)
+                    } else {
+                        ranking::average_precision(&rows)
+                    }
+                };
+                mean((0..classes).filter_map(of_class))
+            }
+            Self::LogLoss => classes::log_loss(&rows),
+            Self::CalibrationError => classes::calibration_error(rows.iter().map(|(logits, y, w)| {
+                let best = classes::argmax(logits);
+                (classes::softmax(logits).get(best).copied().unwrap_or_default(), best == *y, *w)
+            })),
+            _ => {
+                let pairs: Vec<_> =
+                    rows.iter().map(|(logits, y, w)| (classes::argmax(logits), *y, *w)).collect();
+                classes::of_decisions(self, &pairs, classes)
+            }
+        }
+    }
+}
+
+/// One prediction, its label, and how much it counts.
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    x: f64,
+    y: f64,
+    w: f64,
+}
+
+fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
+    let flat = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?.f_reshape([-1])?;
+    Ok(Vec::<f64>::try_from(flat)?)
+}
+
+fn sigmoid(x: f64) -> f64 {
+    if x >= 0.0 { 1.0 / (1.0 + (-x).exp()) } else { x.exp() / (1.0 + x.exp()) }
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / f64::from(count))
+}

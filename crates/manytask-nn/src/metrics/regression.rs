@@ -1,0 +1,26 @@
+//! Figures of values.
+
+use super::{Metric, Row};
+
+pub(super) fn figure(metric: Metric, rows: &[Row]) -> Option<f64> {
+    let total: f64 = rows.iter().map(|row| row.w).sum();
+    if total <= 0.0 {
+        return None;
+    }
+    let mean = |f: &dyn Fn(&Row) -> f64| rows.iter().map(|row| row.w * f(row)).sum::<f64>() / total;
+    let squared = mean(&|row| (row.x - row.y).powi(2));
+    // Around the mean, in two passes: labels far from zero lose nothing.
+    let label = mean(&|row| row.y);
+    let variance = mean(&|row| (row.y - label).powi(2));
+    match metric {
+        Metric::Mse => Some(squared),
+        Metric::Rmse => Some(squared.sqrt()),
+        Metric::Mae => Some(mean(&|row| (row.x - row.y).abs())),
+        Metric::R2 if rows.len() > 1 && variance > 0.0 => Some(1.0 - squared / variance),
+        Metric::ExplainedVariance if rows.len() > 1 && variance > 0.0 => {
+            let bias = mean(&|row| row.y - row.x);
+            Some(1.0 - mean(&|row| (row.y - row.x - bias).powi(2)) / variance)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,7 @@
+//! Networks: multi-layer perceptrons and the convolutional trunks of few-shot learning.
+
+mod conv4;
+mod mlp;
+
+pub use conv4::{Conv4, Conv4Config};
+pub use mlp::{Init, Mlp, MlpConfig, Norm};

@@ -1,0 +1,212 @@
+//! Steps that overwrite parameters and state, without a graph.
+
+use manytask_tensor::{Device, Kind, OpContext, Params, Tensor, no_grad};
+
+use super::state::another;
+use super::{Optimizer, OptimizerState};
+use crate::{Error, Result};
+
+/// Numbers as tensors without dimension, which cost a third of what number arguments do.
+struct Numbers {
+    kind: Kind,
+    device: Device,
+}
+
+impl Numbers {
+    fn at(&self, value: f64) -> Result<Tensor> {
+        let number = if self.kind == Kind::Double { Tensor::from(value) } else { Tensor::from(value as f32) };
+        Ok(number.f_to_kind(self.kind)?.f_to_device(self.device)?)
+    }
+}
+
+impl Optimizer {
+    /// One step, in place. Buffers of the network ([`Role::Buffer`](manytask_tensor::Role::Buffer)) are left alone.
+    ///
+    /// # Errors
+    /// When layouts, shapes or the kind of state differ; nothing is changed then.
+    pub fn step(
+        &self,
+        params: &mut Params,
+        gradient: &Params,
+        state: &mut OptimizerState,
+        learning_rate: f64,
+    ) -> Result<()> {
+        let _off = no_grad();
+        if state.buffers.len() != self.buffers().len() {
+            return Err(another());
+        }
+        // Shapes and layouts first, so that nothing is half done.
+        for other in state.buffers.iter().map(|(_, buffer)| buffer).chain([gradient]) {
+            check_same(params, other)?;
+        }
+        state.step += 1;
+        let numbers = Numbers { kind: params.kind(), device: params.device() };
+        let rule = Rule::new(self, learning_rate, state.step, &numbers)?;
+        let (_, decay) = self.decay();
+        for (i, (entry, leaf)) in params.iter().enumerate() {
+            let Some(gradient) = gradient.leaves().get(i).filter(|_| entry.role.is_trained()) else {
+                continue;
+            };
+            let buffers: Vec<Tensor> = state
+                .buffers
+                .iter()
+                .filter_map(|(_, buffer)| buffer.leaves().get(i).map(Tensor::shallow_clone))
+                .collect();
+            rule.apply(leaf.shallow_clone(), gradient, buffers, decay.takes(entry.role))?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn check_same(ours: &Params, other: &Params) -> Result<()> {
+    let same = std::sync::Arc::ptr_eq(ours.layout(), other.layout()) || ours.layout() == other.layout();
+    if same && ours.tasks() == other.tasks() {
+        return Ok(());
+    }
+    Err(Error::setting(
+        "the gradient or the optimizer's state",
+        &format!("of {} parameters", other.layout().len()),
+        format!("it must be of the same network as the {} parameters", ours.layout().len()),
+    ))
+}
+
+/// A step's rule with its numbers as tensors.
+struct Rule<'a> {
+    optimizer: &'a Optimizer,
+    first: bool,
+    /// −η, or Adam's −η / (1 − β₁ᵗ).
+    rate: Tensor,
+    decay: Option<Tensor>,
+    /// β₁ or μ; 1 − β₁ or 1 − τ.
+    keep: Tensor,
+    take: Tensor,
+    /// β₂ or α; 1 − β₂ or 1 − α.
+    keep_square: Tensor,
+    take_square: Tensor,
+    /// √(1 − β₂ᵗ), by which √v is divided.
+    correction: Tensor,
+    epsilon: Tensor,
+}
+
+impl<'a> Rule<'a> {
+    fn new(optimizer: &'a Optimizer, learning_rate: f64, step: u64, numbers: &Numbers) -> Result<Self> {
+        let exponent = step.min(i32::MAX as u64) as i32;
+        let (keep, take, keep_square, epsilon) = match optimizer {
+            Optimizer::Sgd(sgd) => (sgd.momentum, 1.0 - sgd.dampening, 0.0, 0.0),
+            Optimizer::Adam(adam) => (adam.beta1, 1.0 - adam.beta1, adam.beta2, adam.epsilon),
+            Optimizer::AdamW(adam) => (adam.beta1, 1.0 - adam.beta1, adam.beta2, adam.epsilon),
+            Optimizer::RmsProp(rms) if rms.centered => (rms.alpha, 1.0 - rms.alpha, rms.alpha, rms.epsilon),
+            Optimizer::RmsProp(rms) => (rms.momentum, 1.0, rms.alpha, rms.epsilon),
+        };
+        let adam = matches!(optimizer, Optimizer::Adam(_) | Optimizer::AdamW(_));
+        let (mean_correction, square_correction) = if adam {
+            (1.0 - keep.powi(exponent), (1.0 - keep_square.powi(exponent)).sqrt())
+        } else {
+            (1.0, 1.0)
+        };
+        let (rate, _) = optimizer.decay();
+        let decay = match optimizer {
+            _ if rate == 0.0 => None,
+            Optimizer::AdamW(_) => Some(numbers.at(1.0 - learning_rate * rate)?),
+            _ => Some(numbers.at(rate)?),
+        };
+        Ok(Self {
+            optimizer,
+            first: step == 1,
+            rate: numbers.at(-learning_rate / mean_correction)?,
+            decay,
+            keep: numbers.at(keep)?,
+            take: numbers.at(take)?,
+            keep_square: numbers.at(keep_square)?,
+            take_square: numbers.at(1.0 - keep_square)?,
+            correction: numbers.at(square_correction)?,
+            epsilon: numbers.at(epsilon)?,
+        })
+    }
+
+    fn apply(
+        &self,
+        mut leaf: Tensor,
+        gradient: &Tensor,
+        mut buffers: Vec<Tensor>,
+        decays: bool,
+    ) -> Result<()> {
+        let decay = self.decay.as_ref().filter(|_| decays);
+        let mut gradient = gradient.shallow_clone();
+        match (self.optimizer, decay) {
+            (_, None) => {}
+            (Optimizer::AdamW(_), Some(factor)) => drop(leaf.f_mul_(factor)?),
+            (_, Some(rate)) => {
+                gradient = gradient.f_addcmul(&leaf, rate).op("weight decay", &[&gradient, &leaf])?;
+            }
+        }
+        match (self.optimizer, buffers.as_mut_slice()) {
+            (Optimizer::Sgd(_), []) => drop(leaf.f_addcmul_(&gradient, &self.rate)?),
+            (Optimizer::Sgd(sgd), [momentum]) => {
+                if self.first {
+                    // As PyTorch: the first momentum is the gradient, undamped.
+                    momentum.f_copy_(&gradient)?;
+                } else {
+                    let _ = momentum.f_mul_(&self.keep)?.f_addcmul_(&gradient, &self.take)?;
+                }
+                if sgd.nesterov {
+                    let ahead = gradient.f_addcmul(momentum, &self.keep)?;
+                    let _ = leaf.f_addcmul_(&ahead, &self.rate)?;
+                } else {
+                    let _ = leaf.f_addcmul_(momentum, &self.rate)?;
+                }
+            }
+            (Optimizer::Adam(_) | Optimizer::AdamW(_), [mean, square]) => {
+                let _ = mean.f_mul_(&self.keep)?.f_addcmul_(&gradient, &self.take)?;
+                self.square(square, &gradient)?;
+                let size = square.f_sqrt()?.f_div_(&self.correction)?.f_add_(&self.epsilon)?;
+                let _ = leaf.f_addcmul_(&mean.f_div(&size)?, &self.rate)?;
+            }
+            (Optimizer::RmsProp(rms), buffers) => self.rms_prop(rms, &mut leaf, &gradient, buffers)?,
+            _ => return Err(another()),
+        }
+        Ok(())
+    }
+
+    /// `v ← β₂ v + (1 − β₂) g²`.
+    fn square(&self, square: &mut Tensor, gradient: &Tensor) -> Result<()> {
+        let scaled = gradient.f_mul(&self.take_square)?;
+        let _ = square.f_mul_(&self.keep_square)?.f_addcmul_(&scaled, gradient)?;
+        Ok(())
+    }
+
+    fn rms_prop(
+        &self,
+        rms: &super::RmsProp,
+        leaf: &mut Tensor,
+        gradient: &Tensor,
+        buffers: &mut [Tensor],
+    ) -> Result<()> {
+        let Some((square, rest)) = buffers.split_first_mut() else { return Err(another()) };
+        self.square(square, gradient)?;
+        let (mean, momentum) = match rest {
+            [] => (None, None),
+            [one] if rms.centered => (Some(one), None),
+            [one] => (None, Some(one)),
+            [mean, momentum] => (Some(mean), Some(momentum)),
+            _ => return Err(another()),
+        };
+        let spread = match mean {
+            None => square.shallow_clone(),
+            Some(mean) => {
+                let _ = mean.f_mul_(&self.keep_square)?.f_addcmul_(gradient, &self.take_square)?;
+                square.f_sub(&mean.f_square()?)?
+            }
+        };
+        let step = gradient.f_div(&spread.f_sqrt()?.f_add_(&self.epsilon)?)?;
+        match momentum {
+            None => drop(leaf.f_addcmul_(&step, &self.rate)?),
+            Some(momentum) => {
+                let keep = Tensor::from(rms.momentum).f_to_kind(step.kind())?.f_to_device(step.device())?;
+                let _ = momentum.f_mul_(&keep)?.f_add_(&step)?;
+                let _ = leaf.f_addcmul_(momentum, &self.rate)?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,67 @@
+use manytask_nn::metrics::{METRICS, Metric, Output};
+use manytask_tensor::{Kind, Tensor};
+use serde::Deserialize;
+
+use crate::fixtures::{read, tensor};
+
+#[test]
+fn figures_are_scikit_learns() {
+    let cases = read(include_str!("../fixtures/metrics.json"));
+    for case in cases.as_array().unwrap() {
+        let metric = Metric::deserialize(&case["metric"]).unwrap();
+        let output = Output::deserialize(&case["output"]).unwrap();
+        let kind = if output == Output::Multiclass { Kind::Int64 } else { Kind::Double };
+        let weight = (!case["weight"].is_null()).then(|| tensor(&case["weight"], Kind::Double));
+        let prediction = tensor(&case["prediction"], Kind::Double);
+        let found =
+            metric.evaluate(output, &prediction, &tensor(&case["target"], kind), weight.as_ref()).unwrap();
+        let expected = case["value"].as_f64().unwrap();
+        assert!((found.unwrap() - expected).abs() < 1e-10, "{metric:?} {output:?}: {found:?} {expected}");
+    }
+}
+
+#[test]
+fn missing_labels_do_not_count_and_one_class_has_no_curve() {
+    let x = Tensor::from_slice(&[2.0, -1.0, 3.0, 0.5]);
+    let with_gap = Tensor::from_slice(&[1.0, 0.0, f64::NAN, 1.0]);
+    let auc = |x: &Tensor, y: &Tensor| Metric::RocAuc.evaluate(Output::Binary, x, y, None).unwrap();
+    assert_eq!(auc(&x, &with_gap), Some(1.0));
+    assert_eq!(auc(&x, &Tensor::from_slice(&[1.0, 1.0, 1.0, f64::NAN])), None);
+    assert_eq!(auc(&x, &Tensor::from_slice(&[f64::NAN; 4])), None);
+    assert_eq!(Metric::Accuracy.evaluate(Output::Binary, &x, &with_gap, None).unwrap(), Some(1.0));
+    let logits = Tensor::from_slice(&[1.0, 0.0, 0.0, 1.0, 1.0, 0.0]).reshape([3, 2]);
+    let classes = Tensor::from_slice(&[0_i64, 0, -100]);
+    assert_eq!(Metric::Accuracy.evaluate(Output::Multiclass, &logits, &classes, None).unwrap(), Some(0.5));
+    let one = Tensor::from_slice(&[1.0]);
+    assert_eq!(Metric::R2.evaluate(Output::Regression, &one, &one, None).unwrap(), None);
+    let nan = Tensor::from_slice(&[f64::NAN, 1.0, 2.0, 3.0]);
+    assert_eq!(auc(&nan, &with_gap), None, "no order of what is not a number");
+}
+
+#[test]
+fn calibration_error_by_hand() {
+    // Two rows at 0.75, one of them right; one at 0.5 + tiny that is right.
+    let logit = 3.0_f64.ln();
+    let x = Tensor::from_slice(&[logit, logit, 1e-9]);
+    let y = Tensor::from_slice(&[1.0, 0.0, 1.0]);
+    let found = Metric::CalibrationError.evaluate(Output::Binary, &x, &y, None).unwrap().unwrap();
+    let expected = (2.0 * (0.75 - 0.5) + (1.0 - 0.5)) / 3.0;
+    assert!((found - expected).abs() < 1e-8, "{found} {expected}");
+    let both = Tensor::stack(&[x.zeros_like(), x], 1);
+    let found =
+        Metric::CalibrationError.evaluate(Output::Multiclass, &both, &y.to_kind(Kind::Int64), None).unwrap();
+    assert!((found.unwrap() - expected).abs() < 1e-8, "{found:?}");
+}
+
+#[test]
+fn each_metric_is_for_some_output_and_refused_for_others() {
+    let x = Tensor::from_slice(&[0.5, 1.0]);
+    for metric in METRICS {
+        let outputs = [Output::Regression, Output::Binary, Output::Multilabel];
+        let fit: Vec<bool> =
+            outputs.iter().map(|output| metric.evaluate(*output, &x, &x, None).is_ok()).collect();
+        assert!(fit.contains(&true) && fit.contains(&false), "{metric:?}");
+        assert_eq!(Metric::deserialize(serde_json::json!(metric.name())).unwrap(), metric);
+    }
+    assert!(Metric::Mae.evaluate(Output::Regression, &x, &Tensor::from_slice(&[1.0]), None).is_err());
+}

@@ -1,0 +1,238 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use manytask_nn::optim::{Optimizer, OptimizerState};
+use manytask_nn::schedule::{Course, PlateauState, Schedule};
+use manytask_tensor::random::Key;
+use manytask_tensor::{Device, Graph, Init, Kind, Layout, Params, Role, Tensor, checkpoint, grad, gradients};
+use serde_json::Value;
+
+use crate::fixtures::{KINDS, difference, read, tensor};
+
+fn fixture() -> Value {
+    read(include_str!("../fixtures/optim.json"))
+}
+
+fn params(leaves: &Value, kind: Kind) -> Params {
+    let mut layout = Layout::builder();
+    layout.add("weight", &[3, 2], Init::Zeros, Role::Weight).unwrap();
+    layout.add("running", &[2], Init::Ones, Role::Buffer).unwrap();
+    layout.add("bias", &[3], Init::Zeros, Role::Bias).unwrap();
+    let buffer = Tensor::ones([2], (kind, Device::Cpu));
+    Params::new(layout.build(), vec![tensor(&leaves[0], kind), buffer, tensor(&leaves[1], kind)]).unwrap()
+}
+
+fn optimizers(fixture: &Value) -> Vec<Optimizer> {
+    let cases = fixture["cases"].as_array().unwrap();
+    cases.iter().map(|case| serde_json::from_value(case["optimizer"].clone()).unwrap()).collect()
+}
+
+fn gap(a: &Params, b: &Params) -> f64 {
+    a.leaves().iter().zip(b.leaves()).map(|(a, b)| difference(a, b)).fold(0.0, f64::max)
+}
+
+#[test]
+fn every_step_is_pytorchs_in_place_and_as_a_function() {
+    let fixture = fixture();
+    for (optimizer, case) in optimizers(&fixture).iter().zip(fixture["cases"].as_array().unwrap()) {
+        optimizer.check().unwrap();
+        for (kind, tolerance) in KINDS {
+            let mut now = params(&fixture["start"], kind);
+            let mut pure = now.copy().unwrap();
+            let (mut state, mut pure_state) = (optimizer.init(&now).unwrap(), optimizer.init(&now).unwrap());
+            let rate = Tensor::from(0.1).to_kind(kind);
+            let steps =
+                fixture["gradients"].as_array().unwrap().iter().zip(case["trace"].as_array().unwrap());
+            for (gradient, expected) in steps {
+                let gradient = params(gradient, kind);
+                optimizer.step(&mut now, &gradient, &mut state, 0.1).unwrap();
+                (pure, pure_state) =
+                    optimizer.step_differentiable(&pure, &gradient, &pure_state, &rate).unwrap();
+                let expected = params(expected, kind);
+                assert!(gap(&now, &expected) < tolerance, "{optimizer:?} {kind:?} {}", gap(&now, &expected));
+                assert!(gap(&pure, &expected) < tolerance * 2.0, "{optimizer:?} {kind:?} as a function");
+            }
+            assert_eq!((state.step, pure_state.step), (12, 12));
+        }
+    }
+}
+
+#[test]
+fn tasks_at_once_are_a_loop_over_tasks() {
+    let fixture = fixture();
+    let (a, b) = (params(&fixture["start"], Kind::Double), params(&fixture["gradients"][0], Kind::Double));
+    let gradients: Vec<Params> = (1..4).map(|i| params(&fixture["gradients"][i], Kind::Double)).collect();
+    for optimizer in optimizers(&fixture) {
+        let mut both = Params::stack(&[a.share(), b.share()]).unwrap();
+        let mut state = optimizer.init(&both).unwrap();
+        let mut alone: Vec<(Params, OptimizerState)> =
+            [&a, &b].map(|p| (p.copy().unwrap(), optimizer.init(p).unwrap())).into();
+        for gradient in &gradients {
+            let twice = gradient.scale(2.0).unwrap();
+            let stacked = Params::stack(&[gradient.share(), twice.share()]).unwrap();
+            optimizer.step(&mut both, &stacked, &mut state, 0.1).unwrap();
+            for ((params, state), gradient) in alone.iter_mut().zip([gradient, &twice]) {
+                optimizer.step(params, gradient, state, 0.1).unwrap();
+            }
+        }
+        for (t, (params, _)) in alone.iter().enumerate() {
+            assert!(both.task(t as i64).unwrap().max_difference(params).unwrap() < 1e-12, "{optimizer:?}");
+        }
+    }
+}
+
+#[test]
+fn a_step_is_differentiable_by_all_it_is_given() {
+    let fixture = fixture();
+    let start = params(&fixture["start"], Kind::Double);
+    // Two steps down a quartic, as an inner loop makes them.
+    let after = |optimizer: &Optimizer, start: &Params, rate: &Tensor| -> Tensor {
+        let mut now = start.share();
+        let mut state = optimizer.init(start).unwrap();
+        for _ in 0..2 {
+            let quartic = now.leaves()[0].pow_tensor_scalar(4).sum(Kind::Double)
+                + now.leaves()[2].square().sum(Kind::Double);
+            let gradient = grad(&quartic, &now, Graph::Differentiable).unwrap();
+            (now, state) = optimizer.step_differentiable(&now, &gradient, &state, rate).unwrap();
+        }
+        now.leaves()[0].sin().sum(Kind::Double) + now.leaves()[2].exp().sum(Kind::Double)
+    };
+    for optimizer in optimizers(&fixture) {
+        let leaf = start.require_grad().unwrap();
+        let rate = Tensor::from(0.05).set_requires_grad(true);
+        let value = after(&optimizer, &leaf, &rate);
+        let by_params = grad(&value, &leaf, Graph::Keep).unwrap();
+        let by_rate = gradients(&value, &[&rate], Graph::Free).unwrap().remove(0).double_value(&[]);
+        let h = 1e-6;
+        let direction =
+            start.unflatten(&Key::new(1, "d").normal(&[9], Kind::Double, Device::Cpu).unwrap()).unwrap();
+        let at = |shift: f64, rate: f64| {
+            let moved = start.add_scaled(&direction, shift).unwrap().require_grad().unwrap();
+            after(&optimizer, &moved, &Tensor::from(rate)).double_value(&[])
+        };
+        let expected = (at(h, 0.05) - at(-h, 0.05)) / (2.0 * h);
+        let found = by_params.dot(&direction).unwrap().double_value(&[]);
+        assert!(
+            (found - expected).abs() < 1e-6 * expected.abs().max(1.0),
+            "{optimizer:?} {found} {expected}"
+        );
+        let expected = (at(0.0, 0.05 + h) - at(0.0, 0.05 - h)) / (2.0 * h);
+        assert!(
+            (by_rate - expected).abs() < 1e-6 * expected.abs().max(1.0),
+            "{optimizer:?} {by_rate} {expected}"
+        );
+    }
+}
+
+#[test]
+fn a_parameter_never_reached_has_a_zero_derivative_and_no_nan() {
+    let optimizer = Optimizer::adam();
+    let start = params(&fixture()["start"], Kind::Double).require_grad().unwrap();
+    let loss = start.leaves()[0].square().sum(Kind::Double);
+    let gradient = grad(&loss, &start, Graph::Differentiable).unwrap();
+    let state = optimizer.init(&start).unwrap();
+    let (next, _) = optimizer.step_differentiable(&start, &gradient, &state, &Tensor::from(0.1)).unwrap();
+    let outer = grad(&next.dot(&next).unwrap(), &start, Graph::Free).unwrap();
+    assert!(outer.is_finite().unwrap());
+}
+
+#[test]
+fn a_state_saved_and_read_goes_on_bit_for_bit() {
+    let fixture = fixture();
+    let gradient = params(&fixture["gradients"][0], Kind::Float);
+    for optimizer in optimizers(&fixture) {
+        let mut one = params(&fixture["start"], Kind::Float);
+        let mut state = optimizer.init(&one).unwrap();
+        optimizer.step(&mut one, &gradient, &mut state, 0.1).unwrap();
+        let mut other = one.copy().unwrap();
+        let mut read = optimizer.init(&other).unwrap();
+        let mut tensors: BTreeMap<String, Tensor> =
+            state.to_tensors().into_iter().map(|(name, tensor)| (name, tensor.copy())).collect();
+        assert!(!tensors.keys().any(|name| name.contains("running")));
+        read.take_tensors(Path::new("x"), one.layout(), &mut tensors).unwrap();
+        read.step = state.step;
+        for (params, state) in [(&mut one, &mut state), (&mut other, &mut read)] {
+            optimizer.step(params, &gradient, state, 0.1).unwrap();
+        }
+        assert_eq!(one.max_difference(&other).unwrap(), 0.0, "{optimizer:?}");
+    }
+    let mut state = Optimizer::adam().init(&gradient).unwrap();
+    let mut nothing = BTreeMap::new();
+    assert!(state.take_tensors(Path::new("x"), gradient.layout(), &mut nothing).is_err());
+    let mut plain = Optimizer::sgd(0.0).init(&gradient).unwrap();
+    let mut many = BTreeMap::from([("mean.weight".to_owned(), Tensor::from(1.0))]);
+    let error = plain.take_tensors(Path::new("x"), gradient.layout(), &mut many).unwrap_err();
+    assert!(error.to_string().contains("another optimizer"), "{error}");
+    let _ = checkpoint::Metadata::new();
+}
+
+#[test]
+fn buffers_and_what_does_not_decay_are_left_alone() {
+    let fixture = fixture();
+    let zero = params(&fixture["start"], Kind::Double).zeros_like().unwrap();
+    let optimizer: Optimizer =
+        serde_json::from_value(serde_json::json!({"adamw": {"weight_decay": 0.5, "decay": "weights"}}))
+            .unwrap();
+    let mut now = params(&fixture["start"], Kind::Double);
+    let before = now.copy().unwrap();
+    optimizer.step(&mut now, &zero, &mut optimizer.init(&zero).unwrap(), 0.1).unwrap();
+    assert!(difference(&now.leaves()[0], &(&before.leaves()[0] * 0.95)) < 1e-12, "weights decay");
+    assert_eq!(now.leaves()[1], before.leaves()[1], "a buffer is no parameter");
+    assert_eq!(now.leaves()[2], before.leaves()[2], "biases do not decay");
+}
+
+#[test]
+fn impossible_settings_and_other_networks_are_refused() {
+    let from = |text: &str| serde_json::from_str::<Optimizer>(text).unwrap().check().unwrap_err().to_string();
+    assert!(from(r#"{"sgd": {"momentum": 1.0}}"#).contains("momentum"));
+    assert!(from(r#"{"sgd": {"nesterov": true}}"#).contains("nesterov"));
+    assert!(from(r#"{"adam": {"beta2": -0.1}}"#).contains("beta2"));
+    assert!(from(r#"{"adam": {"epsilon": 0.0}}"#).contains("epsilon"));
+    assert!(from(r#"{"rmsprop": {"weight_decay": -1.0}}"#).contains("weight_decay"));
+    assert!(serde_json::from_str::<Optimizer>(r#"{"adam": {"beta": 0.1}}"#).is_err());
+    let mut one = params(&fixture()["start"], Kind::Double);
+    let mut layout = Layout::builder();
+    layout.add("w", &[1], Init::Zeros, Role::Weight).unwrap();
+    let other = layout.build().zeros(Kind::Double, Device::Cpu).unwrap();
+    let adam = Optimizer::adam();
+    let mut state = adam.init(&one).unwrap();
+    assert!(adam.step(&mut one, &other, &mut state, 0.1).is_err());
+    assert_eq!(state.step, 0, "nothing was done");
+    let copy = one.copy().unwrap();
+    assert!(Optimizer::sgd(0.0).step(&mut one, &copy, &mut state, 0.1).is_err());
+}
+
+#[test]
+fn schedules_are_pytorchs() {
+    let fixture = fixture();
+    for case in fixture["schedules"].as_array().unwrap() {
+        let schedule: Schedule = serde_json::from_value(case["schedule"].clone()).unwrap();
+        schedule.check().unwrap();
+        for (step, expected) in case["rates"].as_array().unwrap().iter().enumerate() {
+            let found = schedule.rate(0.4, step as u64, 20, &PlateauState::default());
+            assert!(
+                (found - expected.as_f64().unwrap()).abs() < 1e-12,
+                "{schedule:?} at {step}: {found} {expected}"
+            );
+        }
+    }
+    let course = Course::Plateau { factor: 0.5, patience: 1, threshold: 1e-4 };
+    let (schedule, mut state) = (Schedule { warm_up: 0, course }, PlateauState::default());
+    let figures = fixture["plateau"]["figures"].as_array().unwrap();
+    for (figure, expected) in figures.iter().zip(fixture["plateau"]["rates"].as_array().unwrap()) {
+        schedule.observe(&mut state, figure.as_f64().unwrap());
+        let found = schedule.rate(0.4, 0, 20, &state);
+        assert!((found - expected.as_f64().unwrap()).abs() < 1e-12, "{figure}: {found} {expected}");
+    }
+}
+
+#[test]
+fn a_warm_up_rises_to_the_course() {
+    let schedule = Schedule { warm_up: 4, course: Course::Constant };
+    let rates: Vec<f64> = (0..6).map(|step| schedule.rate(1.0, step, 10, &PlateauState::default())).collect();
+    for (found, expected) in rates.iter().zip([0.2, 0.4, 0.6, 0.8, 1.0, 1.0]) {
+        assert!((found - expected).abs() < 1e-12);
+    }
+    let course = Course::Step { every: 0, factor: 0.1 };
+    assert!(Schedule { warm_up: 0, course }.check().is_err());
+}
