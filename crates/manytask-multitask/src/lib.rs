@@ -1,15 +1,32 @@
 //! Multi-task learning: tasks, aggregators and the training loop of manytask.
 //!
 //! A [`Problem`] turns parameters and a batch into a vector of task losses; an [`Aggregator`] turns what it needs to know of
-//! these (their values, a Gramian, a Jacobian) into one direction; the loop does the rest. Meta-learning is another
-//! [`Problem`], so every aggregator serves both.
+//! these (their values, a Gramian, a Jacobian) into one direction; the [`Trainer`] does the rest. [`HardSharing`] is the
+//! problem of tasks on tables with a shared trunk; meta-learning is another [`Problem`], so every aggregator serves both.
 
 mod aggregator;
+pub mod aggregators;
+mod delta;
 mod error;
 mod gramian;
+mod hard_sharing;
+mod network;
 mod problem;
+mod task;
+#[cfg(test)]
+mod testing;
+mod train;
 
 pub use aggregator::{Aggregator, Combination, Demand, Level, Needs, Shared, State, Step};
+pub use aggregators::{AggregatorSettings, check};
+pub use delta::{Delta, delta_m};
 pub use error::{Error, Result};
 pub use gramian::{Gramian, Jacobian};
+pub use hard_sharing::{Batches, HardSharing, Parts};
+pub use network::{Built, InputSizes, SharedTrunk};
 pub use problem::{Draw, Evaluation, Identity, Offers, Part, Pass, Problem, TaskEvaluation};
+pub use task::Task;
+pub use train::{
+    Best, EarlyStopping, Event, Finish, Goal, Monitor, OPTIMIZER, PARAMS, Progress, STATE, StepReport,
+    Trainer, Training,
+};

@@ -102,6 +102,11 @@ impl Key {
         Ok(Tensor::f_from_slice(&values)?.f_reshape(shape)?.f_to_kind(kind)?.f_to_device(device)?)
     }
 
+    /// One number: a seed for what takes seeds.
+    pub fn number(self) -> u64 {
+        self.rng().random()
+    }
+
     /// The numbers below `n` in random order.
     ///
     /// ```

@@ -1,0 +1,63 @@
+//! Methods that turn several task losses into one direction.
+//!
+//! Each has settings, which say where the method is from, and build an [`Aggregator`] for tasks by name.
+
+mod equal_weights;
+mod fixed_weights;
+mod mgda;
+mod pcgrad;
+mod uncertainty_weighting;
+
+use std::fmt::Debug;
+
+pub use self::equal_weights::EqualWeights;
+pub use self::fixed_weights::FixedWeights;
+pub use self::mgda::{Mgda, Normalisation};
+pub use self::pcgrad::PcGrad;
+pub use self::uncertainty_weighting::{Form, UncertaintyWeighting};
+use crate::{Aggregator, Error, Identity, Level, Problem, Result};
+
+/// The settings of a method.
+pub trait AggregatorSettings: Debug {
+    /// An aggregator for these tasks, before its first step.
+    ///
+    /// # Errors
+    /// When a setting is out of range or names a task that is not there.
+    fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>>;
+}
+
+/// Refuses an aggregator that needs what a problem has not.
+///
+/// # Errors
+/// With what it needs, and what to take instead.
+pub fn check(aggregator: &dyn Aggregator, problem: &dyn Problem) -> Result<()> {
+    let (name, needs, offers) = (aggregator.name(), aggregator.needs(), problem.offers());
+    if needs.fixed_tasks && problem.identity() == Identity::Resampled {
+        return Err(Error::setting(
+            format!("`{name}` keeps a state for each task, but tasks are sampled anew at each step"),
+            "take one without: equal_weights, pcgrad or mgda",
+        ));
+    }
+    if needs.level == Level::Representation && !offers.representation {
+        return Err(Error::setting(
+            format!("`{name}` at the level of the representation, which these tasks do not share"),
+            "set level = \"parameters\"",
+        ));
+    }
+    if needs.validation && !offers.validation {
+        return Err(Error::setting(
+            format!("`{name}` looks at a validation part, but the data have none"),
+            "add one to the split",
+        ));
+    }
+    Ok(())
+}
+
+/// A number of a setting that must be finite.
+fn finite(what: &str, value: f64) -> Result<()> {
+    if value.is_finite() {
+        Ok(())
+    } else {
+        Err(Error::setting(format!("{what} is {value}"), "write a finite number"))
+    }
+}

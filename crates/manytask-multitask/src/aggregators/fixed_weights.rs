@@ -1,0 +1,67 @@
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{AggregatorSettings, finite};
+use crate::{Aggregator, Combination, Error, Needs, Result, Step};
+
+/// A weighted sum of losses, `Σ wᵢ lᵢ`, with a weight for each task by name.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FixedWeights {
+    /// One weight for each task.
+    pub weights: BTreeMap<String, f64>,
+}
+
+#[derive(Debug)]
+struct Fixed {
+    all: Vec<f64>,
+    last: Vec<f64>,
+}
+
+impl AggregatorSettings for FixedWeights {
+    fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
+        let named = |names: Vec<&str>| names.join("`, `");
+        let unknown: Vec<&str> =
+            self.weights.keys().filter(|name| !tasks.contains(name)).map(String::as_str).collect();
+        let missing: Vec<&str> =
+            tasks.iter().filter(|name| !self.weights.contains_key(*name)).map(String::as_str).collect();
+        if !unknown.is_empty() {
+            let all = named(tasks.iter().map(String::as_str).collect());
+            return Err(Error::setting(
+                format!("fixed_weights: there is no task `{}`", named(unknown)),
+                format!("the tasks are `{all}`"),
+            ));
+        }
+        if !missing.is_empty() {
+            let what = format!("fixed_weights: no weight for `{}`", named(missing));
+            return Err(Error::setting(what, "write one for each task"));
+        }
+        self.weights
+            .iter()
+            .try_for_each(|(name, weight)| finite(&format!("the weight of `{name}`"), *weight))?;
+        Ok(Box::new(Fixed {
+            all: tasks.iter().filter_map(|name| self.weights.get(name).copied()).collect(),
+            last: Vec::new(),
+        }))
+    }
+}
+
+impl Aggregator for Fixed {
+    fn name(&self) -> &'static str {
+        "fixed_weights"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs { fixed_tasks: true, ..Needs::LOSSES }
+    }
+
+    fn combine(&mut self, step: &mut dyn Step) -> Result<Combination> {
+        self.last = step.present().iter().filter_map(|task| self.all.get(*task).copied()).collect();
+        Ok(Combination::weighted_losses(self.last.clone()))
+    }
+
+    fn weights(&self) -> Option<&[f64]> {
+        Some(&self.last)
+    }
+}

@@ -1,0 +1,266 @@
+//! Tasks on tables with a shared trunk.
+
+mod evaluate;
+mod pass;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use manytask_data as data;
+use manytask_data::{Batch, BatchOrder, Batcher, LastBatch};
+use manytask_nn::Cx;
+use manytask_tensor::random::Key;
+use manytask_tensor::{Layout, Params, Slot, Tensor, no_grad};
+use serde::{Deserialize, Serialize};
+
+use crate::{Draw, Error, Evaluation, Identity, Offers, Part, Pass, Problem, Result, SharedTrunk, Task};
+
+/// How rows become batches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Batches {
+    /// Rows in a batch; with several inputs, rows of each task.
+    pub size: usize,
+    /// Shuffled anew in each epoch, or as they come.
+    pub order: BatchOrder,
+    /// What becomes of a last batch that is smaller.
+    pub last: LastBatch,
+}
+
+impl Default for Batches {
+    fn default() -> Self {
+        Self { size: 256, order: BatchOrder::Shuffled, last: LastBatch::Keep }
+    }
+}
+
+/// The parts of the data of a problem, on the device of its network.
+#[derive(Debug)]
+pub struct Parts {
+    /// What is fitted.
+    pub train: data::Part,
+    /// What early stopping looks at.
+    pub validation: Option<data::Part>,
+    /// What is reported at the end.
+    pub test: Option<data::Part>,
+}
+
+/// Tasks on rows of data, with a shared trunk and one head for each.
+///
+/// All tasks are on the same rows (single-input), or each has rows of its own (multi-input): then a batch has as many rows
+/// of each task, and all go through the trunk together.
+#[derive(Debug)]
+pub struct HardSharing {
+    network: SharedTrunk,
+    tasks: Vec<Task>,
+    names: Vec<String>,
+    parts: Parts,
+    batches: Batches,
+    batchers: Mutex<Vec<Kept>>,
+    /// For each part and task, whether labels are missing: only then is a batch asked which tasks are in it.
+    gaps: [Vec<bool>; 3],
+}
+
+/// A batcher that was asked for before.
+#[derive(Debug)]
+struct Kept {
+    of: (Part, u64, u32),
+    batcher: Batcher,
+}
+
+impl HardSharing {
+    /// Puts network, tasks and data together.
+    ///
+    /// # Errors
+    /// When tasks, heads and labels are not as many, or a task's loss or metric does not fit its kind.
+    pub fn new(network: SharedTrunk, tasks: Vec<Task>, parts: Parts, batches: Batches) -> Result<Self> {
+        if network.tasks() != tasks.len() {
+            return Err(Error::setting(
+                format!("{} heads for {} tasks", network.tasks(), tasks.len()),
+                "build one head for each task",
+            ));
+        }
+        for part in [Some(&parts.train), parts.validation.as_ref(), parts.test.as_ref()].into_iter().flatten()
+        {
+            if part.tasks.len() != tasks.len() {
+                return Err(Error::setting(
+                    format!("labels of {} tasks for {} tasks", part.tasks.len(), tasks.len()),
+                    "describe every task once",
+                ));
+            }
+        }
+        tasks.iter().try_for_each(Task::check)?;
+        // Asked for here, so that impossible batches are refused before anything is trained.
+        Batcher::new(&parts.train.streams(), batches.size, 0, batches.order, batches.last)?;
+        let gaps = [Some(&parts.train), parts.validation.as_ref(), parts.test.as_ref()];
+        let gaps = gaps.map(|part| part.map_or(Ok(Vec::new()), gaps_of));
+        let [train, validation, test] = gaps;
+        Ok(Self {
+            network,
+            names: tasks.iter().map(|task| task.name.clone()).collect(),
+            tasks,
+            parts,
+            batches,
+            batchers: Mutex::default(),
+            gaps: [train?, validation?, test?],
+        })
+    }
+
+    /// The network.
+    pub fn network(&self) -> &SharedTrunk {
+        &self.network
+    }
+
+    /// What is predicted, in the order of the heads.
+    pub fn described_tasks(&self) -> &[Task] {
+        &self.tasks
+    }
+
+    fn part(&self, part: Part) -> Result<&data::Part> {
+        let (found, name) = match part {
+            Part::Train => (Some(&self.parts.train), "training"),
+            Part::Validation => (self.parts.validation.as_ref(), "validation"),
+            Part::Test => (self.parts.test.as_ref(), "test"),
+        };
+        found.ok_or_else(|| {
+            Error::setting(
+                format!("the data have no {name} part"),
+                "name one in the split, or leave out what asks for it",
+            )
+        })
+    }
+
+    fn batch(&self, draw: Draw) -> Result<Batch> {
+        let part = self.part(draw.part)?;
+        let batcher = self.batcher(part, draw)?;
+        let each = batcher.batches_per_epoch();
+        Ok(data::gather(part, &batcher, draw.step / each, draw.step % each)?)
+    }
+
+    /// The batcher of a part, a seed and a replica; clones share the order of the epoch at hand.
+    fn batcher(&self, part: &data::Part, draw: Draw) -> Result<Batcher> {
+        let mut known = self.batchers.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = (draw.part, draw.seed, draw.replica);
+        if let Some(found) = known.iter().find(|kept| kept.of == of) {
+            return Ok(found.batcher.clone());
+        }
+        let purpose = match draw.part {
+            Part::Train => "train",
+            Part::Validation => "validation",
+            Part::Test => "test",
+        };
+        let seed = if (draw.part, draw.replica) == (Part::Train, 0) {
+            draw.seed
+        } else {
+            Key::new(draw.seed, purpose).within(u64::from(draw.replica)).number()
+        };
+        let Batches { size, order, last } = self.batches;
+        let batcher = Batcher::new(&part.streams(), size, seed, order, last)?;
+        known.push(Kept { of, batcher: batcher.clone() });
+        Ok(batcher)
+    }
+
+    /// The tasks with a label in a batch.
+    fn present(&self, part: Part, batch: &Batch) -> Result<Vec<usize>> {
+        let gaps = match part {
+            Part::Train => &self.gaps[0],
+            Part::Validation => &self.gaps[1],
+            Part::Test => &self.gaps[2],
+        };
+        let mut present = Vec::with_capacity(self.tasks.len());
+        for (task, target) in batch.targets.iter().enumerate() {
+            let has_gaps = gaps.get(task).copied().unwrap_or(true);
+            let some = target.numel() > 0
+                && (!has_gaps || manytask_nn::loss::present(target)?.f_any()?.f_int64_value(&[])? != 0);
+            if some {
+                present.push(task);
+            }
+        }
+        Ok(present)
+    }
+}
+
+fn gaps_of(part: &data::Part) -> Result<Vec<bool>> {
+    let gap = |task: &data::TaskData| {
+        Ok(manytask_nn::loss::present(&task.target)?.f_all()?.f_int64_value(&[])? == 0)
+    };
+    part.tasks.iter().map(gap).collect()
+}
+
+/// The context of a pass over a batch: its randomness is a function of the draw.
+fn context(draw: Draw) -> Cx {
+    Cx::train(Key::new(draw.seed, "forward").step(draw.step).within(u64::from(draw.replica)))
+}
+
+impl Problem for HardSharing {
+    fn layout(&self) -> &Arc<Layout> {
+        self.network.layout()
+    }
+
+    fn shared(&self) -> &[Slot] {
+        self.network.shared()
+    }
+
+    fn tasks(&self) -> &[String] {
+        &self.names
+    }
+
+    fn identity(&self) -> Identity {
+        Identity::Fixed
+    }
+
+    fn offers(&self) -> Offers {
+        Offers {
+            representation: self.parts.train.is_single_input(),
+            validation: self.parts.validation.is_some(),
+        }
+    }
+
+    fn steps_per_epoch(&self) -> Option<u64> {
+        let Batches { size, order, last } = self.batches;
+        let batcher = Batcher::new(&self.parts.train.streams(), size, 0, order, last).ok()?;
+        Some(batcher.batches_per_epoch())
+    }
+
+    fn forward<'a>(&'a self, params: &'a Params, draw: Draw) -> Result<Box<dyn Pass + 'a>> {
+        Ok(Box::new(pass::SharedPass::forward(self, params, draw)?))
+    }
+
+    fn losses(&self, params: &Params, draw: Draw) -> Result<Vec<Option<f64>>> {
+        let _off = no_grad();
+        let batch = self.batch(draw)?;
+        let present = self.present(draw.part, &batch)?;
+        let (_, outputs) = self.outputs(params, &batch, &present, context(draw))?;
+        let losses = pass::values(&outputs)?;
+        let mut all = vec![None; self.tasks.len()];
+        for (task, loss) in present.iter().zip(losses) {
+            if let Some(place) = all.get_mut(*task) {
+                *place = Some(loss);
+            }
+        }
+        Ok(all)
+    }
+
+    fn evaluate(&self, params: &Params, part: Part) -> Result<Evaluation> {
+        evaluate::evaluate(self, params, self.part(part)?)
+    }
+}
+
+impl HardSharing {
+    /// The losses of the present tasks, each one element, in one pass.
+    fn outputs(
+        &self,
+        params: &Params,
+        batch: &Batch,
+        present: &[usize],
+        mut cx: Cx,
+    ) -> Result<(Cx, Vec<Tensor>)> {
+        let shared = pass::represent(&self.network, params, batch, present, &mut cx)?;
+        let losses = present
+            .iter()
+            .enumerate()
+            .map(|(row, &task)| pass::loss(self, params, batch, task, &shared.of(row)?, &mut cx));
+        let losses = losses.collect::<Result<_>>()?;
+        Ok((cx, losses))
+    }
+}

@@ -1,0 +1,355 @@
+//! One forward pass, differentiated: once through all heads, then through the trunk as often as is asked for.
+
+use manytask_data::{Batch, Encoded};
+use manytask_nn::Cx;
+use manytask_tensor::{Graph, Kind, Params, Slot, Tensor, gradients, vjp};
+
+use super::{HardSharing, context};
+use crate::{Combination, Draw, Error, Jacobian, Level, Pass, Result, Shared, SharedTrunk};
+
+/// The representation of a batch: of rows that all tasks share, or of each task's rows, one after the other.
+pub(super) struct Represented {
+    pub(super) all: Tensor,
+    /// For each present task its first row and the number of rows; `None` where all share them.
+    rows: Option<Vec<(i64, i64)>>,
+}
+
+impl Represented {
+    /// The representation of the rows of one of the present tasks.
+    pub(super) fn of(&self, row: usize) -> Result<Tensor> {
+        match self.rows.as_ref().and_then(|rows| rows.get(row)) {
+            None => Ok(self.all.shallow_clone()),
+            Some(&(start, length)) => Ok(self.all.f_narrow(0, start, length)?),
+        }
+    }
+
+    /// A cotangent of the representation of one task's rows as one of all rows.
+    fn widen(&self, row: usize, cotangent: &Tensor) -> Result<Tensor> {
+        match self.rows.as_ref().and_then(|rows| rows.get(row)) {
+            None => Ok(cotangent.shallow_clone()),
+            Some(&(start, length)) => {
+                let zeros = self.all.f_detach()?.f_zeros_like()?;
+                zeros.f_narrow(0, start, length)?.f_copy_(cotangent)?;
+                Ok(zeros)
+            }
+        }
+    }
+
+    /// `Σ wᵢ cᵢ` for cotangents of the tasks' rows.
+    fn combine(&self, cotangents: &[Tensor], weights: &[f64]) -> Result<Tensor> {
+        let scaled = cotangents.iter().zip(weights).map(|(cotangent, weight)| {
+            if *weight == 1.0 {
+                Ok(cotangent.shallow_clone())
+            } else {
+                Ok(cotangent.f_mul(&number(*weight, cotangent)?)?)
+            }
+        });
+        let scaled = scaled.collect::<Result<Vec<_>>>()?;
+        if self.rows.is_some() {
+            return Ok(Tensor::f_cat(&scaled, 0)?);
+        }
+        let mut parts = scaled.into_iter();
+        let Some(mut sum) = parts.next() else { return Ok(self.all.f_detach()?.f_zeros_like()?) };
+        for part in parts {
+            sum = sum.f_add(&part)?;
+        }
+        Ok(sum)
+    }
+}
+
+/// A number as a tensor of the other's kind and device, which costs less than a number argument.
+fn number(value: f64, like: &Tensor) -> Result<Tensor> {
+    let value = if like.kind() == Kind::Double {
+        Tensor::from(value)
+    } else {
+        Tensor::from(value as f32).f_to_kind(like.kind())?
+    };
+    Ok(value.f_to_device(like.device())?)
+}
+
+pub(super) fn represent(
+    network: &SharedTrunk,
+    params: &Params,
+    batch: &Batch,
+    present: &[usize],
+    cx: &mut Cx,
+) -> Result<Represented> {
+    if let [inputs] = batch.inputs.as_slice() {
+        return Ok(Represented { all: network.represent(params, inputs, cx)?, rows: None });
+    }
+    let inputs: Vec<&Encoded> = present.iter().filter_map(|task| batch.inputs.get(*task)).collect();
+    let dense: Vec<&Tensor> = inputs.iter().map(|input| &input.dense).collect();
+    let categorical: Vec<&Tensor> = inputs.iter().filter_map(|input| input.categorical.as_ref()).collect();
+    let joined = Encoded {
+        dense: Tensor::f_cat(&dense, 0)?,
+        categorical: if categorical.is_empty() { None } else { Some(Tensor::f_cat(&categorical, 0)?) },
+    };
+    let rows = inputs.iter().scan(0, |start, input| {
+        let length = input.rows() as i64;
+        let place = (*start, length);
+        *start += length;
+        Some(place)
+    });
+    Ok(Represented { rows: Some(rows.collect()), all: network.represent(params, &joined, cx)? })
+}
+
+/// The mean loss of a task, one element.
+pub(super) fn loss(
+    problem: &HardSharing,
+    params: &Params,
+    batch: &Batch,
+    task: usize,
+    representation: &Tensor,
+    cx: &mut Cx,
+) -> Result<Tensor> {
+    let described = problem.tasks.get(task).zip(batch.targets.get(task));
+    let Some((described, target)) = described else {
+        return Err(Error::setting(format!("task {task} of {}", problem.tasks.len()), "count tasks from 0"));
+    };
+    let prediction = problem.network.head(task, params, representation, cx)?;
+    described.mean_loss(&prediction, target, batch.weights.get(task).and_then(Option::as_ref))
+}
+
+/// The values of losses of one element each, fetched at once.
+pub(super) fn values(losses: &[Tensor]) -> Result<Vec<f64>> {
+    if losses.is_empty() {
+        return Ok(Vec::new());
+    }
+    let stacked = Tensor::f_stack(losses, 0)?.f_detach()?.f_to_kind(Kind::Double)?;
+    Ok(Vec::<f64>::try_from(stacked.f_reshape([-1])?)?)
+}
+
+/// A pass was asked for what cannot be.
+fn broken(message: &str) -> Error {
+    Error::Contract { aggregator: "problem with a shared trunk".into(), message: message.into() }
+}
+
+/// A pass in which each task has its own copy of the representation, so that one backward pass through all heads gives
+/// every task's cotangent.
+pub(super) struct SharedPass<'a> {
+    problem: &'a HardSharing,
+    params: &'a Params,
+    present: Vec<usize>,
+    values: Vec<f64>,
+    losses: Vec<Tensor>,
+    representation: Represented,
+    copies: Vec<Tensor>,
+    cx: Option<Cx>,
+    heads: Option<Heads>,
+    parameters: Option<Jacobian>,
+    representations: Option<Jacobian>,
+    level: Level,
+}
+
+/// What the pass through the heads gave.
+struct Heads {
+    /// Each present task's loss by its copy of the representation.
+    cotangents: Vec<Tensor>,
+    /// Each present task's loss by the parameters of its head.
+    own: Vec<Vec<(Slot, Tensor)>>,
+}
+
+impl<'a> SharedPass<'a> {
+    pub(super) fn forward(problem: &'a HardSharing, params: &'a Params, draw: Draw) -> Result<Self> {
+        let batch = problem.batch(draw)?;
+        let present = problem.present(draw.part, &batch)?;
+        let mut cx = context(draw);
+        let representation = represent(&problem.network, params, &batch, &present, &mut cx)?;
+        let mut copies = Vec::with_capacity(present.len());
+        let mut losses = Vec::with_capacity(present.len());
+        for (row, &task) in present.iter().enumerate() {
+            let copy = representation.of(row)?.f_detach()?.f_set_requires_grad(true)?;
+            losses.push(loss(problem, params, &batch, task, &copy, &mut cx)?);
+            copies.push(copy);
+        }
+        Ok(Self {
+            problem,
+            params,
+            values: values(&losses)?,
+            present,
+            losses,
+            representation,
+            copies,
+            cx: Some(cx),
+            heads: None,
+            parameters: None,
+            representations: None,
+            level: Level::Parameters,
+        })
+    }
+
+    /// The one pass through the heads.
+    fn heads(&mut self) -> Result<&Heads> {
+        if self.heads.is_none() {
+            let own: Vec<&[Slot]> = self.present.iter().map(|&task| self.problem.network.own(task)).collect();
+            let mut inputs: Vec<&Tensor> = self.copies.iter().collect();
+            for slot in own.iter().copied().flatten() {
+                inputs.push(self.params.get(*slot)?);
+            }
+            let found = match self.losses.as_slice() {
+                [] => Vec::new(),
+                losses => {
+                    let total = Tensor::f_stack(losses, 0)?.f_sum(self.params.kind())?;
+                    gradients(&total, &inputs, Graph::Free)?
+                }
+            };
+            let mut found = found.into_iter();
+            let cotangents = found.by_ref().take(self.copies.len()).collect();
+            let own =
+                own.into_iter().map(|slots| slots.iter().copied().zip(found.by_ref()).collect()).collect();
+            self.losses.clear();
+            self.heads = Some(Heads { cotangents, own });
+        }
+        self.heads.as_ref().ok_or_else(|| broken("no pass through the heads"))
+    }
+
+    /// The gradient of the shared parameters for a cotangent of the representation.
+    fn through_trunk(&self, cotangent: &Tensor, graph: Graph) -> Result<Vec<Tensor>> {
+        let shared = self.problem.network.shared();
+        let inputs = shared.iter().map(|slot| Ok(self.params.get(*slot)?)).collect::<Result<Vec<_>>>()?;
+        if inputs.is_empty() {
+            return Ok(Vec::new());
+        }
+        Ok(vjp(&[&self.representation.all], &[cotangent], &inputs, graph)?)
+    }
+
+    fn parameter_rows(&mut self) -> Result<Tensor> {
+        self.heads()?;
+        let cotangents = self.heads.iter().flat_map(|heads| &heads.cotangents);
+        let last = self.present.len().saturating_sub(1);
+        let rows = cotangents.enumerate().map(|(row, cotangent)| {
+            let graph = if row == last { Graph::Free } else { Graph::Keep };
+            let parts = self.through_trunk(&self.representation.widen(row, cotangent)?, graph)?;
+            let flat =
+                parts.iter().map(|part| part.f_reshape([-1])).collect::<std::result::Result<Vec<_>, _>>()?;
+            if flat.is_empty() {
+                return Ok(Tensor::f_zeros([0], (self.params.kind(), self.params.device()))?);
+            }
+            Ok(Tensor::f_cat(&flat, 0)?)
+        });
+        let rows = rows.collect::<Result<Vec<_>>>()?;
+        if rows.is_empty() {
+            return Err(broken("a Jacobian of no task"));
+        }
+        Ok(Tensor::f_stack(&rows, 0)?)
+    }
+
+    fn representation_rows(&mut self) -> Result<Tensor> {
+        if self.representation.rows.is_some() {
+            return Err(Error::setting(
+                "gradients of the representation, but each task has rows of its own",
+                "take the level `parameters`",
+            ));
+        }
+        let rows = self.heads()?.cotangents.iter().map(|cotangent| cotangent.f_reshape([-1]));
+        let rows = rows.collect::<std::result::Result<Vec<_>, _>>()?;
+        if rows.is_empty() {
+            return Err(broken("a Jacobian of no task"));
+        }
+        Ok(Tensor::f_stack(&rows, 0)?)
+    }
+
+    /// A vector `[P]` in the shapes of the shared parameters.
+    fn split(&self, vector: &Tensor) -> Result<Vec<Tensor>> {
+        let shared = self.problem.network.shared();
+        let shapes =
+            shared.iter().map(|slot| Ok(self.params.get(*slot)?.size())).collect::<Result<Vec<_>>>()?;
+        let lengths: Vec<i64> = shapes.iter().map(|shape| shape.iter().product()).collect();
+        if vector.size() != [lengths.iter().sum::<i64>()] {
+            return Err(broken("a direction that is not as long as the shared parameters"));
+        }
+        let parts = vector.f_split_with_sizes(lengths, 0)?;
+        parts.iter().zip(shapes).map(|(part, shape)| Ok(part.f_reshape(shape)?)).collect()
+    }
+
+    fn shared_gradient(&mut self, shared: &Shared) -> Result<Vec<Tensor>> {
+        match shared {
+            Shared::Weights(weights) => {
+                if let Some(jacobian) = &self.parameters {
+                    return self.split(&jacobian.combine(weights)?);
+                }
+                self.heads()?;
+                let cotangents = self.heads.as_ref().map_or(&[][..], |heads| &heads.cotangents);
+                self.through_trunk(&self.representation.combine(cotangents, weights)?, Graph::Free)
+            }
+            Shared::Direction(vector) if self.level == Level::Parameters => self.split(vector),
+            Shared::Direction(vector) => {
+                let cotangent = vector.f_reshape(self.representation.all.size())?;
+                self.through_trunk(&cotangent, Graph::Free)
+            }
+        }
+    }
+}
+
+impl Pass for SharedPass<'_> {
+    fn present(&self) -> &[usize] {
+        &self.present
+    }
+
+    fn losses(&self) -> &[f64] {
+        &self.values
+    }
+
+    fn jacobian(&mut self, level: Level) -> Result<&Jacobian> {
+        self.level = level;
+        match level {
+            Level::Parameters if self.parameters.is_none() => {
+                self.parameters = Some(Jacobian::new(&self.parameter_rows()?)?);
+            }
+            Level::Representation if self.representations.is_none() => {
+                self.representations = Some(Jacobian::new(&self.representation_rows()?)?);
+            }
+            _ => {}
+        }
+        let found = match level {
+            Level::Parameters => self.parameters.as_ref(),
+            Level::Representation => self.representations.as_ref(),
+        };
+        found.ok_or_else(|| broken("no Jacobian"))
+    }
+
+    fn finish(&mut self, combination: &Combination) -> Result<Params> {
+        let rows = self.present.len();
+        let weights = match &combination.shared {
+            Shared::Weights(weights) => weights.len(),
+            Shared::Direction(_) => rows,
+        };
+        if weights != rows || combination.heads.len() != rows {
+            return Err(broken("as many weights as present tasks are needed"));
+        }
+        let shared = self.shared_gradient(&combination.shared)?;
+        self.heads()?;
+        let own = self.heads.as_ref().map_or(&[][..], |heads| &heads.own);
+        let mut leaves: Vec<Option<Tensor>> = self.params.leaves().iter().map(|_| None).collect();
+        let mut put = |slot: &Slot, gradient: Tensor| {
+            if let Some(place) = leaves.get_mut(slot.index()) {
+                *place = Some(gradient);
+            }
+        };
+        for (slot, gradient) in self.problem.network.shared().iter().zip(shared) {
+            put(slot, gradient);
+        }
+        for (own, weight) in own.iter().zip(&combination.heads) {
+            for (slot, gradient) in own {
+                let same = *weight == 1.0;
+                put(
+                    slot,
+                    if same {
+                        gradient.shallow_clone()
+                    } else {
+                        gradient.f_mul(&number(*weight, gradient)?)?
+                    },
+                );
+            }
+        }
+        let leaves = leaves.into_iter().zip(self.params.leaves()).map(|(gradient, leaf)| match gradient {
+            Some(gradient) => Ok(gradient),
+            None => Ok(leaf.f_detach()?.f_zeros_like()?),
+        });
+        Ok(Params::new(self.params.layout().clone(), leaves.collect::<Result<_>>()?)?)
+    }
+
+    fn take_context(&mut self) -> Cx {
+        self.cx.take().unwrap_or_else(Cx::eval)
+    }
+}

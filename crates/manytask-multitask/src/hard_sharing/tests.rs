@@ -1,0 +1,171 @@
+use manytask_nn::layers::{Activation, Dropout, Linear, Sequential};
+use manytask_tensor::{Graph, Kind, Params, Tensor, grad};
+
+use super::*;
+use crate::testing::{network, problem_of, rows, start, tasks};
+use crate::{Combination, Level, Shared};
+
+const DRAW: Draw = Draw { seed: 4, step: 2, replica: 0, part: Part::Train };
+
+/// The gradient of each task's loss, by a backward pass of its own from the loss to all parameters.
+fn one_by_one(problem: &HardSharing, params: &Params, draw: Draw) -> Vec<Params> {
+    let batch = problem.batch(draw).unwrap();
+    let present = problem.present(draw.part, &batch).unwrap();
+    let (_, losses) = problem.outputs(params, &batch, &present, context(draw)).unwrap();
+    losses.iter().map(|loss| grad(loss, params, Graph::Keep).unwrap()).collect()
+}
+
+fn is_shared(problem: &HardSharing, slot: Slot) -> bool {
+    problem.shared().contains(&slot)
+}
+
+fn close(a: &Tensor, b: &Tensor) -> bool {
+    (a - b).abs().max().double_value(&[]) < 1e-12
+}
+
+fn with_gaps() -> data::Part {
+    let mut part = rows(1, 40, true);
+    let target = &mut part.tasks[1].target;
+    let _ = target.narrow(0, 0, 25).fill_(f64::NAN);
+    part
+}
+
+#[test]
+fn a_combination_is_that_of_the_tasks_own_gradients() {
+    for part in [rows(1, 40, true), rows(1, 40, false), with_gaps()] {
+        let problem = problem_of(part);
+        let params = start(&problem).require_grad().unwrap();
+        let expected = one_by_one(&problem, &params, DRAW);
+        let weights = vec![0.5, -2.0, 3.0];
+        let heads = vec![1.0, 0.25, 4.0];
+        let combination = || Combination { shared: Shared::Weights(weights.clone()), heads: heads.clone() };
+        let mut plain = problem.forward(&params, DRAW).unwrap();
+        let mut with_rows = problem.forward(&params, DRAW).unwrap();
+        with_rows.jacobian(Level::Parameters).unwrap();
+        for pass in [&mut plain, &mut with_rows] {
+            assert_eq!(pass.present(), [0, 1, 2]);
+            let found = pass.finish(&combination()).unwrap();
+            for slot in problem.layout().trained() {
+                let factors = if is_shared(&problem, slot) { &weights } else { &heads };
+                let sum = expected
+                    .iter()
+                    .zip(factors)
+                    .fold(params.get(slot).unwrap().zeros_like().detach(), |sum, (row, w)| {
+                        sum + row.get(slot).unwrap() * *w
+                    });
+                assert!(close(found.get(slot).unwrap(), &sum), "{:?}", problem.layout().entry(slot));
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_are_the_tasks_own_gradients_and_a_direction_is_taken_as_it_is() {
+    for part in [rows(1, 40, true), rows(1, 40, false)] {
+        let problem = problem_of(part);
+        let params = start(&problem).require_grad().unwrap();
+        let mut pass = problem.forward(&params, DRAW).unwrap();
+        let rows = pass.jacobian(Level::Parameters).unwrap().rows().copy();
+        for (row, expected) in one_by_one(&problem, &params, DRAW).iter().enumerate() {
+            let flat: Vec<Tensor> =
+                problem.shared().iter().map(|slot| expected.get(*slot).unwrap().reshape([-1])).collect();
+            assert!(close(&rows.select(0, row as i64), &Tensor::cat(&flat, 0)));
+        }
+        let direction = rows.select(0, 0) * 2.0;
+        let found = pass.finish(&Combination::direction(direction.copy(), 3)).unwrap();
+        let flat: Vec<Tensor> =
+            problem.shared().iter().map(|s| found.get(*s).unwrap().reshape([-1])).collect();
+        assert!(close(&Tensor::cat(&flat, 0), &direction));
+    }
+}
+
+#[test]
+fn a_direction_of_the_representation_goes_through_the_trunk_once() {
+    let problem = problem_of(rows(1, 40, true));
+    let params = start(&problem).require_grad().unwrap();
+    let mut pass = problem.forward(&params, DRAW).unwrap();
+    let rows = pass.jacobian(Level::Representation).unwrap().rows().copy();
+    assert_eq!(rows.size(), [3, 8 * 6]);
+    let direction = rows.select(0, 0) - rows.select(0, 2) * 3.0;
+    let found = pass.finish(&Combination::direction(direction, 3)).unwrap();
+    let expected = one_by_one(&problem, &params, DRAW);
+    for slot in problem.shared() {
+        let sum = expected[0].get(*slot).unwrap() - expected[2].get(*slot).unwrap() * 3.0;
+        assert!(close(found.get(*slot).unwrap(), &sum));
+    }
+    let multi = problem_of(self::rows(1, 40, false));
+    assert!(!multi.offers().representation);
+    let mut pass = multi.forward(&params, DRAW).unwrap();
+    assert!(pass.jacobian(Level::Representation).unwrap_err().to_string().contains("rows of its own"));
+}
+
+#[test]
+fn a_task_without_a_label_in_the_batch_is_no_row() {
+    let mut part = rows(1, 8, true);
+    let _ = part.tasks[0].target.fill_(f64::NAN);
+    let problem = problem_of(part);
+    let params = start(&problem).require_grad().unwrap();
+    let mut pass = problem.forward(&params, DRAW).unwrap();
+    assert_eq!(pass.present(), [1, 2]);
+    assert_eq!(pass.jacobian(Level::Parameters).unwrap().rows().size()[0], 2);
+    let gradient = pass.finish(&Combination::weights(vec![1.0, 1.0])).unwrap();
+    assert_eq!(gradient.named("heads.b.weight").unwrap().abs().max().double_value(&[]), 0.0);
+    assert!(problem.losses(&params, DRAW).unwrap()[0].is_none());
+    assert!(pass.finish(&Combination::weights(vec![1.0; 3])).is_err());
+}
+
+#[test]
+fn the_same_draw_is_the_same_batch_and_randomness() {
+    let trunk = |b: &mut manytask_nn::Builder<'_>, inputs: i64| -> Result<crate::Built> {
+        let linear = Linear::new(&mut b.scope("layer0"), inputs, 6)?;
+        let layers: Vec<Box<dyn manytask_nn::Module>> =
+            vec![Box::new(linear), Box::new(Activation::Tanh), Box::new(Dropout::new(0.5)?)];
+        Ok((Box::new(Sequential(layers)), 6))
+    };
+    let parts = Parts { train: rows(1, 40, true), validation: None, test: None };
+    let batches = Batches { size: 8, ..Batches::default() };
+    let problem = HardSharing::new(network(trunk), tasks(), parts, batches).unwrap();
+    let params = start(&problem).require_grad().unwrap();
+    let losses = |draw| problem.forward(&params, draw).unwrap().losses().to_vec();
+    assert_eq!(losses(DRAW), losses(DRAW));
+    let without_graph: Vec<f64> = problem.losses(&params, DRAW).unwrap().into_iter().flatten().collect();
+    assert_eq!(losses(DRAW), without_graph);
+    for other in [Draw { step: 3, ..DRAW }, Draw { replica: 1, ..DRAW }, Draw { seed: 5, ..DRAW }] {
+        assert_ne!(losses(DRAW), losses(other), "{other:?}");
+    }
+    let no_part = problem.evaluate(&params, Part::Test).unwrap_err().to_string();
+    assert!(no_part.contains("no test part"), "{no_part}");
+}
+
+#[test]
+fn figures_of_a_regression_are_in_the_units_of_its_labels() {
+    let problem = problem_of(rows(1, 40, true));
+    let params = start(&problem);
+    let evaluation = problem.evaluate(&params, Part::Validation).unwrap();
+    let part = rows(50, 40, true);
+    let predictions = problem.predict(&params, &part.inputs).unwrap();
+    let (predicted, labels) = (&predictions[1], &part.tasks[1].target * 2.0 + 1.0);
+    let rmse = (predicted - labels).square().mean(Kind::Double).sqrt().double_value(&[]);
+    assert!((evaluation.task("r").unwrap().figure("rmse").unwrap() - rmse).abs() < 1e-9);
+    let loss = evaluation.task("r").unwrap().loss.unwrap();
+    assert!((4.0 * loss - rmse * rmse).abs() < 1e-9, "the loss is of standardised labels");
+    let sums = predictions[2].sum_dim_intlist([1].as_slice(), false, Kind::Double);
+    assert!(close(&sums, &sums.ones_like()), "probabilities of classes");
+    assert!(problem.predict(&params, &[]).is_err());
+}
+
+#[test]
+fn what_does_not_belong_together_is_refused() {
+    let parts = || Parts { train: rows(1, 8, true), validation: None, test: None };
+    let batches = Batches::default();
+    let trunk = || network(crate::testing::tanh_trunk);
+    let two = tasks().into_iter().take(2).collect();
+    assert!(
+        HardSharing::new(trunk(), two, parts(), batches).unwrap_err().to_string().contains("3 heads for 2")
+    );
+    let mut wrong = tasks();
+    wrong[0].loss = manytask_nn::loss::Loss::Mse;
+    let message = HardSharing::new(trunk(), wrong, parts(), batches).unwrap_err().to_string();
+    assert!(message.contains("task `b`") && message.contains("binary_cross_entropy"), "{message}");
+    assert!(HardSharing::new(trunk(), tasks(), parts(), Batches { size: 0, ..batches }).is_err());
+}

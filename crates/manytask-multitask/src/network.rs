@@ -1,0 +1,125 @@
+use std::sync::Arc;
+
+use manytask_data::Encoded;
+use manytask_nn::layers::Embedding;
+use manytask_nn::{Builder, Cx, Module};
+use manytask_tensor::{Layout, Params, Slot, Tensor};
+
+use crate::{Error, Result};
+
+/// The sizes of what comes in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InputSizes {
+    /// Numbers in each row.
+    pub dense: i64,
+    /// The number of values of each column that is embedded.
+    pub categories: Vec<i64>,
+}
+
+/// A shared trunk with one head for each task: hard parameter sharing (Caruana 1993),
+/// `h = f(x; W₁, b₁)`, `yᵢ = fᵢ(h; W₂ᵢ, b₂ᵢ)`.
+#[derive(Debug)]
+pub struct SharedTrunk {
+    layout: Arc<Layout>,
+    embeddings: Vec<Embedding>,
+    trunk: Box<dyn Module>,
+    heads: Vec<Box<dyn Module>>,
+    shared: Vec<Slot>,
+    own: Vec<Vec<Slot>>,
+}
+
+/// What a part of a network is built by: it adds its parameters and gives its definition.
+pub type Built = (Box<dyn Module>, i64);
+
+impl SharedTrunk {
+    /// Builds the network.
+    ///
+    /// `trunk` is given the size of its inputs and answers with the definition and the size of its representation; `head`
+    /// is given a task's number and the size of the representation. Columns of categories become `embedding` numbers
+    /// each. Parameters are named `embedding0.weight …`, `trunk.…`, `heads.NAME.…`.
+    ///
+    /// # Errors
+    /// When there is no task, or the trunk or a head cannot be built.
+    pub fn build(
+        inputs: &InputSizes,
+        embedding: i64,
+        tasks: &[String],
+        trunk: impl FnOnce(&mut Builder<'_>, i64) -> Result<Built>,
+        mut head: impl FnMut(&mut Builder<'_>, usize, i64) -> Result<Box<dyn Module>>,
+    ) -> Result<Self> {
+        if tasks.is_empty() {
+            return Err(Error::setting("a network without a task", "describe at least one target"));
+        }
+        let mut layout = Layout::builder();
+        let mut root = Builder::new(&mut layout);
+        let embeddings = inputs.categories.iter().enumerate().map(|(column, &values)| {
+            Ok(Embedding::new(&mut root.scope(format!("embedding{column}")), values, embedding)?)
+        });
+        let embeddings = embeddings.collect::<Result<Vec<_>>>()?;
+        let width = inputs.dense + embedding * inputs.categories.len() as i64;
+        let (trunk, features) = trunk(&mut root.scope("trunk"), width)?;
+        let mut heads = Vec::with_capacity(tasks.len());
+        let mut heads_root = root.scope("heads");
+        for (task, name) in tasks.iter().enumerate() {
+            heads.push(head(&mut heads_root.scope(name), task, features)?);
+        }
+        let layout = layout.build();
+        let prefixes: Vec<String> = tasks.iter().map(|name| format!("heads.{name}.")).collect();
+        let owner = |name: &str| {
+            // The longest prefix: a task's name may begin with another one's and a dot.
+            let owners = prefixes.iter().enumerate().filter(|(_, prefix)| name.starts_with(prefix.as_str()));
+            owners.max_by_key(|(_, prefix)| prefix.len()).map(|(task, _)| task)
+        };
+        let own = (0..tasks.len())
+            .map(|task| layout.select(|entry| entry.role.is_trained() && owner(&entry.name) == Some(task)))
+            .collect();
+        let shared = layout.select(|entry| entry.role.is_trained() && owner(&entry.name).is_none());
+        Ok(Self { layout, embeddings, trunk, heads, shared, own })
+    }
+
+    /// The parameters.
+    pub fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    /// The trained parameters that all tasks share.
+    pub fn shared(&self) -> &[Slot] {
+        &self.shared
+    }
+
+    /// The trained parameters of one task's head.
+    pub fn own(&self, task: usize) -> &[Slot] {
+        self.own.get(task).map_or(&[], Vec::as_slice)
+    }
+
+    /// The number of heads.
+    pub fn tasks(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// The representation of rows of inputs, `[B, features]`.
+    pub fn represent(&self, params: &Params, inputs: &Encoded, cx: &mut Cx) -> Result<Tensor> {
+        let Some(categories) = &inputs.categorical else {
+            return Ok(self.trunk.forward(params, &inputs.dense, cx)?);
+        };
+        if categories.size().get(1).copied() != Some(self.embeddings.len() as i64) {
+            return Err(Error::setting(
+                format!("{:?} categories for {} embedded columns", categories.size(), self.embeddings.len()),
+                "give the inputs that the network was built for",
+            ));
+        }
+        let mut parts = vec![inputs.dense.shallow_clone()];
+        for (column, embedding) in self.embeddings.iter().enumerate() {
+            parts.push(embedding.forward(params, &categories.f_select(1, column as i64)?, cx)?);
+        }
+        Ok(self.trunk.forward(params, &Tensor::f_cat(&parts, 1)?, cx)?)
+    }
+
+    /// What a task's head makes of a representation, `[B, outputs]`.
+    pub fn head(&self, task: usize, params: &Params, representation: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+        let head = self.heads.get(task).ok_or_else(|| {
+            Error::setting(format!("task {task} of {}", self.heads.len()), "count tasks from 0")
+        })?;
+        Ok(head.forward(params, representation, cx)?)
+    }
+}

@@ -1,0 +1,156 @@
+use manytask_data::{TargetEncoder, TargetKind};
+use manytask_nn::loss::Loss;
+use manytask_nn::metrics::{Metric, Output};
+use manytask_tensor::Tensor;
+
+use crate::{Error, Result, TaskEvaluation};
+
+/// One task: what is predicted, what is minimised, and what is reported.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// Its name.
+    pub name: String,
+    /// What its head's numbers mean.
+    pub output: Output,
+    /// How many numbers its head gives.
+    pub outputs: i64,
+    /// What is minimised.
+    pub loss: Loss,
+    /// What is reported, the primary figure first.
+    pub metrics: Vec<Metric>,
+    /// Labels of a regression are `(y − mean) / std`; its metrics are reported in the units of y.
+    pub mean_std: (f64, f64),
+}
+
+impl Task {
+    /// A task with the usual loss and metrics of its kind: mean squared error and RMSE, MAE, R² for a regression; binary
+    /// cross-entropy and ROC-AUC, accuracy, average precision for a binary task, and without accuracy for several labels;
+    /// cross-entropy and accuracy, balanced accuracy for classes.
+    pub fn new(name: impl Into<String>, output: Output, outputs: i64) -> Self {
+        let (loss, metrics) = match output {
+            Output::Regression => (Loss::Mse, vec![Metric::Rmse, Metric::Mae, Metric::R2]),
+            Output::Binary => (
+                Loss::BinaryCrossEntropy { positive_weight: None },
+                vec![Metric::RocAuc, Metric::Accuracy, Metric::AveragePrecision],
+            ),
+            Output::Multilabel => (
+                Loss::BinaryCrossEntropy { positive_weight: None },
+                vec![Metric::RocAuc, Metric::AveragePrecision],
+            ),
+            Output::Multiclass => (
+                Loss::CrossEntropy { class_weights: None, label_smoothing: 0.0 },
+                vec![Metric::Accuracy, Metric::BalancedAccuracy],
+            ),
+        };
+        Self { name: name.into(), output, outputs, loss, metrics, mean_std: (0.0, 1.0) }
+    }
+
+    /// The task of a column of labels.
+    pub fn of(name: impl Into<String>, target: &TargetEncoder) -> Self {
+        let output = match target.kind() {
+            TargetKind::Regression => Output::Regression,
+            TargetKind::Binary => Output::Binary,
+            TargetKind::Multiclass => Output::Multiclass,
+            TargetKind::Multilabel => Output::Multilabel,
+        };
+        Self { mean_std: target.mean_std(), ..Self::new(name, output, target.outputs()) }
+    }
+
+    /// Refuses a loss or a metric that is not for this kind of output.
+    ///
+    /// # Errors
+    /// With the task's name and what fits.
+    pub fn check(&self) -> Result<()> {
+        let refuse =
+            |what: String, remedy: &str| Err(Error::setting(format!("task `{}`: {what}", self.name), remedy));
+        let fits = match self.loss {
+            Loss::Mse | Loss::L1 | Loss::Huber { .. } => self.output == Output::Regression,
+            Loss::BinaryCrossEntropy { .. } | Loss::Focal { .. } => {
+                matches!(self.output, Output::Binary | Output::Multilabel)
+            }
+            Loss::CrossEntropy { .. } => self.output == Output::Multiclass,
+        };
+        if !fits {
+            return refuse(
+                format!("the loss {:?} is not for {:?} outputs", self.loss, self.output),
+                "take mse, l1 or huber for a regression, binary_cross_entropy or focal for binary labels, cross_entropy for classes",
+            );
+        }
+        if let Some(metric) = self.metrics.iter().find(|metric| !metric.fits(self.output)) {
+            return refuse(
+                format!("the metric `{}` is not for {:?} outputs", metric.name(), self.output),
+                "leave it out, or take another kind of target",
+            );
+        }
+        if self.metrics.is_empty() {
+            return refuse(
+                "no metric is named".into(),
+                "name one at least: the first is the task's primary figure",
+            );
+        }
+        self.loss.check()?;
+        Ok(())
+    }
+
+    /// The head's output `[B, outputs]` in the shape that the loss compares with labels: `[B]` where there is one number.
+    pub(crate) fn squeeze(&self, prediction: &Tensor) -> Result<Tensor> {
+        Ok(match self.output {
+            Output::Regression | Output::Binary => prediction.f_squeeze_dim(-1)?,
+            Output::Multiclass | Output::Multilabel => prediction.shallow_clone(),
+        })
+    }
+
+    /// The mean loss over the labels that are there, one element.
+    pub(crate) fn mean_loss(
+        &self,
+        prediction: &Tensor,
+        target: &Tensor,
+        weight: Option<&Tensor>,
+    ) -> Result<Tensor> {
+        Ok(self.loss.mean(&self.squeeze(prediction)?, target, weight, None)?)
+    }
+
+    /// The loss and the metrics over a whole part. Rows count alike in metrics, by their weight in the loss.
+    pub(crate) fn evaluate(
+        &self,
+        logits: &Tensor,
+        target: &Tensor,
+        weight: Option<&Tensor>,
+    ) -> Result<TaskEvaluation> {
+        let prediction = self.squeeze(logits)?;
+        let labelled = manytask_nn::loss::present(target)?.f_any()?.f_int64_value(&[])? != 0;
+        let loss = if labelled {
+            let loss = self.loss.mean(&prediction, target, weight, None)?.f_double_value(&[])?;
+            Some(loss)
+        } else {
+            None
+        };
+        let (prediction, target) = match (self.output, self.mean_std) {
+            (Output::Regression, (mean, std)) if (mean, std) != (0.0, 1.0) => {
+                let units = |y: &Tensor| y.f_mul_scalar(std)?.f_add_scalar(mean);
+                (units(&prediction)?, units(target)?)
+            }
+            _ => (prediction, target.shallow_clone()),
+        };
+        let metrics = self.metrics.iter().map(|metric| {
+            Ok((metric.name().to_owned(), metric.evaluate(self.output, &prediction, &target, None)?))
+        });
+        Ok(TaskEvaluation {
+            name: self.name.clone(),
+            loss,
+            metrics: metrics.collect::<Result<_>>()?,
+            higher_is_better: self.metrics.first().is_some_and(|metric| metric.higher_is_better()),
+        })
+    }
+
+    /// What is shown to a user: values in the units of y, probabilities `[B]`, or probabilities of each class `[B, C]`.
+    pub fn present(&self, logits: &Tensor) -> Result<Tensor> {
+        let prediction = self.squeeze(logits)?;
+        let (mean, std) = self.mean_std;
+        Ok(match self.output {
+            Output::Regression => prediction.f_mul_scalar(std)?.f_add_scalar(mean)?,
+            Output::Binary | Output::Multilabel => prediction.f_sigmoid()?,
+            Output::Multiclass => prediction.f_softmax(-1, prediction.kind())?,
+        })
+    }
+}

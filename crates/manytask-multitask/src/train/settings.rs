@@ -1,0 +1,212 @@
+use manytask_nn::optim::Optimizer;
+use manytask_nn::schedule::Schedule;
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Evaluation, Result};
+
+/// How a problem is trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// What every draw is keyed by.
+    pub seed: u64,
+    /// The number of steps.
+    pub steps: u64,
+    /// The learning rate that the schedule multiplies.
+    pub learning_rate: f64,
+    /// What turns gradients into steps.
+    pub optimizer: Optimizer,
+    /// The course of the learning rate.
+    pub schedule: Schedule,
+    /// The largest norm of the whole gradient; longer ones are scaled down to it.
+    pub clip_norm: Option<f64>,
+    /// Steps between two looks at the validation part.
+    pub validate_every: Option<u64>,
+    /// Steps between two checkpoints, beside those of the best parameters.
+    pub save_every: Option<u64>,
+    /// What decides which parameters are the best.
+    pub monitor: Monitor,
+    /// When to end before the last step.
+    pub early_stopping: Option<EarlyStopping>,
+}
+
+/// A figure of the validation part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Monitor {
+    /// `loss` or the name of a metric.
+    pub figure: String,
+    /// Of one task; absent: the mean over all that have it.
+    pub task: Option<String>,
+    /// Whether more of it is better. Absent: known for `loss` and for tasks' primary metrics.
+    pub goal: Option<Goal>,
+}
+
+impl Default for Monitor {
+    fn default() -> Self {
+        Self { figure: "loss".into(), task: None, goal: None }
+    }
+}
+
+/// Which way a figure should go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    /// Less is better.
+    Minimise,
+    /// More is better.
+    Maximise,
+}
+
+/// Ends a training that gets no better.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EarlyStopping {
+    /// How many looks at the validation part in a row may be without a better figure.
+    pub patience: u64,
+    /// What counts as better: more than this.
+    #[serde(default)]
+    pub min_delta: f64,
+}
+
+impl Monitor {
+    /// The figure's value, and which way it should go; `None` where no task has it.
+    ///
+    /// # Errors
+    /// When no task or figure has such a name, or the goal is not known.
+    pub fn read(&self, evaluation: &Evaluation) -> Result<(Option<f64>, Goal)> {
+        let tasks = match &self.task {
+            None => evaluation.tasks.iter().collect::<Vec<_>>(),
+            Some(name) => {
+                let names =
+                    evaluation.tasks.iter().map(|task| task.name.as_str()).collect::<Vec<_>>().join(", ");
+                let task = evaluation.task(name).ok_or_else(|| {
+                    Error::setting(
+                        format!("monitor: there is no task `{name}`"),
+                        format!("the tasks are {names}"),
+                    )
+                })?;
+                vec![task]
+            }
+        };
+        let known = |figure: &str| {
+            figure == "loss" || tasks.iter().any(|task| task.metrics.iter().any(|(name, _)| name == figure))
+        };
+        if !known(&self.figure) {
+            let mut names: Vec<&str> =
+                tasks.iter().flat_map(|task| &task.metrics).map(|(name, _)| name.as_str()).collect();
+            names.sort_unstable();
+            names.dedup();
+            return Err(Error::setting(
+                format!("monitor: there is no figure `{}`", self.figure),
+                format!("the figures are loss, {}", names.join(", ")),
+            ));
+        }
+        let primary =
+            tasks.iter().find(|task| task.metrics.first().is_some_and(|(name, _)| *name == self.figure));
+        let goal = match (self.goal, self.figure.as_str(), primary) {
+            (Some(goal), _, _) => goal,
+            (None, "loss", _) => Goal::Minimise,
+            (None, _, Some(task)) if task.higher_is_better => Goal::Maximise,
+            (None, _, Some(_)) => Goal::Minimise,
+            (None, figure, None) => {
+                return Err(Error::setting(
+                    format!("monitor: whether more of `{figure}` is better is not known"),
+                    "write goal = \"maximise\" or \"minimise\"",
+                ));
+            }
+        };
+        let value = match tasks.as_slice() {
+            [task] => task.figure(&self.figure),
+            _ if self.figure == "loss" => evaluation.mean_loss(),
+            _ => evaluation.mean(&self.figure),
+        };
+        Ok((value, goal))
+    }
+}
+
+impl Goal {
+    /// Whether a figure is better than another by more than `delta`.
+    pub fn better(self, new: f64, old: f64, delta: f64) -> bool {
+        match self {
+            Self::Minimise => new < old - delta,
+            Self::Maximise => new > old + delta,
+        }
+    }
+}
+
+impl Training {
+    /// Refuses settings out of range.
+    ///
+    /// # Errors
+    /// With the setting and what it must be.
+    pub fn check(&self) -> Result<()> {
+        let refuse = |what: &str, remedy: &str| Err(Error::setting(what, remedy));
+        if self.steps == 0 {
+            return refuse("a training of 0 steps", "at least 1 is needed");
+        }
+        if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
+            return refuse(
+                &format!("a learning rate of {}", self.learning_rate),
+                "it must be above 0 and finite",
+            );
+        }
+        if self.clip_norm.is_some_and(|norm| !(norm.is_finite() && norm > 0.0)) {
+            return refuse("a clip_norm that is not above 0", "leave it out to clip nothing");
+        }
+        if self.validate_every == Some(0) || self.save_every == Some(0) {
+            return refuse("an interval of 0 steps", "leave it out, or write at least 1");
+        }
+        if let Some(stopping) = self.early_stopping {
+            if self.validate_every.is_none() {
+                return refuse("early stopping without a look at the validation part", "set validate_every");
+            }
+            if stopping.patience == 0 || !(stopping.min_delta.is_finite() && stopping.min_delta >= 0.0) {
+                return refuse("early stopping: patience below 1 or a negative min_delta", "raise it");
+            }
+        }
+        self.optimizer.check()?;
+        self.schedule.check()?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::TaskEvaluation;
+
+    fn evaluation() -> Evaluation {
+        let task = |name: &str, loss, auc, higher_is_better| TaskEvaluation {
+            name: name.into(),
+            loss: Some(loss),
+            metrics: vec![("auc".into(), auc), ("f1".into(), Some(0.3))],
+            higher_is_better,
+        };
+        Evaluation { tasks: vec![task("a", 1.0, Some(0.5), true), task("b", 2.0, None, true)] }
+    }
+
+    #[test]
+    fn a_figure_is_a_mean_or_one_tasks() {
+        let read = |figure: &str, task: Option<&str>, goal| {
+            Monitor { figure: figure.into(), task: task.map(str::to_owned), goal }.read(&evaluation())
+        };
+        assert_eq!(read("loss", None, None).unwrap(), (Some(1.5), Goal::Minimise));
+        assert_eq!(read("auc", None, None).unwrap(), (Some(0.5), Goal::Maximise));
+        assert_eq!(read("auc", Some("b"), None).unwrap(), (None, Goal::Maximise));
+        assert_eq!(read("f1", Some("a"), Some(Goal::Maximise)).unwrap(), (Some(0.3), Goal::Maximise));
+        let wrong = read("f1", None, None).unwrap_err().to_string();
+        assert!(wrong.contains("goal"), "{wrong}");
+        let wrong = read("acu", None, None).unwrap_err().to_string();
+        assert!(wrong.contains("`acu`") && wrong.contains("loss, auc, f1"), "{wrong}");
+        let wrong = read("loss", Some("c"), None).unwrap_err().to_string();
+        assert!(wrong.contains("`c`") && wrong.contains("a, b"), "{wrong}");
+    }
+
+    #[test]
+    fn better_is_by_more_than_delta_and_never_nan() {
+        assert!(Goal::Minimise.better(0.8, 1.0, 0.1) && !Goal::Minimise.better(0.95, 1.0, 0.1));
+        assert!(Goal::Maximise.better(1.2, 1.0, 0.1) && !Goal::Maximise.better(1.0, 1.0, 0.0));
+        assert!(!Goal::Minimise.better(f64::NAN, 1.0, 0.0));
+    }
+}

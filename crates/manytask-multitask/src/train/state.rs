@@ -1,0 +1,102 @@
+//! What a training is made of between two steps, on the disk and back.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use manytask_nn::optim::OptimizerState;
+use manytask_nn::schedule::PlateauState;
+use manytask_tensor::{Device, Params, Tensor, checkpoint, io};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result, State};
+
+/// The file of the parameters in a checkpoint's folder.
+pub const PARAMS: &str = "params.safetensors";
+/// The file of the optimizer's and the aggregator's tensors.
+pub const OPTIMIZER: &str = "optimizer.safetensors";
+/// The file of everything else.
+pub const STATE: &str = "state.json";
+
+/// Before the names of the aggregator's tensors in the optimizer's file.
+const AGGREGATOR: &str = "aggregator.";
+
+/// The numbers of a training: with parameters and the optimizer's tensors all that a resumed run needs.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Progress {
+    /// How many steps are done.
+    pub step: u64,
+    /// How many steps the optimizer has done: fewer, where batches had no label.
+    pub optimizer_step: u64,
+    /// What the schedule remembers.
+    pub plateau: PlateauState,
+    /// The best figure of the validation part.
+    pub best: Option<Best>,
+    /// Looks at the validation part since then.
+    pub waited: u64,
+    /// Whether early stopping has ended it.
+    pub stopped: bool,
+    /// For each task the sum of its losses in this epoch and their number.
+    pub epoch_losses: Vec<(f64, u64)>,
+    /// The aggregator's numbers.
+    pub aggregator: BTreeMap<String, Vec<f64>>,
+}
+
+/// The best figure of the validation part.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Best {
+    /// After how many steps.
+    pub step: u64,
+    /// Its value.
+    pub figure: f64,
+}
+
+/// Writes a checkpoint into a folder that is there.
+pub(super) fn save(
+    folder: &Path,
+    params: &Params,
+    optimizer: &OptimizerState,
+    progress: &Progress,
+    aggregator: &State,
+) -> Result<()> {
+    let about = checkpoint::Metadata::from([("step".to_owned(), progress.step.to_string())]);
+    checkpoint::save(&folder.join(PARAMS), params, &about)?;
+    let mut tensors = optimizer.to_tensors();
+    for (name, tensor) in &aggregator.tensors {
+        tensors.push((format!("{AGGREGATOR}{name}"), tensor.shallow_clone()));
+    }
+    checkpoint::save_tensors(&folder.join(OPTIMIZER), &tensors, &about)?;
+    let path = folder.join(STATE);
+    let numbers = Progress { aggregator: aggregator.numbers.clone(), ..progress.clone() };
+    let text = serde_json::to_vec_pretty(&numbers)
+        .map_err(|error| Error::Incompatible { path: path.clone(), message: error.to_string() })?;
+    Ok(io::write_atomically(&path, &text)?)
+}
+
+/// Reads a checkpoint; `params` and `optimizer` say what is expected, and are filled.
+pub(super) fn load(
+    folder: &Path,
+    params: &mut Params,
+    optimizer: &mut OptimizerState,
+    device: Device,
+) -> Result<(Progress, State)> {
+    let path = folder.join(STATE);
+    let incompatible = |message: String| Error::Incompatible { path: path.clone(), message };
+    let text =
+        fs_err::read(&path).map_err(|source| manytask_tensor::Error::Io { path: path.clone(), source })?;
+    let mut progress: Progress =
+        serde_json::from_slice(&text).map_err(|error| incompatible(error.to_string()))?;
+    let (loaded, _) = checkpoint::load(&folder.join(PARAMS), params.layout(), device)?;
+    let optimizer_path = folder.join(OPTIMIZER);
+    let (mut tensors, _) = checkpoint::load_tensors(&optimizer_path, device)?;
+    let own: Vec<String> = tensors.keys().filter(|name| name.starts_with(AGGREGATOR)).cloned().collect();
+    let taken = own.into_iter().filter_map(|name| tensors.remove_entry(&name));
+    let of_aggregator: BTreeMap<String, Tensor> =
+        taken.map(|(name, tensor)| (name.trim_start_matches(AGGREGATOR).to_owned(), tensor)).collect();
+    optimizer.take_tensors(&optimizer_path, params.layout(), &mut tensors)?;
+    optimizer.step = progress.optimizer_step;
+    params.copy_from(&loaded)?;
+    let state = State { numbers: std::mem::take(&mut progress.aggregator), tensors: of_aggregator };
+    Ok((progress, state))
+}

@@ -1,0 +1,6 @@
+//! Aggregators against golden values and closed forms.
+#![expect(clippy::unwrap_used, reason = "a function that a test calls may fail it, as the test itself may")]
+
+mod aggregators;
+mod golden;
+mod step;
