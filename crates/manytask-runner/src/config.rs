@@ -1,0 +1,131 @@
+//! Configurations: TOML with places kept, overrides from the command line, and sections that are taken apart by name.
+
+mod fault;
+mod overrides;
+mod section;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use toml::Spanned;
+use toml::de::DeTable;
+
+pub(crate) use self::fault::nearest;
+pub use self::section::Section;
+use crate::failure::{Code, Failure, Result};
+
+/// The text of a configuration, with overrides behind it, so that every place in either has one number.
+#[derive(Debug)]
+pub struct Source {
+    path: PathBuf,
+    /// The file's text, then each override in a line of its own.
+    text: String,
+    /// Where the file's text ends.
+    end: usize,
+}
+
+impl Source {
+    /// Reads a file; `overrides` are `a.b.c=value`.
+    ///
+    /// # Errors
+    /// When the file is not there, is a folder, or is not UTF-8 (exit code 3).
+    pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
+        let refuse = |what: String| Failure::new(Code::Config, format!("{}: {what}", path.display()));
+        let bytes = match fs_err::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let failure = refuse("there is no such configuration".into());
+                return Err(match neighbour(path) {
+                    Some(name) => failure.hint(format!("did you mean `{}`?", name.display())),
+                    None => failure,
+                });
+            }
+            Err(_) if path.is_dir() => return Err(refuse("is a folder; name a configuration in it".into())),
+            Err(error) => return Err(Failure::new(Code::Config, error.to_string())),
+        };
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let line = error
+                .as_bytes()
+                .iter()
+                .take(error.utf8_error().valid_up_to())
+                .filter(|b| **b == b'\n')
+                .count();
+            refuse(format!("line {}: is not UTF-8", line + 1))
+        })?;
+        Self::new(path, &text, overrides)
+    }
+
+    /// A configuration that is already in memory; `path` is what errors name.
+    ///
+    /// # Errors
+    /// When an override is not `a.b.c=value` (exit code 2).
+    pub fn new(path: &Path, text: &str, overrides: &[String]) -> Result<Self> {
+        let mut all = text.to_owned();
+        let end = all.len();
+        for change in overrides {
+            overrides::check(change)?;
+            all.push('\n');
+            all.push_str(change);
+        }
+        Ok(Self { path: path.to_owned(), text: all, end })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder that relative paths start from.
+    pub fn folder(&self) -> PathBuf {
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
+    }
+
+    /// The whole as one section.
+    ///
+    /// # Errors
+    /// At a mistake in TOML, or an override that goes through something that is no table.
+    pub fn section(&self) -> Result<Section<'_>> {
+        Ok(Section::new(self, String::new(), self.table()?))
+    }
+
+    /// The configuration with its overrides in place, as TOML.
+    ///
+    /// # Errors
+    /// As [`Source::section`].
+    pub fn effective(&self) -> Result<toml::Table> {
+        let table = self.table()?;
+        let end = self.end;
+        serde::Deserialize::deserialize(toml::Deserializer::from(table)).map_err(|error: toml::de::Error| {
+            self.fault(error.message(), error.span().unwrap_or(0..end), Vec::new())
+        })
+    }
+
+    fn table(&self) -> Result<Spanned<DeTable<'_>>> {
+        let (file, changes) = self.text.split_at(self.end);
+        let mut table = DeTable::parse(file)
+            .map_err(|error| self.fault(error.message(), error.span().unwrap_or(0..0), Vec::new()))?;
+        let mut start = self.end;
+        for change in changes.split('\n').skip(1) {
+            start += 1;
+            overrides::apply(self, table.get_mut(), change, start)?;
+            start += change.len();
+        }
+        Ok(table)
+    }
+}
+
+/// The file of the same folder whose name is nearest.
+fn neighbour(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_string_lossy().into_owned();
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let names = fs_err::read_dir(folder)
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned()));
+    let names: Vec<String> =
+        names.filter(|name| Path::new(name).extension().is_some_and(|e| e == "toml")).collect();
+    let nearest = nearest(&name, names.iter().map(String::as_str))?;
+    Some(path.with_file_name(nearest))
+}

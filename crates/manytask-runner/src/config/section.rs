@@ -1,0 +1,187 @@
+//! Tables that are taken apart key by key, so that what is left over at the end is a mistake.
+
+use std::ops::Range;
+
+use serde::de::DeserializeOwned;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{Source, fault};
+use crate::failure::Result;
+
+/// One table of a configuration.
+#[derive(Debug)]
+pub struct Section<'s> {
+    source: &'s Source,
+    /// Its dotted name; empty for the whole.
+    name: String,
+    table: Spanned<DeTable<'s>>,
+    /// What was asked for, for "did you mean".
+    asked: Vec<String>,
+}
+
+impl<'s> Section<'s> {
+    pub(super) fn new(source: &'s Source, name: String, table: Spanned<DeTable<'s>>) -> Self {
+        Self { source, name, table, asked: Vec::new() }
+    }
+
+    /// Its dotted name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The configuration it is of.
+    pub fn source(&self) -> &'s Source {
+        self.source
+    }
+
+    /// A mistake at the section as a whole.
+    pub fn fault(&self, what: &str) -> crate::failure::Failure {
+        self.source.fault(what, self.header(), Vec::new())
+    }
+
+    /// Takes a value, if it is there.
+    ///
+    /// # Errors
+    /// When it has another type, with its place.
+    pub fn take<T: DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>> {
+        let Some((_, value)) = self.remove(key) else { return Ok(None) };
+        let span = value.span();
+        let value = T::deserialize(toml::de::ValueDeserializer::from(value));
+        value
+            .map(Some)
+            .map_err(|error| self.source.fault(error.message(), error.span().unwrap_or(span), Vec::new()))
+    }
+
+    /// Takes a value, or what stands for its absence.
+    ///
+    /// # Errors
+    /// As [`Section::take`].
+    pub fn take_or<T: DeserializeOwned>(&mut self, key: &str, absent: T) -> Result<T> {
+        Ok(self.take(key)?.unwrap_or(absent))
+    }
+
+    /// Takes a value that must be there.
+    ///
+    /// # Errors
+    /// As [`Section::take`], and when it is missing.
+    pub fn required<T: DeserializeOwned>(&mut self, key: &str) -> Result<T> {
+        match self.take(key)? {
+            Some(value) => Ok(value),
+            None => Err(self.missing(key)),
+        }
+    }
+
+    /// Takes a table, if it is there.
+    ///
+    /// # Errors
+    /// When it is no table.
+    pub fn table(&mut self, key: &str) -> Result<Option<Section<'s>>> {
+        let Some((_, value)) = self.remove(key) else { return Ok(None) };
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::Table(table) => {
+                let name = if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) };
+                Ok(Some(Section::new(self.source, name, Spanned::new(span, table))))
+            }
+            other => {
+                let what = format!("`{key}` is of type {}, a table is needed", other.type_str());
+                Err(self.source.fault(&what, span, Vec::new()))
+            }
+        }
+    }
+
+    /// Takes a table that must be there.
+    ///
+    /// # Errors
+    /// When it is missing or no table.
+    pub fn required_table(&mut self, key: &str) -> Result<Section<'s>> {
+        self.table(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    /// The names of all tables in it, taken with their content.
+    ///
+    /// # Errors
+    /// When something in it is no table.
+    pub fn tables(&mut self) -> Result<Vec<(String, Section<'s>)>> {
+        let names: Vec<String> = self.table.get_ref().keys().map(|key| key.get_ref().to_string()).collect();
+        let take = |name: String| Ok(self.table(&name)?.map(|table| (name, table)));
+        names.into_iter().map(take).filter_map(Result::transpose).collect()
+    }
+
+    /// Takes the string `kind` with its place.
+    ///
+    /// # Errors
+    /// When it is missing or no string.
+    pub fn kind(&mut self) -> Result<(String, Range<usize>)> {
+        let Some((_, value)) = self.remove("kind") else { return Err(self.missing("kind")) };
+        let span = value.span();
+        match value.into_inner() {
+            DeValue::String(kind) => Ok((kind.into_owned(), span)),
+            other => {
+                let what = format!("`kind` is of type {}, a string is needed", other.type_str());
+                Err(self.source.fault(&what, span, Vec::new()))
+            }
+        }
+    }
+
+    /// Everything that is left, as one value.
+    ///
+    /// # Errors
+    /// At an unknown, missing or wrong key, with its place.
+    pub fn rest<T: DeserializeOwned>(self) -> Result<T> {
+        let header = self.header();
+        let whole = self.table.span();
+        let of = if self.name.is_empty() { String::new() } else { format!(" in [{}]", self.name) };
+        T::deserialize(toml::Deserializer::from(self.table)).map_err(|error| {
+            let what = error.message();
+            let what =
+                if what.starts_with("missing field") { format!("{what}{of}") } else { what.to_owned() };
+            let place = error.span().filter(|span| *span != whole).unwrap_or(header);
+            self.source.fault(&what, place, Vec::new())
+        })
+    }
+
+    /// Refuses what is left.
+    ///
+    /// # Errors
+    /// When a key was never asked for.
+    pub fn finish(self) -> Result<()> {
+        let Some(key) = self.table.get_ref().keys().next() else { return Ok(()) };
+        let names: Vec<String> = self.asked.iter().map(|name| format!("`{name}`")).collect();
+        let of = if self.name.is_empty() { String::new() } else { format!(" in [{}]", self.name) };
+        let hint = match fault::nearest(key.get_ref(), self.asked.iter().map(String::as_str)) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => format!("there are {}", names.join(", ")),
+        };
+        Err(self.source.fault(&format!("unknown key `{}`{of}", key.get_ref()), key.span(), vec![hint]))
+    }
+
+    /// A mistake at a place that was taken from here.
+    pub(crate) fn fault_at(
+        &self,
+        what: &str,
+        place: Range<usize>,
+        hints: Vec<String>,
+    ) -> crate::failure::Failure {
+        self.source.fault(what, place, hints)
+    }
+
+    fn missing(&self, key: &str) -> crate::failure::Failure {
+        let of = if self.name.is_empty() { String::new() } else { format!(" in [{}]", self.name) };
+        let similar = fault::nearest(key, self.table.get_ref().keys().map(|key| key.get_ref().as_ref()));
+        let hints = similar.map(|name| format!("`{name}` is there; is it meant?")).into_iter().collect();
+        self.source.fault(&format!("missing key `{key}`{of}"), self.header(), hints)
+    }
+
+    /// The first line of the section.
+    fn header(&self) -> Range<usize> {
+        let span = self.table.span();
+        span.start..span.start + usize::from(span.end > span.start)
+    }
+
+    fn remove(&mut self, key: &str) -> Option<(Spanned<std::borrow::Cow<'s, str>>, Spanned<DeValue<'s>>)> {
+        self.asked.push(key.to_owned());
+        self.table.get_mut().remove_entry(key)
+    }
+}
