@@ -3,9 +3,12 @@ use std::sync::Arc;
 use manytask_data::Encoded;
 use manytask_nn::layers::Embedding;
 use manytask_nn::{Builder, Cx, Module};
-use manytask_tensor::{Layout, Params, Slot, Tensor};
+use manytask_tensor::{Layout, Params, Slot, Tensor, no_grad};
 
 use crate::{Error, Result};
+
+/// Rows that go through the network at once: enough for the kernels, little enough for the memory.
+const ROWS: i64 = 8192;
 
 /// The sizes of what comes in.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -121,5 +124,53 @@ impl SharedTrunk {
             Error::setting(format!("task {task} of {}", self.heads.len()), "count tasks from 0")
         })?;
         Ok(head.forward(params, representation, cx)?)
+    }
+
+    /// Each task's raw outputs `[N, outputs]` for rows of inputs, without a graph and in evaluation; what they mean says
+    /// [`Task::present`](crate::Task::present). `inputs` are one for all tasks or one for each.
+    ///
+    /// # Errors
+    /// When the inputs are not of the network's form.
+    pub fn outputs(&self, params: &Params, inputs: &[Encoded]) -> Result<Vec<Tensor>> {
+        let _off = no_grad();
+        let all: Vec<usize> = (0..self.tasks()).collect();
+        match inputs {
+            [inputs] => self.chunks(params, inputs, &all),
+            inputs if inputs.len() == self.tasks() => {
+                let mut outputs = Vec::with_capacity(inputs.len());
+                for (task, inputs) in inputs.iter().enumerate() {
+                    outputs.extend(self.chunks(params, inputs, &[task])?);
+                }
+                Ok(outputs)
+            }
+            inputs => Err(Error::setting(
+                format!("{} inputs for {} tasks", inputs.len(), self.tasks()),
+                "give one for all tasks, or one for each",
+            )),
+        }
+    }
+
+    fn chunks(&self, params: &Params, inputs: &Encoded, tasks: &[usize]) -> Result<Vec<Tensor>> {
+        let mut parts: Vec<Vec<Tensor>> = tasks.iter().map(|_| Vec::new()).collect();
+        let rows = inputs.rows() as i64;
+        let mut start = 0;
+        // At least once, so that no rows give outputs of no rows.
+        loop {
+            let length = ROWS.min(rows - start);
+            let chunk = Encoded {
+                dense: inputs.dense.f_narrow(0, start, length)?,
+                categorical: inputs.categorical.as_ref().map(|c| c.f_narrow(0, start, length)).transpose()?,
+            };
+            let mut cx = Cx::eval();
+            let representation = self.represent(params, &chunk, &mut cx)?;
+            for (&task, parts) in tasks.iter().zip(&mut parts) {
+                parts.push(self.head(task, params, &representation, &mut cx)?);
+            }
+            start += length;
+            if start >= rows {
+                break;
+            }
+        }
+        parts.iter().map(|parts| Ok(Tensor::f_cat(parts, 0)?)).collect()
     }
 }

@@ -143,7 +143,9 @@ fn figures_of_a_regression_are_in_the_units_of_its_labels() {
     let params = start(&problem);
     let evaluation = problem.evaluate(&params, Part::Validation).unwrap();
     let part = rows(50, 40, true);
-    let predictions = problem.predict(&params, &part.inputs).unwrap();
+    let outputs = problem.network().outputs(&params, &part.inputs).unwrap();
+    let described = problem.described_tasks().iter().zip(&outputs);
+    let predictions: Vec<Tensor> = described.map(|(task, logits)| task.present(logits).unwrap()).collect();
     let (predicted, labels) = (&predictions[1], &part.tasks[1].target * 2.0 + 1.0);
     let rmse = (predicted - labels).square().mean(Kind::Double).sqrt().double_value(&[]);
     assert!((evaluation.task("r").unwrap().figure("rmse").unwrap() - rmse).abs() < 1e-9);
@@ -151,7 +153,7 @@ fn figures_of_a_regression_are_in_the_units_of_its_labels() {
     assert!((4.0 * loss - rmse * rmse).abs() < 1e-9, "the loss is of standardised labels");
     let sums = predictions[2].sum_dim_intlist([1].as_slice(), false, Kind::Double);
     assert!(close(&sums, &sums.ones_like()), "probabilities of classes");
-    assert!(problem.predict(&params, &[]).is_err());
+    assert!(problem.network().outputs(&params, &[]).is_err());
 }
 
 #[test]

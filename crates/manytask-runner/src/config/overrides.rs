@@ -44,9 +44,7 @@ pub(super) fn apply<'s>(
                 Vec::new(),
             ));
         }
-        Err(_) => {
-            Spanned::new(value_start..value_start + value.len(), DeValue::String(Cow::Borrowed(value)))
-        }
+        Err(_) => Spanned::new(value_start..value_start + value.len(), DeValue::String(Cow::Borrowed(value))),
     };
     let mut here = table;
     let mut parts = key.split('.').peekable();

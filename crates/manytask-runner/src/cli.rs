@@ -1,0 +1,161 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::run::Which;
+
+/// Trains one network on many tasks, and networks that learn new tasks from a few examples.
+#[derive(Debug, Parser)]
+#[command(
+    name = "manytask",
+    version,
+    about,
+    after_help = "Exit codes: 0 done, 1 a bug, 2 wrong usage, 3 wrong configuration, 4 data or files missing or damaged, \
+                  5 diverged, 6 checkpoint does not fit, 7 run in use, 130 and 143 interrupted with the state saved."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train as a configuration says, in a new folder
+    Train(TrainArgs),
+    /// Continue a run where it was interrupted
+    Resume(ResumeArgs),
+    /// Judge a run's parameters again
+    Eval(EvalArgs),
+    /// Predict for the rows of a file
+    Predict(PredictArgs),
+    /// Check configurations without training
+    Check(CheckArgs),
+    /// List what a configuration can name
+    List(ListArgs),
+    /// Explain one of these names, with its settings and their defaults
+    Explain(ExplainArgs),
+    /// Show versions, devices and threads
+    Env,
+    /// Print a completion script
+    Completions(CompletionArgs),
+}
+
+/// Arguments of `train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// The configuration
+    pub config: PathBuf,
+    /// Changes to it, such as training.epochs=3
+    #[arg(value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// The run's name; otherwise the configuration's, with a number if it is taken
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The folder of runs
+    #[arg(long, default_value = "runs")]
+    pub runs: PathBuf,
+    /// cpu, cuda, cuda:N or auto
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Threads of each kernel
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Show no progress
+    #[arg(long)]
+    pub quiet: bool,
+    /// Read the data, make one step, and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Arguments of `resume`.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// The run's folder
+    pub run: PathBuf,
+    /// Show no progress
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// Arguments of `eval`.
+#[derive(Debug, Args)]
+pub struct EvalArgs {
+    /// The run's folder
+    pub run: PathBuf,
+    /// Which part of the data; otherwise that of the run's own result
+    #[arg(long)]
+    pub part: Option<PartName>,
+    /// Which parameters
+    #[arg(long, default_value = "best")]
+    pub checkpoint: Which,
+    /// Runs of single tasks to compare with; shows Δm
+    #[arg(long, value_name = "RUN", num_args = 1..)]
+    pub baseline: Vec<PathBuf>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A part of the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PartName {
+    /// What is fitted
+    Train,
+    /// What early stopping looks at
+    Validation,
+    /// What is reported at the end
+    Test,
+}
+
+/// Arguments of `predict`.
+#[derive(Debug, Args)]
+pub struct PredictArgs {
+    /// The run's folder
+    pub run: PathBuf,
+    /// A table with the run's input columns
+    #[arg(long)]
+    pub input: PathBuf,
+    /// A CSV file for the predictions; otherwise they go to stdout
+    #[arg(long)]
+    pub output: Option<PathBuf>,
+    /// Which parameters
+    #[arg(long, default_value = "best")]
+    pub checkpoint: Which,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The configurations
+    #[arg(required = true, value_name = "CONFIG")]
+    pub configs: Vec<PathBuf>,
+    /// Print the effective configuration
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// One sort of names only, such as aggregator
+    pub sort: Option<String>,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// A name of `manytask list`
+    pub name: String,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionArgs {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}

@@ -1,0 +1,57 @@
+//! What the commands do.
+
+mod check;
+mod eval;
+mod list;
+mod predict;
+mod train;
+
+use clap::CommandFactory;
+use manytask_tensor::DeviceChoice;
+
+use crate::cli::{Cli, Command};
+use crate::failure::Result;
+use crate::registries::Registries;
+use crate::report::{aligned, print};
+
+/// Runs one command.
+pub(crate) fn run(command: &Command, registries: &Registries) -> Result<()> {
+    match command {
+        Command::Train(arguments) => train::train(arguments, registries),
+        Command::Resume(arguments) => train::resume(arguments, registries),
+        Command::Eval(arguments) => eval::eval(arguments, registries),
+        Command::Predict(arguments) => predict::predict(arguments, registries),
+        Command::Check(arguments) => check::check(arguments, registries),
+        Command::List(arguments) => list::list(arguments, registries),
+        Command::Explain(arguments) => list::explain(arguments, registries),
+        Command::Env => {
+            env();
+            Ok(())
+        }
+        Command::Completions(arguments) => {
+            let mut script = Vec::new();
+            clap_complete::generate(arguments.shell, &mut Cli::command(), "manytask", &mut script);
+            print(&String::from_utf8_lossy(&script));
+            Ok(())
+        }
+    }
+}
+
+fn env() {
+    let cuda = match DeviceChoice::Cuda(0).resolve() {
+        Ok(_) => "available".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let row = |name: &str, value: String| vec![format!("{name}:"), value];
+    let rows = [
+        row("manytask", format!("{} ({})", env!("CARGO_PKG_VERSION"), env!("MANYTASK_REVISION"))),
+        row("libtorch", "2.11.0".into()),
+        row("system", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
+        row("cores", cores.to_string()),
+        row("cuda", cuda),
+    ];
+    // Two columns, the second to the left.
+    let lines = rows.map(|row| vec![row.join(" ")]);
+    print(&aligned(&lines));
+}

@@ -1,0 +1,77 @@
+use manytask_multitask::{Evaluation, Part, Problem, TaskEvaluation, delta_m};
+use manytask_tensor::checkpoint;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::train::name_of;
+use crate::cli::{EvalArgs, PartName};
+use crate::config::Source;
+use crate::experiment::Experiment;
+use crate::failure::{Code, Failure, Result};
+use crate::plan::Plan;
+use crate::registries::Registries;
+use crate::report::{print, table};
+use crate::run::{CONFIG, RESULTS, RunFolder, json as to_json, read_json};
+
+/// The part of `results.json` that is compared.
+#[derive(Deserialize)]
+struct Results {
+    part: String,
+    tasks: Vec<TaskEvaluation>,
+}
+
+/// `manytask eval`.
+pub(super) fn eval(arguments: &EvalArgs, registries: &Registries) -> Result<()> {
+    let folder = RunFolder::open(&arguments.run)?;
+    let source = Source::read(&folder.path().join(CONFIG), &[])?;
+    let experiment = Experiment::load(Plan::read(&source, registries)?)?;
+    let Some(found) = folder.find(arguments.checkpoint)? else {
+        return Err(Failure::new(Code::Checkpoint, format!("{} has no checkpoint", folder.path().display()))
+            .hint("it was ended before its first one: start it again with `manytask resume`"));
+    };
+    let file = found.join(manytask_multitask::PARAMS);
+    let problem: &dyn Problem = experiment.problem.as_ref();
+    let (params, about) = checkpoint::load(&file, problem.layout(), experiment.device).map_err(|error| {
+        let failure = Failure::from(error);
+        if failure.code == Code::Data { Failure { code: Code::Checkpoint, ..failure } } else { failure }
+    })?;
+    let part = match arguments.part {
+        None => experiment.judged_by,
+        Some(PartName::Train) => Part::Train,
+        Some(PartName::Validation) => Part::Validation,
+        Some(PartName::Test) => Part::Test,
+    };
+    let evaluation = problem.evaluate(&params, part)?;
+    let delta = match arguments.baseline.as_slice() {
+        [] => None,
+        runs => Some(delta_m(&evaluation, &baselines(runs, part)?)),
+    };
+    let step = about.get("step").cloned().unwrap_or_default();
+    if arguments.json {
+        let changes = delta.map(|delta| json!({ "mean": delta.mean, "tasks": delta.tasks }));
+        let all =
+            json!({ "step": step, "part": name_of(part), "tasks": evaluation.tasks, "delta_m": changes });
+        print(&String::from_utf8_lossy(&to_json(&all)?));
+    } else {
+        print(&format!(
+            "{} part, parameters of step {step}\n{}",
+            name_of(part),
+            table(&evaluation, delta.as_ref())
+        ));
+    }
+    Ok(())
+}
+
+/// The results of runs of single tasks, together.
+fn baselines(runs: &[std::path::PathBuf], part: Part) -> Result<Evaluation> {
+    let mut tasks = Vec::new();
+    for run in runs {
+        let results: Results = read_json(&run.join(RESULTS))?;
+        if results.part != name_of(part) {
+            let what = format!("{}: its result is of the {} part", run.display(), results.part);
+            return Err(Failure::new(Code::Usage, what).hint(format!("compare with --part {}", results.part)));
+        }
+        tasks.extend(results.tasks);
+    }
+    Ok(Evaluation { tasks })
+}

@@ -1,0 +1,308 @@
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use manytask_multitask::{Evaluation, Event, Finish, Part, StepReport, Trainer};
+use manytask_tensor::checkpoint;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::cli::{ResumeArgs, TrainArgs};
+use crate::config::Source;
+use crate::experiment::{Experiment, threads_of};
+use crate::failure::{Code, Failure, Result};
+use crate::plan::Plan;
+use crate::registries::Registries;
+use crate::report::{Progress, Quiet, print, say, table};
+use crate::run::{
+    CONFIG, Exact, Manifest, Metrics, RESULTS, RunFolder, SCHEMA, TensorBoard, Which, json as to_json,
+};
+use crate::signals::Signals;
+
+/// `manytask train`.
+pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()> {
+    let mut overrides = arguments.overrides.clone();
+    overrides.extend(arguments.device.iter().map(|device| format!("device={device:?}")));
+    overrides.extend(arguments.threads.iter().map(|threads| format!("threads={threads}")));
+    let source = Source::read(&arguments.config, &overrides)?;
+    let plan = Plan::read(&source, registries)?;
+    let config = effective(&source, &plan)?;
+    let signals = Signals::listen()?;
+    let experiment = Experiment::load(plan)?;
+    let trainer = experiment.trainer()?;
+    if arguments.dry_run {
+        return dry_run(trainer);
+    }
+    let stem = arguments.config.file_stem().map_or("run".into(), |stem| stem.to_string_lossy().into_owned());
+    let (name, exact) = match &arguments.name {
+        Some(name) => (name.as_str(), Exact::Yes),
+        None => (stem.as_str(), Exact::No),
+    };
+    let folder = RunFolder::create(&arguments.runs, name, exact)?;
+    if let Some(schema) = &experiment.schema {
+        folder.write(SCHEMA, &to_json(schema)?)?;
+    }
+    let manifest = Manifest {
+        version: env!("CARGO_PKG_VERSION").into(),
+        revision: env!("MANYTASK_REVISION").into(),
+        host: host(),
+        device: format!("{:?}", experiment.device),
+        threads: experiment.threads,
+        seed: experiment.training.seed,
+        config_digest: digest(config.as_bytes()),
+        data_digest: experiment.digest.clone(),
+        started: now(),
+        ended: None,
+        exit: None,
+        resumed: 0,
+    };
+    folder.write_manifest(&manifest)?;
+    // Last: a folder with a configuration is a run that can be resumed.
+    folder.write(CONFIG, config.as_bytes())?;
+    let quiet = if arguments.quiet { Quiet::Yes } else { Quiet::No };
+    Drive { experiment: &experiment, folder: &folder, manifest, signals, quiet }.finish(trainer)
+}
+
+/// `manytask resume`.
+pub(super) fn resume(arguments: &ResumeArgs, registries: &Registries) -> Result<()> {
+    let folder = RunFolder::open(&arguments.run)?;
+    let mut manifest = folder.manifest()?;
+    let source = Source::read(&folder.path().join(CONFIG), &[])?;
+    let plan = Plan::read(&source, registries)?;
+    let signals = Signals::listen()?;
+    let experiment = Experiment::load(plan)?;
+    if experiment.digest != manifest.data_digest {
+        let what = format!("{}: the data have changed since this run began", folder.path().display());
+        return Err(Failure::new(Code::Checkpoint, what)
+            .hint("bring the old files back, or train anew with `manytask train`"));
+    }
+    let mut trainer = experiment.trainer()?;
+    if let Some(checkpoint) = folder.find(Which::Latest)? {
+        restore(&mut trainer, &checkpoint)?;
+    }
+    manifest.resumed += 1;
+    (manifest.ended, manifest.exit) = (None, None);
+    folder.write_manifest(&manifest)?;
+    let quiet = if arguments.quiet { Quiet::Yes } else { Quiet::No };
+    Drive { experiment: &experiment, folder: &folder, manifest, signals, quiet }.finish(trainer)
+}
+
+/// Reads a checkpoint. A file that is missing in it is a checkpoint that does not fit.
+pub(super) fn restore(trainer: &mut Trainer<'_>, checkpoint: &Path) -> Result<()> {
+    trainer.restore(checkpoint).map_err(|error| match Failure::from(error) {
+        Failure { code: Code::Data | Code::Config | Code::Bug, message, hints } => {
+            Failure { code: Code::Checkpoint, message, hints }
+        }
+        other => other,
+    })
+}
+
+/// The configuration with overrides, paths and threads written out, so that it means the same anywhere on this machine.
+fn effective(source: &Source, plan: &Plan) -> Result<String> {
+    let mut table = source.effective()?;
+    table.insert("threads".into(), toml::Value::Integer(threads_of(plan) as i64));
+    if let Some(toml::Value::Table(data)) = table.get_mut("data")
+        && !plan.folder.as_os_str().is_empty()
+    {
+        data.insert("folder".into(), toml::Value::String(plan.folder.display().to_string()));
+    }
+    toml::to_string(&table).map_err(|error| Failure::new(Code::Bug, error.to_string()))
+}
+
+/// One step, of which nothing is kept.
+fn dry_run(mut trainer: Trainer<'_>) -> Result<()> {
+    let mut losses = Vec::new();
+    trainer.run(|_, event| -> Result<_> {
+        if let Event::Step(report) = event {
+            losses.clone_from(&report.losses);
+        }
+        Ok(ControlFlow::Break(()))
+    })?;
+    say(&format!("one step was made, losses {losses:.4?}; nothing was written"));
+    Ok(())
+}
+
+/// A training with its folder.
+struct Drive<'e> {
+    experiment: &'e Experiment,
+    folder: &'e RunFolder,
+    manifest: Manifest,
+    signals: Signals,
+    quiet: Quiet,
+}
+
+impl Drive<'_> {
+    fn finish(mut self, mut trainer: Trainer<'_>) -> Result<()> {
+        let path = self.folder.path().display().to_string();
+        say(&format!("run: {path}"));
+        let outcome = self.run(&mut trainer);
+        let exit = match &outcome {
+            Ok(Finish::Completed) => "completed".to_owned(),
+            Ok(Finish::StoppedEarly) => "stopped early".to_owned(),
+            Ok(Finish::Interrupted) => "interrupted".to_owned(),
+            Err(failure) => failure.message.clone(),
+        };
+        (self.manifest.ended, self.manifest.exit) = (Some(now()), Some(exit));
+        let written = self.folder.write_manifest(&self.manifest);
+        let finish = outcome.map_err(|failure| self.with_last_checkpoint(failure))?;
+        written?;
+        let step = trainer.progress().step;
+        if finish == Finish::Interrupted {
+            let code = self.signals.received().unwrap_or(130);
+            return Err(Failure::new(
+                Code::Interrupted(code),
+                format!("interrupted after step {step}, the state is saved"),
+            )
+            .hint(format!("continue with `manytask resume {path}`")));
+        }
+        let best = trainer.progress().best.map_or(step, |best| best.step);
+        let evaluation = self.judge()?;
+        let part = name_of(self.experiment.judged_by);
+        let results = json!({ "step": best, "part": part, "tasks": evaluation.tasks });
+        self.folder.write(RESULTS, &to_json(&results)?)?;
+        let ended =
+            if finish == Finish::StoppedEarly { format!(", stopped early at {step}") } else { String::new() };
+        print(&format!("\n{part} part, parameters of step {best}{ended}\n{}", table(&evaluation, None)));
+        let next = if self.experiment.schema.is_some() { " --input FILE" } else { "" };
+        let verb = if self.experiment.schema.is_some() { "predict" } else { "eval" };
+        print(&format!("\nmanytask {verb} {path}{next}\n"));
+        Ok(())
+    }
+
+    /// The figures of the best parameters.
+    fn judge(&self) -> Result<Evaluation> {
+        let problem = &self.experiment.problem;
+        let Some(found) = self.folder.find(Which::Best)? else {
+            return Err(Failure::new(Code::Bug, "a training has ended without a checkpoint"));
+        };
+        let file = found.join(manytask_multitask::PARAMS);
+        let (params, _) = checkpoint::load(&file, problem.layout(), self.experiment.device)?;
+        Ok(problem.evaluate(&params, self.experiment.judged_by)?)
+    }
+
+    fn run(&self, trainer: &mut Trainer<'_>) -> Result<Finish> {
+        let start = trainer.progress().step;
+        let mut metrics = self.folder.metrics(start)?;
+        let mut board = self.folder.tensorboard()?;
+        let mut progress = Progress::new(trainer.training().steps, self.quiet);
+        let mut saved = start;
+        let finish = trainer.run(|trainer, event| {
+            match event {
+                Event::Step(report) => {
+                    progress.step(report);
+                    if report.step.is_multiple_of(self.experiment.log_every()) {
+                        self.log_step(report, &mut metrics, &mut board)?;
+                    }
+                }
+                Event::Evaluated { step, evaluation, improved } => {
+                    metrics.write(&json!({ "step": step, "part": "validation", "tasks": evaluation.tasks, "improved": improved }))?;
+                    board.write(step, &scalars(evaluation))?;
+                    progress.note(&summary(step, evaluation, improved));
+                }
+                Event::Checkpoint { step, improved } => {
+                    metrics.sync()?;
+                    self.folder.checkpoint(step, improved, |to| Ok(trainer.save(to)?))?;
+                    saved = step;
+                }
+                Event::StepDone { .. } => {}
+            }
+            let stop = self.signals.received().is_some();
+            Ok::<_, Failure>(if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        });
+        progress.end();
+        let finish = finish?;
+        let step = trainer.progress().step;
+        if finish == Finish::Interrupted && saved != step {
+            metrics.sync()?;
+            self.folder.checkpoint(step, false, |to| Ok(trainer.save(to)?))?;
+        }
+        Ok(finish)
+    }
+
+    fn log_step(&self, report: &StepReport, metrics: &mut Metrics, board: &mut TensorBoard) -> Result<()> {
+        let names = self.experiment.problem.tasks();
+        let by_name = |values: &[f64]| -> Map<String, Value> {
+            let tasks = report.present.iter().filter_map(|task| names.get(*task));
+            tasks.zip(values).map(|(name, value)| (name.clone(), json!(value))).collect()
+        };
+        let mut line = json!({
+            "step": report.step,
+            "epoch": report.epoch,
+            "part": "train",
+            "losses": by_name(&report.losses),
+            "learning_rate": report.learning_rate,
+        });
+        if let Some(weights) = &report.weights {
+            line["weights"] = Value::Object(by_name(weights));
+        }
+        if let Some(norm) = report.gradient_norm {
+            line["gradient_norm"] = json!(norm);
+        }
+        metrics.write(&line)?;
+        let tasks = report.present.iter().filter_map(|task| names.get(*task));
+        let mut scalars: Vec<(String, f64)> =
+            tasks.zip(&report.losses).map(|(name, loss)| (format!("train/{name}/loss"), *loss)).collect();
+        scalars.push(("train/learning_rate".into(), report.learning_rate));
+        board.write(report.step, &scalars)
+    }
+
+    /// Says where a diverged training can be taken up.
+    fn with_last_checkpoint(&self, failure: Failure) -> Failure {
+        if failure.code != Code::Diverged {
+            return failure;
+        }
+        match self.folder.find(Which::Latest) {
+            Ok(Some(path)) => failure.hint(format!("the last good checkpoint is {}", path.display())),
+            _ => failure.hint("there is no checkpoint of it"),
+        }
+    }
+}
+
+fn scalars(evaluation: &Evaluation) -> Vec<(String, f64)> {
+    let of_task = |task: &manytask_multitask::TaskEvaluation| {
+        let name = task.name.clone();
+        let figures = task.metrics.iter().map(|(metric, value)| (metric.clone(), *value));
+        let all = std::iter::once(("loss".to_owned(), task.loss)).chain(figures);
+        all.filter_map(move |(figure, value)| Some((format!("validation/{name}/{figure}"), value?)))
+            .collect::<Vec<_>>()
+    };
+    evaluation.tasks.iter().flat_map(of_task).collect()
+}
+
+fn summary(step: u64, evaluation: &Evaluation, improved: bool) -> String {
+    const SHOWN: usize = 3;
+    let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+    let tasks = evaluation.tasks.iter().take(SHOWN).filter_map(|task| {
+        let (name, value) = task.metrics.first()?;
+        Some(format!("{} {name} {}", task.name, figure(*value)))
+    });
+    let mut parts: Vec<String> = tasks.collect();
+    if evaluation.tasks.len() > SHOWN {
+        parts.push(format!("and {} more tasks", evaluation.tasks.len() - SHOWN));
+    }
+    let star = if improved { " (best)" } else { "" };
+    format!("step {step}: validation loss {}, {}{star}", figure(evaluation.mean_loss()), parts.join(", "))
+}
+
+/// A part's name.
+pub(super) fn name_of(part: Part) -> &'static str {
+    match part {
+        Part::Train => "train",
+        Part::Validation => "validation",
+        Part::Test => "test",
+    }
+}
+
+fn digest(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn host() -> String {
+    let read = |path: &str| fs_err::read_to_string(path).ok();
+    let name = read("/proc/sys/kernel/hostname").or_else(|| read("/etc/hostname"));
+    name.map_or("unknown".to_owned(), |name| name.trim().to_owned())
+}

@@ -1,0 +1,65 @@
+//! Where rows come from, as `[data]` says.
+
+use std::fmt::Debug;
+use std::path::Path;
+
+use manytask_data::{Schema, Split, TableDataset};
+use manytask_multitask::{InputSizes, Parts, Task};
+
+use crate::failure::Result;
+
+/// The settings of a data set of rows with labels.
+pub trait DataSettings: Debug + Send + Sync {
+    /// Reads everything; relative paths start from `folder`.
+    ///
+    /// # Errors
+    /// When a file is missing or damaged, or does not have what the settings name.
+    fn load(&self, folder: &Path) -> Result<Loaded>;
+}
+
+/// Rows with labels, in parts.
+#[derive(Debug)]
+pub struct Loaded {
+    /// Training, validation and test rows.
+    pub parts: Parts,
+    /// What is predicted, with the usual losses and metrics.
+    pub tasks: Vec<Task>,
+    /// The sizes of the inputs.
+    pub inputs: InputSizes,
+    /// How files become inputs and labels: kept with a run, for `predict`.
+    pub schema: Option<Schema>,
+    /// A digest of the content.
+    pub digest: String,
+}
+
+impl DataSettings for TableDataset {
+    fn load(&self, folder: &Path) -> Result<Loaded> {
+        let mut described = self.clone();
+        described.source.path = folder.join(&described.source.path);
+        if let Some(Split::Files(files)) = &mut described.split {
+            for path in [&mut files.validation, &mut files.test].into_iter().flatten() {
+                *path = folder.join(&path);
+            }
+        }
+        let dataset = TableDataset::load(&described)?;
+        let parts = Parts { train: dataset.train, validation: dataset.validation, test: dataset.test };
+        Ok(Loaded {
+            parts,
+            tasks: tasks_of(&dataset.schema),
+            inputs: sizes_of(&dataset.schema),
+            digest: dataset.digest,
+            schema: Some(dataset.schema),
+        })
+    }
+}
+
+/// The tasks of a table, with their usual losses and metrics.
+pub(crate) fn tasks_of(schema: &Schema) -> Vec<Task> {
+    let names = schema.task_names().into_iter().enumerate();
+    names.filter_map(|(task, name)| Some(Task::of(name, schema.target(task)?))).collect()
+}
+
+/// The sizes of a table's inputs.
+pub(crate) fn sizes_of(schema: &Schema) -> InputSizes {
+    InputSizes { dense: schema.inputs().width(), categories: schema.inputs().cardinalities() }
+}

@@ -1,0 +1,144 @@
+//! A plan with its data: what can be trained.
+
+use manytask_data::{Part as Rows, Schema};
+use manytask_multitask::{HardSharing, Part, Parts, Problem, Task, Trainer, Training};
+use manytask_tensor::{Device, Kind, Params, threads};
+
+use crate::failure::{Code, Failure, Result};
+use crate::plan::{Plan, RowsPlan, Work};
+
+/// A problem with everything that is needed to train it.
+#[derive(Debug)]
+pub struct Experiment {
+    /// The problem.
+    pub problem: Box<dyn Problem>,
+    /// How files become inputs, for `predict`.
+    pub schema: Option<Schema>,
+    /// How it is trained.
+    pub training: Training,
+    /// Where it computes.
+    pub device: Device,
+    /// Threads of each kernel.
+    pub threads: usize,
+    /// A digest of the data.
+    pub digest: String,
+    /// The part that the result is reported on.
+    pub judged_by: Part,
+    plan: Plan,
+}
+
+/// The number of threads that a plan means.
+pub(crate) fn threads_of(plan: &Plan) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    plan.threads.unwrap_or_else(cores)
+}
+
+impl Experiment {
+    /// Reads the data and builds the network.
+    ///
+    /// # Errors
+    /// When data are missing or damaged, or do not have what the plan names.
+    pub fn load(plan: Plan) -> Result<Self> {
+        let device = plan.device.resolve()?;
+        let threads = threads_of(&plan);
+        threads::set(threads)?;
+        let Work::Rows(rows) = &plan.work;
+        let loaded = rows.data.load(&plan.folder)?;
+        let judged_by = match &loaded.parts {
+            Parts { test: Some(_), .. } => Part::Test,
+            Parts { validation: Some(_), .. } => Part::Validation,
+            _ => Part::Train,
+        };
+        let tasks = rows.describe(loaded.tasks)?;
+        let (parts, tasks) = selected(rows, loaded.parts, tasks)?;
+        let network = rows.network.build(&loaded.inputs, &tasks)?;
+        let parts = Parts {
+            train: parts.train.to_device(device)?,
+            validation: parts.validation.map(|part| part.to_device(device)).transpose()?,
+            test: parts.test.map(|part| part.to_device(device)).transpose()?,
+        };
+        let problem: Box<dyn Problem> = Box::new(HardSharing::new(network, tasks, parts, rows.batches)?);
+        let training = training(&plan, problem.as_ref())?;
+        Ok(Self {
+            problem,
+            schema: loaded.schema,
+            training,
+            device,
+            threads,
+            digest: loaded.digest,
+            judged_by,
+            plan,
+        })
+    }
+
+    /// A training before its first step.
+    ///
+    /// # Errors
+    /// When the aggregator needs what the problem has not, or settings are out of range.
+    pub fn trainer(&self) -> Result<Trainer<'_>> {
+        let aggregator = self.plan.aggregator.build(self.problem.tasks())?;
+        Ok(Trainer::new(self.problem.as_ref(), aggregator, self.training.clone(), &self.start()?)?)
+    }
+
+    /// Steps between two lines of training losses.
+    pub fn log_every(&self) -> u64 {
+        self.plan.training.log_every_steps.unwrap_or(50)
+    }
+
+    /// The parameters before the first step.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn start(&self) -> Result<Params> {
+        Ok(self.problem.layout().init(self.plan.seed, Kind::Float, self.device)?)
+    }
+}
+
+fn training(plan: &Plan, problem: &dyn Problem) -> Result<Training> {
+    let each = problem.steps_per_epoch();
+    let section = &plan.training;
+    let steps = section.total(each).ok_or_else(|| {
+        Failure::new(Code::Config, "[training] counts epochs, but tasks are sampled without end")
+            .hint("set `steps` instead")
+    })?;
+    let training = Training {
+        seed: plan.seed,
+        steps,
+        learning_rate: plan.learning_rate,
+        optimizer: plan.optimizer.clone(),
+        schedule: plan.schedule.clone(),
+        clip_norm: section.clip_norm,
+        validate_every: section.validate_every(each),
+        save_every: section.save_every_steps,
+        monitor: section.monitor.clone(),
+        early_stopping: section.early_stopping,
+    };
+    training.check()?;
+    Ok(training)
+}
+
+/// The tasks that `only_tasks` leaves, with their rows.
+fn selected(plan: &RowsPlan, parts: Parts, tasks: Vec<Task>) -> Result<(Parts, Vec<Task>)> {
+    if plan.only.is_empty() {
+        return Ok((parts, tasks));
+    }
+    let keep: Vec<bool> = tasks.iter().map(|task| plan.only.contains(&task.name)).collect();
+    let cut = |mut part: Rows| -> Result<Rows> {
+        if !part.is_single_input() {
+            let mut kept = keep.iter();
+            part.inputs.retain(|_| kept.next().copied().unwrap_or(false));
+        }
+        let mut kept = keep.iter();
+        part.tasks.retain(|_| kept.next().copied().unwrap_or(false));
+        Ok(Rows::new(part.inputs, part.tasks)?)
+    };
+    let parts = Parts {
+        train: cut(parts.train)?,
+        validation: parts.validation.map(cut).transpose()?,
+        test: parts.test.map(cut).transpose()?,
+    };
+    let mut tasks = tasks;
+    let mut kept = keep.iter();
+    tasks.retain(|_| kept.next().copied().unwrap_or(false));
+    Ok((parts, tasks))
+}

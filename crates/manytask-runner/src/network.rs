@@ -1,0 +1,85 @@
+//! Networks, as `[network]` says.
+
+use std::fmt::Debug;
+
+use manytask_multitask::{Built, InputSizes, SharedTrunk, Task};
+use manytask_nn::Builder;
+use manytask_nn::layers::Linear;
+use manytask_nn::nets::{Mlp, MlpConfig};
+
+use crate::config::Section;
+use crate::failure::{Code, Failure, Result};
+use crate::registries::Registries;
+
+/// The settings of a part of a network that turns rows into a representation.
+pub trait TrunkSettings: Debug + Send + Sync {
+    /// Adds its parameters for rows of `inputs` numbers; answers with the definition and the size of its output.
+    ///
+    /// # Errors
+    /// When a size is impossible.
+    fn build(&self, b: &mut Builder<'_>, inputs: i64) -> manytask_nn::Result<Built>;
+}
+
+impl TrunkSettings for MlpConfig {
+    fn build(&self, b: &mut Builder<'_>, inputs: i64) -> manytask_nn::Result<Built> {
+        let net = Mlp::new(b, inputs, self)?;
+        let features = net.features();
+        Ok((Box::new(net), features))
+    }
+}
+
+/// `[network]` of tasks on rows: a shared trunk, and a head for each task.
+#[derive(Debug)]
+pub struct NetworkPlan {
+    trunk: Box<dyn TrunkSettings>,
+    head: Option<Box<dyn TrunkSettings>>,
+    embedding: i64,
+}
+
+impl NetworkPlan {
+    /// Reads the section.
+    ///
+    /// # Errors
+    /// When a key is unknown or has the wrong type.
+    pub fn read(mut section: Section<'_>, registries: &Registries) -> Result<Self> {
+        let (kind, place) = section.kind()?;
+        if kind != "hard_sharing" {
+            let hints = vec!["there is `hard_sharing`".to_owned()];
+            return Err(section.fault_at(&format!("there is no network of tasks `{kind}`"), place, hints));
+        }
+        let trunk = registries.trunks.make(section.required_table("trunk")?)?;
+        let head = section.table("head")?.map(|head| registries.trunks.make(head)).transpose()?;
+        let embedding = section.take_or("embedding", 8)?;
+        if embedding < 1 {
+            return Err(section.fault("`embedding` is below 1"));
+        }
+        section.finish()?;
+        Ok(Self { trunk, head, embedding })
+    }
+
+    /// Builds it for inputs and tasks.
+    ///
+    /// # Errors
+    /// When a size is impossible.
+    pub fn build(&self, inputs: &InputSizes, tasks: &[Task]) -> Result<SharedTrunk> {
+        let names: Vec<String> = tasks.iter().map(|task| task.name.clone()).collect();
+        let network = SharedTrunk::build(
+            inputs,
+            self.embedding,
+            &names,
+            |b, width| Ok(self.trunk.build(b, width)?),
+            |b, task, features| {
+                let outputs = tasks.get(task).map_or(1, |task| task.outputs);
+                let Some(head) = &self.head else { return Ok(Box::new(Linear::new(b, features, outputs)?)) };
+                let (hidden, width) = head.build(&mut b.scope("hidden"), features)?;
+                let last = Linear::new(&mut b.scope("output"), width, outputs)?;
+                Ok(Box::new(manytask_nn::layers::Sequential(vec![hidden, Box::new(last)])))
+            },
+        );
+        network.map_err(|error| match Failure::from(error) {
+            // Sizes come from the configuration alone.
+            Failure { code: Code::Bug, message, hints } => Failure { code: Code::Config, message, hints },
+            other => other,
+        })
+    }
+}

@@ -1,0 +1,280 @@
+//! What a configuration asks for, read and checked without touching data.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use manytask_data::{BatchOrder, LastBatch};
+use manytask_multitask::{AggregatorSettings, Batches, EarlyStopping, Monitor, Task};
+use manytask_nn::loss::Loss;
+use manytask_nn::metrics::Metric;
+use manytask_nn::optim::Optimizer;
+use manytask_nn::schedule::Schedule;
+use manytask_tensor::DeviceChoice;
+use serde::{Deserialize, Serialize};
+
+use crate::config::{Section, Source};
+use crate::data::DataSettings;
+use crate::failure::Result;
+use crate::network::NetworkPlan;
+use crate::registries::Registries;
+
+/// A configuration, read.
+#[derive(Debug)]
+pub struct Plan {
+    /// What every draw is keyed by.
+    pub seed: u64,
+    /// Where to compute.
+    pub device: DeviceChoice,
+    /// Threads of each kernel; absent: one for each core.
+    pub threads: Option<usize>,
+    /// Where relative paths of data start.
+    pub folder: PathBuf,
+    /// How losses become a direction.
+    pub aggregator: Box<dyn AggregatorSettings>,
+    /// How gradients become steps.
+    pub optimizer: Optimizer,
+    /// The learning rate that the schedule multiplies.
+    pub learning_rate: f64,
+    /// The course of the learning rate.
+    pub schedule: Schedule,
+    /// `[training]`, as far as every problem has it.
+    pub training: TrainingSection,
+    /// The problem.
+    pub work: Work,
+}
+
+/// The problem of a configuration.
+#[derive(Debug)]
+pub enum Work {
+    /// Tasks on rows.
+    Rows(RowsPlan),
+}
+
+/// Tasks on rows with a shared trunk.
+#[derive(Debug)]
+pub struct RowsPlan {
+    pub(crate) data: Box<dyn DataSettings>,
+    pub(crate) network: NetworkPlan,
+    pub(crate) tasks: BTreeMap<String, TaskSection>,
+    pub(crate) batches: Batches,
+    pub(crate) only: Vec<String>,
+}
+
+/// `[tasks.NAME]`; `[tasks.default]` is for all that are not named.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TaskSection {
+    /// What is minimised.
+    pub loss: Option<Loss>,
+    /// What is reported, the primary figure first.
+    pub metrics: Option<Vec<Metric>>,
+}
+
+/// `[training]`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TrainingSection {
+    /// How often every row is seen.
+    pub epochs: Option<f64>,
+    /// The number of steps, instead of epochs.
+    pub steps: Option<u64>,
+    /// Epochs between two looks at the validation part.
+    pub validate_every_epochs: Option<f64>,
+    /// Steps between two looks at the validation part.
+    pub validate_every_steps: Option<u64>,
+    /// Steps between two checkpoints, beside those of the best and the last parameters.
+    pub save_every_steps: Option<u64>,
+    /// Steps between two lines of training losses in `metrics.jsonl`.
+    pub log_every_steps: Option<u64>,
+    /// The largest norm of a gradient.
+    pub clip_norm: Option<f64>,
+    /// What decides which parameters are the best.
+    pub monitor: Monitor,
+    /// When to end early.
+    pub early_stopping: Option<EarlyStopping>,
+}
+
+impl TrainingSection {
+    fn read(section: &mut Section<'_>) -> Result<Self> {
+        let read = Self {
+            epochs: section.take("epochs")?,
+            steps: section.take("steps")?,
+            validate_every_epochs: section.take("validate_every_epochs")?,
+            validate_every_steps: section.take("validate_every_steps")?,
+            save_every_steps: section.take("save_every_steps")?,
+            log_every_steps: section.take("log_every_steps")?,
+            clip_norm: section.take("clip_norm")?,
+            monitor: section.take("monitor")?.unwrap_or_default(),
+            early_stopping: section.take("early_stopping")?,
+        };
+        if read.epochs.is_some() == read.steps.is_some() {
+            return Err(section.fault("[training] needs `epochs` or `steps`, and not both"));
+        }
+        if read.validate_every_epochs.is_some() && read.validate_every_steps.is_some() {
+            return Err(
+                section.fault("[training] has both `validate_every_epochs` and `validate_every_steps`")
+            );
+        }
+        for (name, epochs) in [("epochs", read.epochs), ("validate_every_epochs", read.validate_every_epochs)]
+        {
+            if epochs.is_some_and(|epochs| !(epochs.is_finite() && epochs > 0.0)) {
+                return Err(section.fault(&format!("`{name}` is not above 0")));
+            }
+        }
+        let zero = [read.steps, read.validate_every_steps, read.save_every_steps, read.log_every_steps];
+        if zero.contains(&Some(0)) {
+            return Err(section.fault("[training] has a number of steps that is 0"));
+        }
+        Ok(read)
+    }
+
+    /// The number of steps.
+    pub(crate) fn total(&self, steps_per_epoch: Option<u64>) -> Option<u64> {
+        self.steps.or_else(|| Some(in_steps(self.epochs?, steps_per_epoch?)))
+    }
+
+    /// Steps between two looks at the validation part.
+    pub(crate) fn validate_every(&self, steps_per_epoch: Option<u64>) -> Option<u64> {
+        self.validate_every_steps.or_else(|| Some(in_steps(self.validate_every_epochs?, steps_per_epoch?)))
+    }
+}
+
+fn in_steps(epochs: f64, steps_per_epoch: u64) -> u64 {
+    ((epochs * steps_per_epoch as f64).round() as u64).max(1)
+}
+
+impl Plan {
+    /// Reads a configuration.
+    ///
+    /// # Errors
+    /// At the first mistake, with its place (exit code 3).
+    pub fn read(source: &Source, registries: &Registries) -> Result<Self> {
+        let mut whole = source.section()?;
+        let seed = whole.take_or("seed", 0_u64)?;
+        let device: String = whole.take_or("device", "cpu".to_owned())?;
+        let device = device.parse::<DeviceChoice>()?;
+        let threads = whole.take::<usize>("threads")?;
+        if threads == Some(0) {
+            return Err(whole.fault("`threads` is 0; leave it out to use every core"));
+        }
+        let mut data = whole.required_table("data")?;
+        let folder = data.take::<PathBuf>("folder")?.unwrap_or_default();
+        let folder = source.folder().join(folder);
+        let mut training = whole.required_table("training")?;
+        let section = TrainingSection::read(&mut training)?;
+        let (optimizer, learning_rate) = optimizer(whole.required_table("optimizer")?, registries)?;
+        let schedule = schedule(whole.table("schedule")?, registries)?;
+        let aggregator = registries.aggregators.make(whole.required_table("aggregator")?)?;
+        let network = whole.required_table("network")?;
+        let tasks = whole.table("tasks")?;
+        let work = Work::Rows(rows(data, network, tasks, training, registries)?);
+        whole.finish()?;
+        Ok(Self {
+            seed,
+            device,
+            threads,
+            folder,
+            aggregator,
+            optimizer,
+            learning_rate,
+            schedule,
+            training: section,
+            work,
+        })
+    }
+}
+
+fn optimizer(mut section: Section<'_>, registries: &Registries) -> Result<(Optimizer, f64)> {
+    let learning_rate: f64 = section.required("learning_rate")?;
+    if !(learning_rate.is_finite() && learning_rate > 0.0) {
+        return Err(section.fault(&format!("`learning_rate` is {learning_rate}: it must be above 0")));
+    }
+    let place = section.fault("");
+    let optimizer = registries.optimizers.make(section)?;
+    optimizer.check().map_err(|error| crate::failure::Failure {
+        message: place.message.replacen(": \n", &format!(": {error}\n"), 1),
+        ..place
+    })?;
+    Ok((optimizer, learning_rate))
+}
+
+fn schedule(section: Option<Section<'_>>, registries: &Registries) -> Result<Schedule> {
+    let Some(mut section) = section else { return Ok(Schedule::default()) };
+    let warm_up = section.take_or("warm_up_steps", 0_u64)?;
+    let place = section.fault("");
+    let schedule = Schedule { warm_up, course: registries.schedules.make(section)? };
+    schedule.check().map_err(|error| crate::failure::Failure {
+        message: place.message.replacen(": \n", &format!(": {error}\n"), 1),
+        ..place
+    })?;
+    Ok(schedule)
+}
+
+fn rows(
+    data: Section<'_>,
+    network: Section<'_>,
+    tasks: Option<Section<'_>>,
+    mut training: Section<'_>,
+    registries: &Registries,
+) -> Result<RowsPlan> {
+    let batches = Batches {
+        size: training.take_or("batch_size", Batches::default().size)?,
+        order: training.take_or("batch_order", BatchOrder::default())?,
+        last: training.take_or("last_batch", LastBatch::default())?,
+    };
+    if batches.size == 0 {
+        return Err(training.fault("`batch_size` is 0"));
+    }
+    let only = training.take_or("only_tasks", Vec::new())?;
+    training.finish()?;
+    let mut described = BTreeMap::new();
+    if let Some(mut tasks) = tasks {
+        for (name, section) in tasks.tables()? {
+            described.insert(name, section.rest::<TaskSection>()?);
+        }
+    }
+    Ok(RowsPlan {
+        data: registries.data.make(data)?,
+        network: NetworkPlan::read(network, registries)?,
+        tasks: described,
+        batches,
+        only,
+    })
+}
+
+impl RowsPlan {
+    /// The tasks with what `[tasks]` says of them.
+    ///
+    /// # Errors
+    /// When it names a task that is not there, or a loss or metric does not fit.
+    pub(crate) fn describe(&self, tasks: Vec<Task>) -> Result<Vec<Task>> {
+        let names: Vec<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
+        let sections = self.tasks.keys().map(|name| ("[tasks]", name)).filter(|(_, name)| *name != "default");
+        let only = self.only.iter().map(|name| ("`only_tasks`", name));
+        for (place, name) in sections.chain(only) {
+            if !names.contains(&name.as_str()) {
+                let failure = crate::failure::Failure::new(
+                    crate::failure::Code::Config,
+                    format!("{place} names `{name}`, which is no task"),
+                );
+                return Err(match crate::config::nearest(name, names.iter().copied()) {
+                    Some(near) => failure.hint(format!("did you mean `{near}`?")),
+                    None => failure.hint(format!("the tasks are {}", names.join(", "))),
+                });
+            }
+        }
+        let described = tasks.into_iter().map(|mut task| {
+            for section in [self.tasks.get("default"), self.tasks.get(&task.name)].into_iter().flatten() {
+                if let Some(loss) = &section.loss {
+                    task.loss = loss.clone();
+                }
+                if let Some(metrics) = &section.metrics {
+                    task.metrics.clone_from(metrics);
+                }
+            }
+            task.check()?;
+            Ok(task)
+        });
+        described.collect()
+    }
+}

@@ -1,0 +1,229 @@
+//! Everything that a configuration can name.
+
+use std::collections::BTreeMap;
+
+use manytask_data::{Columns, Fractions, Inputs, Split, TableDataset, TableSource, TargetKind, TargetSpec};
+use manytask_multitask::AggregatorSettings;
+use manytask_multitask::aggregators::{EqualWeights, FixedWeights, Mgda, PcGrad, UncertaintyWeighting};
+use manytask_nn::nets::MlpConfig;
+use manytask_nn::optim::{Adam, AdamW, Optimizer, RmsProp, Sgd};
+use manytask_nn::schedule::Course;
+use serde::{Deserialize, Serialize};
+
+use crate::data::DataSettings;
+use crate::network::TrunkSettings;
+use crate::registry::Registry;
+
+/// All registries. [`Registries::default`] has what comes with manytask; add your own, then run
+/// [`main_with`](crate::main_with).
+#[derive(Debug)]
+pub struct Registries {
+    /// `[data]` of rows with labels.
+    pub data: Registry<Box<dyn DataSettings>>,
+    /// `trunk` and `head` of `[network]`.
+    pub trunks: Registry<Box<dyn TrunkSettings>>,
+    /// `[aggregator]`.
+    pub aggregators: Registry<Box<dyn AggregatorSettings>>,
+    /// `[optimizer]`.
+    pub optimizers: Registry<Optimizer>,
+    /// `[schedule]`.
+    pub schedules: Registry<Course>,
+}
+
+impl Default for Registries {
+    fn default() -> Self {
+        Self {
+            data: data(),
+            trunks: trunks(),
+            aggregators: aggregators(),
+            optimizers: optimizers(),
+            schedules: schedules(),
+        }
+    }
+}
+
+fn data() -> Registry<Box<dyn DataSettings>> {
+    let mut registry = Registry::<Box<dyn DataSettings>>::new("data set");
+    let example = TableDataset {
+        source: TableSource::new("people.csv.gz"),
+        split: Some(Split::Random(Fractions { validation: 0.1, test: 0.2, seed: 1 })),
+        inputs: Inputs { one_hot: Columns::from("rest"), ..Inputs::default() },
+        targets: vec![TargetSpec::new("income", TargetKind::Binary)],
+        weight: None,
+        tasks_by: None,
+    };
+    registry.add(
+        "table",
+        "a CSV table, plain or packed with gzip",
+        "Columns are numeric, one-hot or embedded inputs, or labels; missing labels are left out of losses and metrics. With \
+         `tasks_by` each value of a column is a task with its own rows.",
+        &example,
+        |table: TableDataset| Box::new(table) as Box<dyn DataSettings>,
+    );
+    registry
+}
+
+fn trunks() -> Registry<Box<dyn TrunkSettings>> {
+    let mut registry = Registry::<Box<dyn TrunkSettings>>::new("trunk");
+    registry.add(
+        "mlp",
+        "a multi-layer perceptron",
+        "Linear layers, each followed by normalisation, activation and dropout.",
+        &MlpConfig { hidden: vec![128], ..MlpConfig::default() },
+        |mlp: MlpConfig| Box::new(mlp) as Box<dyn TrunkSettings>,
+    );
+    registry
+}
+
+fn aggregators() -> Registry<Box<dyn AggregatorSettings>> {
+    type Any = Box<dyn AggregatorSettings>;
+    let mut registry = Registry::<Any>::new("aggregator");
+    registry.add(
+        "equal_weights",
+        "the mean of the losses",
+        "The mean over the tasks that are present, 1/K Σ l.",
+        &EqualWeights::default(),
+        |a: EqualWeights| Box::new(a) as Any,
+    );
+    registry.add(
+        "fixed_weights",
+        "a weighted sum of the losses",
+        "Σ w l with a weight for each task by name.",
+        &FixedWeights { weights: BTreeMap::from([("task".to_owned(), 1.0)]) },
+        |a: FixedWeights| Box::new(a) as Any,
+    );
+    registry.add(
+        "uncertainty_weighting",
+        "losses weighted by learned variances",
+        "Kendall, Gal & Cipolla 2018, arXiv:1705.07115: Σ (exp(-s) l + s) / 2 with a learned s for each task, which has its \
+         own Adam and no weight decay. The best s is ln l.",
+        &UncertaintyWeighting::default(),
+        |a: UncertaintyWeighting| Box::new(a) as Any,
+    );
+    registry.add(
+        "pcgrad",
+        "gradients without their components against each other",
+        "Yu et al. 2020, arXiv:2001.06782: each task's gradient gives up, in random order, what goes against the others; \
+         the sum is followed.",
+        &PcGrad::default(),
+        |a: PcGrad| Box::new(a) as Any,
+    );
+    registry.add(
+        "mgda",
+        "the shortest vector in the gradients' convex hull",
+        "Désidéri 2012; Sener & Koltun 2018, arXiv:1810.04650: a direction that is down for every task, or a sign that there \
+         is none. With level = \"representation\" it is MGDA-UB, which takes one pass through the trunk.",
+        &Mgda::default(),
+        |a: Mgda| Box::new(a) as Any,
+    );
+    registry
+}
+
+fn optimizers() -> Registry<Optimizer> {
+    let mut registry = Registry::new("optimizer");
+    registry.add(
+        "sgd",
+        "stochastic gradient descent",
+        "With momentum, dampening, Nesterov's step.",
+        &Sgd::default(),
+        Optimizer::Sgd,
+    );
+    registry.add("adam", "Adam", "Kingma & Ba 2015, arXiv:1412.6980.", &Adam::default(), Optimizer::Adam);
+    registry.add(
+        "adamw",
+        "Adam with decoupled weight decay",
+        "Loshchilov & Hutter 2019, arXiv:1711.05101.",
+        &AdamW::default(),
+        Optimizer::AdamW,
+    );
+    registry.add("rmsprop", "RMSprop", "Tieleman & Hinton 2012.", &RmsProp::default(), Optimizer::RmsProp);
+    registry
+}
+
+/// Settings that are not there.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct None {}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Step {
+    every: u64,
+    #[serde(default = "tenth")]
+    factor: f64,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Down {
+    minimum: f64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct OneCycle {
+    rising: f64,
+    start: f64,
+    end: f64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Plateau {
+    factor: f64,
+    patience: u64,
+    threshold: f64,
+}
+
+fn tenth() -> f64 {
+    0.1
+}
+
+impl Default for OneCycle {
+    fn default() -> Self {
+        Self { rising: 0.3, start: 25.0, end: 1e4 }
+    }
+}
+
+impl Default for Plateau {
+    fn default() -> Self {
+        Self { factor: 0.1, patience: 10, threshold: 1e-4 }
+    }
+}
+
+fn schedules() -> Registry<Course> {
+    let mut registry = Registry::new("schedule");
+    registry.add("constant", "one learning rate", "", &None {}, |_: None| Course::Constant);
+    registry.add(
+        "step",
+        "a factor every so many steps",
+        "",
+        &Step { every: 1000, factor: 0.1 },
+        |s: Step| Course::Step { every: s.every, factor: s.factor },
+    );
+    registry.add(
+        "cosine",
+        "down along a cosine",
+        "Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts.",
+        &Down::default(),
+        |s: Down| Course::Cosine { minimum: s.minimum },
+    );
+    registry.add("linear", "down along a line", "", &Down::default(), |s: Down| Course::Linear {
+        minimum: s.minimum,
+    });
+    registry.add(
+        "one_cycle",
+        "up and down once",
+        "Smith & Topin 2018, arXiv:1708.07120.",
+        &OneCycle::default(),
+        |s: OneCycle| Course::OneCycle { rising: s.rising, start: s.start, end: s.end },
+    );
+    registry.add(
+        "plateau",
+        "a factor when the validation figure gets no better",
+        "",
+        &Plateau::default(),
+        |s: Plateau| Course::Plateau { factor: s.factor, patience: s.patience, threshold: s.threshold },
+    );
+    registry
+}
