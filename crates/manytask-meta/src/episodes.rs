@@ -1,0 +1,112 @@
+use std::fmt::Debug;
+use std::ops::Range;
+
+use manytask_data::{ClassPool, EpisodeSpec, Episodes, Pools, Sinusoid};
+use manytask_multitask::{Error, Part, Result};
+use manytask_tensor::{Device, Kind, Tensor};
+
+/// Where tasks come from. The same number is the same task, whenever it is asked for.
+pub trait EpisodeSource: Debug + Send {
+    /// The tasks with these numbers, along the leading dimension; with `queries` another number of queries (for each class,
+    /// where there are classes) than in training.
+    ///
+    /// # Errors
+    /// When there is no such part, or it is too small.
+    fn episodes(&self, part: Part, seed: u64, ids: Range<u64>, queries: Option<usize>) -> Result<Episodes>;
+
+    /// Whether there is a validation part.
+    fn has_validation(&self) -> bool;
+}
+
+/// The name of a part in the keys of draws.
+fn purpose(part: Part) -> &'static str {
+    match part {
+        Part::Train => "train",
+        Part::Validation => "validation",
+        Part::Test => "test",
+    }
+}
+
+/// Tasks of the sinusoid family.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SinusoidEpisodes {
+    /// The family.
+    pub family: Sinusoid,
+    /// Examples to adapt on.
+    pub shots: usize,
+    /// Examples to be judged by.
+    pub queries: usize,
+    /// The type of numbers.
+    pub kind: Kind,
+    /// Where they are wanted.
+    pub device: Device,
+}
+
+impl Default for SinusoidEpisodes {
+    fn default() -> Self {
+        Self { family: Sinusoid::default(), shots: 10, queries: 10, kind: Kind::Float, device: Device::Cpu }
+    }
+}
+
+impl EpisodeSource for SinusoidEpisodes {
+    fn episodes(&self, part: Part, seed: u64, ids: Range<u64>, queries: Option<usize>) -> Result<Episodes> {
+        let queries = queries.unwrap_or(self.queries);
+        let drawn = self.family.episodes(self.shots, queries, seed, purpose(part), ids, self.kind)?;
+        if self.device == Device::Cpu {
+            return Ok(drawn);
+        }
+        let to = |tensor: &Tensor| tensor.f_to_device(self.device);
+        Ok(Episodes {
+            support_x: to(&drawn.support_x)?,
+            support_y: to(&drawn.support_y)?,
+            query_x: to(&drawn.query_x)?,
+            query_y: to(&drawn.query_y)?,
+        })
+    }
+
+    fn has_validation(&self) -> bool {
+        true
+    }
+}
+
+/// N-way K-shot tasks on images, of classes that no two parts share.
+#[derive(Debug)]
+pub struct ImageEpisodes {
+    /// The classes.
+    pub pools: Pools,
+    /// The form of the tasks.
+    pub spec: EpisodeSpec,
+}
+
+impl EpisodeSource for ImageEpisodes {
+    fn episodes(&self, part: Part, seed: u64, ids: Range<u64>, queries: Option<usize>) -> Result<Episodes> {
+        let pool: Option<&ClassPool> = match part {
+            Part::Train => Some(&self.pools.train),
+            Part::Validation => self.pools.validation.as_ref(),
+            Part::Test => Some(&self.pools.test),
+        };
+        let pool = pool.ok_or_else(|| {
+            Error::setting(
+                "the classes have no validation part",
+                "name one in the split, or leave out what asks for it",
+            )
+        })?;
+        let spec = EpisodeSpec { queries: queries.unwrap_or(self.spec.queries), ..self.spec };
+        Ok(pool.episodes(spec, seed, purpose(part), ids)?)
+    }
+
+    fn has_validation(&self) -> bool {
+        self.pools.validation.is_some()
+    }
+}
+
+/// One task of several, without the leading dimension.
+pub fn select(episodes: &Episodes, task: i64) -> Result<Episodes> {
+    let of = |tensor: &Tensor| tensor.f_select(0, task);
+    Ok(Episodes {
+        support_x: of(&episodes.support_x)?,
+        support_y: of(&episodes.support_y)?,
+        query_x: of(&episodes.query_x)?,
+        query_y: of(&episodes.query_y)?,
+    })
+}

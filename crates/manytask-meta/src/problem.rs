@@ -1,0 +1,195 @@
+use std::sync::Arc;
+
+use manytask_data::Episodes;
+use manytask_multitask::{Draw, Error, Evaluation, Identity, Offers, Part, Pass, Problem, Result};
+use manytask_nn::Module;
+use manytask_nn::loss::Loss;
+use manytask_nn::metrics::Output;
+use manytask_tensor::random::Key;
+use manytask_tensor::{Layout, Params, Slot, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::episodes::EpisodeSource;
+use crate::execution::Execution;
+use crate::learner::{Learner, Scene};
+use crate::{evaluate, pass};
+
+/// Tasks drawn anew at each step: the losses are the query losses after a learner has seen each task's support set.
+#[derive(Debug)]
+pub struct MetaProblem {
+    layout: Arc<Layout>,
+    pub(crate) judge: Judge,
+    source: Box<dyn EpisodeSource>,
+    pub(crate) settings: MetaSettings,
+    shared: Vec<Slot>,
+    names: Vec<String>,
+}
+
+/// What gives a task's query loss: all of it definitions without tensors, so that threads can share it.
+#[derive(Debug)]
+pub(crate) struct Judge {
+    network: Box<dyn Module>,
+    pub(crate) learner: Box<dyn Learner>,
+    pub(crate) output: Output,
+    pub(crate) loss: Loss,
+}
+
+/// How many tasks, and how they are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MetaSettings {
+    /// The meta-batch: tasks in a step.
+    pub tasks_per_step: usize,
+    /// How they are computed.
+    pub execution: Execution,
+    /// Tasks in an evaluation, always the same ones.
+    pub evaluation_tasks: usize,
+    /// Queries in an evaluation, for each class; absent: as in training.
+    pub evaluation_queries: Option<usize>,
+    /// Inner steps in an evaluation; absent: as in training.
+    pub evaluation_steps: Option<u32>,
+    /// What the evaluation's tasks are keyed by, so that they are the same for every seed of a training.
+    pub evaluation_seed: u64,
+}
+
+impl Default for MetaSettings {
+    fn default() -> Self {
+        Self {
+            tasks_per_step: 4,
+            execution: Execution::Auto,
+            evaluation_tasks: 600,
+            evaluation_queries: None,
+            evaluation_steps: None,
+            evaluation_seed: 0,
+        }
+    }
+}
+
+impl MetaProblem {
+    /// Puts network, learner and tasks together; `output` says what the predictions mean.
+    ///
+    /// # Errors
+    /// When the learner cannot work with the network, or a number of tasks is 0.
+    pub fn new(
+        layout: Arc<Layout>,
+        network: Box<dyn Module>,
+        learner: Box<dyn Learner>,
+        source: Box<dyn EpisodeSource>,
+        output: Output,
+        loss: Loss,
+        settings: MetaSettings,
+    ) -> Result<Self> {
+        if settings.tasks_per_step == 0 || settings.evaluation_tasks == 0 {
+            return Err(Error::setting("a meta-batch or an evaluation of 0 tasks", "take at least 1"));
+        }
+        settings.execution.check()?;
+        loss.check()?;
+        learner.check(&layout)?;
+        Ok(Self {
+            shared: layout.trained(),
+            names: (0..settings.tasks_per_step).map(|task| format!("task{task}")).collect(),
+            layout,
+            judge: Judge { network, learner, output, loss },
+            source,
+            settings,
+        })
+    }
+
+    /// The tasks of a draw, and their numbers.
+    pub(crate) fn draw(&self, draw: Draw) -> Result<(Episodes, Vec<u64>)> {
+        let count = self.settings.tasks_per_step as u64;
+        // Replicas are other tasks: they are numbered behind all that the steps can reach.
+        let first = (u64::from(draw.replica) << 48) + draw.step * count;
+        let ids = first..first + count;
+        Ok((self.source.episodes(draw.part, draw.seed, ids.clone(), None)?, ids.collect()))
+    }
+
+    /// The tasks of an evaluation with these numbers.
+    pub(crate) fn fixed(&self, part: Part, ids: std::ops::Range<u64>) -> Result<Episodes> {
+        // Numbered apart from the validation tasks that a method may draw in training.
+        const FIRST: u64 = 1 << 40;
+        let ids = FIRST + ids.start..FIRST + ids.end;
+        self.source.episodes(part, self.settings.evaluation_seed, ids, self.settings.evaluation_queries)
+    }
+
+    /// The way of computing that is meant for these parameters.
+    pub(crate) fn execution(&self, params: &Params) -> Execution {
+        self.settings.execution.resolve(&self.layout, params.device())
+    }
+}
+
+impl Judge {
+    /// What a learner is given of some episodes.
+    pub(crate) fn scene<'a>(
+        &'a self,
+        episodes: &'a Episodes,
+        tasks: Option<i64>,
+        random: Option<(Key, Vec<u64>)>,
+    ) -> Scene<'a> {
+        Scene {
+            network: self.network.as_ref(),
+            loss: &self.loss,
+            support_x: &episodes.support_x,
+            support_y: &episodes.support_y,
+            query_x: &episodes.query_x,
+            tasks,
+            random,
+        }
+    }
+
+    /// The query losses: one element, or `[T]` where there is a task dimension.
+    pub(crate) fn query_losses(
+        &self,
+        scene: &Scene<'_>,
+        params: &Params,
+        query_y: &Tensor,
+    ) -> Result<Tensor> {
+        let prediction = self.learner.predict(scene, params)?;
+        Ok(self.loss.mean(&prediction, query_y, None, scene.tasks)?)
+    }
+}
+
+/// The key of a step's randomness.
+pub(crate) fn key(draw: Draw) -> Key {
+    Key::new(draw.seed, "adapt").step(draw.step).within(u64::from(draw.replica))
+}
+
+impl Problem for MetaProblem {
+    fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    fn shared(&self) -> &[Slot] {
+        &self.shared
+    }
+
+    fn tasks(&self) -> &[String] {
+        &self.names
+    }
+
+    fn identity(&self) -> Identity {
+        Identity::Resampled
+    }
+
+    fn offers(&self) -> Offers {
+        Offers { representation: false, validation: self.source.has_validation() }
+    }
+
+    fn steps_per_epoch(&self) -> Option<u64> {
+        None
+    }
+
+    fn forward<'a>(&'a self, params: &'a Params, draw: Draw) -> Result<Box<dyn Pass + 'a>> {
+        pass::forward(self, params, draw)
+    }
+
+    fn losses(&self, params: &Params, draw: Draw) -> Result<Vec<Option<f64>>> {
+        // Adapting needs gradients of its own, so the graph is made and let go.
+        let pass = self.forward(params, draw)?;
+        Ok(pass.losses().iter().copied().map(Some).collect())
+    }
+
+    fn evaluate(&self, params: &Params, part: Part) -> Result<Evaluation> {
+        evaluate::evaluate(self, params, part)
+    }
+}

@@ -1,0 +1,209 @@
+//! Exact query losses and meta-gradients. The whole set is read where `MANYTASK_GOLDEN` points, else a part kept here.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use manytask_meta::data::Episodes;
+use manytask_meta::multitask::{Combination, Draw, Level, Part, Problem};
+use manytask_meta::nn::nets::{Conv4, Conv4Config, Mlp, MlpConfig};
+use manytask_meta::nn::{Builder, Module, layers::Activation, loss::Loss, metrics::Output};
+use manytask_meta::tensor::{Device, Kind, Layout, Params, Tensor};
+use manytask_meta::{Adapts, Learner, Maml, MetaProblem, MetaSettings, OuterGradient, ProtoNet};
+use serde_json::Value;
+
+use crate::source::{WAYS, Written};
+
+fn cases() -> Vec<Value> {
+    let text = match std::env::var_os("MANYTASK_GOLDEN") {
+        Some(folder) => {
+            fs_err::read_to_string(std::path::Path::new(&folder).join("meta_gradients.json")).unwrap()
+        }
+        None => include_str!("../fixtures/meta_gradients.json").to_owned(),
+    };
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Nested lists as a tensor.
+fn tensor(value: &Value) -> Tensor {
+    fn walk(value: &Value, depth: usize, shape: &mut Vec<i64>, out: &mut Vec<f64>) {
+        let Some(items) = value.as_array() else { return out.push(value.as_f64().unwrap()) };
+        if shape.len() == depth {
+            shape.push(items.len() as i64);
+        }
+        for item in items {
+            walk(item, depth + 1, shape, out);
+        }
+    }
+    let (mut shape, mut out) = (Vec::new(), Vec::new());
+    walk(value, 0, &mut shape, &mut out);
+    Tensor::from_slice(&out).reshape(&shape)
+}
+
+/// The golden name of a parameter.
+fn golden_name(name: &str) -> String {
+    name.replace("layer", if name.contains(".conv.") || name.contains(".norm.") { "block" } else { "layer" })
+}
+
+struct Case {
+    name: String,
+    value: Value,
+    episodes: Episodes,
+    classes: bool,
+    inner_steps: u32,
+    inner_learning_rate: f64,
+}
+
+impl Case {
+    fn read(value: Value) -> Self {
+        let name = value["name"].as_str().unwrap().to_owned();
+        let classes = name.contains("_ce_");
+        let stack = |key: &str| {
+            let tasks: Vec<Tensor> =
+                value["tasks"].as_array().unwrap().iter().map(|task| tensor(&task[key])).collect();
+            Tensor::stack(&tasks, 0)
+        };
+        let labels = |key: &str| if classes { stack(key).to_kind(Kind::Int64) } else { stack(key) };
+        let episodes = Episodes {
+            support_x: stack("xs"),
+            support_y: labels("ys"),
+            query_x: stack("xq"),
+            query_y: labels("yq"),
+        };
+        let inner_steps = value["inner_steps"].as_u64().unwrap() as u32;
+        let inner_learning_rate = value["inner_lr"].as_f64().unwrap();
+        Self { name, value, episodes, classes, inner_steps, inner_learning_rate }
+    }
+
+    /// The network. ProtoNet's embedding is what its head gives.
+    fn net(&self) -> (Arc<Layout>, Box<dyn Module>) {
+        let params = self.value["params"].as_object().unwrap();
+        let size = |name: &str, dim: usize| tensor(&params[name]).size()[dim];
+        let output = Some(size("head.weight", 0));
+        let mut layout = Layout::builder();
+        let b = &mut Builder::new(&mut layout);
+        if self.name.starts_with("conv") {
+            let config = Conv4Config { hidden: size("block0.conv.weight", 0), blocks: 2, output };
+            let shape = self.episodes.support_x.size();
+            let net = Conv4::new(b, shape[2], shape[3], &config).unwrap();
+            return (layout.build(), Box::new(net));
+        }
+        let activation = if self.name.contains("relu") { Activation::Relu } else { Activation::Tanh };
+        let hidden =
+            (0..).map_while(|i| Some(tensor(params.get(&format!("layer{i}.weight"))?).size()[0])).collect();
+        let inputs = *self.episodes.support_x.size().last().unwrap();
+        let net =
+            Mlp::new(b, inputs, &MlpConfig { hidden, output, activation, ..MlpConfig::default() }).unwrap();
+        (layout.build(), Box::new(net))
+    }
+
+    fn params(&self, layout: &Arc<Layout>) -> Params {
+        let given = self.value["params"].as_object().unwrap();
+        // Running statistics are no part of the golden values: they are not used.
+        let leaves = layout.entries().iter().map(|entry| match given.get(&golden_name(&entry.name)) {
+            Some(value) => tensor(value),
+            None => Tensor::zeros(&entry.shape, (Kind::Double, Device::Cpu)),
+        });
+        Params::new(layout.clone(), leaves.collect()).unwrap()
+    }
+}
+
+/// Compares query losses and the gradient of their mean, computed in every way and from the rows.
+fn compare(method: &str, learner: impl Fn(&Case) -> Box<dyn Learner>) {
+    let mut compared = 0;
+    for case in cases().into_iter().map(Case::read) {
+        let Some(expected) = case.value["expected"].get(method) else { continue };
+        let losses = tensor(&expected["query_losses"]);
+        let gradient: BTreeMap<String, Value> =
+            serde_json::from_value(expected["meta_gradient"].clone()).unwrap();
+        for execution in WAYS {
+            let (layout, net) = case.net();
+            let params = case.params(&layout).require_grad().unwrap();
+            let count = losses.size()[0] as usize;
+            let settings = MetaSettings { tasks_per_step: count, execution, ..MetaSettings::default() };
+            let loss = if case.classes {
+                Loss::CrossEntropy { class_weights: None, label_smoothing: 0.0 }
+            } else {
+                Loss::Mse
+            };
+            let output = if case.classes { Output::Multiclass } else { Output::Regression };
+            let Episodes { support_x, support_y, query_x, query_y } = &case.episodes;
+            let own = Tensor::shallow_clone;
+            let episodes = Episodes {
+                support_x: own(support_x),
+                support_y: own(support_y),
+                query_x: own(query_x),
+                query_y: own(query_y),
+            };
+            let problem = MetaProblem::new(
+                layout,
+                net,
+                learner(&case),
+                Box::new(Written(episodes)),
+                output,
+                loss,
+                settings,
+            )
+            .unwrap();
+            let draw = Draw { seed: 1, step: 0, replica: 0, part: Part::Train };
+            let mut pass = problem.forward(&params, draw).unwrap();
+            let gap = (Tensor::from_slice(pass.losses()) - &losses).abs().max().double_value(&[]);
+            assert!(gap < 1e-9, "{method}, {}, {execution:?}: losses differ by {gap}", case.name);
+            let weights = vec![1.0 / count as f64; count];
+            let direct = pass.finish(&Combination::weighted_losses(weights.clone())).unwrap();
+            let mut pass = problem.forward(&params, draw).unwrap();
+            pass.jacobian(Level::Parameters).unwrap();
+            let by_rows = pass.finish(&Combination::weights(weights)).unwrap();
+            for found in [direct, by_rows] {
+                for (entry, leaf) in found.iter().filter(|(entry, _)| entry.role.is_trained()) {
+                    let Some(expected) = gradient.get(&golden_name(&entry.name)) else {
+                        panic!("{method}, {}: no golden gradient of {}", case.name, entry.name)
+                    };
+                    let gap = (leaf - tensor(expected)).abs().max().double_value(&[]);
+                    assert!(
+                        gap < 1e-9,
+                        "{method}, {}, {execution:?}: {} differs by {gap}",
+                        case.name,
+                        entry.name
+                    );
+                }
+            }
+        }
+        compared += 1;
+    }
+    assert!(compared >= 1, "{method}: no case");
+}
+
+fn maml(case: &Case, adapts: Adapts, outer_gradient: OuterGradient) -> Box<dyn Learner> {
+    Box::new(Maml {
+        inner_steps: case.inner_steps,
+        inner_learning_rate: case.inner_learning_rate,
+        adapts,
+        outer_gradient,
+        ..Maml::default()
+    })
+}
+
+#[test]
+fn golden_maml() {
+    compare("maml", |case| maml(case, Adapts::All, OuterGradient::SecondOrder));
+}
+
+#[test]
+fn golden_fomaml() {
+    compare("fomaml", |case| maml(case, Adapts::All, OuterGradient::FirstOrder));
+}
+
+#[test]
+fn golden_anil() {
+    compare("anil", |case| maml(case, Adapts::Head, OuterGradient::SecondOrder));
+}
+
+#[test]
+fn golden_boil() {
+    compare("boil", |case| maml(case, Adapts::Body, OuterGradient::SecondOrder));
+}
+
+#[test]
+fn golden_protonet() {
+    compare("protonet", |_| Box::new(ProtoNet::default()));
+}

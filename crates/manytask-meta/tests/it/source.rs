@@ -1,0 +1,53 @@
+//! Problems on episodes that are written down.
+
+use std::ops::Range;
+
+use manytask_meta::data::Episodes;
+use manytask_meta::multitask::{Part, Result};
+use manytask_meta::nn::nets::{Mlp, MlpConfig};
+use manytask_meta::nn::{Builder, Module, layers::Activation, loss::Loss, metrics::Output};
+use manytask_meta::tensor::{Kind, Layout, Tensor};
+use manytask_meta::{EpisodeSource, Execution, Learner, MetaProblem, MetaSettings, SinusoidEpisodes};
+use std::sync::Arc;
+
+/// The same tasks in every draw.
+#[derive(Debug)]
+pub(crate) struct Written(pub(crate) Episodes);
+
+impl EpisodeSource for Written {
+    fn episodes(&self, _: Part, _: u64, ids: Range<u64>, _: Option<usize>) -> Result<Episodes> {
+        let of = |tensor: &Tensor| tensor.narrow(0, 0, (ids.end - ids.start) as i64);
+        let Episodes { support_x, support_y, query_x, query_y } = &self.0;
+        Ok(Episodes {
+            support_x: of(support_x),
+            support_y: of(support_y),
+            query_x: of(query_x),
+            query_y: of(query_y),
+        })
+    }
+    fn has_validation(&self) -> bool {
+        false
+    }
+}
+
+pub(crate) const WAYS: [Execution; 4] =
+    [Execution::Batched, Execution::Loop, Execution::Threads(1), Execution::Threads(2)];
+
+/// A small perceptron for sinusoids, in f64.
+pub(crate) fn net() -> (Arc<Layout>, Box<dyn Module>) {
+    let mut layout = Layout::builder();
+    let config = MlpConfig {
+        hidden: vec![7, 5],
+        output: Some(1),
+        activation: Activation::Tanh,
+        ..MlpConfig::default()
+    };
+    let net = Mlp::new(&mut Builder::new(&mut layout), 1, &config).unwrap();
+    (layout.build(), Box::new(net))
+}
+
+pub(crate) fn sinusoids(learner: Box<dyn Learner>, settings: MetaSettings) -> Result<MetaProblem> {
+    let (layout, net) = net();
+    let source = SinusoidEpisodes { shots: 5, queries: 6, kind: Kind::Double, ..SinusoidEpisodes::default() };
+    MetaProblem::new(layout, net, learner, Box::new(source), Output::Regression, Loss::Mse, settings)
+}
