@@ -14,6 +14,9 @@ pub trait Learner: Debug + Send + Sync {
     /// Its name in the configuration.
     fn name(&self) -> &'static str;
 
+    /// Whether the network must end in a layer `head` with an output for each class, or each number that is predicted.
+    fn has_head(&self) -> bool;
+
     /// Refuses a network that it cannot work with, and settings out of range.
     ///
     /// # Errors
@@ -26,6 +29,28 @@ pub trait Learner: Debug + Send + Sync {
     /// The predictions on the query set before any adaptation and after each of `steps` steps of it (absent: as many as
     /// in training), without a graph to `params`. A learner that does not adapt step by step gives one.
     fn trajectory(&self, scene: &Scene<'_>, params: &Params, steps: Option<u32>) -> Result<Vec<Tensor>>;
+}
+
+impl<L: Learner + ?Sized> Learner for std::sync::Arc<L> {
+    fn name(&self) -> &'static str {
+        (**self).name()
+    }
+
+    fn has_head(&self) -> bool {
+        (**self).has_head()
+    }
+
+    fn check(&self, layout: &Layout) -> Result<()> {
+        (**self).check(layout)
+    }
+
+    fn predict(&self, scene: &Scene<'_>, params: &Params) -> Result<Tensor> {
+        (**self).predict(scene, params)
+    }
+
+    fn trajectory(&self, scene: &Scene<'_>, params: &Params, steps: Option<u32>) -> Result<Vec<Tensor>> {
+        (**self).trajectory(scene, params, steps)
+    }
 }
 
 /// One task, or several along a leading dimension: what a learner is given.

@@ -181,6 +181,10 @@ impl Learner for Maml {
         "maml"
     }
 
+    fn has_head(&self) -> bool {
+        true
+    }
+
     fn check(&self, layout: &Layout) -> Result<()> {
         const MOST: u32 = 10_000;
         let rate = self.inner_learning_rate;

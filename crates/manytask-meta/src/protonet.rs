@@ -73,6 +73,10 @@ impl Learner for ProtoNet {
         "protonet"
     }
 
+    fn has_head(&self) -> bool {
+        false
+    }
+
     fn check(&self, _layout: &Layout) -> Result<()> {
         Ok(())
     }

@@ -1,11 +1,17 @@
 //! A plan with its data: what can be trained.
 
+use std::sync::Arc;
+
 use manytask_data::{Part as Rows, Schema};
+use manytask_meta::MetaProblem;
 use manytask_multitask::{HardSharing, Part, Parts, Problem, Task, Trainer, Training};
-use manytask_tensor::{Device, Kind, Params, threads};
+use manytask_nn::Builder;
+use manytask_nn::loss::Loss;
+use manytask_nn::metrics::Output;
+use manytask_tensor::{Device, Kind, Layout, Params, threads};
 
 use crate::failure::{Code, Failure, Result};
-use crate::plan::{Plan, RowsPlan, Work};
+use crate::plan::{EpisodesPlan, Plan, RowsPlan, Work};
 
 /// A problem with everything that is needed to train it.
 #[derive(Debug)]
@@ -42,33 +48,13 @@ impl Experiment {
         let device = plan.device.resolve()?;
         let threads = threads_of(&plan);
         threads::set(threads)?;
-        let Work::Rows(rows) = &plan.work;
-        let loaded = rows.data.load(&plan.folder)?;
-        let judged_by = match &loaded.parts {
-            Parts { test: Some(_), .. } => Part::Test,
-            Parts { validation: Some(_), .. } => Part::Validation,
-            _ => Part::Train,
+        let loaded = match &plan.work {
+            Work::Rows(rows) => with_rows(&plan, rows, device)?,
+            Work::Episodes(episodes) => with_episodes(&plan, episodes, device)?,
         };
-        let tasks = rows.describe(loaded.tasks)?;
-        let (parts, tasks) = selected(rows, loaded.parts, tasks)?;
-        let network = rows.network.build(&loaded.inputs, &tasks)?;
-        let parts = Parts {
-            train: parts.train.to_device(device)?,
-            validation: parts.validation.map(|part| part.to_device(device)).transpose()?,
-            test: parts.test.map(|part| part.to_device(device)).transpose()?,
-        };
-        let problem: Box<dyn Problem> = Box::new(HardSharing::new(network, tasks, parts, rows.batches)?);
+        let Loaded { problem, schema, digest, judged_by } = loaded;
         let training = training(&plan, problem.as_ref())?;
-        Ok(Self {
-            problem,
-            schema: loaded.schema,
-            training,
-            device,
-            threads,
-            digest: loaded.digest,
-            judged_by,
-            plan,
-        })
+        Ok(Self { problem, schema, training, device, threads, digest, judged_by, plan })
     }
 
     /// A training before its first step.
@@ -92,6 +78,58 @@ impl Experiment {
     pub fn start(&self) -> Result<Params> {
         Ok(self.problem.layout().init(self.plan.seed, Kind::Float, self.device)?)
     }
+}
+
+/// A problem with what else is known of its data.
+struct Loaded {
+    problem: Box<dyn Problem>,
+    schema: Option<Schema>,
+    digest: String,
+    judged_by: Part,
+}
+
+fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
+    let loaded = rows.data.load(&plan.folder)?;
+    let judged_by = match &loaded.parts {
+        Parts { test: Some(_), .. } => Part::Test,
+        Parts { validation: Some(_), .. } => Part::Validation,
+        _ => Part::Train,
+    };
+    let tasks = rows.describe(loaded.tasks)?;
+    let (parts, tasks) = selected(rows, loaded.parts, tasks)?;
+    let network = rows.network.build(&loaded.inputs, &tasks)?;
+    let parts = Parts {
+        train: parts.train.to_device(device)?,
+        validation: parts.validation.map(|part| part.to_device(device)).transpose()?,
+        test: parts.test.map(|part| part.to_device(device)).transpose()?,
+    };
+    let problem = Box::new(HardSharing::new(network, tasks, parts, rows.batches)?);
+    Ok(Loaded { problem, schema: loaded.schema, digest: loaded.digest, judged_by })
+}
+
+fn with_episodes(plan: &Plan, episodes: &EpisodesPlan, device: Device) -> Result<Loaded> {
+    let loaded = episodes.source.load(&plan.folder, device)?;
+    let mut layout = Layout::builder();
+    let outputs = episodes.learner.has_head().then_some(loaded.outputs);
+    let network = episodes.network.build(&mut Builder::new(&mut layout), &loaded.input, outputs);
+    // Sizes come from the configuration alone.
+    let network = network.map_err(|error| Failure::new(Code::Config, error.to_string()))?;
+    let loss = match loaded.output {
+        Output::Regression => Loss::Mse,
+        Output::Multiclass => Loss::CrossEntropy { class_weights: None, label_smoothing: 0.0 },
+        Output::Binary | Output::Multilabel => Loss::BinaryCrossEntropy { positive_weight: None },
+    };
+    let learner = Box::new(Arc::clone(&episodes.learner));
+    let problem = MetaProblem::new(
+        layout.build(),
+        network,
+        learner,
+        loaded.source,
+        loaded.output,
+        loss,
+        episodes.settings,
+    )?;
+    Ok(Loaded { problem: Box::new(problem), schema: None, digest: loaded.digest, judged_by: Part::Test })
 }
 
 fn training(plan: &Plan, problem: &dyn Problem) -> Result<Training> {

@@ -7,6 +7,7 @@ pub mod cli;
 mod commands;
 pub mod config;
 pub mod data;
+pub mod episodes;
 pub mod experiment;
 pub mod failure;
 pub mod network;
@@ -23,6 +24,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 pub use manytask_data as data_sets;
+pub use manytask_meta as meta;
 pub use manytask_multitask as multitask;
 pub use manytask_nn as nn;
 pub use manytask_tensor as tensor;

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use manytask_data::{BatchOrder, LastBatch};
+use manytask_meta::{Execution, Learner, MetaSettings};
 use manytask_multitask::{AggregatorSettings, Batches, EarlyStopping, Monitor, Task};
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Metric;
@@ -14,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Section, Source};
 use crate::data::DataSettings;
+use crate::episodes::{BackboneSettings, EpisodeSettings};
 use crate::failure::Result;
 use crate::network::NetworkPlan;
 use crate::registries::Registries;
@@ -48,6 +51,17 @@ pub struct Plan {
 pub enum Work {
     /// Tasks on rows.
     Rows(RowsPlan),
+    /// Tasks drawn anew at each step.
+    Episodes(EpisodesPlan),
+}
+
+/// Tasks drawn anew at each step, for a learner.
+#[derive(Debug)]
+pub struct EpisodesPlan {
+    pub(crate) source: Box<dyn EpisodeSettings>,
+    pub(crate) network: Box<dyn BackboneSettings>,
+    pub(crate) learner: Arc<dyn Learner>,
+    pub(crate) settings: MetaSettings,
 }
 
 /// Tasks on rows with a shared trunk.
@@ -166,8 +180,16 @@ impl Plan {
         let schedule = schedule(whole.table("schedule")?, registries)?;
         let aggregator = registries.aggregators.make(whole.required_table("aggregator")?)?;
         let network = whole.required_table("network")?;
-        let tasks = whole.table("tasks")?;
-        let work = Work::Rows(rows(data, network, tasks, training, registries)?);
+        let work = if let Some(learner) = whole.table("learner")? {
+            let evaluation = whole.table("evaluation")?;
+            Work::Episodes(episodes(data, network, learner, training, evaluation, registries)?)
+        } else {
+            if let Some(kind) = data.peek("kind").filter(|kind| registries.episodes.has(kind)) {
+                let what = format!("`{kind}` gives episodes, and the configuration has no [learner]");
+                return Err(data.fault(&what).hint("add one, e.g. [learner] with kind = \"maml\""));
+            }
+            Work::Rows(rows(data, network, whole.table("tasks")?, training, registries)?)
+        };
         whole.finish()?;
         Ok(Self {
             seed,
@@ -182,6 +204,45 @@ impl Plan {
             work,
         })
     }
+}
+
+fn episodes(
+    data: Section<'_>,
+    network: Section<'_>,
+    learner: Section<'_>,
+    mut training: Section<'_>,
+    evaluation: Option<Section<'_>>,
+    registries: &Registries,
+) -> Result<EpisodesPlan> {
+    let usual = MetaSettings::default();
+    let mut settings = MetaSettings {
+        tasks_per_step: training.take_or("tasks_per_step", usual.tasks_per_step)?,
+        execution: training.take_or("execution", usual.execution)?,
+        ..usual
+    };
+    if settings.tasks_per_step == 0 {
+        return Err(training.fault("`tasks_per_step` is 0"));
+    }
+    if settings.execution == Execution::Threads(0) {
+        return Err(training.fault("`execution` is in 0 threads"));
+    }
+    training.finish()?;
+    if let Some(mut section) = evaluation {
+        settings.evaluation_tasks = section.take_or("tasks", usual.evaluation_tasks)?;
+        settings.evaluation_queries = section.take("queries")?;
+        settings.evaluation_steps = section.take("inner_steps")?;
+        settings.evaluation_seed = section.take_or("seed", usual.evaluation_seed)?;
+        if settings.evaluation_tasks == 0 || settings.evaluation_queries == Some(0) {
+            return Err(section.fault("[evaluation] has a number that is 0"));
+        }
+        section.finish()?;
+    }
+    Ok(EpisodesPlan {
+        source: registries.episodes.make(data)?,
+        network: registries.backbones.make(network)?,
+        learner: registries.learners.make(learner)?,
+        settings,
+    })
 }
 
 fn optimizer(mut section: Section<'_>, registries: &Registries) -> Result<(Optimizer, f64)> {

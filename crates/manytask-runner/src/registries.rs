@@ -1,16 +1,19 @@
 //! Everything that a configuration can name.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use manytask_data::{Columns, Fractions, Inputs, Split, TableDataset, TableSource, TargetKind, TargetSpec};
+use manytask_meta::{Adapts, Learner, Maml, OuterGradient, ProtoNet};
 use manytask_multitask::AggregatorSettings;
 use manytask_multitask::aggregators::{EqualWeights, FixedWeights, Mgda, PcGrad, UncertaintyWeighting};
-use manytask_nn::nets::MlpConfig;
+use manytask_nn::nets::{Conv4Config, MlpConfig};
 use manytask_nn::optim::{Adam, AdamW, Optimizer, RmsProp, Sgd};
 use manytask_nn::schedule::Course;
 use serde::{Deserialize, Serialize};
 
 use crate::data::DataSettings;
+use crate::episodes::{BackboneSettings, EpisodeSettings, OmniglotSection, SinusoidSection};
 use crate::network::TrunkSettings;
 use crate::registry::Registry;
 
@@ -20,6 +23,12 @@ use crate::registry::Registry;
 pub struct Registries {
     /// `[data]` of rows with labels.
     pub data: Registry<Box<dyn DataSettings>>,
+    /// `[data]` of episodes, for learners.
+    pub episodes: Registry<Box<dyn EpisodeSettings>>,
+    /// `[learner]`.
+    pub learners: Registry<Arc<dyn Learner>>,
+    /// `[network]` of learners.
+    pub backbones: Registry<Box<dyn BackboneSettings>>,
     /// `trunk` and `head` of `[network]`.
     pub trunks: Registry<Box<dyn TrunkSettings>>,
     /// `[aggregator]`.
@@ -34,6 +43,9 @@ impl Default for Registries {
     fn default() -> Self {
         Self {
             data: data(),
+            episodes: episodes(),
+            learners: learners(),
+            backbones: backbones(),
             trunks: trunks(),
             aggregators: aggregators(),
             optimizers: optimizers(),
@@ -59,6 +71,89 @@ fn data() -> Registry<Box<dyn DataSettings>> {
          `tasks_by` each value of a column is a task with its own rows.",
         &example,
         |table: TableDataset| Box::new(table) as Box<dyn DataSettings>,
+    );
+    registry
+}
+
+fn episodes() -> Registry<Box<dyn EpisodeSettings>> {
+    type Any = Box<dyn EpisodeSettings>;
+    let mut registry = Registry::<Any>::new("episodes");
+    registry.add(
+        "sinusoid",
+        "regression on sine waves",
+        "y = a sin(f x - p) with amplitude, phase and frequency drawn for each task (Finn et al. 2017, section 5.1).",
+        &SinusoidSection::default(),
+        |s: SinusoidSection| Box::new(s) as Any,
+    );
+    registry.add(
+        "omniglot",
+        "N-way K-shot classification of handwritten characters",
+        "Lake et al. 2015, from the official images_background.zip and images_evaluation.zip in `folder`.",
+        &OmniglotSection::default(),
+        |s: OmniglotSection| Box::new(s) as Any,
+    );
+    registry
+}
+
+fn learners() -> Registry<Arc<dyn Learner>> {
+    type Any = Arc<dyn Learner>;
+    let mut registry = Registry::<Any>::new("learner");
+    let maml = Maml::default();
+    registry.add(
+        "maml",
+        "a start from which few steps of gradient descent lead far",
+        "Finn et al. 2017, arXiv:1703.03400: the gradient of the query loss goes through the inner steps.",
+        &maml,
+        |m: Maml| Arc::new(m) as Any,
+    );
+    let first = Maml { outer_gradient: OuterGradient::FirstOrder, ..maml.clone() };
+    registry.add(
+        "fomaml",
+        "MAML with the gradient at the adapted parameters",
+        "Finn et al. 2017, section 5.2: inner steps count as constants; a fraction of the time and memory.",
+        &first,
+        |m: Maml| Arc::new(Maml { outer_gradient: OuterGradient::FirstOrder, ..m }) as Any,
+    );
+    registry.add(
+        "anil",
+        "MAML of which the head alone adapts",
+        "Raghu et al. 2020, arXiv:1909.09157.",
+        &Maml { adapts: Adapts::Head, ..maml.clone() },
+        |m: Maml| Arc::new(Maml { adapts: Adapts::Head, ..m }) as Any,
+    );
+    registry.add(
+        "boil",
+        "MAML of which all but the head adapts",
+        "Oh et al. 2021, arXiv:2008.08882.",
+        &Maml { adapts: Adapts::Body, ..maml },
+        |m: Maml| Arc::new(Maml { adapts: Adapts::Body, ..m }) as Any,
+    );
+    registry.add(
+        "protonet",
+        "classes by the mean of their embeddings",
+        "Snell et al. 2017, arXiv:1703.05175: logits are negative squared distances to the classes' means.",
+        &ProtoNet::default(),
+        |p: ProtoNet| Arc::new(p) as Any,
+    );
+    registry
+}
+
+fn backbones() -> Registry<Box<dyn BackboneSettings>> {
+    type Any = Box<dyn BackboneSettings>;
+    let mut registry = Registry::<Any>::new("backbone");
+    registry.add(
+        "mlp",
+        "a multi-layer perceptron",
+        "Linear layers, each followed by normalisation, activation and dropout; pictures are flattened.",
+        &MlpConfig { hidden: vec![40, 40], ..MlpConfig::default() },
+        |mlp: MlpConfig| Box::new(mlp) as Any,
+    );
+    registry.add(
+        "conv4",
+        "four blocks of convolution, batch-norm, ReLU and max-pooling",
+        "Vinyals et al. 2016: the network of few-shot learning.",
+        &Conv4Config::default(),
+        |conv: Conv4Config| Box::new(conv) as Any,
     );
     registry
 }

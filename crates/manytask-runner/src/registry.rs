@@ -86,6 +86,11 @@ impl<T> Registry<T> {
         Err(section.fault_at(&format!("there is no {} `{kind}`", self.sort), place, hints))
     }
 
+    /// Whether there is a thing of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.entries.contains_key(name)
+    }
+
     /// All in alphabetical order.
     pub fn entries(&self) -> impl Iterator<Item = (&str, &Entry<T>)> {
         self.entries.iter().map(|(name, entry)| (name.as_str(), entry))

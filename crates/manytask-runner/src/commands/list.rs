@@ -26,7 +26,10 @@ fn names(registries: &Registries) -> Vec<Known> {
         })
     }
     of(&registries.data)
+        .chain(of(&registries.episodes))
         .chain(of(&registries.trunks))
+        .chain(of(&registries.backbones))
+        .chain(of(&registries.learners))
         .chain(of(&registries.aggregators))
         .chain(of(&registries.optimizers))
         .chain(of(&registries.schedules))

@@ -23,7 +23,9 @@ pub(super) fn predict(arguments: &PredictArgs, registries: &Registries) -> Resul
             .hint("judge it with `manytask eval`"));
     }
     let schema: Schema = read_json(&schema)?;
-    let Work::Rows(rows) = &plan.work;
+    let Work::Rows(rows) = &plan.work else {
+        return Err(Failure::new(Code::Usage, format!("{} is no run on tables", folder.path().display())));
+    };
     let mut tasks = rows.describe(tasks_of(&schema))?;
     let every = tasks.clone();
     tasks.retain(|task| rows.only.is_empty() || rows.only.contains(&task.name));

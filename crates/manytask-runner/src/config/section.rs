@@ -109,6 +109,11 @@ impl<'s> Section<'s> {
         names.into_iter().map(take).filter_map(Result::transpose).collect()
     }
 
+    /// A string that is there, left where it is.
+    pub fn peek(&self, key: &str) -> Option<&str> {
+        self.table.get_ref().get(key).and_then(|value| value.get_ref().as_str())
+    }
+
     /// Takes the string `kind` with its place.
     ///
     /// # Errors

@@ -1,0 +1,202 @@
+//! Where episodes come from, as `[data]` says, and the networks of learners.
+
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
+
+use manytask_data::{
+    EpisodeSpec, Omniglot, OmniglotSplit, RandomCharacters, Rotations, Sinusoid, VinyalsFiles,
+};
+use manytask_meta::{EpisodeSource, ImageEpisodes, SinusoidEpisodes};
+use manytask_nn::layers::{Flatten, Sequential};
+use manytask_nn::metrics::Output;
+use manytask_nn::nets::{Conv4, Conv4Config, Mlp, MlpConfig};
+use manytask_nn::{Builder, Error, Module};
+use manytask_tensor::{Device, Kind};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::failure::Result;
+
+/// The settings of a source of tasks.
+pub trait EpisodeSettings: Debug + Send + Sync {
+    /// Reads everything; relative paths start from `folder`.
+    ///
+    /// # Errors
+    /// When a file is missing or damaged.
+    fn load(&self, folder: &Path, device: Device) -> Result<LoadedEpisodes>;
+}
+
+/// A source of tasks, and the form of what it gives.
+#[derive(Debug)]
+pub struct LoadedEpisodes {
+    /// The source.
+    pub source: Box<dyn EpisodeSource>,
+    /// The shape of one example, `[D]` or `[C, H, W]`.
+    pub input: Vec<i64>,
+    /// What predictions mean.
+    pub output: Output,
+    /// Classes, or numbers that are predicted.
+    pub outputs: i64,
+    /// A digest of the content.
+    pub digest: String,
+}
+
+/// The settings of a network for examples of a shape.
+pub trait BackboneSettings: Debug + Send + Sync {
+    /// Adds its parameters; with `outputs` it ends in a layer `head` of that size.
+    ///
+    /// # Errors
+    /// When a size is impossible, or examples of this shape are not for it.
+    fn build(
+        &self,
+        b: &mut Builder<'_>,
+        input: &[i64],
+        outputs: Option<i64>,
+    ) -> manytask_nn::Result<Box<dyn Module>>;
+}
+
+/// `[data]` of sine waves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SinusoidSection {
+    /// Examples to adapt on.
+    pub shots: usize,
+    /// Examples to be judged by.
+    pub queries: usize,
+    /// Lowest and highest amplitude.
+    pub amplitude: [f64; 2],
+    /// Lowest and highest phase.
+    pub phase: [f64; 2],
+    /// Lowest and highest angular frequency.
+    pub frequency: [f64; 2],
+    /// Lowest and highest input.
+    pub x: [f64; 2],
+}
+
+impl Default for SinusoidSection {
+    fn default() -> Self {
+        let Sinusoid { amplitude, phase, frequency, x } = Sinusoid::default();
+        Self { shots: 10, queries: 10, amplitude, phase, frequency, x }
+    }
+}
+
+impl EpisodeSettings for SinusoidSection {
+    fn load(&self, _folder: &Path, device: Device) -> Result<LoadedEpisodes> {
+        let Self { shots, queries, amplitude, phase, frequency, x } = self.clone();
+        let family = Sinusoid { amplitude, phase, frequency, x };
+        // Impossible ranges are told here, before anything is written.
+        family.episodes(shots, queries, 0, "check", 0..1, Kind::Float)?;
+        Ok(LoadedEpisodes {
+            source: Box::new(SinusoidEpisodes { family, shots, queries, kind: Kind::Float, device }),
+            input: vec![1],
+            output: Output::Regression,
+            outputs: 1,
+            digest: format!("{:x}", Sha256::digest(format!("{self:?}"))),
+        })
+    }
+}
+
+/// `[data]` of Omniglot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OmniglotSection {
+    /// Which characters are for what.
+    pub split: OmniglotSplit,
+    /// Whether turned characters are classes of their own.
+    pub rotations: Rotations,
+    /// Classes in a task.
+    pub ways: usize,
+    /// Examples of each class to adapt on.
+    pub shots: usize,
+    /// Examples of each class to be judged by.
+    pub queries: usize,
+    /// The side of the pictures.
+    pub size: usize,
+}
+
+impl Default for OmniglotSection {
+    fn default() -> Self {
+        Self {
+            split: OmniglotSplit::Random(RandomCharacters { train: 1100, validation: 100, seed: 0 }),
+            rotations: Rotations::Quarter,
+            ways: 5,
+            shots: 1,
+            queries: 15,
+            size: 28,
+        }
+    }
+}
+
+impl EpisodeSettings for OmniglotSection {
+    fn load(&self, folder: &Path, device: Device) -> Result<LoadedEpisodes> {
+        let at = |path: &PathBuf| folder.join(path);
+        let split = match &self.split {
+            OmniglotSplit::Vinyals(files) => OmniglotSplit::Vinyals(VinyalsFiles {
+                train: at(&files.train),
+                validation: at(&files.validation),
+                test: at(&files.test),
+            }),
+            other => other.clone(),
+        };
+        let pools = Omniglot::open(folder, self.size)?.split(&split, self.rotations)?;
+        let (images, _) = pools.train.labelled()?;
+        let bytes = Vec::<u8>::try_from(images.f_reshape([-1])?)?;
+        let pools = manytask_data::Pools {
+            train: pools.train.to_device(device)?,
+            validation: pools.validation.map(|pool| pool.to_device(device)).transpose()?,
+            test: pools.test.to_device(device)?,
+        };
+        let spec = EpisodeSpec { ways: self.ways, shots: self.shots, queries: self.queries };
+        pools.train.episodes(spec, 0, "check", 0..1)?;
+        Ok(LoadedEpisodes {
+            source: Box::new(ImageEpisodes { pools, spec }),
+            input: vec![1, self.size as i64, self.size as i64],
+            output: Output::Multiclass,
+            outputs: self.ways as i64,
+            digest: format!("{:x}", Sha256::digest(bytes)),
+        })
+    }
+}
+
+impl BackboneSettings for MlpConfig {
+    fn build(
+        &self,
+        b: &mut Builder<'_>,
+        input: &[i64],
+        outputs: Option<i64>,
+    ) -> manytask_nn::Result<Box<dyn Module>> {
+        let config = Self { output: outputs.or(self.output), ..self.clone() };
+        let net = Mlp::new(b, input.iter().product(), &config)?;
+        Ok(if input.len() == 1 {
+            Box::new(net)
+        } else {
+            Box::new(Sequential(vec![Box::new(Flatten), Box::new(net)]))
+        })
+    }
+}
+
+impl BackboneSettings for Conv4Config {
+    fn build(
+        &self,
+        b: &mut Builder<'_>,
+        input: &[i64],
+        outputs: Option<i64>,
+    ) -> manytask_nn::Result<Box<dyn Module>> {
+        let &[channels, height, width] = input else {
+            return Err(Error::setting(
+                "the shape of an example",
+                &format!("{input:?}"),
+                "conv4 is for pictures [C, H, W]",
+            ));
+        };
+        if height != width {
+            return Err(Error::setting(
+                "a picture",
+                &format!("{height} x {width}"),
+                "conv4 is for square ones",
+            ));
+        }
+        let config = Self { output: outputs.or(self.output), ..self.clone() };
+        Ok(Box::new(Conv4::new(b, channels, height, &config)?))
+    }
+}
