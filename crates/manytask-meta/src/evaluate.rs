@@ -32,32 +32,44 @@ pub(crate) fn evaluate(problem: &MetaProblem, params: &Params, part: Part) -> Re
             all.extend(new);
         }
     }
+    let mut evaluation = form(problem);
     let last = trace.last().map_or(&[][..], Vec::as_slice);
-    let name = if problem.judge.output == Output::Regression { "mse" } else { "accuracy" };
-    let figures: Vec<f64> = last.iter().map(|(_, figure)| *figure).collect();
+    let figures_of = |trace: &[(f64, f64)]| -> Vec<f64> { trace.iter().map(|(_, figure)| *figure).collect() };
+    let figures = figures_of(last);
     let (mean, interval) = mean_and_interval(&figures);
-    let mut metrics = vec![
-        (name.to_owned(), Some(mean)),
-        (format!("{name}_ci95"), interval),
-        (format!("{name}_median"), quantile(&figures, 0.5)),
-        (format!("{name}_p99"), quantile(&figures, 0.99)),
-    ];
-    if trace.len() > 1 {
-        for (step, of_step) in trace.iter().enumerate() {
-            let figures: Vec<f64> = of_step.iter().map(|(_, figure)| *figure).collect();
-            let unit = if step == 1 { "step" } else { "steps" };
-            metrics.push((format!("{name}_after_{step}_{unit}"), Some(mean_and_interval(&figures).0)));
+    let mut values = vec![Some(mean), interval, quantile(&figures, 0.5), quantile(&figures, 0.99)];
+    values.extend(trace.iter().map(|of_step| Some(mean_and_interval(&figures_of(of_step)).0)));
+    let losses: Vec<f64> = last.iter().map(|(loss, _)| *loss).collect();
+    for task in &mut evaluation.tasks {
+        task.loss = Some(mean_and_interval(&losses).0);
+        for ((_, place), value) in task.metrics.iter_mut().zip(&values) {
+            *place = *value;
         }
     }
-    let losses: Vec<f64> = last.iter().map(|(loss, _)| *loss).collect();
-    Ok(Evaluation {
+    Ok(evaluation)
+}
+
+/// The names of the figures: the mean after the last step, its interval, the median, the 99th percentile, and the means
+/// after each step.
+pub(crate) fn form(problem: &MetaProblem) -> Evaluation {
+    let regression = problem.judge.output == Output::Regression;
+    let name = if regression { "mse" } else { "accuracy" };
+    let mut names =
+        vec![name.to_owned(), format!("{name}_ci95"), format!("{name}_median"), format!("{name}_p99")];
+    if let Some(steps) = problem.judge.learner.inner_steps() {
+        for step in 0..=problem.settings.evaluation_steps.unwrap_or(steps) {
+            let unit = if step == 1 { "step" } else { "steps" };
+            names.push(format!("{name}_after_{step}_{unit}"));
+        }
+    }
+    Evaluation {
         tasks: vec![TaskEvaluation {
             name: "episodes".into(),
-            loss: Some(mean_and_interval(&losses).0),
-            metrics,
-            higher_is_better: problem.judge.output != Output::Regression,
+            loss: None,
+            metrics: names.into_iter().map(|name| (name, None)).collect(),
+            higher_is_better: !regression,
         }],
-    })
+    }
 }
 
 fn chunk_of(problem: &MetaProblem, params: &Params, part: Part, ids: std::ops::Range<u64>) -> Result<Trace> {

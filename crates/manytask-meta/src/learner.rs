@@ -17,6 +17,9 @@ pub trait Learner: Debug + Send + Sync {
     /// Whether the network must end in a layer `head` with an output for each class, or each number that is predicted.
     fn has_head(&self) -> bool;
 
+    /// How many steps it adapts by in training; `None` if it does not adapt step by step.
+    fn inner_steps(&self) -> Option<u32>;
+
     /// Refuses a network that it cannot work with, and settings out of range.
     ///
     /// # Errors
@@ -38,6 +41,10 @@ impl<L: Learner + ?Sized> Learner for std::sync::Arc<L> {
 
     fn has_head(&self) -> bool {
         (**self).has_head()
+    }
+
+    fn inner_steps(&self) -> Option<u32> {
+        (**self).inner_steps()
     }
 
     fn check(&self, layout: &Layout) -> Result<()> {

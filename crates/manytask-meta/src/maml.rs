@@ -185,6 +185,10 @@ impl Learner for Maml {
         true
     }
 
+    fn inner_steps(&self) -> Option<u32> {
+        Some(self.inner_steps)
+    }
+
     fn check(&self, layout: &Layout) -> Result<()> {
         const MOST: u32 = 10_000;
         let rate = self.inner_learning_rate;

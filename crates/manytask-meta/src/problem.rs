@@ -189,6 +189,10 @@ impl Problem for MetaProblem {
         Ok(pass.losses().iter().copied().map(Some).collect())
     }
 
+    fn form(&self) -> Evaluation {
+        evaluate::form(self)
+    }
+
     fn evaluate(&self, params: &Params, part: Part) -> Result<Evaluation> {
         evaluate::evaluate(self, params, part)
     }

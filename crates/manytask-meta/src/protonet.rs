@@ -77,6 +77,10 @@ impl Learner for ProtoNet {
         false
     }
 
+    fn inner_steps(&self) -> Option<u32> {
+        None
+    }
+
     fn check(&self, _layout: &Layout) -> Result<()> {
         Ok(())
     }

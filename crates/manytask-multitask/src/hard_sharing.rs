@@ -241,6 +241,10 @@ impl Problem for HardSharing {
         Ok(all)
     }
 
+    fn form(&self) -> Evaluation {
+        Evaluation { tasks: self.tasks.iter().map(Task::form).collect() }
+    }
+
     fn evaluate(&self, params: &Params, part: Part) -> Result<Evaluation> {
         evaluate::evaluate(self, params, self.part(part)?)
     }

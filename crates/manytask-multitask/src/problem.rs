@@ -77,6 +77,9 @@ pub trait Problem: Debug + Send {
     /// [`Problem::forward`] with this draw. `None` where a task is absent.
     fn losses(&self, params: &Params, draw: Draw) -> Result<Vec<Option<f64>>>;
 
+    /// The form of an evaluation: its tasks and the names of their figures, without values.
+    fn form(&self) -> Evaluation;
+
     /// Losses and metrics over a whole part.
     fn evaluate(&self, params: &Params, part: Part) -> Result<Evaluation>;
 }

@@ -110,6 +110,16 @@ impl Task {
         Ok(self.loss.mean(&self.squeeze(prediction)?, target, weight, None)?)
     }
 
+    /// An evaluation of it without values.
+    pub(crate) fn form(&self) -> TaskEvaluation {
+        TaskEvaluation {
+            name: self.name.clone(),
+            loss: None,
+            metrics: self.metrics.iter().map(|metric| (metric.name().to_owned(), None)).collect(),
+            higher_is_better: self.metrics.first().is_some_and(|metric| metric.higher_is_better()),
+        }
+    }
+
     /// The loss and the metrics over a whole part. Rows count alike in metrics, by their weight in the loss.
     pub(crate) fn evaluate(
         &self,
@@ -135,12 +145,7 @@ impl Task {
         let metrics = self.metrics.iter().map(|metric| {
             Ok((metric.name().to_owned(), metric.evaluate(self.output, &prediction, &target, None)?))
         });
-        Ok(TaskEvaluation {
-            name: self.name.clone(),
-            loss,
-            metrics: metrics.collect::<Result<_>>()?,
-            higher_is_better: self.metrics.first().is_some_and(|metric| metric.higher_is_better()),
-        })
+        Ok(TaskEvaluation { loss, metrics: metrics.collect::<Result<_>>()?, ..self.form() })
     }
 
     /// What is shown to a user: values in the units of y, probabilities `[B]`, or probabilities of each class `[B, C]`.

@@ -108,6 +108,9 @@ impl<'p> Trainer<'p> {
                 "add one to the split, or leave validate_every out",
             ));
         }
+        if training.validate_every.is_some() {
+            training.monitor.read(&problem.form())?;
+        }
         let params = params.copy()?;
         let progress =
             Progress { epoch_losses: vec![(0.0, 0); problem.tasks().len()], ..Progress::default() };

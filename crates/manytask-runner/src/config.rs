@@ -76,6 +76,16 @@ impl Source {
         &self.path
     }
 
+    /// A mistake in the configuration that was found later, and so has no place: it names the file at least.
+    pub fn name(&self, failure: Failure) -> Failure {
+        let path = self.path.display().to_string();
+        let named = failure.message.starts_with(&path) || failure.message.starts_with("in the argument");
+        if failure.code != Code::Config || named {
+            return failure;
+        }
+        Failure { message: format!("{path}: {}", failure.message), ..failure }
+    }
+
     /// The folder that relative paths start from.
     pub fn folder(&self) -> PathBuf {
         let folder = self.path.parent().unwrap_or(Path::new(""));

@@ -11,7 +11,7 @@ pub(super) fn check(arguments: &CheckArgs, registries: &Registries) -> Result<()
     for path in &arguments.configs {
         let read = || -> Result<Source> {
             let source = Source::read(path, &[])?;
-            Plan::read(&source, registries)?;
+            Plan::read(&source, registries).map_err(|failure| source.name(failure))?;
             Ok(source)
         };
         match read() {

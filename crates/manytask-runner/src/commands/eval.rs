@@ -24,7 +24,8 @@ struct Results {
 pub(super) fn eval(arguments: &EvalArgs, registries: &Registries) -> Result<()> {
     let folder = RunFolder::open(&arguments.run)?;
     let source = Source::read(&folder.path().join(CONFIG), &[])?;
-    let experiment = Experiment::load(Plan::read(&source, registries)?)?;
+    let experiment =
+        Plan::read(&source, registries).and_then(Experiment::load).map_err(|failure| source.name(failure))?;
     let Some(found) = folder.find(arguments.checkpoint)? else {
         return Err(Failure::new(Code::Checkpoint, format!("{} has no checkpoint", folder.path().display()))
             .hint("it was ended before its first one: start it again with `manytask resume`"));

@@ -25,11 +25,12 @@ pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()
     overrides.extend(arguments.device.iter().map(|device| format!("device={device:?}")));
     overrides.extend(arguments.threads.iter().map(|threads| format!("threads={threads}")));
     let source = Source::read(&arguments.config, &overrides)?;
-    let plan = Plan::read(&source, registries)?;
+    let named = |failure| source.name(failure);
+    let plan = Plan::read(&source, registries).map_err(named)?;
     let config = effective(&source, &plan)?;
     let signals = Signals::listen()?;
-    let experiment = Experiment::load(plan)?;
-    let trainer = experiment.trainer()?;
+    let experiment = Experiment::load(plan).map_err(named)?;
+    let trainer = experiment.trainer().map_err(named)?;
     if arguments.dry_run {
         return dry_run(trainer);
     }
@@ -68,9 +69,10 @@ pub(super) fn resume(arguments: &ResumeArgs, registries: &Registries) -> Result<
     let folder = RunFolder::open(&arguments.run)?;
     let mut manifest = folder.manifest()?;
     let source = Source::read(&folder.path().join(CONFIG), &[])?;
-    let plan = Plan::read(&source, registries)?;
+    let named = |failure| source.name(failure);
+    let plan = Plan::read(&source, registries).map_err(named)?;
     let signals = Signals::listen()?;
-    let experiment = Experiment::load(plan)?;
+    let experiment = Experiment::load(plan).map_err(named)?;
     if experiment.digest != manifest.data_digest {
         let what = format!("{}: the data have changed since this run began", folder.path().display());
         return Err(Failure::new(Code::Checkpoint, what)

@@ -1,0 +1,148 @@
+use crate::command::Place;
+
+#[test]
+fn a_training_leaves_a_folder_and_ends_with_a_table() {
+    let place = Place::new();
+    let said = place.good(&["train", "a.toml"]);
+    assert!(said.out.contains("test part, parameters of step"), "{}", said.out);
+    assert!(
+        said.out.contains("rich") && said.out.contains("roc_auc") && said.out.contains("rmse"),
+        "{}",
+        said.out
+    );
+    assert!(said.out.trim_end().ends_with("manytask predict runs/a --input FILE"), "{}", said.out);
+    for name in [
+        "config.toml",
+        "manifest.json",
+        "metrics.jsonl",
+        "schema.json",
+        "results.json",
+        "checkpoints/latest",
+        "checkpoints/best",
+    ] {
+        assert!(place.at("runs/a").join(name).is_file(), "{name}");
+    }
+    let manifest: serde_json::Value = serde_json::from_str(&place.read("runs/a/manifest.json")).unwrap();
+    assert_eq!((manifest["exit"].as_str(), manifest["threads"].as_u64()), (Some("completed"), Some(1)));
+    let lines = place.read("runs/a/metrics.jsonl");
+    assert!(
+        lines.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["step"].is_u64())
+    );
+    // The effective configuration is one that trains the same again.
+    place.good(&["train", "runs/a/config.toml", "--name", "again", "--quiet"]);
+    assert_eq!(place.read("runs/again/metrics.jsonl"), lines);
+    assert_eq!(place.read("runs/again/results.json"), place.read("runs/a/results.json"));
+    let second = place.good(&["train", "a.toml", "--quiet", "training.epochs=1", "--threads", "2"]);
+    assert!(second.out.contains("runs/a-2"), "{}", second.out);
+    assert!(
+        place.read("runs/a-2/config.toml").contains("epochs = 1")
+            && place.read("runs/a-2/config.toml").contains("threads = 2")
+    );
+}
+
+#[test]
+fn a_run_is_judged_predicts_and_is_compared_with_single_tasks() {
+    let place = Place::new();
+    place.good(&["train", "a.toml", "--quiet"]);
+    for task in ["rich", "score"] {
+        let only = format!("training.only_tasks=[\"{task}\"]");
+        place.good(&["train", "a.toml", "--quiet", "--name", task, &only]);
+    }
+    let said = place.good(&["eval", "runs/a", "--baseline", "runs/rich", "runs/score"]);
+    assert!(said.out.contains("Δm %") && said.out.lines().count() == 5, "{}", said.out);
+    let json = place.good(&["eval", "runs/a", "--part", "validation", "--checkpoint", "latest", "--json"]);
+    let value: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(
+        (value["part"].as_str(), value["tasks"].as_array().map(Vec::len)),
+        (Some("validation"), Some(2))
+    );
+    let result: serde_json::Value = serde_json::from_str(&place.read("runs/a/results.json")).unwrap();
+    let again: serde_json::Value =
+        serde_json::from_str(&place.good(&["eval", "runs/a", "--json"]).out).unwrap();
+    assert_eq!(result["tasks"], again["tasks"]);
+    // A table without labels, with a category that was never seen and a missing number.
+    place.write("new.csv", "job,hours,age\na,10,30\nz,,64\n");
+    let said = place.good(&["predict", "runs/a", "--input", "new.csv"]);
+    let lines: Vec<&str> = said.out.lines().collect();
+    assert_eq!((lines[0], lines.len()), ("rich,score", 3));
+    let first: f64 = lines[1].split(',').next().unwrap().parse().unwrap();
+    assert!((0.0..=1.0).contains(&first), "{first}");
+    place.good(&["predict", "runs/a", "--input", "new.csv", "--output", "out.csv"]);
+    assert_eq!(place.read("out.csv"), said.out);
+    // The data of the training are not needed for it.
+    fs_err::remove_file(place.at("people.csv")).unwrap();
+    place.good(&["predict", "runs/rich", "--input", "new.csv"]);
+}
+
+#[test]
+fn tasks_with_rows_of_their_own_are_trained_and_predicted() {
+    let place = Place::new();
+    let from = "targets = [\n  { name = \"rich\", kind = \"binary\" },\n  { name = \"score\", kind = \"regression\", standardise = true },\n]";
+    place.config_with(from, "tasks_by = \"job\"\ntargets = [{ name = \"rich\", kind = \"binary\" }]");
+    let text = place.read("a.toml").replace(", one_hot = [\"job\"]", "");
+    place.write("a.toml", text);
+    let said = place.good(&["train", "a.toml", "--quiet", "aggregator.kind=\"mgda\""]);
+    assert!(said.out.contains("job=a") && said.out.contains("mean"), "{}", said.out);
+    place.write("new.csv", "job,hours,age\nb,10,30\na,20,64\n");
+    let said = place.good(&["predict", "runs/a", "--input", "new.csv"]);
+    let lines: Vec<&str> = said.out.lines().collect();
+    assert_eq!(lines[0], "job=a,job=b,job=c");
+    assert!(lines[1].starts_with(",0.") && lines[2].ends_with(",,"), "{lines:?}");
+}
+
+#[test]
+fn learners_are_trained_on_episodes() {
+    let place = Place::new();
+    place.write(
+        "m.toml",
+        "[data]\nkind = \"sinusoid\"\nshots = 5\n[network]\nkind = \"mlp\"\nhidden = [8]\n[learner]\nkind = \"maml\"\n\
+         [aggregator]\nkind = \"pcgrad\"\n[optimizer]\nkind = \"adam\"\nlearning_rate = 1e-3\n\
+         [training]\nsteps = 12\ntasks_per_step = 3\nvalidate_every_steps = 6\n[evaluation]\ntasks = 9\ninner_steps = 2\n",
+    );
+    let said = place.good(&["train", "m.toml"]);
+    assert!(
+        said.out.contains("mse_after_2_steps") && said.out.contains("manytask eval runs/m"),
+        "{}",
+        said.out
+    );
+    place.good(&["eval", "runs/m", "--part", "validation"]);
+    let said = place.run(&["predict", "runs/m", "--input", "people.csv"]);
+    assert_eq!(said.code, Some(2), "{said:?}");
+    let said = place.run(&["train", "m.toml", "aggregator.kind=uncertainty_weighting"]);
+    assert!(said.code == Some(3) && said.err.contains("sampled anew"), "{said:?}");
+    for learner in ["fomaml", "anil", "boil"] {
+        place.good(&["train", "m.toml", "--quiet", &format!("learner.kind={learner}"), "--dry-run"]);
+    }
+}
+
+#[test]
+fn what_a_configuration_can_name_is_listed_and_explained() {
+    let place = Place::new();
+    let said = place.good(&["list"]);
+    for name in ["table", "mlp", "pcgrad", "mgda", "adamw", "one_cycle", "maml", "protonet", "omniglot"] {
+        assert!(said.out.lines().any(|line| line.trim_start().starts_with(name)), "{name}: {}", said.out);
+    }
+    let some = place.good(&["list", "aggregator"]);
+    assert!(some.out.contains("mgda") && !some.out.contains("adamw"));
+    let said = place.good(&["explain", "mgda"]);
+    assert!(
+        said.out.contains("kind = \"mgda\"\nlevel = \"parameters\"\nnormalisation = \"none\"\n"),
+        "{}",
+        said.out
+    );
+    let said = place.run(&["explain", "mgad"]);
+    assert!(said.code == Some(2) && said.err.contains("did you mean `mgda`?"), "{said:?}");
+    assert!(place.good(&["env"]).out.contains("libtorch: 2.11.0"));
+    assert!(place.good(&["completions", "bash"]).out.contains("_manytask"));
+    assert!(place.good(&["--help"]).out.contains("Exit codes:"));
+    let said = place.good(&["check", "a.toml", "--print"]);
+    assert!(said.out.contains("[aggregator]") && said.err.contains("a.toml: good"), "{said:?}");
+}
+
+#[test]
+fn a_dry_run_writes_nothing() {
+    let place = Place::new();
+    let said = place.good(&["train", "a.toml", "--dry-run"]);
+    assert!(said.err.contains("one step was made"), "{said:?}");
+    assert!(!place.at("runs").exists());
+}

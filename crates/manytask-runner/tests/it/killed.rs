@@ -1,0 +1,83 @@
+//! Runs that are ended from outside go on to the same bytes.
+
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::command::{Place, said};
+
+/// The files that must not differ, without those that hold times.
+fn same(place: &Place, one: &str, other: &str) {
+    assert_eq!(place.read(&format!("{one}/metrics.jsonl")), place.read(&format!("{other}/metrics.jsonl")));
+    assert_eq!(place.read(&format!("{one}/results.json")), place.read(&format!("{other}/results.json")));
+    for which in ["latest", "best"] {
+        let folder = |run: &str| -> PathBuf {
+            place.at(run).join("checkpoints").join(place.read(&format!("{run}/checkpoints/{which}")))
+        };
+        for name in ["params.safetensors", "optimizer.safetensors", "state.json"] {
+            let bytes = |run: &str| fs_err::read(folder(run).join(name)).unwrap();
+            assert_eq!(bytes(one), bytes(other), "{which} {name}");
+        }
+    }
+}
+
+fn start(place: &Place, name: &str) -> Child {
+    let mut command = place.command(&["train", "a.toml", "--quiet", "--name", name, "training.epochs=120"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Waits until the run has written so many lines of figures.
+fn wait_for_lines(place: &Place, name: &str, lines: usize) {
+    let path = place.at("runs").join(name).join("metrics.jsonl");
+    let start = Instant::now();
+    while fs_err::read_to_string(&path).map_or(0, |text| text.lines().count()) < lines {
+        assert!(start.elapsed() < Duration::from_mins(1), "no {lines} lines of {name}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn send(child: &Child, signal: i32) {
+    let status =
+        std::process::Command::new("kill").arg(format!("-{signal}")).arg(child.id().to_string()).status();
+    assert!(status.unwrap().success());
+}
+
+#[test]
+fn killed_at_any_point_and_resumed_it_ends_with_the_same_bytes() {
+    let place = Place::new();
+    let whole = said(start(&place, "whole").wait_with_output().unwrap());
+    assert_eq!(whole.code, Some(0), "{whole:?}");
+    for (number, lines) in [1, 40, 150, 300].into_iter().enumerate() {
+        let name = format!("killed{number}");
+        let mut child = start(&place, &name);
+        wait_for_lines(&place, &name, lines);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(!place.at("runs").join(&name).join("results.json").exists(), "it was too fast to be killed");
+        let run = format!("runs/{name}");
+        let said = place.good(&["resume", &run, "--quiet"]);
+        assert_eq!(said.out.replace(&name, "whole"), whole.out);
+        same(&place, "runs/whole", &run);
+    }
+}
+
+#[test]
+fn an_interrupted_run_saves_says_how_to_go_on_and_ends_the_same() {
+    let place = Place::new();
+    said(start(&place, "whole").wait_with_output().unwrap());
+    for (name, signal, code) in [("int", 2, 130), ("term", 15, 143)] {
+        let child = start(&place, name);
+        wait_for_lines(&place, name, 30);
+        send(&child, signal);
+        let ended = said(child.wait_with_output().unwrap());
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        assert!(ended.err.contains(&format!("manytask resume runs/{name}")), "{ended:?}");
+        assert!(place.read(&format!("runs/{name}/manifest.json")).contains("interrupted"));
+        place.good(&["resume", &format!("runs/{name}"), "--quiet"]);
+        same(&place, "runs/whole", &format!("runs/{name}"));
+    }
+    // A run that is done is judged again, and nothing changes.
+    let before = place.read("runs/whole/metrics.jsonl");
+    place.good(&["resume", "runs/whole", "--quiet"]);
+    assert_eq!(place.read("runs/whole/metrics.jsonl"), before);
+}
