@@ -1,7 +1,7 @@
 //! The manytask command and the library behind it.
 //!
 //! [`main_with`] is the whole command for the networks, data sets and aggregators of some [`Registries`]: add your own to
-//! [`Registries::default`], and every command knows them.
+//! [`Registries::default`], and every command knows them. `examples/own.rs` does so in one file.
 
 pub mod cli;
 mod commands;
@@ -70,3 +70,8 @@ fn complain(failure: &Failure) {
         let _ = writeln!(err, "  hint: {hint}");
     }
 }
+
+/// The examples of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -69,3 +69,20 @@ fn the_quick_start_reaches_what_it_promises() {
     let auc = |task: usize| results["tasks"][task]["metrics"][0][1].as_f64().unwrap();
     assert!(auc(0) > 0.90 && auc(1) > 0.97, "{results}");
 }
+
+/// The example that adds a network, a data set and an aggregator; it is built with the tests.
+#[test]
+fn a_command_of_ones_own_trains_what_manytask_does_not_know() {
+    let place = Place::new();
+    let binary = Path::new(env!("CARGO_BIN_EXE_manytask")).with_file_name("examples").join("own");
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/own.toml");
+    let output = std::process::Command::new(binary)
+        .arg("train")
+        .arg(config)
+        .current_dir(place.path())
+        .output()
+        .unwrap();
+    let said = crate::command::said(output);
+    assert!(said.code == Some(0) && said.out.contains("cosine"), "{said:?}");
+    assert!(place.good(&["list"]).out.find("loudest").is_none(), "manytask itself does not know it");
+}

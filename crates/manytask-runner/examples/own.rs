@@ -1,0 +1,112 @@
+//! A command of one's own: everything of `manytask`, with a network, a data set and an aggregator that it does not have.
+//!
+//! ```console
+//! $ cargo run --example own -- train crates/manytask-runner/examples/own.toml
+//! $ cargo run --example own -- explain loudest
+//! ```
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use manytask::Registries;
+use manytask::data::{DataSettings, Loaded};
+use manytask::data_sets::{Encoded, Part, TaskData};
+use manytask::failure;
+use manytask::multitask::{
+    Aggregator, AggregatorSettings, Built, Combination, InputSizes, Needs, Parts, Result, Step, Task,
+};
+use manytask::network::TrunkSettings;
+use manytask::nn::layers::Linear;
+use manytask::nn::metrics::Output;
+use manytask::nn::{self, Builder, Cx, Module};
+use manytask::tensor::random::Key;
+use manytask::tensor::{Device, Kind, Params, Tensor};
+use serde::{Deserialize, Serialize};
+
+/// `[data] kind = "waves"`: two tasks on the same numbers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Waves {
+    rows: i64,
+}
+
+impl DataSettings for Waves {
+    fn load(&self, _folder: &Path) -> failure::Result<Loaded> {
+        let part = |seed| -> failure::Result<Part> {
+            let x = Key::new(seed, "waves").uniform(-3.0, 3.0, &[self.rows, 1], Kind::Float, Device::Cpu)?;
+            let task = |name: &str, target: Tensor| TaskData { name: name.into(), target, weight: None };
+            let tasks = vec![task("sine", x.sin().squeeze_dim(1)), task("cosine", x.cos().squeeze_dim(1))];
+            Ok(Part::new(vec![Encoded { dense: x, categorical: None }], tasks)?)
+        };
+        Ok(Loaded {
+            parts: Parts { train: part(0)?, validation: Some(part(1)?), test: Some(part(2)?) },
+            tasks: ["sine", "cosine"].map(|name| Task::new(name, Output::Regression, 1)).into(),
+            inputs: InputSizes { dense: 1, categories: Vec::new() },
+            schema: None,
+            digest: format!("waves of {}", self.rows),
+        })
+    }
+}
+
+/// `trunk = { kind = "sines" }`: a layer followed by a sine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sines {
+    size: i64,
+}
+
+#[derive(Debug)]
+struct SineLayer(Linear);
+
+impl Module for SineLayer {
+    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> nn::Result<Tensor> {
+        Ok(self.0.forward(params, x, cx)?.f_sin()?)
+    }
+}
+
+impl TrunkSettings for Sines {
+    fn build(&self, b: &mut Builder<'_>, inputs: i64) -> nn::Result<Built> {
+        Ok((Box::new(SineLayer(Linear::new(b, inputs, self.size)?)), self.size))
+    }
+}
+
+/// `[aggregator] kind = "loudest"`: only the task with the largest loss is followed.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Loudest {}
+
+impl AggregatorSettings for Loudest {
+    fn build(&self, _tasks: &[String]) -> Result<Box<dyn Aggregator>> {
+        Ok(Box::new(Loudest {}))
+    }
+}
+
+impl Aggregator for Loudest {
+    fn name(&self) -> &'static str {
+        "loudest"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::LOSSES
+    }
+
+    fn combine(&mut self, step: &mut dyn Step) -> Result<Combination> {
+        let most = step.losses().iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let weights = step.losses().iter().map(|loss| f64::from(u8::from(*loss == most)));
+        Ok(Combination::weighted_losses(weights.collect()))
+    }
+}
+
+fn main() -> ExitCode {
+    let mut all = Registries::default();
+    all.data.add("waves", "a sine and a cosine", "", &Waves { rows: 500 }, |s: Waves| {
+        Box::new(s) as Box<dyn DataSettings>
+    });
+    all.trunks.add("sines", "a layer of sines", "", &Sines { size: 16 }, |s: Sines| {
+        Box::new(s) as Box<dyn TrunkSettings>
+    });
+    all.aggregators.add("loudest", "the largest loss alone", "", &Loudest {}, |s: Loudest| {
+        Box::new(s) as Box<dyn AggregatorSettings>
+    });
+    manytask::main_with(&all)
+}
