@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use crate::command::Place;
 
 #[test]
@@ -88,6 +90,45 @@ fn tasks_with_rows_of_their_own_are_trained_and_predicted() {
     let lines: Vec<&str> = said.out.lines().collect();
     assert_eq!(lines[0], "job=a,job=b,job=c");
     assert!(lines[1].starts_with(",0.") && lines[2].ends_with(",,"), "{lines:?}");
+}
+
+#[test]
+fn classes_several_labels_and_embedded_categories_are_trained_and_predicted() {
+    let place = Place::new();
+    let from = "  { name = \"score\", kind = \"regression\", standardise = true },\n";
+    place.config_with(
+        from,
+        "  { name = \"class\", kind = \"multiclass\", columns = [\"size\"] },\n  { name = \"labels\", kind = \"multilabel\", columns = [\"tall\", \"loud\"] },\n",
+    );
+    let text = place.read("a.toml").replace("one_hot = [\"job\"]", "embedding = [\"job\"]");
+    place.write("a.toml", text);
+    let mut table = "age,hours,job,rich,size,tall,loud\n".to_owned();
+    for i in 0..120_u32 {
+        let (age, hours, job) = (20 + (i * 37) % 50, (i * 53) % 60, ["a", "b", "c"][(i % 3) as usize]);
+        let size = if i % 11 == 0 { "" } else { ["small", "middle", "large"][(i % 3) as usize] };
+        let loud = if i % 5 == 0 { String::new() } else { u32::from(hours > 30).to_string() };
+        writeln!(
+            table,
+            "{age},{hours},{job},{},{size},{},{loud}",
+            u32::from(age > 40),
+            u32::from(i % 3 == 0)
+        )
+        .unwrap();
+    }
+    place.write("people.csv", table);
+    let said = place.good(&["train", "a.toml", "--quiet", "training.epochs=60", "network.embedding=3"]);
+    assert!(said.out.contains("balanced_accuracy"), "{}", said.out);
+    let result: serde_json::Value = serde_json::from_str(&place.read("runs/a/results.json")).unwrap();
+    let class = &result["tasks"][1];
+    assert_eq!((class["name"].as_str(), class["metrics"][0][0].as_str()), (Some("class"), Some("accuracy")));
+    assert!(class["metrics"][0][1].as_f64().unwrap() > 0.9, "the size is that of the job: {result}");
+    assert!(place.read("runs/a/config.toml").contains("embedding"));
+    place.write("new.csv", "job,hours,age\nb,10,30\nnever,20,64\n");
+    let said = place.good(&["predict", "runs/a", "--input", "new.csv"]);
+    let lines: Vec<&str> = said.out.lines().collect();
+    assert_eq!(lines[0], "rich,class=large,class=middle,class=small,labels=tall,labels=loud");
+    let row: Vec<f64> = lines[1].split(',').map(|cell| cell.parse().unwrap()).collect();
+    assert!((row[1] + row[2] + row[3] - 1.0).abs() < 1e-5 && row[2] > 0.5, "{row:?}");
 }
 
 #[test]
