@@ -17,6 +17,7 @@ pub(crate) enum Command {
     Train(Vec<String>),
     Test(Extent),
     Bench(bench::Options),
+    Peers,
     Ci,
     Doctor,
 }
@@ -53,6 +54,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
         "train" => train(words).map(Command::Train),
         "test" => test(&words).map(Command::Test),
         "bench" => bench(words).map(Command::Bench),
+        "peers" => nothing_more("peers", &words).map(|()| Command::Peers),
         "ci" => nothing_more("ci", &words).map(|()| Command::Ci),
         "doctor" => nothing_more("doctor", &words).map(|()| Command::Doctor),
         other => Err(UsageError(format!("there is no command `{other}`"))),
@@ -100,6 +102,7 @@ fn bench(words: Vec<String>) -> Result<bench::Options> {
         match word.as_str() {
             "--save" => options.save = Some(value(&word, words.next())?),
             "--against" => options.against = Some(value(&word, words.next())?),
+            "--peers" => options.contenders = bench::Contenders::Peers,
             "--json" => options.format = bench::Format::Json,
             "--threads" => options.threads = number(&word, words.next())?,
             "--gate" => options.gate = Some(number(&word, words.next())?),

@@ -26,6 +26,16 @@ pub(crate) struct Options {
     pub(crate) gate: Option<f64>,
     pub(crate) threads: usize,
     pub(crate) format: Format,
+    pub(crate) contenders: Contenders,
+}
+
+/// Who is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Contenders {
+    /// The parts of manytask.
+    Parts,
+    /// manytask against other systems.
+    Peers,
 }
 
 /// How the table is printed.
@@ -37,7 +47,15 @@ pub(crate) enum Format {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { filter: None, save: None, against: None, gate: None, threads: 1, format: Format::Table }
+        Self {
+            filter: None,
+            save: None,
+            against: None,
+            gate: None,
+            threads: 1,
+            format: Format::Table,
+            contenders: Contenders::Parts,
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod config;
 mod doctor;
 mod install;
 mod libtorch;
+mod peers;
 mod pip;
 mod platform;
 mod repo;
@@ -52,6 +53,8 @@ Usage: cargo xtask COMMAND
               --gate PERCENT   fail when a median is that much slower than the baseline
               --threads N      threads of libtorch (default 1)
               --json           print the table as JSON
+              --peers          compare with other systems instead; the table goes to benches/RESULTS.md
+  peers     set up the other systems for `bench --peers` (Python with venv; some gigabytes)
   ci        what continuous integration runs: `test`, the crate in examples/downstream, the documents
   doctor    what was found, what is missing, how to fix it
 
@@ -83,7 +86,11 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Setup(options) => setup::setup(&repo, options).map(|()| ExitCode::SUCCESS),
         Command::Train(arguments) => train::train(&repo, arguments),
         Command::Test(extent) => test::test(&repo, *extent),
+        Command::Bench(options) if options.contenders == bench::Contenders::Peers => {
+            peers::compare(&repo, options.filter.as_deref(), options.threads)
+        }
         Command::Bench(options) => bench::bench(&repo, options),
+        Command::Peers => peers::peers(&repo).map(|_| ExitCode::SUCCESS),
         Command::Ci => ci::ci(&repo),
         Command::Doctor => doctor::doctor(&repo),
     }
