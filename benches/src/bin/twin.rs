@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use manytask_benches::work;
 use manytask_meta::Execution;
-use manytask_tensor::{checkpoint, threads};
+use manytask_tensor::{checkpoint, memory::keep_pages, threads};
 use serde_json::json;
 
 fn main() -> Result<()> {
@@ -26,6 +26,7 @@ fn main() -> Result<()> {
         "batched" => Execution::Batched,
         other => bail!("there is no way `{other}`"),
     };
+    keep_pages();
     threads::set(cores)?;
     let work = work(name, execution)?;
     let start = work.start()?;

@@ -2,6 +2,9 @@ use manytask_tensor::{Device, Kind, OpContext, Tensor};
 
 use crate::Result;
 
+/// Columns that are multiplied at once: a row of them is 32 KiB in f64.
+const PIECE: i64 = 4096;
+
 /// The inner products of K gradients, `G = J Jᵀ`, in f64 on the processor: what most aggregators solve on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gramian {
@@ -92,12 +95,29 @@ impl Jacobian {
 
     /// `J₁ J₂ᵀ` in f64, for methods that draw independent batches.
     pub fn cross_gramian(&self, other: &Self) -> Result<Gramian> {
-        // In f64 from the start: badly scaled gradients lose their small ones in f32.
-        let (a, b) = (self.rows.f_to_kind(Kind::Double)?, other.rows.f_to_kind(Kind::Double)?);
-        let product = a.f_matmul(&b.f_tr()?).op("Gramian", &[&a, &b])?.f_to_device(Device::Cpu)?;
-        let size = product.size().first().copied().unwrap_or(0) as usize;
-        let values = Vec::<f64>::try_from(product.f_reshape([-1])?)?;
-        Ok(Gramian { size, values })
+        let (a, b) = (&self.rows, &other.rows);
+        if a.size() != b.size() {
+            return Err(manytask_tensor::Error::Shape {
+                what: "second Jacobian".into(),
+                expected: a.size(),
+                found: b.size(),
+            }
+            .into());
+        }
+        let (count, width) = (a.size().first().copied().unwrap_or(0), a.size().get(1).copied().unwrap_or(0));
+        let mut sum = Tensor::f_zeros([count, count], (Kind::Double, a.device()))?;
+        let mut start = 0;
+        while start < width {
+            // In f64 from the start: badly scaled gradients lose their small ones in f32. By pieces that stay in the cache.
+            let length = PIECE.min(width - start);
+            let piece = |rows: &Tensor| rows.f_narrow(1, start, length)?.f_to_kind(Kind::Double);
+            let left = piece(a)?;
+            let right = if std::ptr::eq(self, other) { left.shallow_clone() } else { piece(b)? };
+            sum = sum.f_add(&left.f_matmul(&right.f_tr()?).op("Gramian", &[&left, &right])?)?;
+            start += length;
+        }
+        let values = Vec::<f64>::try_from(sum.f_to_device(Device::Cpu)?.f_reshape([-1])?)?;
+        Ok(Gramian { size: count as usize, values })
     }
 
     /// `Jᵀ w`, a vector `[P]`.

@@ -9,7 +9,7 @@
 //! - [`baddbmm`], [`masked_fill`] and [`catch_panics`]: where the binding panics although it has an error to give.
 //! - [`random`]: every draw from a generator keyed by (seed, purpose, step, task).
 //! - [`checkpoint`] and [`io`]: safetensors with a layout check; files that are whole or absent.
-//! - [`device`] and [`threads`].
+//! - [`device`], [`threads`] and [`memory`].
 //!
 //! ```
 //! use manytask_tensor::{grad, Device, Graph, Init, Kind, Layout, Role};
@@ -30,6 +30,7 @@ mod error;
 mod init;
 pub mod io;
 mod layout;
+pub mod memory;
 mod params;
 pub mod random;
 mod scalar;

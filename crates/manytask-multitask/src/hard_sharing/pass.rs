@@ -215,23 +215,29 @@ impl<'a> SharedPass<'a> {
 
     fn parameter_rows(&mut self) -> Result<Tensor> {
         self.heads()?;
-        let cotangents = self.heads.iter().flat_map(|heads| &heads.cotangents);
-        let last = self.present.len().saturating_sub(1);
-        let rows = cotangents.enumerate().map(|(row, cotangent)| {
-            let graph = if row == last { Graph::Free } else { Graph::Keep };
-            let parts = self.through_trunk(&self.representation.widen(row, cotangent)?, graph)?;
-            let flat =
-                parts.iter().map(|part| part.f_reshape([-1])).collect::<std::result::Result<Vec<_>, _>>()?;
-            if flat.is_empty() {
-                return Ok(Tensor::f_zeros([0], (self.params.kind(), self.params.device()))?);
-            }
-            Ok(Tensor::f_cat(&flat, 0)?)
-        });
-        let rows = rows.collect::<Result<Vec<_>>>()?;
-        if rows.is_empty() {
+        let cotangents = self.heads.as_ref().map_or(&[][..], |heads| &heads.cotangents);
+        if cotangents.is_empty() {
             return Err(broken("a Jacobian of no task"));
         }
-        Ok(Tensor::f_stack(&rows, 0)?)
+        let shared = self.problem.network.shared();
+        let width: i64 =
+            shared.iter().map(|slot| Ok(self.params.get(*slot)?.numel() as i64)).sum::<Result<_>>()?;
+        let kind = (self.params.kind(), self.params.device());
+        let rows = Tensor::f_empty([cotangents.len() as i64, width], kind)?;
+        let last = cotangents.len() - 1;
+        for (number, cotangent) in cotangents.iter().enumerate() {
+            let graph = if number == last { Graph::Free } else { Graph::Keep };
+            let parts = self.through_trunk(&self.representation.widen(number, cotangent)?, graph)?;
+            // Each gradient is written where it belongs: a row is never put together elsewhere.
+            let row = rows.f_select(0, number as i64)?;
+            let mut start = 0;
+            for part in parts {
+                let length = part.numel() as i64;
+                row.f_narrow(0, start, length)?.f_copy_(&part.f_reshape([-1])?)?;
+                start += length;
+            }
+        }
+        Ok(rows)
     }
 
     fn representation_rows(&mut self) -> Result<Tensor> {
