@@ -12,7 +12,7 @@ use crate::repo::Repository;
 use crate::setup;
 
 /// How often every contender runs, in turn with the others.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 /// Between these lines of `benches/RESULTS.md` stands what was measured last.
 const MARKS: [&str; 2] = ["<!-- measured: begin -->", "<!-- measured: end -->"];
 

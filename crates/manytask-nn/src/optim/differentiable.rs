@@ -110,27 +110,42 @@ impl Optimizer {
                 };
                 Ok((leaf.moved(&along, learning_rate)?, vec![mean, square]))
             }
-            (Self::RmsProp(rms), [square, rest @ ..]) => {
-                let square = mix(square, &g.f_square()?, rms.alpha)?;
-                let mut rest = rest.iter();
-                let mut next = vec![square.shallow_clone()];
-                let mut spread = square;
-                if let Some(mean) = rest.next().filter(|_| rms.centered) {
-                    let mean = mix(mean, &g, rms.alpha)?;
-                    spread = spread.f_sub(&mean.f_square()?)?;
-                    next.push(mean);
-                }
-                let mut along = g.f_div(&root(&spread)?.f_add_scalar(rms.epsilon)?)?;
-                if rms.momentum > 0.0 {
-                    let old = buffers.last().ok_or_else(another)?;
-                    along = old.f_mul_scalar(rms.momentum)?.f_add(&along)?;
-                    next.push(along.shallow_clone());
-                }
-                Ok((leaf.moved(&along, learning_rate)?, next))
-            }
+            (Self::RmsProp(rms), [_, ..]) => rms_prop(rms, leaf, &g, buffers, learning_rate),
             _ => Err(another()),
         }
     }
+}
+
+/// `keep · old + (1 − keep) · new`.
+fn mix(old: &Tensor, new: &Tensor, keep: f64) -> Result<Tensor> {
+    Ok(old.f_mul_scalar(keep)?.f_add(&new.f_mul_scalar(1.0 - keep)?)?)
+}
+
+/// One parameter's step of RMSprop.
+fn rms_prop(
+    rms: &super::RmsProp,
+    leaf: &Leaf<'_>,
+    g: &Tensor,
+    buffers: &[Tensor],
+    learning_rate: &Tensor,
+) -> Result<(Tensor, Vec<Tensor>)> {
+    let Some((square, rest)) = buffers.split_first() else { return Err(another()) };
+    let square = mix(square, &g.f_square()?, rms.alpha)?;
+    let mut rest = rest.iter();
+    let mut next = vec![square.shallow_clone()];
+    let mut spread = square;
+    if let Some(mean) = rest.next().filter(|_| rms.centered) {
+        let mean = mix(mean, g, rms.alpha)?;
+        spread = spread.f_sub(&mean.f_square()?)?;
+        next.push(mean);
+    }
+    let mut along = g.f_div(&root(&spread)?.f_add_scalar(rms.epsilon)?)?;
+    if rms.momentum > 0.0 {
+        let old = buffers.last().ok_or_else(another)?;
+        along = old.f_mul_scalar(rms.momentum)?.f_add(&along)?;
+        next.push(along.shallow_clone());
+    }
+    Ok((leaf.moved(&along, learning_rate)?, next))
 }
 
 struct Leaf<'a> {
