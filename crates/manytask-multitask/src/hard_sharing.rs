@@ -56,6 +56,7 @@ pub struct HardSharing {
     names: Vec<String>,
     parts: Parts,
     batches: Batches,
+    steps_per_epoch: u64,
     batchers: Mutex<Vec<Kept>>,
     /// For each part and task, whether labels are missing: only then is a batch asked which tasks are in it.
     gaps: [Vec<bool>; 3],
@@ -91,7 +92,7 @@ impl HardSharing {
         }
         tasks.iter().try_for_each(Task::check)?;
         // Asked for here, so that impossible batches are refused before anything is trained.
-        Batcher::new(&parts.train.streams(), batches.size, 0, batches.order, batches.last)?;
+        let batcher = Batcher::new(&parts.train.streams(), batches.size, 0, batches.order, batches.last)?;
         let gaps = [Some(&parts.train), parts.validation.as_ref(), parts.test.as_ref()];
         let gaps = gaps.map(|part| part.map_or(Ok(Vec::new()), gaps_of));
         let [train, validation, test] = gaps;
@@ -101,6 +102,7 @@ impl HardSharing {
             tasks,
             parts,
             batches,
+            steps_per_epoch: batcher.batches_per_epoch(),
             batchers: Mutex::default(),
             gaps: [train?, validation?, test?],
         })
@@ -217,9 +219,7 @@ impl Problem for HardSharing {
     }
 
     fn steps_per_epoch(&self) -> Option<u64> {
-        let Batches { size, order, last } = self.batches;
-        let batcher = Batcher::new(&self.parts.train.streams(), size, 0, order, last).ok()?;
-        Some(batcher.batches_per_epoch())
+        Some(self.steps_per_epoch)
     }
 
     fn forward<'a>(&'a self, params: &'a Params, draw: Draw) -> Result<Box<dyn Pass + 'a>> {
