@@ -153,6 +153,23 @@ fn surgery(rows: &[Vec<f64>], task: usize, order: [usize; 2]) -> Vec<f64> {
     own
 }
 
+#[test]
+fn each_task_draws_its_own_order() {
+    // Of three gradients against one another each task has two orders of the others: eight answers if the orders are
+    // independent, six if all tasks shared one.
+    let rows = [vec![1.0, 0.2, -0.3], vec![-1.0, 0.5, -0.2], vec![0.1, -1.0, -0.1]];
+    assert!((0..3).all(|i| (0..i).all(|j| dot(&rows[i], &rows[j]) < 0.0)));
+    let mut aggregator = PcGrad::default().build(&names(3)).unwrap();
+    let mut answers = std::collections::BTreeSet::new();
+    for number in 0..300 {
+        let mut seen = Seen::new(vec![1.0; 3], &rows, aggregator.needs());
+        seen.number = number;
+        let found = weights(&aggregator.combine(&mut seen).unwrap());
+        answers.insert(found.iter().map(|w| format!("{w:.9}")).collect::<Vec<_>>());
+    }
+    assert_eq!(answers.len(), 8);
+}
+
 proptest! {
     #[test]
     fn surgery_of_three_is_that_of_one_of_its_orders(
