@@ -15,7 +15,7 @@ pub use self::fixed_weights::FixedWeights;
 pub use self::mgda::{Mgda, Normalisation};
 pub use self::pcgrad::PcGrad;
 pub use self::uncertainty_weighting::{Form, UncertaintyWeighting};
-use crate::{Aggregator, Error, Identity, Level, Problem, Result};
+use crate::{Aggregator, Error, Identity, Level, Needs, Offers, Problem, Result};
 
 /// The settings of a method.
 pub trait AggregatorSettings: Debug {
@@ -31,8 +31,11 @@ pub trait AggregatorSettings: Debug {
 /// # Errors
 /// With what it needs, and what to take instead.
 pub fn check(aggregator: &dyn Aggregator, problem: &dyn Problem) -> Result<()> {
-    let (name, needs, offers) = (aggregator.name(), aggregator.needs(), problem.offers());
-    if needs.fixed_tasks && problem.identity() == Identity::Resampled {
+    fits(aggregator.name(), aggregator.needs(), problem.identity(), problem.offers())
+}
+
+fn fits(name: &str, needs: Needs, identity: Identity, offers: Offers) -> Result<()> {
+    if needs.fixed_tasks && identity == Identity::Resampled {
         return Err(Error::setting(
             format!("`{name}` keeps a state for each task, but tasks are sampled anew at each step"),
             "take one without: equal_weights, pcgrad or mgda",
@@ -59,5 +62,42 @@ fn finite(what: &str, value: f64) -> Result<()> {
         Ok(())
     } else {
         Err(Error::setting(format!("{what} is {value}"), "write a finite number"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOTHING: Offers = Offers { representation: false, validation: false };
+
+    #[test]
+    fn impossible_pairings_are_refused_with_the_remedy() {
+        let fixed = Needs { fixed_tasks: true, ..Needs::LOSSES };
+        let validation = Needs { validation: true, ..Needs::LOSSES };
+        let representation = Needs::gramian(Level::Representation);
+        let refusals = [
+            (
+                fixed,
+                Identity::Resampled,
+                "tasks are sampled anew at each step; take one without: equal_weights",
+            ),
+            (representation, Identity::Fixed, "do not share; set level = \"parameters\""),
+            (validation, Identity::Fixed, "the data have none; add one to the split"),
+        ];
+        for (needs, identity, said) in refusals {
+            let error = fits("method", needs, identity, NOTHING).unwrap_err().to_string();
+            assert!(error.starts_with("`method`") && error.contains(said), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_offered_may_be_needed() {
+        let all = Offers { representation: true, validation: true };
+        let fixed = Needs { fixed_tasks: true, ..Needs::LOSSES };
+        let validation = Needs { validation: true, ..Needs::gramian(Level::Representation) };
+        assert!(fits("method", fixed, Identity::Fixed, NOTHING).is_ok());
+        assert!(fits("method", validation, Identity::Resampled, all).is_ok());
+        assert!(fits("method", Needs::jacobian(Level::Parameters), Identity::Resampled, NOTHING).is_ok());
     }
 }

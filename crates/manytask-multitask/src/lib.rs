@@ -19,7 +19,7 @@ mod train;
 
 pub use aggregator::{Aggregator, Combination, Demand, Level, Needs, Shared, State, Step};
 pub use aggregators::{AggregatorSettings, check};
-pub use delta::{Delta, delta_m};
+pub use delta::{AllFigures, Delta, delta_m, delta_m_all};
 pub use error::{Error, Result};
 pub use gramian::{Gramian, Jacobian};
 pub use hard_sharing::{Batches, HardSharing, Parts};

@@ -8,11 +8,11 @@ use proptest::prelude::*;
 
 use crate::step::Seen;
 
-fn names(count: usize) -> Vec<String> {
+pub(crate) fn names(count: usize) -> Vec<String> {
     (0..count).map(|t| format!("task{t}")).collect()
 }
 
-fn all() -> Vec<Box<dyn AggregatorSettings>> {
+pub(crate) fn all() -> Vec<Box<dyn AggregatorSettings>> {
     vec![
         Box::new(EqualWeights::default()),
         Box::new(FixedWeights { weights: names(3).into_iter().zip([0.2, 1.0, 3.0]).collect() }),
@@ -22,21 +22,25 @@ fn all() -> Vec<Box<dyn AggregatorSettings>> {
     ]
 }
 
-fn combine(aggregator: &mut dyn Aggregator, losses: &[f64], rows: &[Vec<f64>]) -> (Combination, Vec<f64>) {
+pub(crate) fn combine(
+    aggregator: &mut dyn Aggregator,
+    losses: &[f64],
+    rows: &[Vec<f64>],
+) -> (Combination, Vec<f64>) {
     let mut seen = Seen::new(losses.to_vec(), rows, aggregator.needs());
     let combination = aggregator.combine(&mut seen).unwrap();
     let direction = seen.direction(&combination);
     (combination, direction)
 }
 
-fn weights(combination: &Combination) -> Vec<f64> {
+pub(crate) fn weights(combination: &Combination) -> Vec<f64> {
     match &combination.shared {
         Shared::Weights(weights) => weights.clone(),
         Shared::Direction(_) => panic!("no weights"),
     }
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
@@ -217,7 +221,8 @@ proptest! {
     #[test]
     fn directions_grow_with_the_gradients(rows in some_rows(), factor in 0.1..10.0_f64) {
         let scaled: Vec<Vec<f64>> = rows.iter().map(|row| row.iter().map(|x| x * factor).collect()).collect();
-        for settings in [&PcGrad::default() as &dyn AggregatorSettings, &EqualWeights::default()] {
+        let mean = EqualWeights::default();
+        for settings in [&PcGrad::default() as &dyn AggregatorSettings, &mean, &Mgda::default()] {
             let mut aggregator = settings.build(&names(rows.len())).unwrap();
             let losses = vec![1.0; rows.len()];
             let (_, one) = combine(aggregator.as_mut(), &losses, &rows);

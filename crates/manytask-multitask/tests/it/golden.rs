@@ -1,7 +1,7 @@
 //! Exact directions for given gradients. The whole set is read where `MANYTASK_GOLDEN` points, else a part kept here.
 
+use manytask_multitask::AggregatorSettings;
 use manytask_multitask::aggregators::{EqualWeights, Mgda, PcGrad};
-use manytask_multitask::{AggregatorSettings, Needs};
 use serde_json::Value;
 
 use crate::step::Seen;
@@ -42,7 +42,9 @@ fn compare(name: &str, settings: &dyn AggregatorSettings, judge: impl Fn(&Value,
         judge(&case, &seen.direction(&combination), &numbers(&expected["direction"]), longest);
         compared += 1;
     }
-    assert!(compared >= 4, "{name}: {compared} cases");
+    // The order of surgery matters from three tasks on, so there its cases are of two.
+    let of_two = cases().iter().filter(|case| case["tasks"] == 2).count();
+    assert_eq!(compared, if name == "pcgrad" { of_two } else { cases().len() }, "{name}");
 }
 
 fn close(what: &str) -> impl Fn(&Value, &[f64], &[f64], f64) {
@@ -64,17 +66,14 @@ fn golden_pcgrad() {
 
 #[test]
 fn golden_mgda() {
-    // Where rows are nearly one another's multiples many weights give almost the same vector: the length is compared too,
-    // which must not be more than the expected.
+    // Where a small gradient stands beside large ones the answer is as short as the small one: it is compared with its own
+    // length too. Near a Pareto-stationary point that length is rounding.
     compare("mgda", &Mgda::default(), |case, found, expected, longest| {
-        close("mgda")(case, found, expected, longest * 100.0);
-        assert!(
-            norm(found) <= norm(expected) + 1e-9 * longest,
-            "{}: {} {}",
-            case["kind"],
-            norm(found),
-            norm(expected)
-        );
+        close("mgda")(case, found, expected, longest);
+        let gap: Vec<f64> = found.iter().zip(expected).map(|(a, b)| a - b).collect();
+        let (gap, length) = (norm(&gap), norm(expected));
+        assert!(gap < 1e-8 * length.max(1e-7 * longest), "{}: {gap} of {length}", case["kind"]);
+        assert!(norm(found) <= length + 1e-12 * longest, "{}: {} {length}", case["kind"], norm(found));
     });
 }
 
@@ -82,6 +81,54 @@ fn golden_mgda() {
 fn golden_cases_are_of_every_kind() {
     let kinds: std::collections::BTreeSet<String> =
         cases().iter().map(|case| case["kind"].as_str().unwrap().to_owned()).collect();
-    assert!(kinds.contains("badly_scaled") && kinds.contains("pareto_stationary"), "{kinds:?}");
-    assert_eq!(Needs::LOSSES.batches, 1);
+    let all =
+        ["badly_scaled", "conflicting", "nearly_collinear", "pareto_stationary", "random", "rank_deficient"];
+    assert_eq!(kinds.iter().map(String::as_str).collect::<Vec<_>>(), all);
+}
+
+/// Small matrices whose shortest vectors are from rational arithmetic over all faces of the hull; those of surgery, where
+/// its order does not matter, are known to six digits.
+#[test]
+fn golden_small_matrices() {
+    const SECOND: &[f64] = &[
+        -0.552_877_138_413_685_8,
+        0.190_513_219_284_603_4,
+        0.979_004_665_629_86,
+        -0.020_995_334_370_139_97,
+        0.606_531_881_804_043_5,
+    ];
+    const THIRD: &[f64] = &[
+        0.640_569_395_017_793_6,
+        0.384_341_637_010_676_1,
+        -0.192_170_818_505_338_07,
+        0.213_523_131_672_597_87,
+    ];
+    let first = vec![vec![-4.0, 1.0, 1.0], vec![6.0, 1.0, 1.0]];
+    let second =
+        vec![vec![1.0, 2.0, 0.0, -1.0, 3.0], vec![-2.0, 1.0, 1.0, 0.0, -1.0], vec![0.0, -3.0, 2.0, 1.0, 0.5]];
+    let third = vec![
+        vec![1.0, 0.0, 0.0, 0.0],
+        vec![100.0, 1.0, 0.0, 0.0],
+        vec![-0.5, 2.0, -1.0, 0.0],
+        vec![0.0, 0.0, 0.0, 3.0],
+    ];
+    let fourth = vec![vec![1.0, 2.0, 3.0], vec![2.0, 4.0, 6.0], vec![-1.0, 0.0, 1.0]];
+    let (mgda, pcgrad) = (Mgda::default(), PcGrad::default());
+    let cases: [(&dyn AggregatorSettings, _, &[f64], f64); 6] = [
+        (&mgda, &first, &[0.0, 1.0, 1.0], 1e-12),
+        (&mgda, &second, SECOND, 1e-12),
+        (&mgda, &third, THIRD, 1e-12),
+        (&mgda, &fourth, &[-1.0, 0.0, 1.0], 1e-12),
+        (&pcgrad, &first, &[0.584_795, 3.801_17, 3.801_17], 1e-6),
+        (&pcgrad, &fourth, &[2.0, 6.0, 10.0], 1e-6),
+    ];
+    for (settings, rows, expected, tolerance) in cases {
+        let tasks: Vec<String> = (0..rows.len()).map(|t| format!("task{t}")).collect();
+        let mut aggregator = settings.build(&tasks).unwrap();
+        let mut seen = Seen::new(vec![1.0; rows.len()], rows, aggregator.needs());
+        let combination = aggregator.combine(&mut seen).unwrap();
+        let found = seen.direction(&combination);
+        let near = found.iter().zip(expected).all(|(a, b)| (a - b).abs() < tolerance);
+        assert!(near && found.len() == expected.len(), "{settings:?}: {found:?} instead of {expected:?}");
+    }
 }

@@ -2,5 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a function that a test calls may fail it, as the test itself may")]
 
 mod aggregators;
+mod contracts;
 mod golden;
 mod step;
