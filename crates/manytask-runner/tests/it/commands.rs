@@ -71,6 +71,10 @@ fn a_run_is_judged_predicts_and_is_compared_with_single_tasks() {
     assert!((0.0..=1.0).contains(&first), "{first}");
     place.good(&["predict", "runs/a", "--input", "new.csv", "--output", "out.csv"]);
     assert_eq!(place.read("out.csv"), said.out);
+    assert_eq!(
+        place.good(&["predict", "runs/a", "--input", "new.csv", "--output", "/dev/stdout"]).out,
+        said.out
+    );
     // The data of the training are not needed for it.
     fs_err::remove_file(place.at("people.csv")).unwrap();
     place.good(&["predict", "runs/rich", "--input", "new.csv"]);

@@ -82,6 +82,18 @@ fn a_full_disk_is_an_error_with_the_files_name() {
     );
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_device_is_written_into_and_stays_one() {
+    use std::os::unix::fs::FileTypeExt;
+    write_atomically("/dev/null".as_ref(), b"gone").unwrap();
+    let error = write_atomically("/dev/full".as_ref(), b"new").unwrap_err();
+    assert!(error.to_string().starts_with("/dev/full"), "{error}");
+    for device in ["/dev/null", "/dev/full"] {
+        assert!(fs_err::metadata(device).unwrap().file_type().is_char_device(), "{device}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_symbolic_link_is_followed() {
