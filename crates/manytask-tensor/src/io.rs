@@ -10,6 +10,7 @@ use crate::{Error, Result};
 ///
 /// A reader sees the old content or the new, never a part; a full disk or an interruption leaves the old one as it was, and
 /// a failure removes the temporary file. A symbolic link is followed: the file that it names is replaced, the link stays.
+/// A pipe or a device is never replaced but written to, as the bytes come.
 ///
 /// ```
 /// use manytask_tensor::io::write_atomically;
@@ -32,6 +33,9 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
 /// As [`write_atomically`], and those of `write`.
 pub fn write_atomically_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
     let failed = |source| Error::io(path, source);
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        return write(&mut OpenOptions::new().write(true).open(path).map_err(failed)?);
+    }
     let target = follow_links(path).map_err(failed)?;
     let folder = match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
