@@ -24,20 +24,16 @@ pub(crate) fn run(command: &Command, registries: &Registries) -> Result<()> {
         Command::Check(arguments) => check::check(arguments, registries),
         Command::List(arguments) => list::list(arguments, registries),
         Command::Explain(arguments) => list::explain(arguments, registries),
-        Command::Env => {
-            env();
-            Ok(())
-        }
+        Command::Env => env(),
         Command::Completions(arguments) => {
             let mut script = Vec::new();
             clap_complete::generate(arguments.shell, &mut Cli::command(), "manytask", &mut script);
-            print(&String::from_utf8_lossy(&script));
-            Ok(())
+            print(&String::from_utf8_lossy(&script))
         }
     }
 }
 
-fn env() {
+fn env() -> Result<()> {
     let cuda = match DeviceChoice::Cuda(0).resolve() {
         Ok(_) => "available".to_owned(),
         Err(error) => error.to_string(),
@@ -53,5 +49,5 @@ fn env() {
     ];
     // Two columns, the second to the left.
     let lines = rows.map(|row| vec![row.join(" ")]);
-    print(&aligned(&lines));
+    print(&aligned(&lines))
 }

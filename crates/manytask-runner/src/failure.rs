@@ -1,6 +1,7 @@
 //! What ends a command before its time, with the exit code that says why.
 
 use std::fmt;
+use std::io::IsTerminal;
 
 use manytask_data as data;
 use manytask_multitask as multitask;
@@ -71,9 +72,45 @@ impl Failure {
         self
     }
 
+    /// What the user sees: the message, then what to do; a bug asks to be reported.
+    pub fn shown(&self, style: Style) -> String {
+        let (red, plain) = match style {
+            Style::Colour => ("\x1b[1;31m", "\x1b[0m"),
+            Style::Plain => ("", ""),
+        };
+        let report = "this is a bug in manytask: report it with the command, the configuration and what `manytask env` prints";
+        let bug = (self.code == Code::Bug).then_some(report);
+        let hints = self.hints.iter().map(String::as_str).chain(bug);
+        let mut text = format!("{red}error{plain}: {}\n", self.message.trim_end());
+        for hint in hints {
+            text.push_str("  hint: ");
+            text.push_str(hint);
+            text.push('\n');
+        }
+        text
+    }
+
     /// A file that cannot be read or written. `fs_err` names it in its message.
     pub fn io(error: &std::io::Error) -> Self {
         Self::new(Code::Data, error.to_string())
+    }
+}
+
+/// How a failure is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// With colours.
+    Colour,
+    /// Without.
+    Plain,
+}
+
+impl Style {
+    /// That of stderr: colours on a terminal, unless `NO_COLOR` is set or the terminal is dumb.
+    pub fn of_stderr() -> Self {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+        let refused = set("NO_COLOR").is_some() || set("TERM").is_some_and(|term| term == "dumb");
+        if std::io::stderr().is_terminal() && !refused { Self::Colour } else { Self::Plain }
     }
 }
 
@@ -91,10 +128,23 @@ impl From<tensor::Error> for Failure {
             tensor::Error::Device { .. } | tensor::Error::Threads { .. } => Code::Config,
             tensor::Error::Io { .. } => Code::Data,
             tensor::Error::Corrupt { .. } | tensor::Error::Incompatible { .. } => Code::Checkpoint,
+            tensor::Error::Op { message, .. }
+            | tensor::Error::Torch { message }
+            | tensor::Error::Layout { message }
+                if is_of_memory(message) =>
+            {
+                return Self::new(Code::Config, error.to_string())
+                    .hint("take smaller batches, a smaller network, or fewer tasks at once");
+            }
             _ => Code::Bug,
         };
         Self::new(code, error.to_string())
     }
+}
+
+/// Whether memory has run out: `not enough memory` and `out of memory` are libtorch's words.
+fn is_of_memory(message: &str) -> bool {
+    ["enough memory", "out of memory", "fit in memory"].iter().any(|words| message.contains(words))
 }
 
 impl From<tensor::TchError> for Failure {
@@ -142,5 +192,49 @@ impl From<multitask::Error> for Failure {
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self::io(&error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_is_shown_with_what_to_do() {
+        let failure = Failure::new(Code::Config, "a.toml:1:1: wrong\n  | x").hint("write y").hint("or z");
+        assert_eq!(
+            failure.shown(Style::Plain),
+            "error: a.toml:1:1: wrong\n  | x\n  hint: write y\n  hint: or z\n"
+        );
+        assert!(failure.shown(Style::Colour).starts_with("\x1b[1;31merror\x1b[0m: a.toml"));
+        assert!(Failure::new(Code::Bug, "x").shown(Style::Plain).contains("report it"));
+    }
+
+    #[test]
+    fn every_error_has_its_exit_code() {
+        let code = |failure: Failure| failure.code.number();
+        let path = || PathBuf::from("a");
+        let io = || std::io::Error::other("x");
+        let op =
+            |message: &str| tensor::Error::Op { op: "mul".into(), shapes: vec![], message: message.into() };
+        assert_eq!(code(op("shapes differ").into()), 1);
+        assert_eq!(code(op("not enough memory: you tried to allocate 1 bytes").into()), 3);
+        assert_eq!(code("gpu".parse::<tensor::DeviceChoice>().unwrap_err().into()), 3);
+        assert_eq!(code(tensor::Error::Io { path: path(), source: io() }.into()), 4);
+        assert_eq!(code(tensor::Error::Corrupt { path: path(), message: String::new() }.into()), 6);
+        assert_eq!(code(nn::Error::setting("beta1", &2.0, "below 1").into()), 3);
+        let input = nn::Error::Input { layer: String::new(), expected: String::new(), found: vec![] };
+        assert_eq!(code(multitask::Error::Nn(input).into()), 1);
+        assert_eq!(code(data::Error::Missing { path: path(), hint: String::new() }.into()), 4);
+        assert_eq!(code(data::Error::Config { message: String::new() }.into()), 3);
+        assert_eq!(code(data::Error::Io { path: path(), source: io() }.into()), 4);
+        assert_eq!(code(multitask::Error::setting("x", "y").into()), 3);
+        assert_eq!(code(multitask::Error::Diverged { step: 1, what: String::new() }.into()), 5);
+        let other = multitask::Error::Incompatible { path: path(), message: String::new() };
+        assert_eq!(code(other.into()), 6);
+        assert_eq!(code(io().into()), 4);
+        assert_eq!([Code::Usage, Code::InUse, Code::Interrupted(143)].map(Code::number), [2, 7, 143]);
     }
 }

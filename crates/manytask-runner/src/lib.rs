@@ -18,10 +18,11 @@ pub mod report;
 pub mod run;
 pub mod signals;
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
+use manytask_tensor::catch_panics;
 
 pub use manytask_data as data_sets;
 pub use manytask_meta as meta;
@@ -29,7 +30,7 @@ pub use manytask_multitask as multitask;
 pub use manytask_nn as nn;
 pub use manytask_tensor as tensor;
 
-use crate::failure::Failure;
+use crate::failure::{Code, Failure, Style};
 pub use crate::registries::Registries;
 
 /// Runs the command of this process' arguments.
@@ -37,9 +38,9 @@ pub fn main_with(registries: &Registries) -> ExitCode {
     manytask_tensor::memory::keep_pages();
     std::panic::set_hook(Box::new(|panic| {
         let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
-        // libtorch's binding panics where it has an error to give; the loop turns it back into one.
+        // libtorch's binding panics where it has an error to give, which `catch_panics` turns back into one.
         if !text.contains("on an `Err` value: Torch(") {
-            let _ = writeln!(std::io::stderr(), "error: this is a bug in manytask\n{panic}");
+            complain(&Failure::new(Code::Bug, panic.to_string()));
         }
     }));
     let cli = match cli::Cli::try_parse() {
@@ -47,29 +48,24 @@ pub fn main_with(registries: &Registries) -> ExitCode {
         Err(error) => {
             // To stdout for --help and --version, which end well.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+            return ExitCode::from(if error.use_stderr() { Code::Usage.number() } else { 0 });
         }
     };
-    let outcome =
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| commands::run(&cli.command, registries)));
-    match outcome {
+    let run = || catch_panics(|| commands::run(&cli.command, registries));
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
         Ok(Ok(())) => ExitCode::SUCCESS,
         Ok(Err(failure)) => {
             complain(&failure);
             ExitCode::from(failure.code.number())
         }
-        Err(_) => ExitCode::from(1),
+        // The hook has said so.
+        Err(_) => ExitCode::from(Code::Bug.number()),
     }
 }
 
 fn complain(failure: &Failure) {
-    let mut err = std::io::stderr().lock();
-    let colour = err.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let (red, plain) = if colour { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
-    let _ = writeln!(err, "{red}error{plain}: {}", failure.message);
-    for hint in &failure.hints {
-        let _ = writeln!(err, "  hint: {hint}");
-    }
+    // When stderr is gone there is nobody to tell.
+    let _ = std::io::stderr().lock().write_all(failure.shown(Style::of_stderr()).as_bytes());
 }
 
 /// The examples of the README.

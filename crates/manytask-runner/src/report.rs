@@ -6,10 +6,20 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use manytask_multitask::{Delta, Evaluation, StepReport};
 
+use crate::failure::{Code, Failure, Result};
+
 /// Writes to stdout. A reader that has gone away is no failure.
-pub(crate) fn print(text: &str) {
+///
+/// # Errors
+/// When what stands behind stdout does not take it, such as a full disk (exit code 4).
+pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Code::Data, format!("stdout cannot be written to: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Writes a line to stderr.

@@ -19,7 +19,7 @@ pub(super) fn check(arguments: &CheckArgs, registries: &Registries) -> Result<()
                 say(&format!("{}: good", path.display()));
                 if arguments.print {
                     let text = toml::to_string(&source.effective()?);
-                    print(&text.map_err(|error| Failure::new(Code::Bug, error.to_string()))?);
+                    print(&text.map_err(|error| Failure::new(Code::Bug, error.to_string()))?)?;
                 }
             }
             Err(failure) => wrong.push(failure),

@@ -52,15 +52,14 @@ pub(super) fn eval(arguments: &EvalArgs, registries: &Registries) -> Result<()> 
         let changes = delta.map(|delta| json!({ "mean": delta.mean, "tasks": delta.tasks }));
         let all =
             json!({ "step": step, "part": name_of(part), "tasks": evaluation.tasks, "delta_m": changes });
-        print(&String::from_utf8_lossy(&to_json(&all)?));
+        print(&String::from_utf8_lossy(&to_json(&all)?))
     } else {
         print(&format!(
             "{} part, parameters of step {step}\n{}",
             name_of(part),
             table(&evaluation, delta.as_ref())
-        ));
+        ))
     }
-    Ok(())
 }
 
 /// The results of runs of single tasks, together.

@@ -55,8 +55,7 @@ pub(super) fn list(arguments: &ListArgs, registries: &Registries) -> Result<()> 
             let _ = writeln!(text, "  {:width$}  {}", name.name, name.summary);
         }
     }
-    print(&text);
-    Ok(())
+    print(&text)
 }
 
 /// `manytask explain`.
@@ -72,11 +71,11 @@ pub(super) fn explain(arguments: &ExplainArgs, registries: &Registries) -> Resul
         }));
     }
     for name in found {
-        print(&format!("{} ({}): {}\n", name.name, name.sort, name.summary));
+        print(&format!("{} ({}): {}\n", name.name, name.sort, name.summary))?;
         if !name.about.is_empty() {
-            print(&format!("\n{}\n", name.about));
+            print(&format!("\n{}\n", name.about))?;
         }
-        print(&format!("\nkind = \"{}\"\n{}", name.name, name.defaults));
+        print(&format!("\nkind = \"{}\"\n{}", name.name, name.defaults))?;
     }
     Ok(())
 }

@@ -60,7 +60,7 @@ pub(super) fn predict(arguments: &PredictArgs, registries: &Registries) -> Resul
     }
     let text = csv(&columns, table.rows());
     match &arguments.output {
-        None => print(&text),
+        None => print(&text)?,
         Some(path) => write_atomically(path, text.as_bytes())?,
     }
     Ok(())

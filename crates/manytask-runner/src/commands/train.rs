@@ -164,11 +164,10 @@ impl Drive<'_> {
         self.folder.write(RESULTS, &to_json(&results)?)?;
         let ended =
             if finish == Finish::StoppedEarly { format!(", stopped early at {step}") } else { String::new() };
-        print(&format!("\n{part} part, parameters of step {best}{ended}\n{}", table(&evaluation, None)));
+        print(&format!("\n{part} part, parameters of step {best}{ended}\n{}", table(&evaluation, None)))?;
         let next = if self.experiment.schema.is_some() { " --input FILE" } else { "" };
         let verb = if self.experiment.schema.is_some() { "predict" } else { "eval" };
-        print(&format!("\nmanytask {verb} {path}{next}\n"));
-        Ok(())
+        print(&format!("\nmanytask {verb} {path}{next}\n"))
     }
 
     /// The figures of the best parameters.

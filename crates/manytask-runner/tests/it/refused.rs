@@ -302,3 +302,27 @@ fn a_run_in_use() {
     let said = place.run(&["train", "a.toml", "--name", "a"]);
     assert!(said.code == Some(2) && said.err.contains("is there already"), "{said:?}");
 }
+
+#[test]
+fn a_result_that_cannot_be_written_is_no_success() {
+    let place = Place::new();
+    place.good(&["train", "a.toml", "--quiet"]);
+    place.write("new.csv", "age,hours,job\n1,2,a\n");
+    let predict = ["predict", "runs/a", "--input", "new.csv"];
+    let full = fs_err::File::options().write(true).open("/dev/full").unwrap().into_parts().0;
+    let said = crate::command::said(place.command(&predict).stdout(full).output().unwrap());
+    assert!(said.code == Some(4) && said.err.contains("stdout cannot be written to"), "{said:?}");
+    // A reader that wants no more is no failure.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let said = crate::command::said(place.command(&predict).stdout(writer).output().unwrap());
+    assert_eq!((said.code, said.err.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn a_network_that_does_not_fit_in_memory() {
+    let place = Place::new();
+    // More bytes than there are addresses.
+    let said = place.run(&["train", "a.toml", "network.trunk.hidden=[900000000000000000]"]);
+    refused(&place, &said, 3, &["memory", "hint: take smaller batches"]);
+}

@@ -144,3 +144,20 @@ fn many_writers_of_one_file_leave_one_whole_content() {
     });
     assert_eq!(names(folder.path()), ["file"]);
 }
+
+/// Renaming over it would take a device from the whole machine.
+#[test]
+#[cfg(unix)]
+fn a_pipe_is_written_to_and_not_replaced() {
+    use std::os::unix::fs::FileTypeExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    let reader = std::thread::spawn({
+        let path = path.clone();
+        move || fs_err::read(path).unwrap()
+    });
+    write_atomically(&path, b"as it comes").unwrap();
+    assert_eq!(reader.join().unwrap(), b"as it comes");
+    assert!(fs_err::metadata(&path).unwrap().file_type().is_fifo());
+}
