@@ -53,7 +53,7 @@ Usage: cargo xtask COMMAND
               --gate PERCENT   fail when a median is that much slower than the baseline
               --threads N      threads of libtorch (default 1)
               --json           print the table as JSON
-              --peers          compare with other systems instead; the table goes to benches/RESULTS.md
+              --peers          compare with other systems instead; without FILTER benches/RESULTS.md is rewritten
   peers     set up the other systems for `bench --peers` (Python with venv; some gigabytes)
   ci        what continuous integration runs: `test`, the crate in examples/downstream, the documents
   doctor    what was found, what is missing, how to fix it

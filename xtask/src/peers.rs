@@ -71,7 +71,7 @@ struct Run {
     memory: f64,
 }
 
-/// Compares, prints the table, and keeps it in `benches/RESULTS.md`.
+/// Compares and prints the table; that of all work is kept in `benches/RESULTS.md`.
 pub(crate) fn compare(repo: &Repository, filter: Option<&str>, threads: usize) -> Result<ExitCode> {
     setup::ensure(repo)?;
     let python = peers(repo)?;
@@ -113,11 +113,10 @@ pub(crate) fn compare(repo: &Repository, filter: Option<&str>, threads: usize) -
         table.push_str(&rows(work, &runs)?);
     }
     print!("{table}");
-    let command = match filter {
-        None => format!("cargo xtask bench --peers --threads {threads}"),
-        Some(filter) => format!("cargo xtask bench --peers {filter} --threads {threads}"),
-    };
-    keep(repo, &table, &command)?;
+    // A part of the work would replace the whole.
+    if filter.is_none() {
+        keep(repo, &table, &format!("cargo xtask bench --peers --threads {threads}"))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
