@@ -71,6 +71,11 @@ impl Experiment {
         self.plan.training.log_every_steps.unwrap_or(50)
     }
 
+    /// How many of the latest checkpoints stay, beside the best.
+    pub fn keep_checkpoints(&self) -> usize {
+        self.plan.training.keep_checkpoints.unwrap_or(1)
+    }
+
     /// The parameters before the first step.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ pub mod experiment;
 pub mod failure;
 pub mod network;
 pub mod plan;
+pub mod progress;
 mod registries;
 pub mod registry;
 pub mod report;

@@ -98,6 +98,8 @@ pub struct TrainingSection {
     pub validate_every_steps: Option<u64>,
     /// Steps between two checkpoints, beside those of the best and the last parameters.
     pub save_every_steps: Option<u64>,
+    /// How many of the latest checkpoints stay, beside the best; one if it is left out.
+    pub keep_checkpoints: Option<usize>,
     /// Steps between two lines of training losses in `metrics.jsonl`.
     pub log_every_steps: Option<u64>,
     /// The largest norm of a gradient.
@@ -116,6 +118,7 @@ impl TrainingSection {
             validate_every_epochs: section.take("validate_every_epochs")?,
             validate_every_steps: section.take("validate_every_steps")?,
             save_every_steps: section.take("save_every_steps")?,
+            keep_checkpoints: section.take("keep_checkpoints")?,
             log_every_steps: section.take("log_every_steps")?,
             clip_norm: section.take("clip_norm")?,
             monitor: section.take("monitor")?.unwrap_or_default(),
@@ -138,6 +141,9 @@ impl TrainingSection {
         let zero = [read.steps, read.validate_every_steps, read.save_every_steps, read.log_every_steps];
         if zero.contains(&Some(0)) {
             return Err(section.fault("[training] has a number of steps that is 0"));
+        }
+        if read.keep_checkpoints == Some(0) {
+            return Err(section.fault("`keep_checkpoints` is 0; the last one is needed to go on"));
         }
         Ok(read)
     }

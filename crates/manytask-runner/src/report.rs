@@ -1,10 +1,8 @@
-//! Tables and what is said on the terminal.
+//! What the commands say: data on stdout, the rest on stderr.
 
-use std::io::{IsTerminal, Write};
-use std::time::{Duration, Instant};
+use std::io::Write;
 
-use indicatif::{ProgressBar, ProgressStyle};
-use manytask_multitask::{Delta, Evaluation, StepReport};
+use manytask_multitask::{Delta, Evaluation};
 
 use crate::failure::{Code, Failure, Result};
 
@@ -27,6 +25,18 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
+/// A number with four significant digits.
+pub(crate) fn figure(value: f64) -> String {
+    let size = value.abs();
+    if size != 0.0 && size.is_finite() && !(1e-4..1e7).contains(&size) {
+        return format!("{value:.3e}");
+    }
+    // The exponent after rounding: 0.99996 is 1.000.
+    let exponent = format!("{value:.3e}").split_once('e').and_then(|(_, digits)| digits.parse::<i32>().ok());
+    let decimals = 3 - exponent.unwrap_or_default().min(3);
+    format!("{value:.0$}", decimals as usize)
+}
+
 /// One row for each task, one column for each figure; a last row of means where there are several tasks.
 pub fn table(evaluation: &Evaluation, delta: Option<&Delta>) -> String {
     let mut columns = vec!["loss".to_owned()];
@@ -35,7 +45,7 @@ pub fn table(evaluation: &Evaluation, delta: Option<&Delta>) -> String {
             columns.push(name.clone());
         }
     }
-    let cell = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+    let cell = |value: Option<f64>| value.map_or("-".to_owned(), figure);
     let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:+.2}"));
     let mut rows =
         vec![std::iter::once("task".to_owned()).chain(columns.iter().cloned()).collect::<Vec<_>>()];
@@ -86,99 +96,32 @@ pub(crate) fn aligned(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// How a training goes on: a bar on a terminal, a line every few seconds elsewhere.
-#[derive(Debug)]
-pub struct Progress {
-    shown: Shown,
-    total: u64,
-    started: Instant,
-    first: Option<u64>,
-    loss: Option<f64>,
-}
-
-#[derive(Debug)]
-enum Shown {
-    Nothing,
-    Lines { last: Instant },
-    Bar(ProgressBar),
-}
-
-/// Seconds between two lines.
-const PAUSE: Duration = Duration::from_secs(5);
-
-impl Progress {
-    /// Of a training of so many steps; nothing is shown if it is to be `quiet`.
-    pub fn new(total: u64, quiet: Quiet) -> Self {
-        let shown = match quiet {
-            Quiet::Yes => Shown::Nothing,
-            Quiet::No if std::io::stderr().is_terminal() => {
-                let bar = ProgressBar::new(total);
-                let style =
-                    ProgressStyle::with_template("{bar:30} {pos}/{len} steps, {per_sec}, {eta} to go  {msg}");
-                bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-                Shown::Bar(bar)
-            }
-            Quiet::No => Shown::Lines { last: Instant::now() },
-        };
-        Self { shown, total, started: Instant::now(), first: None, loss: None }
-    }
-
-    /// A step was made.
-    pub fn step(&mut self, report: &StepReport) {
-        let mean = report.losses.iter().sum::<f64>() / report.losses.len().max(1) as f64;
-        // For the eyes alone: the mean of the last steps.
-        let loss = self.loss.map_or(mean, |loss| 0.98 * loss + 0.02 * mean);
-        self.loss = Some(loss);
-        let first = *self.first.get_or_insert(report.step - 1);
-        match &mut self.shown {
-            Shown::Bar(bar) => {
-                bar.set_position(report.step);
-                bar.set_message(format!("loss {loss:.4}"));
-            }
-            Shown::Lines { last } if last.elapsed() >= PAUSE => {
-                *last = Instant::now();
-                let rate = (report.step - first) as f64 / self.started.elapsed().as_secs_f64();
-                let left = (self.total - report.step) as f64 / rate.max(1e-9);
-                say(&format!(
-                    "step {}/{}, {rate:.1} steps/s, {left:.0} s to go, loss {loss:.4}",
-                    report.step, self.total
-                ));
-            }
-            Shown::Nothing | Shown::Lines { .. } => {}
-        }
-    }
-
-    /// A line between.
-    pub fn note(&self, text: &str) {
-        match &self.shown {
-            Shown::Nothing => {}
-            Shown::Bar(bar) => bar.println(text),
-            Shown::Lines { .. } => say(text),
-        }
-    }
-
-    /// Nothing more comes.
-    pub fn end(&self) {
-        if let Shown::Bar(bar) = &self.shown {
-            bar.finish_and_clear();
-        }
-    }
-}
-
-/// Whether progress is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Quiet {
-    /// It is not.
-    Yes,
-    /// It is.
-    No,
-}
-
 #[cfg(test)]
 mod tests {
     use manytask_multitask::TaskEvaluation;
 
     use super::*;
+
+    #[test]
+    fn figures_have_four_significant_digits() {
+        for (value, text) in [
+            (0.0, "0.000"),
+            (0.946_12, "0.9461"),
+            (0.079_1, "0.07910"),
+            (0.000_123_456, "0.0001235"),
+            (0.000_012_3, "1.230e-5"),
+            (0.999_96, "1.000"),
+            (9.999_6, "10.00"),
+            (-12.345_6, "-12.35"),
+            (1234.56, "1235"),
+            (123_456.7, "123457"),
+            (1.5e9, "1.500e9"),
+            (f64::NAN, "NaN"),
+            (f64::INFINITY, "inf"),
+        ] {
+            assert_eq!(figure(value), text, "{value}");
+        }
+    }
 
     #[test]
     fn a_table_has_every_figure_and_a_mean() {

@@ -1,5 +1,6 @@
 //! The folder of a run: `config.toml`, `manifest.json`, `metrics.jsonl`, TensorBoard's file and checkpoints.
 
+mod checkpoints;
 mod manifest;
 mod metrics;
 mod tensorboard;
@@ -9,8 +10,10 @@ mod tests;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use manytask_tensor::io::{sync_folder, write_atomically};
+use manytask_tensor::io::write_atomically;
 
+pub use self::checkpoints::Written;
+pub(crate) use self::checkpoints::of_checkpoint;
 pub use self::manifest::Manifest;
 pub use self::metrics::Metrics;
 pub use self::tensorboard::TensorBoard;
@@ -26,6 +29,8 @@ const MANIFEST: &str = "manifest.json";
 const METRICS: &str = "metrics.jsonl";
 const LOCK: &str = ".lock";
 const CHECKPOINTS: &str = "checkpoints";
+/// Before the names of files and folders that are not whole yet.
+const WRITING: &str = ".writing-";
 
 /// Which checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -45,12 +50,12 @@ impl Which {
     }
 }
 
-/// The folder of a run, locked against other processes for as long as this lives.
+/// The folder of a run.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    /// The lock goes with it.
-    _lock: File,
+    /// Kept against other processes that would write; the system frees it with the process, however that ends.
+    _lock: Option<File>,
 }
 
 impl RunFolder {
@@ -68,8 +73,11 @@ impl RunFolder {
             let path = runs.join(if number == 1 { name.to_owned() } else { format!("{name}-{number}") });
             match fs_err::create_dir(&path) {
                 Ok(()) => {
-                    fs_err::create_dir(path.join(CHECKPOINTS))?;
-                    return Self::lock(path);
+                    let folder = fs_err::create_dir(path.join(CHECKPOINTS)).map_err(Failure::from);
+                    return folder.and_then(|()| Self::lock(path.clone())).inspect_err(|_| {
+                        // It was made here, and is of no use.
+                        let _ = fs_err::remove_dir_all(&path);
+                    });
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
                     if exact == Exact::Yes {
@@ -89,16 +97,32 @@ impl RunFolder {
         Err(Failure::new(Code::Data, format!("no name is left for {}", runs.join(name).display())))
     }
 
-    /// Opens the folder of a run.
+    /// Opens the folder of a run to go on in it, and removes what a killed process has left half-written.
     ///
     /// # Errors
     /// When it is no run (exit code 4), or another process works in it (7).
     pub fn open(path: &Path) -> Result<Self> {
+        let folder = Self::lock(Self::view(path)?.path)?;
+        folder.sweep()?;
+        Ok(folder)
+    }
+
+    /// Opens the folder of a run to read, also while a training goes on in it, and where nothing may be written.
+    ///
+    /// # Errors
+    /// When it is no run (exit code 4).
+    pub fn view(path: &Path) -> Result<Self> {
         if !path.join(CONFIG).is_file() {
             return Err(Failure::new(Code::Data, format!("{} is not the folder of a run", path.display()))
                 .hint("name a folder that `manytask train` has made, such as runs/quickstart"));
         }
-        Self::lock(path.to_owned())
+        Ok(Self { path: path.to_owned(), _lock: None })
+    }
+
+    /// Removes a folder that was made for a run which could not begin.
+    pub fn discard(self) {
+        // What hindered the run hinders this perhaps as well; the run's failure is what is told.
+        let _ = fs_err::remove_dir_all(&self.path);
     }
 
     fn lock(path: PathBuf) -> Result<Self> {
@@ -106,7 +130,7 @@ impl RunFolder {
         let file =
             fs_err::OpenOptions::new().create(true).truncate(false).write(true).open(&name)?.into_parts().0;
         match file.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: file }),
+            Ok(()) => Ok(Self { path, _lock: Some(file) }),
             Err(TryLockError::WouldBlock) => Err(Failure::new(
                 Code::InUse,
                 format!("{}: another process works in this folder", path.display()),
@@ -155,76 +179,28 @@ impl RunFolder {
         Metrics::open(&self.path.join(METRICS), step)
     }
 
-    /// Opens a new file for TensorBoard.
+    /// Opens a new file for TensorBoard, which takes back what earlier files have of steps after `resumed`, where that is
+    /// given.
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn tensorboard(&self) -> Result<TensorBoard> {
-        TensorBoard::create(&self.path)
+    pub fn tensorboard(&self, resumed: Option<u64>) -> Result<TensorBoard> {
+        TensorBoard::create(&self.path, resumed)
     }
 
-    /// Writes a checkpoint with `save`, which is given an empty folder, then names it `latest` and, if it is, `best`, and
-    /// removes those that are neither.
-    ///
-    /// # Errors
-    /// Those of `save`, and when the disk does not take it; the checkpoints before are still there then.
-    pub fn checkpoint(&self, step: u64, best: bool, save: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
-        let all = self.path.join(CHECKPOINTS);
-        let name = format!("step-{step}");
-        let (writing, done) = (all.join(format!(".writing-{name}")), all.join(&name));
-        remove(&writing)?;
-        fs_err::create_dir(&writing)?;
-        if let Err(failure) = save(&writing) {
-            // What is left of it must not look like a checkpoint; that it could not be written is what counts.
-            let _ = remove(&writing);
-            return Err(failure);
-        }
-        sync_folder(&writing)?;
-        // The same step again, after a run was killed between two lines below: the same content.
-        remove(&done)?;
-        fs_err::rename(&writing, &done)?;
-        sync_folder(&all)?;
-        if best {
-            self.write(&format!("{CHECKPOINTS}/{}", Which::Best.name()), name.as_bytes())?;
-        }
-        self.write(&format!("{CHECKPOINTS}/{}", Which::Latest.name()), name.as_bytes())?;
-        self.prune()
-    }
-
-    /// The folder of a checkpoint; `None` before the first. Without a best one the latest is it.
-    ///
-    /// # Errors
-    /// When it is named but not there (exit code 6).
-    pub fn find(&self, which: Which) -> Result<Option<PathBuf>> {
-        let all = self.path.join(CHECKPOINTS);
-        let read = |which: Which| match fs_err::read_to_string(all.join(which.name())) {
-            Ok(name) => Ok(Some(all.join(name.trim()))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Failure::io(&error)),
-        };
-        let found = match read(which)? {
-            None if which == Which::Best => read(Which::Latest)?,
-            found => found,
-        };
-        match found {
-            Some(path) if !path.is_dir() => {
-                let what = format!(
-                    "{}: this checkpoint is named by `{}` but not there",
-                    path.display(),
-                    which.name()
-                );
-                Err(Failure::new(Code::Checkpoint, what))
-            }
-            found => Ok(found),
-        }
-    }
-
-    fn prune(&self) -> Result<()> {
-        let keep = [self.find(Which::Best)?, self.find(Which::Latest)?];
-        for entry in fs_err::read_dir(self.path.join(CHECKPOINTS))? {
-            let path = entry?.path();
-            if path.is_dir() && !keep.contains(&Some(path.clone())) {
-                remove(&path)?;
+    /// Removes what has the name of something half-written.
+    fn sweep(&self) -> Result<()> {
+        for folder in [self.path.clone(), self.path.join(CHECKPOINTS)] {
+            for entry in fs_err::read_dir(folder)? {
+                let entry = entry?;
+                if !entry.file_name().to_string_lossy().starts_with(WRITING) {
+                    continue;
+                }
+                if entry.file_type()?.is_dir() {
+                    fs_err::remove_dir_all(entry.path())?;
+                } else {
+                    fs_err::remove_file(entry.path())?;
+                }
             }
         }
         Ok(())
@@ -238,14 +214,6 @@ pub enum Exact {
     Yes,
     /// A number may follow.
     No,
-}
-
-/// Removes a folder if it is there.
-fn remove(folder: &Path) -> Result<()> {
-    match fs_err::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
 }
 
 /// A value as JSON with a last line end.

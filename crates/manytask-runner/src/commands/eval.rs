@@ -1,5 +1,4 @@
 use manytask_multitask::{Evaluation, Part, Problem, TaskEvaluation, delta_m};
-use manytask_tensor::checkpoint;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -22,20 +21,12 @@ struct Results {
 
 /// `manytask eval`.
 pub(super) fn eval(arguments: &EvalArgs, registries: &Registries) -> Result<()> {
-    let folder = RunFolder::open(&arguments.run)?;
+    let folder = RunFolder::view(&arguments.run)?;
     let source = Source::read(&folder.path().join(CONFIG), &[])?;
     let experiment =
         Plan::read(&source, registries).and_then(Experiment::load).map_err(|failure| source.name(failure))?;
-    let Some(found) = folder.find(arguments.checkpoint)? else {
-        return Err(Failure::new(Code::Checkpoint, format!("{} has no checkpoint", folder.path().display()))
-            .hint("it was ended before its first one: start it again with `manytask resume`"));
-    };
-    let file = found.join(manytask_multitask::PARAMS);
     let problem: &dyn Problem = experiment.problem.as_ref();
-    let (params, about) = checkpoint::load(&file, problem.layout(), experiment.device).map_err(|error| {
-        let failure = Failure::from(error);
-        if failure.code == Code::Data { Failure { code: Code::Checkpoint, ..failure } } else { failure }
-    })?;
+    let (params, step) = folder.params(arguments.checkpoint, problem.layout(), experiment.device)?;
     let part = match arguments.part {
         None => experiment.judged_by,
         Some(PartName::Train) => Part::Train,
@@ -47,7 +38,6 @@ pub(super) fn eval(arguments: &EvalArgs, registries: &Registries) -> Result<()> 
         [] => None,
         runs => Some(delta_m(&evaluation, &baselines(runs, part)?)),
     };
-    let step = about.get("step").cloned().unwrap_or_default();
     if arguments.json {
         let changes = delta.map(|delta| json!({ "mean": delta.mean, "tasks": delta.tasks }));
         let all =

@@ -1,6 +1,6 @@
 use manytask_data::Schema;
 use manytask_nn::metrics::Output;
-use manytask_tensor::{Device, Kind, Tensor, checkpoint, io::write_atomically};
+use manytask_tensor::{Device, Kind, Tensor, io::write_atomically};
 
 use crate::cli::PredictArgs;
 use crate::config::Source;
@@ -13,7 +13,7 @@ use crate::run::{CONFIG, RunFolder, SCHEMA, read_json};
 
 /// `manytask predict`: only the run's folder and the input are needed, not the data it was trained on.
 pub(super) fn predict(arguments: &PredictArgs, registries: &Registries) -> Result<()> {
-    let folder = RunFolder::open(&arguments.run)?;
+    let folder = RunFolder::view(&arguments.run)?;
     let source = Source::read(&folder.path().join(CONFIG), &[])?;
     let plan = Plan::read(&source, registries)?;
     let device = plan.device.resolve()?;
@@ -30,10 +30,7 @@ pub(super) fn predict(arguments: &PredictArgs, registries: &Registries) -> Resul
     let every = tasks.clone();
     tasks.retain(|task| rows.only.is_empty() || rows.only.contains(&task.name));
     let network = rows.network.build(&sizes_of(&schema), &tasks)?;
-    let Some(found) = folder.find(arguments.checkpoint)? else {
-        return Err(Failure::new(Code::Checkpoint, format!("{} has no checkpoint", folder.path().display())));
-    };
-    let (params, _) = checkpoint::load(&found.join(manytask_multitask::PARAMS), network.layout(), device)?;
+    let (params, _) = folder.params(arguments.checkpoint, network.layout(), device)?;
     let table = schema.read(&arguments.input)?;
     let mut inputs = schema.encode(&table)?;
     // With tasks of their own rows the output says which row each prediction is of.

@@ -1,9 +1,7 @@
 use std::ops::ControlFlow;
-use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use manytask_multitask::{Evaluation, Event, Finish, Part, StepReport, Trainer};
-use manytask_tensor::checkpoint;
+use manytask_multitask::{Evaluation, Event, Finish, Identity, Part, StepReport, Trainer};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -12,10 +10,12 @@ use crate::config::Source;
 use crate::experiment::{Experiment, threads_of};
 use crate::failure::{Code, Failure, Result};
 use crate::plan::Plan;
+use crate::progress::{Progress, Quiet};
 use crate::registries::Registries;
-use crate::report::{Progress, Quiet, print, say, table};
+use crate::report::{figure, print, say, table};
 use crate::run::{
-    CONFIG, Exact, Manifest, Metrics, RESULTS, RunFolder, SCHEMA, TensorBoard, Which, json as to_json,
+    CONFIG, Exact, Manifest, Metrics, RESULTS, RunFolder, SCHEMA, TensorBoard, Which, Written,
+    json as to_json, of_checkpoint,
 };
 use crate::signals::Signals;
 
@@ -28,7 +28,6 @@ pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()
     let named = |failure| source.name(failure);
     let plan = Plan::read(&source, registries).map_err(named)?;
     let config = effective(&source, &plan)?;
-    let signals = Signals::listen()?;
     let experiment = Experiment::load(plan).map_err(named)?;
     let trainer = experiment.trainer().map_err(named)?;
     if arguments.dry_run {
@@ -39,7 +38,22 @@ pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()
         Some(name) => (name.as_str(), Exact::Yes),
         None => (stem.as_str(), Exact::No),
     };
+    // Until here nothing is lost when a signal ends the process.
+    let signals = Signals::listen()?;
     let folder = RunFolder::create(&arguments.runs, name, exact)?;
+    let manifest = match begin(&folder, &experiment, &config) {
+        Ok(manifest) => manifest,
+        Err(failure) => {
+            folder.discard();
+            return Err(failure);
+        }
+    };
+    let quiet = if arguments.quiet { Quiet::Yes } else { Quiet::No };
+    Drive { experiment: &experiment, folder: &folder, manifest, signals, quiet }.finish(trainer)
+}
+
+/// Writes what makes a folder one of a run.
+fn begin(folder: &RunFolder, experiment: &Experiment, config: &str) -> Result<Manifest> {
     if let Some(schema) = &experiment.schema {
         folder.write(SCHEMA, &to_json(schema)?)?;
     }
@@ -60,8 +74,7 @@ pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()
     folder.write_manifest(&manifest)?;
     // Last: a folder with a configuration is a run that can be resumed.
     folder.write(CONFIG, config.as_bytes())?;
-    let quiet = if arguments.quiet { Quiet::Yes } else { Quiet::No };
-    Drive { experiment: &experiment, folder: &folder, manifest, signals, quiet }.finish(trainer)
+    Ok(manifest)
 }
 
 /// `manytask resume`.
@@ -71,7 +84,10 @@ pub(super) fn resume(arguments: &ResumeArgs, registries: &Registries) -> Result<
     let source = Source::read(&folder.path().join(CONFIG), &[])?;
     let named = |failure| source.name(failure);
     let plan = Plan::read(&source, registries).map_err(named)?;
-    let signals = Signals::listen()?;
+    let config = fs_err::read(source.path())?;
+    if digest(&config) != manifest.config_digest {
+        say(&format!("note: {} was changed since this run began", source.path().display()));
+    }
     let experiment = Experiment::load(plan).map_err(named)?;
     if experiment.digest != manifest.data_digest {
         let what = format!("{}: the data have changed since this run began", folder.path().display());
@@ -80,23 +96,14 @@ pub(super) fn resume(arguments: &ResumeArgs, registries: &Registries) -> Result<
     }
     let mut trainer = experiment.trainer()?;
     if let Some(checkpoint) = folder.find(Which::Latest)? {
-        restore(&mut trainer, &checkpoint)?;
+        trainer.restore(&checkpoint).map_err(of_checkpoint)?;
     }
+    let signals = Signals::listen()?;
     manifest.resumed += 1;
     (manifest.ended, manifest.exit) = (None, None);
     folder.write_manifest(&manifest)?;
     let quiet = if arguments.quiet { Quiet::Yes } else { Quiet::No };
     Drive { experiment: &experiment, folder: &folder, manifest, signals, quiet }.finish(trainer)
-}
-
-/// Reads a checkpoint. A file that is missing in it is a checkpoint that does not fit.
-pub(super) fn restore(trainer: &mut Trainer<'_>, checkpoint: &Path) -> Result<()> {
-    trainer.restore(checkpoint).map_err(|error| match Failure::from(error) {
-        Failure { code: Code::Data | Code::Config | Code::Bug, message, hints } => {
-            Failure { code: Code::Checkpoint, message, hints }
-        }
-        other => other,
-    })
 }
 
 /// The configuration with overrides, paths and threads written out, so that it means the same anywhere on this machine.
@@ -120,7 +127,8 @@ fn dry_run(mut trainer: Trainer<'_>) -> Result<()> {
         }
         Ok(ControlFlow::Break(()))
     })?;
-    say(&format!("one step was made, losses {losses:.4?}; nothing was written"));
+    let losses: Vec<String> = losses.into_iter().map(figure).collect();
+    say(&format!("one step was made, losses {}; nothing was written", losses.join(", ")));
     Ok(())
 }
 
@@ -173,19 +181,18 @@ impl Drive<'_> {
     /// The figures of the best parameters.
     fn judge(&self) -> Result<Evaluation> {
         let problem = &self.experiment.problem;
-        let Some(found) = self.folder.find(Which::Best)? else {
-            return Err(Failure::new(Code::Bug, "a training has ended without a checkpoint"));
-        };
-        let file = found.join(manytask_multitask::PARAMS);
-        let (params, _) = checkpoint::load(&file, problem.layout(), self.experiment.device)?;
+        let (params, _) = self.folder.params(Which::Best, problem.layout(), self.experiment.device)?;
         Ok(problem.evaluate(&params, self.experiment.judged_by)?)
     }
 
     fn run(&self, trainer: &mut Trainer<'_>) -> Result<Finish> {
         let start = trainer.progress().step;
         let mut metrics = self.folder.metrics(start)?;
-        let mut board = self.folder.tensorboard()?;
-        let mut progress = Progress::new(trainer.training().steps, self.quiet);
+        let mut board = self.folder.tensorboard((self.manifest.resumed > 0).then_some(start))?;
+        let problem = self.experiment.problem.as_ref();
+        let names = if problem.identity() == Identity::Fixed { problem.tasks() } else { &[] };
+        let mut progress = Progress::new(start, trainer.training().steps, names, self.quiet);
+        let keep = self.experiment.keep_checkpoints();
         let mut saved = start;
         let finish = trainer.run(|trainer, event| {
             match event {
@@ -202,7 +209,8 @@ impl Drive<'_> {
                 }
                 Event::Checkpoint { step, improved } => {
                     metrics.sync()?;
-                    self.folder.checkpoint(step, improved, |to| Ok(trainer.save(to)?))?;
+                    let written = Written { step, best: improved, keep };
+                    self.folder.checkpoint(written, |to| Ok(trainer.save(to)?))?;
                     saved = step;
                 }
                 Event::StepDone { .. } => {}
@@ -215,7 +223,7 @@ impl Drive<'_> {
         let step = trainer.progress().step;
         if finish == Finish::Interrupted && saved != step {
             metrics.sync()?;
-            self.folder.checkpoint(step, false, |to| Ok(trainer.save(to)?))?;
+            self.folder.checkpoint(Written { step, best: false, keep }, |to| Ok(trainer.save(to)?))?;
         }
         Ok(finish)
     }
@@ -272,17 +280,17 @@ fn scalars(evaluation: &Evaluation) -> Vec<(String, f64)> {
 
 fn summary(step: u64, evaluation: &Evaluation, improved: bool) -> String {
     const SHOWN: usize = 3;
-    let figure = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+    let shown = |value: Option<f64>| value.map_or("-".to_owned(), figure);
     let tasks = evaluation.tasks.iter().take(SHOWN).filter_map(|task| {
         let (name, value) = task.metrics.first()?;
-        Some(format!("{} {name} {}", task.name, figure(*value)))
+        Some(format!("{} {name} {}", task.name, shown(*value)))
     });
     let mut parts: Vec<String> = tasks.collect();
     if evaluation.tasks.len() > SHOWN {
         parts.push(format!("and {} more tasks", evaluation.tasks.len() - SHOWN));
     }
     let star = if improved { " (best)" } else { "" };
-    format!("step {step}: validation loss {}, {}{star}", figure(evaluation.mean_loss()), parts.join(", "))
+    format!("step {step}: validation loss {}, {}{star}", shown(evaluation.mean_loss()), parts.join(", "))
 }
 
 /// A part's name.

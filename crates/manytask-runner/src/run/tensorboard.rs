@@ -15,12 +15,15 @@ pub struct TensorBoard {
 }
 
 impl TensorBoard {
-    pub(super) fn create(folder: &Path) -> Result<Self> {
+    pub(super) fn create(folder: &Path, resumed: Option<u64>) -> Result<Self> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let name = format!("events.out.tfevents.{}.{:09}.manytask", now.as_secs(), now.subsec_nanos());
         let mut file = File::create(folder.join(name))?;
         let version = [tag(3, 2), string("brain.Event:2")].concat();
         file.write_all(&record(&[wall_time(now.as_secs_f64()), version].concat()))?;
+        if let Some(step) = resumed {
+            file.write_all(&record(&restart(now.as_secs_f64(), step + 1)))?;
+        }
         Ok(Self { file })
     }
 
@@ -41,6 +44,12 @@ fn event(time: f64, step: u64, name: &str, value: f64) -> Vec<u8> {
     let scalar = [tag(1, 2), string(name), tag(2, 5), (value as f32).to_le_bytes().to_vec()].concat();
     let summary = [tag(1, 2), length(scalar.len()), scalar].concat();
     [wall_time(time), tag(2, 0), varint(step), tag(5, 2), length(summary.len()), summary].concat()
+}
+
+/// `Event { wall_time, step, session_log { status: START } }`: TensorBoard forgets what it has of this step and later ones.
+fn restart(time: f64, step: u64) -> Vec<u8> {
+    let log = [tag(1, 0), varint(1)].concat();
+    [wall_time(time), tag(2, 0), varint(step), tag(7, 2), length(log.len()), log].concat()
 }
 
 fn wall_time(time: f64) -> Vec<u8> {
@@ -101,22 +110,23 @@ mod tests {
         assert_eq!(crc32c(&[0; 32]), 0x8a91_36aa); // RFC 3720, B.4
     }
 
+    /// What TensorBoard's own `RecordWriter` writes of the same events (version 2.21.0).
     #[test]
-    fn an_event_has_the_bytes_of_the_format() {
-        let bytes = event(1.5, 300, "loss", 0.25);
-        let expected: Vec<u8> = [
-            &[0x09][..],
-            &1.5_f64.to_le_bytes(),
-            &[0x10, 0xac, 0x02],
-            &[0x2a, 13, 0x0a, 11, 0x0a, 4],
-            b"loss",
-            &[0x15],
-            &0.25_f32.to_le_bytes(),
-        ]
-        .concat();
-        assert_eq!(bytes, expected);
-        let record = record(&bytes);
-        assert_eq!(record.len(), 8 + 4 + bytes.len() + 4);
-        assert_eq!(record[..8], (bytes.len() as u64).to_le_bytes());
+    fn records_have_the_bytes_of_tensorboards_own_writer() {
+        let hexadecimal =
+            |bytes: Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
+        let version = [wall_time(1.5), tag(3, 2), string("brain.Event:2")].concat();
+        assert_eq!(
+            hexadecimal(record(&version)),
+            "1800000000000000a37f4b2209000000000000f83f1a0d627261696e2e4576656e743a322a28646c"
+        );
+        assert_eq!(
+            hexadecimal(record(&event(1.5, 300, "loss", 0.25))),
+            "1b000000000000001a0d9e1309000000000000f83f10ac022a0d0a0b0a046c6f7373150000803e9908deed"
+        );
+        assert_eq!(
+            hexadecimal(record(&restart(1.5, 301))),
+            "100000000000000095fbfe1809000000000000f83f10ad023a020801d17949d4"
+        );
     }
 }

@@ -81,3 +81,22 @@ fn an_interrupted_run_saves_says_how_to_go_on_and_ends_the_same() {
     place.good(&["resume", "runs/whole", "--quiet"]);
     assert_eq!(place.read("runs/whole/metrics.jsonl"), before);
 }
+
+#[test]
+fn a_configuration_that_was_changed_is_noted_and_more_steps_can_be_made() {
+    let place = Place::new();
+    place.good(&["train", "a.toml", "--quiet", "training.keep_checkpoints=3"]);
+    let folders = |run: &str| {
+        let all = fs_err::read_dir(place.at(run).join("checkpoints")).unwrap();
+        all.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count()
+    };
+    assert!((3..=4).contains(&folders("runs/a")), "three of the latest, and the best");
+    let said = place.good(&["resume", "runs/a", "--quiet"]);
+    assert!(!said.err.contains("note:"), "{said:?}");
+    let config = place.read("runs/a/config.toml");
+    assert!(config.contains("epochs = 5"), "{config}");
+    place.write("runs/a/config.toml", config.replace("epochs = 5", "epochs = 6"));
+    let said = place.good(&["resume", "runs/a", "--quiet"]);
+    assert!(said.err.contains("note: runs/a/config.toml was changed since this run began"), "{said:?}");
+    assert_eq!(place.read("runs/a/checkpoints/latest"), "step-48");
+}

@@ -282,13 +282,20 @@ fn folders_that_cannot_be_written_and_disks_that_are_full() {
     // A limit on the size of files is a disk that is full in the middle of a checkpoint.
     let binary = env!("CARGO_BIN_EXE_manytask");
     let script =
-        format!("trap '' XFSZ; ulimit -f 1; exec {binary} train a.toml --quiet network.trunk.hidden=[300]");
+        format!("trap '' XFSZ; ulimit -f 8; exec {binary} train a.toml --quiet network.trunk.hidden=[3000]");
     let output =
         std::process::Command::new("bash").args(["-c", &script]).current_dir(place.path()).output().unwrap();
     let said = crate::command::said(output);
-    assert!(said.code == Some(4) && said.err.contains("runs/a"), "{said:?}");
+    assert!(said.code == Some(4) && said.err.contains("params.safetensors"), "{said:?}");
     let half = fs_err::read_dir(place.at("runs/a/checkpoints")).unwrap().count();
     assert_eq!(half, 0, "no half of a checkpoint is left");
+    // A disk that takes nothing at all: no run begins.
+    let script = format!("trap '' XFSZ; ulimit -f 0; exec {binary} train a.toml --quiet --name b");
+    let output =
+        std::process::Command::new("bash").args(["-c", &script]).current_dir(place.path()).output().unwrap();
+    let said = crate::command::said(output);
+    assert!(said.code == Some(4) && said.err.contains("runs/b/schema.json"), "{said:?}");
+    assert!(!place.at("runs/b").exists(), "no folder is left of a run that could not begin");
 }
 
 #[test]
@@ -299,6 +306,10 @@ fn a_run_in_use() {
     lock.file().lock().unwrap();
     let said = place.run(&["resume", "runs/a"]);
     assert!(said.code == Some(7) && said.err.contains("runs/a"), "{said:?}");
+    // Who only reads does not disturb a training.
+    place.good(&["eval", "runs/a"]);
+    place.write("new.csv", "age,hours,job\n1,2,a\n");
+    place.good(&["predict", "runs/a", "--input", "new.csv"]);
     let said = place.run(&["train", "a.toml", "--name", "a"]);
     assert!(said.code == Some(2) && said.err.contains("is there already"), "{said:?}");
 }
