@@ -3,6 +3,7 @@
 mod fault;
 mod overrides;
 mod section;
+mod spot;
 #[cfg(test)]
 mod tests;
 
@@ -13,10 +14,11 @@ use toml::de::DeTable;
 
 pub(crate) use self::fault::nearest;
 pub use self::section::Section;
+pub use self::spot::Spot;
 use crate::failure::{Code, Failure, Result};
 
 /// The text of a configuration, with overrides behind it, so that every place in either has one number.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Source {
     path: PathBuf,
     /// The file's text, then each override in a line of its own.
@@ -78,12 +80,16 @@ impl Source {
 
     /// A mistake in the configuration that was found later, and so has no place: it names the file at least.
     pub fn name(&self, failure: Failure) -> Failure {
-        let path = self.path.display().to_string();
-        let named = failure.message.starts_with(&path) || failure.message.starts_with("in the argument");
-        if failure.code != Code::Config || named {
+        if failure.code != Code::Config || self.is_named_in(&failure) {
             return failure;
         }
-        Failure { message: format!("{path}: {}", failure.message), ..failure }
+        Failure { message: format!("{}: {}", self.path.display(), failure.message), ..failure }
+    }
+
+    /// Whether a mistake says already where it is.
+    fn is_named_in(&self, failure: &Failure) -> bool {
+        let path = format!("{}:", self.path.display());
+        failure.message.starts_with(&path) || failure.message.starts_with("in the argument")
     }
 
     /// The folder that relative paths start from.
@@ -98,7 +104,12 @@ impl Source {
     /// # Errors
     /// At a mistake in TOML, or an override that goes through something that is no table.
     pub fn section(&self) -> Result<Section<'_>> {
-        Ok(Section::new(self, String::new(), self.table()?))
+        let table = self.table()?;
+        if table.get_ref().is_empty() {
+            return Err(Failure::new(Code::Config, format!("{}: is empty", self.path.display()))
+                .hint("`manytask explain NAME` shows what can stand in a configuration"));
+        }
+        Ok(Section::new(self, String::new(), table))
     }
 
     /// The configuration with its overrides in place, as TOML.

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use manytask_data::{Part as Rows, Schema};
 use manytask_meta::MetaProblem;
-use manytask_multitask::{HardSharing, Part, Parts, Problem, Task, Trainer, Training};
+use manytask_multitask::{HardSharing, Part, Parts, Problem, Task, Trainer, Training, check};
 use manytask_nn::Builder;
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Output;
 use manytask_tensor::{Device, Kind, Layout, Params, threads};
 
 use crate::failure::{Code, Failure, Result};
-use crate::plan::{EpisodesPlan, Plan, RowsPlan, Work};
+use crate::plan::{EpisodesPlan, Places, Plan, RowsPlan, Work};
 
 /// A problem with everything that is needed to train it.
 #[derive(Debug)]
@@ -45,15 +45,17 @@ impl Experiment {
     /// # Errors
     /// When data are missing or damaged, or do not have what the plan names.
     pub fn load(plan: Plan) -> Result<Self> {
-        let device = plan.device.resolve()?;
+        let everything = &plan.places.everything;
+        let device = plan.device.resolve().map_err(|error| everything.place(error))?;
         let threads = threads_of(&plan);
-        threads::set(threads)?;
+        threads::set(threads).map_err(|error| everything.place(error))?;
         let loaded = match &plan.work {
             Work::Rows(rows) => with_rows(&plan, rows, device)?,
             Work::Episodes(episodes) => with_episodes(&plan, episodes, device)?,
         };
         let Loaded { problem, schema, digest, judged_by } = loaded;
-        let training = training(&plan, problem.as_ref())?;
+        let training =
+            training(&plan, problem.as_ref()).map_err(|failure| plan.places.training.place(failure))?;
         Ok(Self { problem, schema, training, device, threads, digest, judged_by, plan })
     }
 
@@ -62,8 +64,13 @@ impl Experiment {
     /// # Errors
     /// When the aggregator needs what the problem has not, or settings are out of range.
     pub fn trainer(&self) -> Result<Trainer<'_>> {
-        let aggregator = self.plan.aggregator.build(self.problem.tasks())?;
-        Ok(Trainer::new(self.problem.as_ref(), aggregator, self.training.clone(), &self.start()?)?)
+        let Places { aggregator: of_aggregator, network, training, .. } = &self.plan.places;
+        let aggregator = self.plan.aggregator.build(self.problem.tasks());
+        let aggregator = aggregator.map_err(|error| of_aggregator.place(error))?;
+        check(aggregator.as_ref(), self.problem.as_ref()).map_err(|error| of_aggregator.place(error))?;
+        let start = self.start().map_err(|failure| network.place(failure))?;
+        Trainer::new(self.problem.as_ref(), aggregator, self.training.clone(), &start)
+            .map_err(|error| training.place(error))
     }
 
     /// Steps between two lines of training losses.
@@ -94,15 +101,17 @@ struct Loaded {
 }
 
 fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
-    let loaded = rows.data.load(&plan.folder)?;
+    let places = &plan.places;
+    let loaded = rows.data.load(&plan.folder).map_err(|failure| places.data.place(failure))?;
     let judged_by = match &loaded.parts {
         Parts { test: Some(_), .. } => Part::Test,
         Parts { validation: Some(_), .. } => Part::Validation,
         _ => Part::Train,
     };
-    let tasks = rows.describe(loaded.tasks)?;
+    let tasks = rows.describe(loaded.tasks).map_err(|failure| places.everything.place(failure))?;
     let (parts, tasks) = selected(rows, loaded.parts, tasks)?;
-    let network = rows.network.build(&loaded.inputs, &tasks)?;
+    let network =
+        rows.network.build(&loaded.inputs, &tasks).map_err(|failure| places.network.place(failure))?;
     let parts = Parts {
         train: parts.train.to_device(device)?,
         validation: parts.validation.map(|part| part.to_device(device)).transpose()?,
@@ -113,12 +122,14 @@ fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
 }
 
 fn with_episodes(plan: &Plan, episodes: &EpisodesPlan, device: Device) -> Result<Loaded> {
-    let loaded = episodes.source.load(&plan.folder, device)?;
+    let places = &plan.places;
+    let loaded = episodes.source.load(&plan.folder, device).map_err(|failure| places.data.place(failure))?;
     let mut layout = Layout::builder();
     let outputs = episodes.learner.has_head().then_some(loaded.outputs);
     let network = episodes.network.build(&mut Builder::new(&mut layout), &loaded.input, outputs);
     // Sizes come from the configuration alone.
-    let network = network.map_err(|error| Failure::new(Code::Config, error.to_string()))?;
+    let network =
+        network.map_err(|error| places.network.place(Failure::new(Code::Config, error.to_string())))?;
     let loss = match loaded.output {
         Output::Regression => Loss::Mse,
         Output::Multiclass => Loss::CrossEntropy { class_weights: None, label_smoothing: 0.0 },

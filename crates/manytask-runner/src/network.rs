@@ -42,6 +42,7 @@ impl NetworkPlan {
     /// # Errors
     /// When a key is unknown or has the wrong type.
     pub fn read(mut section: Section<'_>, registries: &Registries) -> Result<Self> {
+        let spot = section.spot();
         let (kind, place) = section.kind()?;
         if kind != "hard_sharing" {
             let hints = vec!["there is `hard_sharing`".to_owned()];
@@ -51,7 +52,7 @@ impl NetworkPlan {
         let head = section.table("head")?.map(|head| registries.trunks.make(head)).transpose()?;
         let embedding = section.take_or("embedding", 8)?;
         if embedding < 1 {
-            return Err(section.fault("`embedding` is below 1"));
+            return Err(spot.fault("`embedding` is below 1"));
         }
         section.finish()?;
         Ok(Self { trunk, head, embedding })

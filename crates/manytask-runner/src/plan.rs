@@ -14,7 +14,7 @@ use manytask_nn::schedule::Schedule;
 use manytask_tensor::DeviceChoice;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{Section, Source};
+use crate::config::{Section, Source, Spot};
 use crate::data::DataSettings;
 use crate::episodes::{BackboneSettings, EpisodeSettings};
 use crate::failure::Result;
@@ -44,6 +44,23 @@ pub struct Plan {
     pub training: TrainingSection,
     /// The problem.
     pub work: Work,
+    /// For mistakes that show when data are read or the network is built.
+    pub places: Places,
+}
+
+/// Where the sections of a configuration stand.
+#[derive(Debug)]
+pub struct Places {
+    /// `[data]`.
+    pub data: Spot,
+    /// `[network]`.
+    pub network: Spot,
+    /// `[aggregator]`.
+    pub aggregator: Spot,
+    /// `[training]`.
+    pub training: Spot,
+    /// The whole configuration.
+    pub everything: Spot,
 }
 
 /// The problem of a configuration.
@@ -112,6 +129,7 @@ pub struct TrainingSection {
 
 impl TrainingSection {
     fn read(section: &mut Section<'_>) -> Result<Self> {
+        let spot = section.spot();
         let read = Self {
             epochs: section.take("epochs")?,
             steps: section.take("steps")?,
@@ -125,25 +143,23 @@ impl TrainingSection {
             early_stopping: section.take("early_stopping")?,
         };
         if read.epochs.is_some() == read.steps.is_some() {
-            return Err(section.fault("[training] needs `epochs` or `steps`, and not both"));
+            return Err(spot.fault("[training] needs `epochs` or `steps`, and not both"));
         }
         if read.validate_every_epochs.is_some() && read.validate_every_steps.is_some() {
-            return Err(
-                section.fault("[training] has both `validate_every_epochs` and `validate_every_steps`")
-            );
+            return Err(spot.fault("[training] has both `validate_every_epochs` and `validate_every_steps`"));
         }
         for (name, epochs) in [("epochs", read.epochs), ("validate_every_epochs", read.validate_every_epochs)]
         {
             if epochs.is_some_and(|epochs| !(epochs.is_finite() && epochs > 0.0)) {
-                return Err(section.fault(&format!("`{name}` is not above 0")));
+                return Err(spot.fault(format!("`{name}` is not above 0")));
             }
         }
         let zero = [read.steps, read.validate_every_steps, read.save_every_steps, read.log_every_steps];
         if zero.contains(&Some(0)) {
-            return Err(section.fault("[training] has a number of steps that is 0"));
+            return Err(spot.fault("[training] has a number of steps that is 0"));
         }
         if read.keep_checkpoints == Some(0) {
-            return Err(section.fault("`keep_checkpoints` is 0; the last one is needed to go on"));
+            return Err(spot.fault("`keep_checkpoints` is 0; the last one is needed to go on"));
         }
         Ok(read)
     }
@@ -170,22 +186,34 @@ impl Plan {
     /// At the first mistake, with its place (exit code 3).
     pub fn read(source: &Source, registries: &Registries) -> Result<Self> {
         let mut whole = source.section()?;
+        let everything = whole.spot();
         let seed = whole.take_or("seed", 0_u64)?;
         let device: String = whole.take_or("device", "cpu".to_owned())?;
-        let device = device.parse::<DeviceChoice>()?;
+        let device = device.parse::<DeviceChoice>().map_err(|error| everything.place(error))?;
         let threads = whole.take::<usize>("threads")?;
         if threads == Some(0) {
-            return Err(whole.fault("`threads` is 0; leave it out to use every core"));
+            return Err(everything.fault("`threads` is 0; leave it out to use every core"));
         }
         let mut data = whole.required_table("data")?;
+        let of_data = data.spot();
         let folder = data.take::<PathBuf>("folder")?.unwrap_or_default();
         let folder = source.folder().join(folder);
         let mut training = whole.required_table("training")?;
+        let of_training = training.spot();
         let section = TrainingSection::read(&mut training)?;
         let (optimizer, learning_rate) = optimizer(whole.required_table("optimizer")?, registries)?;
         let schedule = schedule(whole.table("schedule")?, registries)?;
-        let aggregator = registries.aggregators.make(whole.required_table("aggregator")?)?;
+        let aggregator = whole.required_table("aggregator")?;
+        let of_aggregator = aggregator.spot();
+        let aggregator = registries.aggregators.make(aggregator)?;
         let network = whole.required_table("network")?;
+        let places = Places {
+            data: of_data,
+            network: network.spot(),
+            aggregator: of_aggregator,
+            training: of_training,
+            everything,
+        };
         let work = if let Some(learner) = whole.table("learner")? {
             let evaluation = whole.table("evaluation")?;
             Work::Episodes(episodes(data, network, learner, training, evaluation, registries)?)
@@ -208,6 +236,7 @@ impl Plan {
             schedule,
             training: section,
             work,
+            places,
         })
     }
 }
@@ -221,16 +250,17 @@ fn episodes(
     registries: &Registries,
 ) -> Result<EpisodesPlan> {
     let usual = MetaSettings::default();
+    let spot = training.spot();
     let mut settings = MetaSettings {
         tasks_per_step: training.take_or("tasks_per_step", usual.tasks_per_step)?,
         execution: training.take_or("execution", usual.execution)?,
         ..usual
     };
     if settings.tasks_per_step == 0 {
-        return Err(training.fault("`tasks_per_step` is 0"));
+        return Err(spot.fault("`tasks_per_step` is 0"));
     }
     if settings.execution == Execution::Threads(0) {
-        return Err(training.fault("`execution` is in 0 threads"));
+        return Err(spot.fault("`execution` is in 0 threads"));
     }
     training.finish()?;
     if let Some(mut section) = evaluation {
@@ -252,28 +282,22 @@ fn episodes(
 }
 
 fn optimizer(mut section: Section<'_>, registries: &Registries) -> Result<(Optimizer, f64)> {
+    let spot = section.spot();
     let learning_rate: f64 = section.required("learning_rate")?;
     if !(learning_rate.is_finite() && learning_rate > 0.0) {
-        return Err(section.fault(&format!("`learning_rate` is {learning_rate}: it must be above 0")));
+        return Err(spot.fault(format!("`learning_rate` is {learning_rate}: it must be above 0")));
     }
-    let place = section.fault("");
     let optimizer = registries.optimizers.make(section)?;
-    optimizer.check().map_err(|error| crate::failure::Failure {
-        message: place.message.replacen(": \n", &format!(": {error}\n"), 1),
-        ..place
-    })?;
+    optimizer.check().map_err(|error| spot.place(error))?;
     Ok((optimizer, learning_rate))
 }
 
 fn schedule(section: Option<Section<'_>>, registries: &Registries) -> Result<Schedule> {
     let Some(mut section) = section else { return Ok(Schedule::default()) };
+    let spot = section.spot();
     let warm_up = section.take_or("warm_up_steps", 0_u64)?;
-    let place = section.fault("");
     let schedule = Schedule { warm_up, course: registries.schedules.make(section)? };
-    schedule.check().map_err(|error| crate::failure::Failure {
-        message: place.message.replacen(": \n", &format!(": {error}\n"), 1),
-        ..place
-    })?;
+    schedule.check().map_err(|error| spot.place(error))?;
     Ok(schedule)
 }
 
@@ -284,13 +308,14 @@ fn rows(
     mut training: Section<'_>,
     registries: &Registries,
 ) -> Result<RowsPlan> {
+    let spot = training.spot();
     let batches = Batches {
         size: training.take_or("batch_size", Batches::default().size)?,
         order: training.take_or("batch_order", BatchOrder::default())?,
         last: training.take_or("last_batch", LastBatch::default())?,
     };
     if batches.size == 0 {
-        return Err(training.fault("`batch_size` is 0"));
+        return Err(spot.fault("`batch_size` is 0"));
     }
     let only = training.take_or("only_tasks", Vec::new())?;
     training.finish()?;

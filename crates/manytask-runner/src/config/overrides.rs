@@ -1,6 +1,7 @@
 //! `a.b.c=value` from the command line, into the parsed configuration.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -8,19 +9,18 @@ use toml::de::{DeTable, DeValue};
 use super::Source;
 use crate::failure::{Code, Failure, Result};
 
+/// One name between the dots of a key, and where it stands.
+struct Part {
+    name: String,
+    place: Range<usize>,
+}
+
 /// Refuses what has not the form of an override.
 pub(super) fn check(change: &str) -> Result<()> {
-    let refuse = |what: &str| {
-        Err(Failure::new(Code::Usage, format!("the argument `{change}` {what}"))
-            .hint("write key=value, e.g. training.epochs=3"))
-    };
-    match change.split_once('=') {
-        None => refuse("is no override"),
-        Some(_) if change.contains('\n') => refuse("has more than one line"),
-        Some((key, _)) if key.split('.').any(|part| part.trim().is_empty()) => refuse("has an empty key"),
-        Some((_, value)) if value.trim().is_empty() => refuse("has no value"),
-        Some(_) => Ok(()),
-    }
+    split(change).map(|_| ()).map_err(|what| {
+        Failure::new(Code::Usage, format!("the argument `{change}` {what}"))
+            .hint("write key=value, e.g. training.epochs=3")
+    })
 }
 
 /// Puts an override in its place; `start` is where its text begins in the source.
@@ -30,43 +30,102 @@ pub(super) fn apply<'s>(
     change: &'s str,
     start: usize,
 ) -> Result<()> {
-    let Some((key, value)) = change.split_once('=') else { return Ok(()) };
-    let value_start = start + key.len() + 1 + (value.len() - value.trim_start().len());
+    let Ok((mut parts, end)) = split(change) else { return Ok(()) };
+    for part in &mut parts {
+        part.place = part.place.start + start..part.place.end + start;
+    }
+    let value = change.get(end..).unwrap_or_default();
+    let value_start = start + end + (value.len() - value.trim_start().len());
     let value = value.trim();
     let value = match DeValue::parse(value) {
         Ok(parsed) => shifted(parsed, value_start),
         // A bare word is a string; what looks like something else is a mistake in it.
         Err(error) if value.starts_with(['"', '\'', '[', '{']) => {
             let place = error.span().unwrap_or(0..value.len());
-            return Err(source.fault(
-                error.message(),
-                place.start + value_start..place.end + value_start,
-                Vec::new(),
-            ));
+            let place = place.start + value_start..place.end + value_start;
+            return Err(source.fault(error.message(), place, Vec::new()));
         }
         Err(_) => Spanned::new(value_start..value_start + value.len(), DeValue::String(Cow::Borrowed(value))),
     };
-    let mut here = table;
-    let mut parts = key.split('.').peekable();
-    let mut at = start;
-    while let Some(part) = parts.next() {
-        let place = at..at + part.len();
-        at += part.len() + 1;
-        let name = Spanned::new(place.clone(), Cow::Borrowed(part.trim()));
-        if parts.peek().is_none() {
-            // The old key would keep its place in the file.
-            here.remove(part.trim());
-            here.insert(name, value);
-            return Ok(());
-        }
-        let next =
-            here.entry(name).or_insert_with(|| Spanned::new(place.clone(), DeValue::Table(DeTable::new())));
-        let DeValue::Table(inner) = next.get_mut() else {
-            return Err(source.fault(&format!("`{}` is no table", part.trim()), place, Vec::new()));
-        };
-        here = inner;
+    put_in_table(source, table, &parts, value)
+}
+
+fn put_in_table<'s>(
+    source: &Source,
+    table: &mut DeTable<'s>,
+    parts: &[Part],
+    value: Spanned<DeValue<'s>>,
+) -> Result<()> {
+    let Some((part, rest)) = parts.split_first() else { return Ok(()) };
+    let name = Spanned::new(part.place.clone(), Cow::Owned(part.name.clone()));
+    if rest.is_empty() {
+        // The old key would keep its place in the file.
+        table.remove(part.name.as_str());
+        table.insert(name, value);
+        return Ok(());
     }
-    Ok(())
+    let empty = || Spanned::new(part.place.clone(), DeValue::Table(DeTable::new()));
+    put(source, table.entry(name).or_insert_with(empty).get_mut(), part, rest, value)
+}
+
+/// Into what `part` names; elements of arrays are counted from 0.
+fn put<'s>(
+    source: &Source,
+    here: &mut DeValue<'s>,
+    part: &Part,
+    rest: &[Part],
+    value: Spanned<DeValue<'s>>,
+) -> Result<()> {
+    let Some((next, behind)) = rest.split_first() else { return Ok(()) };
+    match here {
+        DeValue::Table(inner) => put_in_table(source, inner, rest, value),
+        DeValue::Array(items) => {
+            let count = items.len();
+            let item = next.name.parse::<usize>().ok().and_then(|number| items.get_mut(number));
+            let Some(item) = item else {
+                let what = format!("`{}` is an array of {count}, counted from 0", part.name);
+                return Err(source.fault(&what, next.place.clone(), Vec::new()));
+            };
+            if behind.is_empty() {
+                *item = value;
+                return Ok(());
+            }
+            put(source, item.get_mut(), next, behind, value)
+        }
+        _ => Err(source.fault(&format!("`{}` is no table", part.name), part.place.clone(), Vec::new())),
+    }
+}
+
+/// The parts of the key and where the value begins. Names with dots or equal signs stand in quotes.
+fn split(change: &str) -> Result<(Vec<Part>, usize), &'static str> {
+    if change.contains('\n') {
+        return Err("has more than one line");
+    }
+    let (mut parts, mut quote, mut start) = (Vec::new(), None, 0);
+    for (at, character) in change.char_indices() {
+        match (character, quote) {
+            ('"' | '\'', None) => quote = Some(character),
+            (_, Some(open)) if character == open => quote = None,
+            ('.' | '=', None) => {
+                let text = change.get(start..at).unwrap_or_default();
+                let blanks = text.len() - text.trim_start().len();
+                let text = text.trim();
+                let bare = |open: char| text.strip_prefix(open)?.strip_suffix(open);
+                let name = bare('"').or_else(|| bare('\'')).unwrap_or(text).to_owned();
+                if name.is_empty() {
+                    return Err("has an empty key");
+                }
+                parts.push(Part { name, place: start + blanks..start + blanks + text.len() });
+                start = at + 1;
+                if character == '=' {
+                    let value = change.get(start..).unwrap_or_default();
+                    return if value.trim().is_empty() { Err("has no value") } else { Ok((parts, start)) };
+                }
+            }
+            _ => {}
+        }
+    }
+    Err("is no override")
 }
 
 /// A value with its places moved.

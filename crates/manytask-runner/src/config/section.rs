@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{Source, fault};
+use super::{Source, Spot, fault};
 use crate::failure::Result;
 
 /// One table of a configuration.
@@ -33,6 +33,11 @@ impl<'s> Section<'s> {
     /// The configuration it is of.
     pub fn source(&self) -> &'s Source {
         self.source
+    }
+
+    /// Where it stands, with all that was not taken yet.
+    pub fn spot(&self) -> Spot {
+        Spot::new(self.source, self.header(), self.table.get_ref())
     }
 
     /// A mistake at the section as a whole.
@@ -140,8 +145,8 @@ impl<'s> Section<'s> {
         let of = if self.name.is_empty() { String::new() } else { format!(" in [{}]", self.name) };
         T::deserialize(toml::Deserializer::from(self.table)).map_err(|error| {
             let what = error.message();
-            let what =
-                if what.starts_with("missing field") { format!("{what}{of}") } else { what.to_owned() };
+            let missing = what.starts_with("missing field");
+            let what = if missing { format!("{what}{of}") } else { what.to_owned() };
             let place = error.span().filter(|span| *span != whole).unwrap_or(header);
             self.source.fault(&what, place, Vec::new())
         })
