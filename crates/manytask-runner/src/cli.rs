@@ -142,14 +142,14 @@ pub struct CheckArgs {
 /// Arguments of `list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// One sort of names only, such as aggregator
+    /// One sort of names only, such as aggregator, or what a section can name, such as data
     pub sort: Option<String>,
 }
 
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// A name of `manytask list`
+    /// A name of `manytask list`, of a thing or of a section
     pub name: String,
 }
 

@@ -144,7 +144,8 @@ fn with_episodes(plan: &Plan, episodes: &EpisodesPlan, device: Device) -> Result
         loaded.output,
         loss,
         episodes.settings,
-    )?;
+    )
+    .map_err(|error| places.everything.place(error))?;
     Ok(Loaded { problem: Box::new(problem), schema: None, digest: loaded.digest, judged_by: Part::Test })
 }
 

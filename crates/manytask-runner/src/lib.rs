@@ -17,6 +17,7 @@ mod registries;
 pub mod registry;
 pub mod report;
 pub mod run;
+mod sections;
 pub mod signals;
 
 use std::io::Write;

@@ -55,7 +55,7 @@ impl Default for Registries {
 }
 
 fn data() -> Registry<Box<dyn DataSettings>> {
-    let mut registry = Registry::<Box<dyn DataSettings>>::new("data set");
+    let mut registry = Registry::<Box<dyn DataSettings>>::new("data set", "data");
     let example = TableDataset {
         source: TableSource::new("people.csv.gz"),
         split: Some(Split::Random(Fractions { validation: 0.1, test: 0.2, seed: 1 })),
@@ -77,7 +77,7 @@ fn data() -> Registry<Box<dyn DataSettings>> {
 
 fn episodes() -> Registry<Box<dyn EpisodeSettings>> {
     type Any = Box<dyn EpisodeSettings>;
-    let mut registry = Registry::<Any>::new("episodes");
+    let mut registry = Registry::<Any>::new("episodes", "data");
     registry.add(
         "sinusoid",
         "regression on sine waves",
@@ -97,7 +97,7 @@ fn episodes() -> Registry<Box<dyn EpisodeSettings>> {
 
 fn learners() -> Registry<Arc<dyn Learner>> {
     type Any = Arc<dyn Learner>;
-    let mut registry = Registry::<Any>::new("learner");
+    let mut registry = Registry::<Any>::new("learner", "learner");
     let maml = Maml::default();
     registry.add(
         "maml",
@@ -140,7 +140,7 @@ fn learners() -> Registry<Arc<dyn Learner>> {
 
 fn backbones() -> Registry<Box<dyn BackboneSettings>> {
     type Any = Box<dyn BackboneSettings>;
-    let mut registry = Registry::<Any>::new("backbone");
+    let mut registry = Registry::<Any>::new("backbone", "network");
     registry.add(
         "mlp",
         "a multi-layer perceptron",
@@ -159,7 +159,7 @@ fn backbones() -> Registry<Box<dyn BackboneSettings>> {
 }
 
 fn trunks() -> Registry<Box<dyn TrunkSettings>> {
-    let mut registry = Registry::<Box<dyn TrunkSettings>>::new("trunk");
+    let mut registry = Registry::<Box<dyn TrunkSettings>>::new("trunk", "network.trunk");
     registry.add(
         "mlp",
         "a multi-layer perceptron",
@@ -172,7 +172,7 @@ fn trunks() -> Registry<Box<dyn TrunkSettings>> {
 
 fn aggregators() -> Registry<Box<dyn AggregatorSettings>> {
     type Any = Box<dyn AggregatorSettings>;
-    let mut registry = Registry::<Any>::new("aggregator");
+    let mut registry = Registry::<Any>::new("aggregator", "aggregator");
     registry.add(
         "equal_weights",
         "the mean of the losses",
@@ -215,7 +215,7 @@ fn aggregators() -> Registry<Box<dyn AggregatorSettings>> {
 }
 
 fn optimizers() -> Registry<Optimizer> {
-    let mut registry = Registry::new("optimizer");
+    let mut registry = Registry::new("optimizer", "optimizer").with_common("learning_rate = 1e-3\n");
     registry.add(
         "sgd",
         "stochastic gradient descent",
@@ -287,7 +287,7 @@ impl Default for Plateau {
 }
 
 fn schedules() -> Registry<Course> {
-    let mut registry = Registry::new("schedule");
+    let mut registry = Registry::new("schedule", "schedule").with_common("warm_up_steps = 0\n");
     registry.add("constant", "one learning rate", "", &None {}, |_: None| Course::Constant);
     registry.add(
         "step",
@@ -321,4 +321,48 @@ fn schedules() -> Registry<Course> {
         |s: Plateau| Course::Plateau { factor: s.factor, patience: s.patience, threshold: s.threshold },
     );
     registry
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Source;
+    use crate::failure::Result;
+
+    /// Reads every example of a registry as a configuration would.
+    fn all_are_read<T>(registry: &Registry<T>, common: &[&str]) {
+        assert!(registry.entries().next().is_some());
+        for (name, _) in registry.entries() {
+            let text = registry.example(name).unwrap();
+            let source = Source::new(Path::new("a.toml"), &text, &[]).unwrap();
+            let read = || -> Result<T> {
+                let mut section = source.section()?;
+                for part in registry.section().split('.') {
+                    section = section.required_table(part)?;
+                }
+                for key in common {
+                    section.required::<f64>(key)?;
+                }
+                registry.make(section)
+            };
+            if let Err(failure) = read() {
+                panic!("{name}: {failure}\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_shown_of_a_name_can_be_written_into_a_configuration() {
+        let all = Registries::default();
+        all_are_read(&all.data, &[]);
+        all_are_read(&all.episodes, &[]);
+        all_are_read(&all.learners, &[]);
+        all_are_read(&all.backbones, &[]);
+        all_are_read(&all.trunks, &[]);
+        all_are_read(&all.aggregators, &[]);
+        all_are_read(&all.optimizers, &["learning_rate"]);
+        all_are_read(&all.schedules, &["warm_up_steps"]);
+    }
 }

@@ -14,6 +14,8 @@ type Make<T> = Box<dyn Fn(Section<'_>) -> Result<T> + Send + Sync>;
 /// Things of one sort by name, made from the rest of their section.
 pub struct Registry<T> {
     sort: &'static str,
+    section: &'static str,
+    common: &'static str,
     entries: BTreeMap<String, Entry<T>>,
 }
 
@@ -30,14 +32,43 @@ pub struct Entry<T> {
 
 impl<T> fmt::Debug for Registry<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registry").field("sort", &self.sort).field("names", &self.entries.keys()).finish()
+        f.debug_struct("Registry")
+            .field("sort", &self.sort)
+            .field("names", &self.entries.keys())
+            .finish_non_exhaustive()
     }
 }
 
 impl<T> Registry<T> {
-    /// An empty one for things of a sort, such as `aggregator`.
-    pub fn new(sort: &'static str) -> Self {
-        Self { sort, entries: BTreeMap::new() }
+    /// An empty one for things of a sort, such as `data set`, that stand in a section, such as `data`.
+    pub fn new(sort: &'static str, section: &'static str) -> Self {
+        Self { sort, section, common: "", entries: BTreeMap::new() }
+    }
+
+    /// Settings, as TOML, that the section has beside those of its kind.
+    #[must_use]
+    pub fn with_common(self, common: &'static str) -> Self {
+        Self { common, ..self }
+    }
+
+    /// The dotted name of their section.
+    pub fn section(&self) -> &'static str {
+        self.section
+    }
+
+    /// A section that names this thing, with all its settings, as TOML.
+    pub fn example(&self, name: &str) -> Option<String> {
+        let entry = self.entries.get(name)?;
+        let mut table = toml::Table::from_iter([("kind".to_owned(), toml::Value::from(name))]);
+        for settings in [self.common, &entry.defaults] {
+            table.extend(settings.parse::<toml::Table>().unwrap_or_default());
+        }
+        let mut parts = self.section.rsplit('.');
+        let mut whole = toml::Table::from_iter([(parts.next()?.to_owned(), toml::Value::Table(table))]);
+        for part in parts {
+            whole = toml::Table::from_iter([(part.to_owned(), toml::Value::Table(whole))]);
+        }
+        toml::to_string(&whole).ok()
     }
 
     /// What sort of things these are.
@@ -99,5 +130,76 @@ impl<T> Registry<T> {
     /// The name that is nearest to a wrong one.
     pub(crate) fn nearest(&self, wrong: &str) -> Option<&str> {
         crate::config::nearest(wrong, self.entries.keys().map(String::as_str))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::config::Source;
+
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Brush {
+        width: u32,
+        #[serde(default)]
+        hairs: Option<String>,
+    }
+
+    fn brushes() -> Registry<Brush> {
+        let mut registry = Registry::new("brush", "paint.brush").with_common("price = 2.5\n");
+        registry.add("flat", "a flat one", "", &Brush { width: 3, hairs: None }, |b: Brush| b);
+        registry
+    }
+
+    fn made(text: &str) -> Result<Brush> {
+        let source = Source::new(Path::new("a.toml"), text, &[])?;
+        let mut brush = source.section()?.required_table("brush")?;
+        brush.take::<f64>("price")?;
+        brushes().make(brush)
+    }
+
+    #[test]
+    fn a_kind_is_made_of_the_rest_of_its_section() {
+        let brush = made("[brush]\nkind = \"flat\"\nwidth = 5\nhairs = \"pig\"\n").unwrap();
+        assert_eq!(brush, Brush { width: 5, hairs: Some("pig".into()) });
+        let failure = made("[brush]\nkind = \"flad\"\nwidth = 5\n").unwrap_err();
+        assert_eq!(
+            failure.message,
+            "a.toml:2:8: there is no brush `flad`\n  |\n2 | kind = \"flad\"\n  |        ^^^^^^"
+        );
+        assert_eq!(failure.hints, ["did you mean `flat`?", "there are `flat`"]);
+        let failure = made("[brush]\nkind = \"flat\"\nwitdh = 5\n").unwrap_err();
+        assert!(failure.message.starts_with("a.toml:3:1: unknown key `witdh`"), "{failure}");
+        assert_eq!(failure.hints, ["did you mean `width`?"]);
+        let failure = made("[brush]\nkind = \"flat\"\n").unwrap_err();
+        assert!(failure.message.starts_with("a.toml:1:1: missing key `width` in [brush]"), "{failure}");
+        let failure = made("[brush]\nwidth = 5\n").unwrap_err();
+        assert!(failure.message.starts_with("a.toml:1:1: missing key `kind` in [brush]"), "{failure}");
+        let failure = made("[brush]\nkind = 3\n").unwrap_err();
+        assert!(failure.message.starts_with("a.toml:2:8: `kind` is of type integer"), "{failure}");
+    }
+
+    #[test]
+    fn an_example_stands_where_it_belongs() {
+        assert_eq!(
+            brushes().example("flat").as_deref(),
+            Some("[paint.brush]\nkind = \"flat\"\nprice = 2.5\nwidth = 3\n")
+        );
+        assert_eq!(brushes().example("round"), None);
+    }
+
+    #[test]
+    fn one_of_the_same_name_replaces_the_other() {
+        let mut registry = brushes();
+        registry.add("flat", "mine", "", &Brush { width: 9, hairs: None }, |b: Brush| b);
+        let all: Vec<(&str, &str)> =
+            registry.entries().map(|(name, entry)| (name, entry.summary.as_str())).collect();
+        assert_eq!(all, [("flat", "mine")]);
+        assert!(registry.has("flat") && !registry.has("round"));
     }
 }

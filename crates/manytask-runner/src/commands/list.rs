@@ -5,27 +5,39 @@ use crate::failure::{Code, Failure, Result};
 use crate::registries::Registries;
 use crate::registry::Registry;
 use crate::report::print;
+use crate::sections::SECTIONS;
 
 /// One name with what is said of it.
 struct Known {
     sort: &'static str,
+    section: &'static str,
     name: String,
     summary: String,
     about: String,
-    defaults: String,
+    example: String,
 }
 
 fn names(registries: &Registries) -> Vec<Known> {
     fn of<T>(registry: &Registry<T>) -> impl Iterator<Item = Known> {
         registry.entries().map(|(name, entry)| Known {
             sort: registry.sort(),
+            section: registry.section(),
             name: name.to_owned(),
             summary: entry.summary.clone(),
             about: entry.about.clone(),
-            defaults: entry.defaults.clone(),
+            example: registry.example(name).unwrap_or_default(),
         })
     }
-    of(&registries.data)
+    let sections = SECTIONS.iter().map(|section| Known {
+        sort: "section",
+        section: section.name,
+        name: section.name.to_owned(),
+        summary: section.summary.to_owned(),
+        about: String::new(),
+        example: section.text.to_owned(),
+    });
+    sections
+        .chain(of(&registries.data))
         .chain(of(&registries.episodes))
         .chain(of(&registries.trunks))
         .chain(of(&registries.backbones))
@@ -39,18 +51,30 @@ fn names(registries: &Registries) -> Vec<Known> {
 /// `manytask list`.
 pub(super) fn list(arguments: &ListArgs, registries: &Registries) -> Result<()> {
     let all = names(registries);
-    let mut sorts: Vec<&str> = all.iter().map(|name| name.sort).collect();
-    sorts.dedup();
-    if let Some(sort) = arguments.sort.as_deref().filter(|sort| !sorts.contains(sort)) {
-        let failure = Failure::new(Code::Usage, format!("there is no sort of names `{sort}`"));
-        return Err(failure.hint(format!("there are {}", sorts.join(", "))));
+    let mut sorts: Vec<(&str, &str)> = all.iter().map(|name| (name.sort, name.section)).collect();
+    sorts.dedup_by_key(|(sort, _)| *sort);
+    if let Some(wanted) = &arguments.sort {
+        // The sort, the name of its section, or its plural.
+        let wanted = wanted.strip_suffix('s').unwrap_or(wanted);
+        let fits = |word: &str| word.strip_suffix('s').unwrap_or(word) == wanted;
+        let known: Vec<&str> = sorts.iter().map(|(sort, _)| *sort).collect();
+        let text = known.join(", ");
+        sorts.retain(|(sort, section)| fits(sort) || (*sort != "section" && fits(section)));
+        if sorts.is_empty() {
+            let sort = arguments.sort.as_deref().unwrap_or_default();
+            return Err(Failure::new(Code::Usage, format!("there is no sort of names `{sort}`"))
+                .hint(format!("there are {text}")));
+        }
     }
     let width = all.iter().map(|name| name.name.len()).max().unwrap_or_default();
     let mut text = String::new();
-    for sort in sorts.iter().filter(|sort| arguments.sort.as_deref().is_none_or(|wanted| wanted == **sort)) {
+    for (sort, section) in sorts {
         text.push_str(sort);
+        if sort != "section" {
+            text.push_str(&[" [", section, "]"].concat());
+        }
         text.push('\n');
-        for name in all.iter().filter(|name| name.sort == *sort) {
+        for name in all.iter().filter(|name| name.sort == sort) {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "  {:width$}  {}", name.name, name.summary);
         }
@@ -61,7 +85,8 @@ pub(super) fn list(arguments: &ListArgs, registries: &Registries) -> Result<()> 
 /// `manytask explain`.
 pub(super) fn explain(arguments: &ExplainArgs, registries: &Registries) -> Result<()> {
     let all = names(registries);
-    let found: Vec<&Known> = all.iter().filter(|name| name.name == arguments.name).collect();
+    let wanted = arguments.name.trim_matches(['[', ']']);
+    let found: Vec<&Known> = all.iter().filter(|name| name.name == wanted).collect();
     if found.is_empty() {
         let failure = Failure::new(Code::Usage, format!("there is no `{}`", arguments.name));
         let near = crate::config::nearest(&arguments.name, all.iter().map(|name| name.name.as_str()));
@@ -70,12 +95,9 @@ pub(super) fn explain(arguments: &ExplainArgs, registries: &Registries) -> Resul
             None => "`manytask list` shows all names".to_owned(),
         }));
     }
-    for name in found {
-        print(&format!("{} ({}): {}\n", name.name, name.sort, name.summary))?;
-        if !name.about.is_empty() {
-            print(&format!("\n{}\n", name.about))?;
-        }
-        print(&format!("\nkind = \"{}\"\n{}", name.name, name.defaults))?;
-    }
-    Ok(())
+    let explained = found.iter().map(|name| {
+        let about = if name.about.is_empty() { String::new() } else { format!("\n{}\n", name.about) };
+        format!("{} ({}): {}\n{about}\n{}", name.name, name.sort, name.summary, name.example)
+    });
+    print(&explained.collect::<Vec<_>>().join("\n"))
 }

@@ -169,9 +169,35 @@ fn what_a_configuration_can_name_is_listed_and_explained() {
     }
     let some = place.good(&["list", "aggregator"]);
     assert!(some.out.contains("mgda") && !some.out.contains("adamw"));
+    for (sort, one, other) in [
+        ("aggregators", "pcgrad", "adam"),
+        ("data", "omniglot", "pcgrad"),
+        ("data set", "table", "omniglot"),
+        ("sections", "evaluation", "pcgrad"),
+        ("network", "conv4", "relu"),
+    ] {
+        let some = place.good(&["list", sort]).out;
+        assert!(
+            some.contains(&format!("  {one} ")) && !some.contains(&format!("  {other} ")),
+            "{sort}: {some}"
+        );
+    }
+    assert!(place.good(&["explain", "[training]"]).out.contains("\nkeep_checkpoints = 1 #"));
+    let said = place.good(&["explain", "mlp"]);
+    assert!(
+        said.out.contains("[network]\nkind = \"mlp\"")
+            && said.out.contains("[network.trunk]\nkind = \"mlp\"")
+    );
+    let said = place.good(&["explain", "adam"]);
+    assert!(
+        said.out.contains("[optimizer]\nkind = \"adam\"\nlearning_rate = 0.001\nbeta1 = 0.9\n"),
+        "{}",
+        said.out
+    );
     let said = place.good(&["explain", "mgda"]);
     assert!(
-        said.out.contains("kind = \"mgda\"\nlevel = \"parameters\"\nnormalisation = \"none\"\n"),
+        said.out
+            .contains("[aggregator]\nkind = \"mgda\"\nlevel = \"parameters\"\nnormalisation = \"none\"\n"),
         "{}",
         said.out
     );

@@ -1,0 +1,177 @@
+//! The sections of a configuration that are no matter of a `kind`, shown by `list` and `explain`.
+
+/// A section with its keys.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Described {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// One line: what it is.
+    pub(crate) summary: &'static str,
+    /// All its keys, as TOML, each with what it means.
+    pub(crate) text: &'static str,
+}
+
+/// All, in the order they stand in.
+pub(crate) const SECTIONS: [Described; 7] = [
+    Described {
+        name: "run",
+        summary: "keys before the first section",
+        text: "\
+seed = 0            # what every random draw is keyed by
+device = \"cpu\"      # cpu, cuda, cuda:N or auto
+threads = 1         # of each kernel; left out: one for each core
+",
+    },
+    Described {
+        name: "data",
+        summary: "where rows or episodes come from; see the data sets and episodes",
+        text: "\
+[data]
+kind = \"table\"
+folder = \"data\"     # where relative paths start, itself relative to this file; left out: beside it
+",
+    },
+    Described {
+        name: "network",
+        summary: "for tasks on rows: a shared trunk and a head for each task",
+        text: "\
+[network]
+kind = \"hard_sharing\"
+trunk = { kind = \"mlp\", hidden = [128] }
+head = { kind = \"mlp\", hidden = [32] } # before each task's last layer; left out: that layer alone
+embedding = 8       # numbers for each embedded column
+",
+    },
+    Described {
+        name: "tasks",
+        summary: "losses and metrics by the name of a task; `default` is for all",
+        text: "\
+[tasks.default]
+metrics = [\"roc_auc\", \"accuracy\"] # the first is the primary one
+
+[tasks.income]
+loss = \"mse\"        # or a table, such as { focal = { gamma = 2.0 } }
+",
+    },
+    Described {
+        name: "training",
+        summary: "of tasks on rows",
+        text: "\
+[training]
+epochs = 10         # how often every row is seen; or `steps = 1000`
+batch_size = 256
+batch_order = \"shuffled\" # or \"sequential\"
+last_batch = \"keep\" # or \"drop\": one that is not full is left out
+validate_every_epochs = 1 # or `validate_every_steps = 100`; left out: never
+save_every_steps = 100 # checkpoints, beside those of the best and the last parameters
+keep_checkpoints = 1 # how many of the latest stay, beside the best
+log_every_steps = 50 # lines of training losses in metrics.jsonl
+clip_norm = 1.0     # the largest norm of the gradient; left out: any
+only_tasks = [\"income\"] # left out: all
+monitor = { figure = \"loss\" } # what decides which parameters are the best; with `task` and `goal` where needed
+early_stopping = { patience = 4, min_delta = 0.0 } # so many looks at the validation part without a better figure
+",
+    },
+    Described {
+        name: "training",
+        summary: "of learners on episodes",
+        text: "\
+[training]
+steps = 1000
+tasks_per_step = 4
+execution = \"auto\" # loop, batched, auto or { threads = 2 }
+validate_every_steps = 100 # left out: never
+save_every_steps = 100 # checkpoints, beside those of the best and the last parameters
+keep_checkpoints = 1 # how many of the latest stay, beside the best
+log_every_steps = 50 # lines of training losses in metrics.jsonl
+clip_norm = 1.0     # the largest norm of the gradient; left out: any
+monitor = { figure = \"loss\" } # what decides which parameters are the best; with `task` and `goal` where needed
+early_stopping = { patience = 4, min_delta = 0.0 } # so many looks at the validation part without a better figure
+",
+    },
+    Described {
+        name: "evaluation",
+        summary: "of learners: always the same tasks",
+        text: "\
+[evaluation]
+tasks = 600
+queries = 15        # for each class; left out: as in training
+inner_steps = 3     # left out: as in training
+seed = 0            # what these tasks are keyed by
+",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Source;
+    use crate::plan::{Plan, TrainingSection, Work};
+    use crate::registries::Registries;
+
+    const OPTIMIZER: &str =
+        "[optimizer]\nkind = \"adam\"\nlearning_rate = 0.1\n[aggregator]\nkind = \"equal_weights\"\n";
+
+    fn text(name: &str, summary: &str) -> &'static str {
+        let of = |section: &&Described| section.name == name && section.summary.contains(summary);
+        SECTIONS.iter().find(of).unwrap().text
+    }
+
+    #[test]
+    fn a_configuration_of_tasks_on_rows_can_be_put_together_from_them() {
+        let of_table = Registries::default().data.example("table").unwrap();
+        let data = of_table.replacen("[data]\nkind = \"table\"\n", text("data", ""), 1);
+        assert_ne!(data, of_table);
+        let parts = [
+            text("run", ""),
+            &data,
+            text("network", ""),
+            text("tasks", ""),
+            text("training", "rows"),
+            OPTIMIZER,
+        ];
+        let source = Source::new(Path::new("a.toml"), &parts.join("\n"), &[]).unwrap();
+        let plan = Plan::read(&source, &Registries::default()).unwrap();
+        let Work::Rows(rows) = plan.work else { panic!("rows") };
+        assert_eq!((rows.only.len(), rows.tasks.len(), plan.threads), (1, 2, Some(1)));
+        assert!(plan.folder.ends_with("data"));
+    }
+
+    #[test]
+    fn a_configuration_of_a_learner_can_be_put_together_from_them() {
+        let all = Registries::default();
+        let parts = [
+            all.episodes.example("sinusoid").unwrap(),
+            all.backbones.example("mlp").unwrap(),
+            all.learners.example("maml").unwrap(),
+            text("training", "learners").to_owned(),
+            text("evaluation", "").to_owned(),
+            OPTIMIZER.to_owned(),
+        ];
+        let source = Source::new(Path::new("a.toml"), &parts.join("\n"), &[]).unwrap();
+        let plan = Plan::read(&source, &all).unwrap();
+        let Work::Episodes(episodes) = plan.work else { panic!("episodes") };
+        assert_eq!((episodes.settings.tasks_per_step, episodes.settings.evaluation_queries), (4, Some(15)));
+    }
+
+    #[test]
+    fn no_key_of_the_training_is_left_out() {
+        let all = TrainingSection {
+            epochs: Some(1.0),
+            steps: Some(1),
+            validate_every_epochs: Some(1.0),
+            validate_every_steps: Some(1),
+            save_every_steps: Some(1),
+            keep_checkpoints: Some(1),
+            log_every_steps: Some(1),
+            clip_norm: Some(1.0),
+            monitor: manytask_multitask::Monitor::default(),
+            early_stopping: Some(manytask_multitask::EarlyStopping { patience: 1, min_delta: 0.0 }),
+        };
+        for key in toml::Table::try_from(all).unwrap().keys() {
+            assert!(text("training", "rows").contains(key.as_str()), "{key}");
+        }
+    }
+}
