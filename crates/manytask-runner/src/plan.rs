@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use manytask_data::{BatchOrder, LastBatch};
 use manytask_meta::{Execution, Learner, MetaSettings};
-use manytask_multitask::{AggregatorSettings, Batches, EarlyStopping, Monitor, Task};
+use manytask_multitask::{AggregatorSettings, Batches, Task};
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Metric;
 use manytask_nn::optim::Optimizer;
@@ -20,6 +20,10 @@ use crate::episodes::{BackboneSettings, EpisodeSettings};
 use crate::failure::Result;
 use crate::network::NetworkPlan;
 use crate::registries::Registries;
+
+mod training;
+
+pub use self::training::TrainingSection;
 
 /// A configuration, read.
 #[derive(Debug)]
@@ -99,84 +103,6 @@ pub struct TaskSection {
     pub loss: Option<Loss>,
     /// What is reported, the primary figure first.
     pub metrics: Option<Vec<Metric>>,
-}
-
-/// `[training]`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct TrainingSection {
-    /// How often every row is seen.
-    pub epochs: Option<f64>,
-    /// The number of steps, instead of epochs.
-    pub steps: Option<u64>,
-    /// Epochs between two looks at the validation part.
-    pub validate_every_epochs: Option<f64>,
-    /// Steps between two looks at the validation part.
-    pub validate_every_steps: Option<u64>,
-    /// Steps between two checkpoints, beside those of the best and the last parameters.
-    pub save_every_steps: Option<u64>,
-    /// How many of the latest checkpoints stay, beside the best; one if it is left out.
-    pub keep_checkpoints: Option<usize>,
-    /// Steps between two lines of training losses in `metrics.jsonl`.
-    pub log_every_steps: Option<u64>,
-    /// The largest norm of a gradient.
-    pub clip_norm: Option<f64>,
-    /// What decides which parameters are the best.
-    pub monitor: Monitor,
-    /// When to end early.
-    pub early_stopping: Option<EarlyStopping>,
-}
-
-impl TrainingSection {
-    fn read(section: &mut Section<'_>) -> Result<Self> {
-        let spot = section.spot();
-        let read = Self {
-            epochs: section.take("epochs")?,
-            steps: section.take("steps")?,
-            validate_every_epochs: section.take("validate_every_epochs")?,
-            validate_every_steps: section.take("validate_every_steps")?,
-            save_every_steps: section.take("save_every_steps")?,
-            keep_checkpoints: section.take("keep_checkpoints")?,
-            log_every_steps: section.take("log_every_steps")?,
-            clip_norm: section.take("clip_norm")?,
-            monitor: section.take("monitor")?.unwrap_or_default(),
-            early_stopping: section.take("early_stopping")?,
-        };
-        if read.epochs.is_some() == read.steps.is_some() {
-            return Err(spot.fault("[training] needs `epochs` or `steps`, and not both"));
-        }
-        if read.validate_every_epochs.is_some() && read.validate_every_steps.is_some() {
-            return Err(spot.fault("[training] has both `validate_every_epochs` and `validate_every_steps`"));
-        }
-        for (name, epochs) in [("epochs", read.epochs), ("validate_every_epochs", read.validate_every_epochs)]
-        {
-            if epochs.is_some_and(|epochs| !(epochs.is_finite() && epochs > 0.0)) {
-                return Err(spot.fault(format!("`{name}` is not above 0")));
-            }
-        }
-        let zero = [read.steps, read.validate_every_steps, read.save_every_steps, read.log_every_steps];
-        if zero.contains(&Some(0)) {
-            return Err(spot.fault("[training] has a number of steps that is 0"));
-        }
-        if read.keep_checkpoints == Some(0) {
-            return Err(spot.fault("`keep_checkpoints` is 0; the last one is needed to go on"));
-        }
-        Ok(read)
-    }
-
-    /// The number of steps.
-    pub(crate) fn total(&self, steps_per_epoch: Option<u64>) -> Option<u64> {
-        self.steps.or_else(|| Some(in_steps(self.epochs?, steps_per_epoch?)))
-    }
-
-    /// Steps between two looks at the validation part.
-    pub(crate) fn validate_every(&self, steps_per_epoch: Option<u64>) -> Option<u64> {
-        self.validate_every_steps.or_else(|| Some(in_steps(self.validate_every_epochs?, steps_per_epoch?)))
-    }
-}
-
-fn in_steps(epochs: f64, steps_per_epoch: u64) -> u64 {
-    ((epochs * steps_per_epoch as f64).round() as u64).max(1)
 }
 
 impl Plan {

@@ -25,7 +25,8 @@ pub const CONFIG: &str = "config.toml";
 pub const SCHEMA: &str = "schema.json";
 /// The figures at the end.
 pub const RESULTS: &str = "results.json";
-const MANIFEST: &str = "manifest.json";
+/// What is known of the run beside its configuration.
+pub const MANIFEST: &str = "manifest.json";
 const METRICS: &str = "metrics.jsonl";
 const LOCK: &str = ".lock";
 const CHECKPOINTS: &str = "checkpoints";

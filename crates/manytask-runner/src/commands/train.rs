@@ -1,4 +1,5 @@
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use manytask_multitask::{Evaluation, Event, Finish, Identity, Part, StepReport, Trainer};
@@ -14,7 +15,7 @@ use crate::progress::{Progress, Quiet};
 use crate::registries::Registries;
 use crate::report::{figure, print, say, table};
 use crate::run::{
-    CONFIG, Exact, Manifest, Metrics, RESULTS, RunFolder, SCHEMA, TensorBoard, Which, Written,
+    CONFIG, Exact, MANIFEST, Manifest, Metrics, RESULTS, RunFolder, SCHEMA, TensorBoard, Which, Written,
     json as to_json, of_checkpoint,
 };
 use crate::signals::Signals;
@@ -33,14 +34,13 @@ pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()
     if arguments.dry_run {
         return dry_run(trainer);
     }
-    let stem = arguments.config.file_stem().map_or("run".into(), |stem| stem.to_string_lossy().into_owned());
     let (name, exact) = match &arguments.name {
-        Some(name) => (name.as_str(), Exact::Yes),
-        None => (stem.as_str(), Exact::No),
+        Some(name) => (name.clone(), Exact::Yes),
+        None => (name_for(&arguments.config), Exact::No),
     };
     // Until here nothing is lost when a signal ends the process.
     let signals = Signals::listen()?;
-    let folder = RunFolder::create(&arguments.runs, name, exact)?;
+    let folder = RunFolder::create(&arguments.runs, &name, exact)?;
     let manifest = match begin(&folder, &experiment, &config) {
         Ok(manifest) => manifest,
         Err(failure) => {
@@ -50,6 +50,14 @@ pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()
     };
     let quiet = if arguments.quiet { Quiet::Yes } else { Quiet::No };
     Drive { experiment: &experiment, folder: &folder, manifest, signals, quiet }.finish(trainer)
+}
+
+/// The name of a run: that of the configuration, or of the run that it is the configuration of.
+fn name_for(config: &Path) -> String {
+    let of_run = config.file_name().is_some_and(|name| name == CONFIG);
+    let run = config.parent().filter(|folder| of_run && folder.join(MANIFEST).is_file());
+    let name = run.and_then(Path::file_name).or_else(|| config.file_stem());
+    name.map_or("run".into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// Writes what makes a folder one of a run.

@@ -34,7 +34,8 @@ fn a_training_leaves_a_folder_and_ends_with_a_table() {
     place.good(&["train", "runs/a/config.toml", "--name", "again", "--quiet"]);
     assert_eq!(place.read("runs/again/metrics.jsonl"), lines);
     assert_eq!(place.read("runs/again/results.json"), place.read("runs/a/results.json"));
-    let second = place.good(&["train", "a.toml", "--quiet", "training.epochs=1", "--threads", "2"]);
+    let second =
+        place.good(&["train", "runs/a/config.toml", "--quiet", "training.epochs=1", "--threads", "2"]);
     assert!(second.out.contains("runs/a-2"), "{}", second.out);
     assert!(
         place.read("runs/a-2/config.toml").contains("epochs = 1")

@@ -36,7 +36,7 @@ fn wait_for_lines(place: &Place, name: &str, lines: usize) {
     }
 }
 
-fn send(child: &Child, signal: i32) {
+fn send(child: &Child, signal: &str) {
     let status =
         std::process::Command::new("kill").arg(format!("-{signal}")).arg(child.id().to_string()).status();
     assert!(status.unwrap().success());
@@ -65,7 +65,7 @@ fn killed_at_any_point_and_resumed_it_ends_with_the_same_bytes() {
 fn an_interrupted_run_saves_says_how_to_go_on_and_ends_the_same() {
     let place = Place::new();
     said(start(&place, "whole").wait_with_output().unwrap());
-    for (name, signal, code) in [("int", 2, 130), ("term", 15, 143)] {
+    for (name, signal, code) in [("int", "INT", 130), ("term", "TERM", 143)] {
         let child = start(&place, name);
         wait_for_lines(&place, name, 30);
         send(&child, signal);
@@ -99,4 +99,21 @@ fn a_configuration_that_was_changed_is_noted_and_more_steps_can_be_made() {
     let said = place.good(&["resume", "runs/a", "--quiet"]);
     assert!(said.err.contains("note: runs/a/config.toml was changed since this run began"), "{said:?}");
     assert_eq!(place.read("runs/a/checkpoints/latest"), "step-48");
+}
+
+/// Both signals arrive before the process can make another step.
+#[test]
+fn a_second_signal_ends_it_at_once_and_nothing_is_lost() {
+    let place = Place::new();
+    said(start(&place, "whole").wait_with_output().unwrap());
+    let child = start(&place, "twice");
+    wait_for_lines(&place, "twice", 30);
+    for signal in ["STOP", "INT", "TERM", "CONT"] {
+        send(&child, signal);
+    }
+    let ended = said(child.wait_with_output().unwrap());
+    assert!(matches!(ended.code, Some(130 | 143)), "{ended:?}");
+    assert!(!ended.err.contains("interrupted after step"), "{ended:?}");
+    place.good(&["resume", "runs/twice", "--quiet"]);
+    same(&place, "runs/whole", "runs/twice");
 }
