@@ -73,6 +73,18 @@ pub enum Error {
         /// The shape that came.
         found: Vec<i64>,
     },
+    /// The numbers of a tensor cannot be lent as they lie in memory.
+    #[error(
+        "the memory of contiguous {expected:?} numbers on the processor is needed, this is {found:?} on {device:?}"
+    )]
+    Memory {
+        /// The element type that is needed.
+        expected: tch::Kind,
+        /// The tensor's.
+        found: tch::Kind,
+        /// Where it is.
+        device: tch::Device,
+    },
     /// Two sets of parameters are of different networks, or a slot is of another layout.
     #[error("{message}")]
     Layout {

@@ -9,6 +9,7 @@
 //! - [`baddbmm`], [`masked_fill`] and [`catch_panics`]: where the binding panics although it has an error to give.
 //! - [`random`]: every draw from a generator keyed by (seed, purpose, step, task).
 //! - [`checkpoint`] and [`io`]: safetensors with a layout check; files that are whole or absent.
+//! - [`dense`]: matrix products on memory, for passes that know their derivatives.
 //! - [`device`], [`threads`] and [`memory`].
 //!
 //! ```
@@ -25,6 +26,7 @@
 
 mod autograd;
 pub mod checkpoint;
+pub mod dense;
 pub mod device;
 mod error;
 mod init;

@@ -1,0 +1,269 @@
+//! Matrix products on memory, without a graph: what passes that know their derivatives are made of.
+//!
+//! On processors with AVX-512 a product here takes less than half of what libtorch's takes, which goes through MKL's path for
+//! unknown processors, and a small one has next to no overhead (`benches/RESULTS.md`).
+
+use num_traits::{Float, NumAssign};
+use tch::{Device, Kind, Tensor};
+
+use crate::{Error, Result};
+
+/// The element types that passes compute in: `f32` and `f64`.
+pub trait Real:
+    Float + NumAssign + Default + std::fmt::Debug + Send + Sync + sealed::Sealed + 'static
+{
+    /// libtorch's name of it.
+    const KIND: Kind;
+
+    /// The nearest number of this type.
+    fn of(value: f64) -> Self;
+
+    /// The same number.
+    fn wide(self) -> f64;
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+impl Real for f32 {
+    const KIND: Kind = Kind::Float;
+
+    fn of(value: f64) -> Self {
+        value as Self
+    }
+
+    fn wide(self) -> f64 {
+        f64::from(self)
+    }
+}
+
+impl Real for f64 {
+    const KIND: Kind = Kind::Double;
+
+    fn of(value: f64) -> Self {
+        value
+    }
+
+    fn wide(self) -> f64 {
+        self
+    }
+}
+
+/// A matrix in somebody else's memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Matrix<'a, T> {
+    data: &'a [T],
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+    column_stride: usize,
+}
+
+impl<'a, T: Real> Matrix<'a, T> {
+    /// The numbers of a matrix row by row.
+    ///
+    /// # Errors
+    /// When there are not `rows · columns` of them.
+    pub fn new(data: &'a [T], rows: usize, columns: usize) -> Result<Self> {
+        if data.len() != rows * columns {
+            return Err(shape("matrix", &[rows, columns], &[data.len()]));
+        }
+        Ok(Self { data, rows, columns, row_stride: columns, column_stride: 1 })
+    }
+
+    /// Its transpose, in the same memory.
+    #[must_use]
+    pub fn transposed(self) -> Self {
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            row_stride: self.column_stride,
+            column_stride: self.row_stride,
+            ..self
+        }
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The number of columns.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+}
+
+/// What becomes of what stood in the place of a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Onto {
+    /// It is overwritten.
+    Nothing,
+    /// The product is added to it.
+    Sum,
+}
+
+/// `out = scale · a b`, or `out += scale · a b`, with `out` row by row, by at most `threads` threads.
+///
+/// ```
+/// use manytask_tensor::dense::{Matrix, Onto, product};
+/// let (a, mut out) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [0.0; 4]);
+/// let a = Matrix::new(&a, 2, 3)?;
+/// product(&mut out, Onto::Nothing, 1.0, a, a.transposed(), 1)?;
+/// assert_eq!(out, [14.0, 32.0, 32.0, 77.0]);
+/// # Ok::<(), manytask_tensor::Error>(())
+/// ```
+///
+/// # Errors
+/// When the shapes do not fit.
+pub fn product<T: Real>(
+    out: &mut [T],
+    onto: Onto,
+    scale: T,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    threads: usize,
+) -> Result<()> {
+    if a.columns != b.rows || out.len() != a.rows * b.columns {
+        return Err(shape("matrix product", &[a.rows, a.columns, b.columns], &[b.rows, out.len()]));
+    }
+    let parallelism = if threads > 1 { gemm::Parallelism::Rayon(threads) } else { gemm::Parallelism::None };
+    #[expect(unsafe_code, reason = "the product takes pointers")]
+    // SAFETY: `Matrix` reaches exactly its slice with its strides, whichever way it is turned, `out` has as many numbers as
+    // the product, as was just checked, and a mutable borrow cannot overlap the others.
+    unsafe {
+        gemm::gemm(
+            a.rows,
+            b.columns,
+            a.columns,
+            out.as_mut_ptr(),
+            1,
+            b.columns as isize,
+            onto == Onto::Sum,
+            a.data.as_ptr(),
+            a.column_stride as isize,
+            a.row_stride as isize,
+            b.data.as_ptr(),
+            b.column_stride as isize,
+            b.row_stride as isize,
+            T::one(),
+            scale,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+    Ok(())
+}
+
+/// The numbers of a contiguous tensor on the processor, in its own memory.
+///
+/// Nothing may write into the tensor's memory while they are borrowed; in this workspace only optimizers and buffers are written
+/// in place, between passes.
+///
+/// # Errors
+/// When it is on another device, of another type, or not contiguous.
+pub fn values<T: Real>(tensor: &Tensor) -> Result<&[T]> {
+    let (pointer, length) = memory::<T>(tensor)?;
+    #[expect(unsafe_code, reason = "tch lends no slice of a tensor")]
+    // SAFETY: the type, the device and the layout were checked, the tensor keeps the memory for the lifetime of the borrow, and
+    // nobody writes meanwhile, as is asked above.
+    Ok(unsafe { std::slice::from_raw_parts(pointer, length) })
+}
+
+/// A new tensor of a shape, filled by `fill`, which is given its numbers, all zero, row by row.
+///
+/// # Errors
+/// When memory runs out, or `fill` fails.
+pub fn filled<T: Real, E: From<Error>>(
+    shape: &[i64],
+    fill: impl FnOnce(&mut [T]) -> Result<(), E>,
+) -> Result<Tensor, E> {
+    let tensor = Tensor::f_zeros(shape, (T::KIND, Device::Cpu)).map_err(Error::from)?;
+    let (pointer, length) = memory::<T>(&tensor)?;
+    #[expect(unsafe_code, reason = "tch lends no slice of a tensor")]
+    // SAFETY: as in `values`; the tensor was made here, so that nobody else knows its memory.
+    fill(unsafe { std::slice::from_raw_parts_mut(pointer, length) })?;
+    Ok(tensor)
+}
+
+fn memory<T: Real>(tensor: &Tensor) -> Result<(*mut T, usize)> {
+    if tensor.device() != Device::Cpu || tensor.kind() != T::KIND || !tensor.is_contiguous() {
+        return Err(Error::Memory { expected: T::KIND, found: tensor.kind(), device: tensor.device() });
+    }
+    let length = tensor.numel();
+    // An empty tensor may have no memory, a slice must have an address.
+    let pointer = if length == 0 { std::ptr::NonNull::dangling().as_ptr() } else { tensor.data_ptr().cast() };
+    Ok((pointer, length))
+}
+
+fn shape(what: &str, expected: &[usize], found: &[usize]) -> Error {
+    let of = |shape: &[usize]| shape.iter().map(|n| *n as i64).collect();
+    Error::Shape { what: what.into(), expected: of(expected), found: of(found) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::Key;
+
+    fn some(shape: [i64; 2], kind: Kind) -> Tensor {
+        Key::new(1, "matrix").within(shape[0] as u64).normal(&shape, kind, Device::Cpu).unwrap()
+    }
+
+    fn agrees<T: Real>(tolerance: f64) {
+        for (m, k, n) in [(1, 1, 1), (3, 5, 2), (10, 40, 40), (70, 33, 129)] {
+            let (a, b) = (some([m, k], T::KIND), some([k, n], T::KIND));
+            let (at, bt) = (a.tr().contiguous(), b.tr().contiguous());
+            let of = |t: &'static str, x: &Tensor| (t, x.shallow_clone());
+            for ((_, left), turned_left) in [(of("a", &a), false), (of("at", &at), true)] {
+                for ((_, right), turned_right) in [(of("b", &b), false), (of("bt", &bt), true)] {
+                    let matrix = |x: &Tensor, turned: bool| {
+                        let [rows, columns] = x.size()[..] else { panic!("a matrix") };
+                        let values: &[T] = values(x).unwrap();
+                        let values: &'static [T] = values.to_vec().leak();
+                        let matrix = Matrix::new(values, rows as usize, columns as usize).unwrap();
+                        if turned { matrix.transposed() } else { matrix }
+                    };
+                    let found = filled::<T, Error>(&[m, n], |out| {
+                        let (a, b) = (matrix(&left, turned_left), matrix(&right, turned_right));
+                        product(out, Onto::Nothing, T::of(2.0), a, b, 2)?;
+                        product(out, Onto::Sum, T::of(-0.5), a, b, 1)
+                    });
+                    let gap = (found.unwrap() - a.matmul(&b) * 1.5).abs().max().double_value(&[]);
+                    assert!(gap < tolerance, "{m} {k} {n}: {gap}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_are_libtorchs_whichever_way_matrices_are_turned() {
+        agrees::<f32>(1e-4);
+        agrees::<f64>(1e-12);
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_refused() {
+        let data = [0.0_f32; 6];
+        assert!(Matrix::new(&data, 2, 2).is_err());
+        let a = Matrix::new(&data, 2, 3).unwrap();
+        let mut out = [0.0; 4];
+        assert!(product(&mut out, Onto::Nothing, 1.0, a, a, 1).is_err());
+        assert!(product(&mut out[..3], Onto::Nothing, 1.0, a, a.transposed(), 1).is_err());
+    }
+
+    #[test]
+    fn only_plain_memory_is_lent() {
+        let x = some([2, 3], Kind::Float);
+        assert_eq!(values::<f32>(&x).unwrap().len(), 6);
+        let error = values::<f64>(&x).unwrap_err().to_string();
+        assert!(error.contains("Double") && error.contains("Float"), "{error}");
+        assert!(values::<f32>(&x.tr()).is_err());
+        assert!(values::<f32>(&Tensor::zeros([0, 3], (Kind::Float, Device::Cpu))).unwrap().is_empty());
+    }
+}
