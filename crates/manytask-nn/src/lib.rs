@@ -6,10 +6,12 @@
 //!
 //! - [`layers`] and [`nets`], which start as [`init`] says;
 //! - [`loss`] and [`metrics`];
-//! - [`optim`], [`schedule`] and [`clip`].
+//! - [`optim`], [`schedule`] and [`clip`];
+//! - [`dense`]: passes of perceptrons, written out.
 
 pub mod clip;
 mod context;
+pub mod dense;
 mod error;
 pub mod init;
 pub mod layers;

@@ -2,6 +2,7 @@ use std::fmt::Debug;
 
 use manytask_tensor::{Init, LayoutBuilder, Params, Role, Slot, Tensor};
 
+use crate::dense::DensePart;
 use crate::{Cx, Result};
 
 /// The definition of a network or a layer.
@@ -14,17 +15,31 @@ pub trait Module: Debug + Send + Sync {
     /// # Errors
     /// When the input's shape does not fit, or the parameters are another network's.
     fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor>;
+
+    /// The chain of linear layers and activations that it is, first to last; `None` where it is anything else. What answers
+    /// here must be the whole of what `forward` does, in training and in evaluation.
+    fn dense(&self) -> Option<Vec<DensePart>> {
+        None
+    }
 }
 
 impl<M: Module + ?Sized> Module for Box<M> {
     fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
         (**self).forward(params, x, cx)
     }
+
+    fn dense(&self) -> Option<Vec<DensePart>> {
+        (**self).dense()
+    }
 }
 
 impl<M: Module + ?Sized> Module for std::sync::Arc<M> {
     fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
         (**self).forward(params, x, cx)
+    }
+
+    fn dense(&self) -> Option<Vec<DensePart>> {
+        (**self).dense()
     }
 }
 

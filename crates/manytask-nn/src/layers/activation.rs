@@ -1,6 +1,7 @@
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::dense::DensePart;
 use crate::{Cx, Module, Result};
 
 /// A function applied to each number.
@@ -44,6 +45,10 @@ impl Module for Activation {
             Self::Elu => x.f_elu()?,
             Self::Selu => x.f_selu()?,
         })
+    }
+
+    fn dense(&self) -> Option<Vec<DensePart>> {
+        Some(vec![DensePart::Activation(*self)])
     }
 }
 

@@ -1,5 +1,6 @@
 use manytask_tensor::{Init, OpContext, Params, Role, Slot, Tensor, baddbmm};
 
+use crate::dense::DensePart;
 use crate::{Builder, Cx, Error, Module, Result};
 
 /// `y = x Wᵀ + b`, from `[B, in]` to `[B, out]`; with a task dimension from `[T, B, in]` to `[T, B, out]`.
@@ -63,6 +64,10 @@ impl Module for Linear {
             (None, _) => Err(input(format!("[B, {}]", self.inputs))),
             (Some(tasks), _) => Err(input(format!("[{tasks}, B, {}]", self.inputs))),
         }
+    }
+
+    fn dense(&self) -> Option<Vec<DensePart>> {
+        Some(vec![DensePart::Linear { weight: self.weight, bias: self.bias }])
     }
 }
 

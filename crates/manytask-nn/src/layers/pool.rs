@@ -1,5 +1,6 @@
 use manytask_tensor::{Params, Tensor};
 
+use crate::dense::DensePart;
 use crate::{Cx, Error, Module, Result};
 
 /// The largest of each `size × size` pixels, without overlap: `[…, C, H, W]` to `[…, C, H/size, W/size]`.
@@ -113,5 +114,9 @@ impl Module for Flatten {
             });
         }
         Ok(x.f_flatten(first, -1)?)
+    }
+
+    fn dense(&self) -> Option<Vec<DensePart>> {
+        Some(vec![DensePart::Flatten])
     }
 }

@@ -1,5 +1,6 @@
 use manytask_tensor::{Params, Tensor};
 
+use crate::dense::DensePart;
 use crate::{Cx, Module, Result};
 
 /// Layers one after another.
@@ -9,6 +10,11 @@ pub struct Sequential(pub Vec<Box<dyn Module>>);
 impl Module for Sequential {
     fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
         self.0.iter().try_fold(x.shallow_clone(), |x, layer| layer.forward(params, &x, cx))
+    }
+
+    fn dense(&self) -> Option<Vec<DensePart>> {
+        let parts: Option<Vec<_>> = self.0.iter().map(|layer| layer.dense()).collect();
+        Some(parts?.into_iter().flatten().collect())
     }
 }
 

@@ -1,6 +1,7 @@
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::dense::DensePart;
 use crate::init::{self, FanMode, Gain};
 use crate::layers::{Activation, BatchNorm, Dropout, LayerNorm, Linear, Sequential};
 use crate::{Builder, Cx, Error, Module, Result};
@@ -128,6 +129,10 @@ fn linear(b: &mut Builder<'_>, inputs: i64, outputs: i64, init: Init) -> Result<
 impl Module for Mlp {
     fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
         self.layers.forward(params, x, cx)
+    }
+
+    fn dense(&self) -> Option<Vec<DensePart>> {
+        self.layers.dense()
     }
 }
 

@@ -1,0 +1,61 @@
+//! Chains of linear layers and activations whose passes are written out, on memory and without a graph.
+//!
+//! A graph knows nothing of what it holds. Of a chain `aₗ = f(aₗ₋₁ Wₗᵀ + bₗ)` everything is known: the gradient of one layer is
+//! `δₗᵀ aₗ₋₁`, so that many tasks' gradients share their inputs, and the product of the Hessian with a vector is one pass
+//! forward and one back (Pearlmutter 1994). [`DenseChain::of`] finds the chain in a network; the passes of shared trunks and of
+//! inner loops are made of it, and give what a graph gives, within rounding.
+
+mod chain;
+mod curvature;
+mod curve;
+mod loss;
+#[cfg(test)]
+mod tests;
+
+use manytask_tensor::{Layout, Slot};
+
+pub use self::chain::{DenseChain, DenseLayer, LayerWeights, Trace};
+pub use self::curvature::Directional;
+pub use self::curve::Curve;
+pub use self::loss::{PlainLoss, Target};
+use crate::Module;
+use crate::layers::Activation;
+
+/// A part of a network that is a chain: what [`Module::dense`] answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DensePart {
+    /// Rows of any shape become rows of numbers.
+    Flatten,
+    /// `x Wᵀ + b`.
+    Linear {
+        /// W, `[out, in]`.
+        weight: Slot,
+        /// b, `[out]`.
+        bias: Slot,
+    },
+    /// A function of each number.
+    Activation(Activation),
+}
+
+impl DenseChain {
+    /// The chain that a network is; `None` where it is something else, or has an activation without a [`Curve`].
+    pub fn of(module: &dyn Module, layout: &Layout) -> Option<Self> {
+        let mut layers: Vec<DenseLayer> = Vec::new();
+        for part in module.dense()? {
+            match part {
+                DensePart::Flatten if layers.is_empty() => {}
+                DensePart::Flatten => return None,
+                DensePart::Linear { weight, bias } => {
+                    let [outputs, inputs] = layout.entry(weight).ok()?.shape[..] else { return None };
+                    let (inputs, outputs) = (usize::try_from(inputs).ok()?, usize::try_from(outputs).ok()?);
+                    layers.push(DenseLayer { weight, bias, inputs, outputs, curve: Curve::Identity });
+                }
+                DensePart::Activation(activation) => {
+                    let last = layers.last_mut().filter(|last| last.curve == Curve::Identity)?;
+                    last.curve = Curve::of(activation)?;
+                }
+            }
+        }
+        (!layers.is_empty()).then_some(Self { layers })
+    }
+}

@@ -1,0 +1,111 @@
+use manytask_tensor::dense::{Matrix, Onto, Real, product};
+
+use super::{DenseChain, LayerWeights, PlainLoss, Trace};
+use crate::Result;
+
+/// How a pass changes along a direction of the parameters; its memory is used again.
+#[derive(Debug, Default)]
+pub struct Directional<T> {
+    /// Of values after each layer.
+    activations: Vec<Vec<T>>,
+    /// Of the loss by a layer's values, and by what went into its curve.
+    cotangent: Vec<T>,
+    delta: Vec<T>,
+}
+
+impl DenseChain {
+    /// `out = H v`: the Hessian of the mean loss of rows `x`, at the parameters and with the trace of a whole pass there and
+    /// back, times a vector (Pearlmutter 1994). `direction` and `out` are as [`DenseChain::split`] has parameters.
+    ///
+    /// # Errors
+    /// When a shape does not fit.
+    #[expect(clippy::too_many_arguments, reason = "a pass, a direction, and where it goes")]
+    pub fn hessian_product<T: Real>(
+        &self,
+        weights: &[LayerWeights<'_, T>],
+        x: &[T],
+        loss: PlainLoss,
+        trace: &Trace<T>,
+        direction: &[T],
+        along: &mut Directional<T>,
+        out: &mut [T],
+    ) -> Result<()> {
+        let directions = self.split(direction);
+        self.forward_along(weights, &directions, x, trace, along)?;
+        let (Some(prediction), Some(moved)) = (trace.activations.last(), along.activations.last()) else {
+            return Ok(());
+        };
+        along.cotangent.resize(prediction.len(), T::zero());
+        loss.curvature(prediction, self.outputs(), moved, &mut along.cotangent);
+        self.backward_along(weights, &directions, x, trace, along, out)
+    }
+
+    /// `ȧ = f′(z) (aₗ₋₁ Vᵀ + c + ȧₗ₋₁ Wᵀ)`.
+    fn forward_along<T: Real>(
+        &self,
+        weights: &[LayerWeights<'_, T>],
+        directions: &[LayerWeights<'_, T>],
+        x: &[T],
+        trace: &Trace<T>,
+        along: &mut Directional<T>,
+    ) -> Result<()> {
+        along.activations.resize_with(self.layers.len(), Vec::new);
+        let layers = self.layers.iter().zip(weights).zip(directions).zip(&trace.activations).enumerate();
+        for (number, (((layer, weights), direction), activation)) in layers {
+            let (before, rest) = along.activations.split_at_mut(number);
+            let Some(out) = rest.first_mut() else { break };
+            let input = number.checked_sub(1).and_then(|n| trace.activations.get(n)).map_or(x, Vec::as_slice);
+            layer.affine(*direction, input, out, 1)?;
+            if let Some(moved) = before.last() {
+                let moved = Matrix::new(moved, moved.len() / layer.inputs.max(1), layer.inputs)?;
+                let w = Matrix::new(weights.weight, layer.outputs, layer.inputs)?;
+                product(out, Onto::Sum, T::one(), moved, w.transposed(), 1)?;
+            }
+            layer.curve.times_slope(out, activation);
+        }
+        Ok(())
+    }
+
+    /// `δ̇ = f′ ċ + f″ ż c̄`, `Ẇ = δ̇ᵀ a + δᵀ ȧ`, `ċₗ₋₁ = δ̇ W + δ V`.
+    fn backward_along<T: Real>(
+        &self,
+        weights: &[LayerWeights<'_, T>],
+        directions: &[LayerWeights<'_, T>],
+        x: &[T],
+        trace: &Trace<T>,
+        along: &mut Directional<T>,
+        out: &mut [T],
+    ) -> Result<()> {
+        let Directional { activations, cotangent, delta } = along;
+        let mut end = out.len();
+        let layers = self.layers.iter().zip(weights).zip(directions).enumerate().rev();
+        for (number, ((layer, weights), direction)) in layers {
+            let traced = trace.activations.get(number).zip(trace.cotangents.get(number));
+            let Some((((values, c), moved), d)) =
+                traced.zip(activations.get(number)).zip(trace.deltas.get(number))
+            else {
+                break;
+            };
+            delta.clear();
+            delta.extend_from_slice(cotangent);
+            layer.curve.times_slope(delta, values);
+            layer.curve.add_bend(delta, moved, c, values);
+            let below = number.checked_sub(1);
+            let input = below.and_then(|n| trace.activations.get(n)).map_or(x, Vec::as_slice);
+            let own = out.get_mut(end.saturating_sub(layer.size())..end).unwrap_or_default();
+            end = end.saturating_sub(layer.size());
+            let (weight, bias) = own.split_at_mut(own.len().saturating_sub(layer.outputs));
+            layer.gradient(delta, input, weight, bias, 1)?;
+            if let Some(moved) = below.and_then(|n| activations.get(n)) {
+                let rows = moved.len() / layer.inputs.max(1);
+                let d = Matrix::new(d, rows, layer.outputs)?.transposed();
+                product(weight, Onto::Sum, T::one(), d, Matrix::new(moved, rows, layer.inputs)?, 1)?;
+                layer.pull(weights.weight, delta, cotangent, Onto::Nothing, 1)?;
+            }
+            if below.is_some() {
+                layer.pull(direction.weight, d, cotangent, Onto::Sum, 1)?;
+            }
+        }
+        Ok(())
+    }
+}
