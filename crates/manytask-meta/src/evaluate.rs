@@ -76,7 +76,7 @@ fn chunk_of(problem: &MetaProblem, params: &Params, part: Part, ids: std::ops::R
     let count = (ids.end - ids.start) as i64;
     let episodes = problem.fixed(part, ids)?;
     let steps = problem.settings.evaluation_steps;
-    if problem.execution(params) == Execution::Batched {
+    if matches!(problem.execution(params), Execution::Batched | Execution::Analytic) {
         let scene = problem.judge.scene(&episodes, Some(count), None);
         let predictions =
             problem.judge.learner.trajectory(&scene, &params.detach()?.expand_tasks(count)?, steps)?;

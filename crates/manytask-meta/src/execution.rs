@@ -12,20 +12,23 @@ pub enum Execution {
     Threads(usize),
     /// All at once, along a leading dimension of every parameter.
     Batched,
-    /// Batched on accelerators and for networks of linear layers; threads, one for each core, for convolutions on a
-    /// processor.
+    /// With every derivative written out, a task at a time in each thread: for perceptrons on a processor that adapt by plain
+    /// gradient descent.
+    Analytic,
+    /// On a processor analytic where that can be, threads, one for each core, for convolutions; else batched.
     #[default]
     Auto,
 }
 
 impl Execution {
     /// The way that `auto` means.
-    pub(crate) fn resolve(self, layout: &Layout, device: Device) -> Self {
+    pub(crate) fn resolve(self, layout: &Layout, device: Device, analytic: bool) -> Self {
         let convolutions = || layout.entries().iter().any(|entry| entry.shape.len() == 4);
         match self {
             Self::Auto if device == Device::Cpu && convolutions() => {
                 Self::Threads(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
             }
+            Self::Auto if device == Device::Cpu && analytic => Self::Analytic,
             Self::Auto => Self::Batched,
             other => other,
         }

@@ -6,6 +6,8 @@ use manytask_nn::{BatchNormPolicy, Cx, Module};
 use manytask_tensor::random::Key;
 use manytask_tensor::{Layout, Params, Tensor};
 
+use crate::analytic::Descent;
+
 /// What becomes of a network in a task: from its meta-parameters and a support set to predictions on a query set.
 ///
 /// Parameters may have a task dimension: then inputs and predictions have it too, and task t's are what it alone would
@@ -20,6 +22,11 @@ pub trait Learner: Debug + Send + Sync {
     /// How many steps it adapts by in training; `None` if it does not adapt step by step.
     fn inner_steps(&self) -> Option<u32>;
 
+    /// The gradient descent that it is, where it is nothing else: then a step of training may be written out.
+    fn descent(&self, _layout: &Layout) -> Option<Descent> {
+        None
+    }
+
     /// Refuses a network that it cannot work with, and settings out of range.
     ///
     /// # Errors
@@ -28,6 +35,20 @@ pub trait Learner: Debug + Send + Sync {
 
     /// The predictions on the query set, with a graph to `params`.
     fn predict(&self, scene: &Scene<'_>, params: &Params) -> Result<Tensor>;
+
+    /// The query loss and its gradient by `params`, each task's own where there is a task dimension, from a learner that has
+    /// another way to it than through the graph of [`Learner::predict`].
+    ///
+    /// # Errors
+    /// As [`Learner::predict`].
+    fn query_gradient(
+        &self,
+        _scene: &Scene<'_>,
+        _params: &Params,
+        _query_y: &Tensor,
+    ) -> Result<Option<(Tensor, Params)>> {
+        Ok(None)
+    }
 
     /// The predictions on the query set before any adaptation and after each of `steps` steps of it (absent: as many as
     /// in training), without a graph to `params`. A learner that does not adapt step by step gives one.
@@ -47,12 +68,25 @@ impl<L: Learner + ?Sized> Learner for std::sync::Arc<L> {
         (**self).inner_steps()
     }
 
+    fn descent(&self, layout: &Layout) -> Option<Descent> {
+        (**self).descent(layout)
+    }
+
     fn check(&self, layout: &Layout) -> Result<()> {
         (**self).check(layout)
     }
 
     fn predict(&self, scene: &Scene<'_>, params: &Params) -> Result<Tensor> {
         (**self).predict(scene, params)
+    }
+
+    fn query_gradient(
+        &self,
+        scene: &Scene<'_>,
+        params: &Params,
+        query_y: &Tensor,
+    ) -> Result<Option<(Tensor, Params)>> {
+        (**self).query_gradient(scene, params, query_y)
     }
 
     fn trajectory(&self, scene: &Scene<'_>, params: &Params, steps: Option<u32>) -> Result<Vec<Tensor>> {

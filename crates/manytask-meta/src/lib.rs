@@ -32,6 +32,8 @@
 //! # Ok::<(), manytask_meta::multitask::Error>(())
 //! ```
 
+mod analytic;
+mod checkpointing;
 mod episodes;
 mod evaluate;
 mod execution;
@@ -46,6 +48,7 @@ pub use manytask_multitask as multitask;
 pub use manytask_nn as nn;
 pub use manytask_tensor as tensor;
 
+pub use analytic::Descent;
 pub use episodes::{EpisodeSource, ImageEpisodes, SinusoidEpisodes, select};
 pub use execution::Execution;
 pub use learner::{Learner, Scene};

@@ -3,6 +3,7 @@ use manytask_nn::optim::Optimizer;
 use manytask_tensor::{Graph, Layout, Params, Slot, Tensor, gradients};
 use serde::{Deserialize, Serialize};
 
+use crate::analytic::Descent;
 use crate::learner::{Learner, Scene};
 
 /// Model-agnostic meta-learning (Finn et al. 2017): `φ₀ = θ`, `φₖ₊₁ = φₖ − α ∇L_support(φₖ)`, and the meta-gradient is that of
@@ -23,6 +24,10 @@ pub struct Maml {
     pub adapts: Adapts,
     /// How the outer gradient sees the inner steps.
     pub outer_gradient: OuterGradient,
+    /// After how many inner steps the parameters are kept for the way back; what lies between is computed again then, so that
+    /// memory grows with these steps and no more with all of them. Absent: everything is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint_every: Option<u32>,
 }
 
 /// How an inner gradient becomes an inner step: any optimizer of [`manytask_nn::optim`].
@@ -62,6 +67,13 @@ impl Default for InnerRule {
     }
 }
 
+impl InnerRule {
+    /// Whether a step is `−α g` and nothing else.
+    pub fn is_plain(&self) -> bool {
+        matches!(&self.0, Optimizer::Sgd(sgd) if sgd.momentum == 0.0 && sgd.weight_decay == 0.0)
+    }
+}
+
 impl Default for Maml {
     fn default() -> Self {
         Self {
@@ -70,6 +82,7 @@ impl Default for Maml {
             inner_rule: InnerRule::default(),
             adapts: Adapts::All,
             outer_gradient: OuterGradient::SecondOrder,
+            checkpoint_every: None,
         }
     }
 }
@@ -94,7 +107,7 @@ impl Adapts {
 
 /// How far an adaptation is differentiated.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kept {
+pub(crate) enum Kept {
     /// Inner gradients have a graph.
     All,
     /// The adapted parameters have a graph to θ, inner gradients are constants.
@@ -104,7 +117,7 @@ enum Kept {
 }
 
 /// Parameters on their way through a support set.
-struct Adaptation<'a> {
+pub(crate) struct Adaptation<'a> {
     settings: &'a Maml,
     scene: &'a Scene<'a>,
     slots: Vec<Slot>,
@@ -115,18 +128,16 @@ struct Adaptation<'a> {
 }
 
 impl<'a> Adaptation<'a> {
-    fn new(settings: &'a Maml, scene: &'a Scene<'a>, params: &Params, kept: Kept) -> Result<Self> {
+    pub(crate) fn new(settings: &'a Maml, scene: &'a Scene<'a>, params: &Params, kept: Kept) -> Result<Self> {
         let rate = settings.inner_learning_rate;
         let rate = Tensor::from(rate).f_to_kind(params.kind())?.f_to_device(params.device())?;
-        let state = match &settings.inner_rule.0 {
-            Optimizer::Sgd(sgd) if sgd.momentum == 0.0 && sgd.weight_decay == 0.0 => None,
-            other => Some(other.init(params)?),
-        };
+        let rule = &settings.inner_rule;
+        let state = if rule.is_plain() { None } else { Some(rule.0.init(params)?) };
         Ok(Self { settings, scene, slots: settings.adapts.slots(params.layout()), kept, rate, state })
     }
 
     /// One step from `params`.
-    fn step(&mut self, params: &Params, number: u64) -> Result<Params> {
+    pub(crate) fn step(&mut self, params: &Params, number: u64) -> Result<Params> {
         let scene = self.scene;
         let params = if self.kept == Kept::Nothing { self.leaves(params)? } else { params.share() };
         let prediction = scene.network.forward(&params, scene.support_x, &mut scene.context(2 * number))?;
@@ -189,6 +200,16 @@ impl Learner for Maml {
         Some(self.inner_steps)
     }
 
+    fn descent(&self, layout: &Layout) -> Option<Descent> {
+        self.inner_rule.is_plain().then(|| Descent {
+            steps: self.inner_steps,
+            rate: self.inner_learning_rate,
+            slots: self.adapts.slots(layout),
+            second_order: self.outer_gradient == OuterGradient::SecondOrder,
+            checkpoint_every: self.checkpoint_every,
+        })
+    }
+
     fn check(&self, layout: &Layout) -> Result<()> {
         const MOST: u32 = 10_000;
         let rate = self.inner_learning_rate;
@@ -199,6 +220,15 @@ impl Learner for Maml {
             return Err(Error::setting(
                 format!("inner_steps is {}", self.inner_steps),
                 format!("take 1 to {MOST}"),
+            ));
+        }
+        if self.checkpoint_every == Some(0) {
+            return Err(Error::setting("checkpoint_every is 0", "take 1 at least, or leave it out"));
+        }
+        if self.checkpoint_every.is_some() && !self.inner_rule.is_plain() {
+            return Err(Error::setting(
+                "checkpoint_every with an inner rule that has a state or a decay",
+                "take plain sgd, or leave checkpoint_every out",
             ));
         }
         self.inner_rule.0.check()?;
@@ -221,6 +251,16 @@ impl Learner for Maml {
         }
         let mut cx = scene.context(2 * u64::from(self.inner_steps) + 1);
         Ok(scene.network.forward(&adapted, scene.query_x, &mut cx)?)
+    }
+
+    fn query_gradient(
+        &self,
+        scene: &Scene<'_>,
+        params: &Params,
+        query_y: &Tensor,
+    ) -> Result<Option<(Tensor, Params)>> {
+        let Some(every) = self.checkpoint_every else { return Ok(None) };
+        crate::checkpointing::query_gradient(self, every, scene, params, query_y).map(Some)
     }
 
     fn trajectory(&self, scene: &Scene<'_>, params: &Params, steps: Option<u32>) -> Result<Vec<Tensor>> {

@@ -5,8 +5,10 @@ use manytask_multitask::{Combination, Draw, Error, Jacobian, Level, Pass, Result
 use manytask_nn::Cx;
 use manytask_tensor::{Graph, Kind, Params, Tensor, grad, threads, vjp};
 
+use crate::analytic::Found;
 use crate::episodes::select;
 use crate::execution::Execution;
+use crate::learner::Scene;
 use crate::problem::{Judge, MetaProblem, key};
 
 pub(crate) fn forward<'a>(
@@ -25,10 +27,37 @@ pub(crate) fn forward<'a>(
             let rows = in_threads(&problem.judge, params, &episodes, draw, &ids, workers)?;
             Ok(Box::new(Ready::new(params, rows)?))
         }
-        Execution::Batched | Execution::Auto => {
-            Ok(Box::new(AtOnce::forward(problem, params, &episodes, draw, ids)?))
+        Execution::Analytic => {
+            let found =
+                problem.analytic.as_ref().map(|analytic| analytic.run(params, &episodes)).transpose()?;
+            match found.flatten() {
+                Some(found) => Ok(Box::new(Written::new(params, found)?)),
+                // A label is missing, or of the wrong kind: the graph knows what to do, or to say.
+                None => at_once(problem, params, &episodes, draw, ids),
+            }
         }
+        Execution::Batched | Execution::Auto => at_once(problem, params, &episodes, draw, ids),
     }
+}
+
+/// All tasks along a leading dimension.
+fn at_once<'a>(
+    problem: &'a MetaProblem,
+    params: &'a Params,
+    episodes: &Episodes,
+    draw: Draw,
+    ids: Vec<u64>,
+) -> Result<Box<dyn Pass + 'a>> {
+    let tasks = ids.len() as i64;
+    let expanded = params.expand_tasks(tasks)?;
+    let scene = problem.judge.scene(episodes, Some(tasks), Some((key(draw), ids)));
+    if let Some((losses, gradient)) =
+        problem.judge.learner.query_gradient(&scene, &expanded, &episodes.query_y)?
+    {
+        let losses = Vec::<f64>::try_from(losses.f_detach()?.f_to_kind(Kind::Double)?)?;
+        return Ok(Box::new(Written::new(params, Found { losses, rows: gradient.flatten()? })?));
+    }
+    Ok(Box::new(AtOnce::forward(problem, params, &expanded, &scene, episodes)?))
 }
 
 fn broken(message: &str) -> Error {
@@ -60,8 +89,14 @@ fn rows_of(
     let rows = range.zip(ids).map(|(task, id)| {
         let one = select(episodes, task as i64)?;
         let scene = judge.scene(&one, None, Some((key(draw), vec![*id])));
-        let loss = judge.query_losses(&scene, params, &one.query_y)?;
-        let gradient = grad(&loss, params, Graph::Free)?;
+        let (loss, gradient) = match judge.learner.query_gradient(&scene, params, &one.query_y)? {
+            Some(found) => found,
+            None => {
+                let loss = judge.query_losses(&scene, params, &one.query_y)?;
+                let gradient = grad(&loss, params, Graph::Free)?;
+                (loss, gradient)
+            }
+        };
         Ok(Row { loss: loss.f_double_value(&[])?, gradient })
     });
     rows.collect()
@@ -182,6 +217,53 @@ impl Pass for Ready<'_> {
     }
 }
 
+/// A pass whose gradients are the rows of one matrix.
+struct Written<'a> {
+    params: &'a Params,
+    present: Vec<usize>,
+    losses: Vec<f64>,
+    jacobian: Jacobian,
+}
+
+impl<'a> Written<'a> {
+    fn new(params: &'a Params, found: Found) -> Result<Self> {
+        let present = (0..found.losses.len()).collect();
+        Ok(Self { params, present, losses: found.losses, jacobian: Jacobian::new(&found.rows)? })
+    }
+}
+
+impl Pass for Written<'_> {
+    fn present(&self) -> &[usize] {
+        &self.present
+    }
+
+    fn losses(&self) -> &[f64] {
+        &self.losses
+    }
+
+    fn jacobian(&mut self, level: Level) -> Result<&Jacobian> {
+        if level == Level::Representation {
+            return Err(no_representation());
+        }
+        Ok(&self.jacobian)
+    }
+
+    fn finish(&mut self, combination: &Combination) -> Result<Params> {
+        let like = self.params.detach()?;
+        match &combination.shared {
+            Shared::Direction(vector) => Ok(like.unflatten(vector)?),
+            Shared::Weights(weights) if weights.len() == self.losses.len() => {
+                Ok(like.unflatten(&self.jacobian.combine(weights)?)?)
+            }
+            Shared::Weights(_) => Err(broken("as many weights as tasks are needed")),
+        }
+    }
+
+    fn take_context(&mut self) -> Cx {
+        Cx::eval()
+    }
+}
+
 /// A pass over all tasks at once, whose graph waits for the weights.
 struct AtOnce<'a> {
     params: &'a Params,
@@ -195,14 +277,12 @@ impl<'a> AtOnce<'a> {
     fn forward(
         problem: &MetaProblem,
         params: &'a Params,
+        expanded: &Params,
+        scene: &Scene<'_>,
         episodes: &Episodes,
-        draw: Draw,
-        ids: Vec<u64>,
     ) -> Result<Self> {
-        let count = ids.len();
-        let tasks = count as i64;
-        let scene = problem.judge.scene(episodes, Some(tasks), Some((key(draw), ids)));
-        let losses = problem.judge.query_losses(&scene, &params.expand_tasks(tasks)?, &episodes.query_y)?;
+        let losses = problem.judge.query_losses(scene, expanded, &episodes.query_y)?;
+        let count = losses.numel();
         let values = Vec::<f64>::try_from(losses.f_detach()?.f_to_kind(Kind::Double)?)?;
         Ok(Self { params, present: (0..count).collect(), values, losses, jacobian: None })
     }

@@ -9,6 +9,7 @@ use manytask_tensor::random::Key;
 use manytask_tensor::{Layout, Params, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::analytic::Analytic;
 use crate::episodes::EpisodeSource;
 use crate::execution::Execution;
 use crate::learner::{Learner, Scene};
@@ -23,6 +24,8 @@ pub struct MetaProblem {
     pub(crate) settings: MetaSettings,
     shared: Vec<Slot>,
     names: Vec<String>,
+    /// The written-out form, where there is one.
+    pub(crate) analytic: Option<Analytic>,
 }
 
 /// What gives a task's query loss: all of it definitions without tensors, so that threads can share it.
@@ -85,7 +88,12 @@ impl MetaProblem {
         settings.execution.check()?;
         loss.check()?;
         learner.check(&layout)?;
+        let analytic = Analytic::of(network.as_ref(), &layout, learner.descent(&layout), &loss);
+        if let (Execution::Analytic, Err(reason)) = (settings.execution, &analytic) {
+            return Err(Error::setting(format!("execution is analytic, but {reason}"), "take `auto`"));
+        }
         Ok(Self {
+            analytic: analytic.ok(),
             shared: layout.trained(),
             names: (0..settings.tasks_per_step).map(|task| format!("task{task}")).collect(),
             layout,
@@ -114,7 +122,7 @@ impl MetaProblem {
 
     /// The way of computing that is meant for these parameters.
     pub(crate) fn execution(&self, params: &Params) -> Execution {
-        self.settings.execution.resolve(&self.layout, params.device())
+        self.settings.execution.resolve(&self.layout, params.device(), self.analytic.is_some())
     }
 }
 

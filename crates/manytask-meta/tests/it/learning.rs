@@ -100,6 +100,36 @@ fn every_way_of_computing_gives_the_same() {
 }
 
 #[test]
+fn checkpoints_of_inner_steps_change_nothing_but_memory() {
+    for adapts in [Adapts::All, Adapts::Head, Adapts::Body] {
+        for outer_gradient in [OuterGradient::SecondOrder, OuterGradient::FirstOrder] {
+            let of = |checkpoint_every, execution| {
+                let learner = Maml {
+                    inner_steps: 5,
+                    inner_learning_rate: 0.05,
+                    adapts: adapts.clone(),
+                    outer_gradient,
+                    checkpoint_every,
+                    ..Maml::default()
+                };
+                let problem = problem(&learner, execution);
+                let params = start(&problem).require_grad().unwrap();
+                let mut pass = problem.forward(&params, DRAW).unwrap();
+                let losses = pass.losses().to_vec();
+                (losses, pass.finish(&Combination::weights(vec![0.5, 1.0, 2.0])).unwrap())
+            };
+            let (losses, gradient) = of(None, Execution::Batched);
+            for (every, way) in [1, 2, 3, 5, 9].into_iter().flat_map(|e| WAYS.map(|way| (e, way))) {
+                let (found, direction) = of(Some(every), way);
+                assert!(losses.iter().zip(&found).all(|(a, b)| (a - b).abs() < 1e-10), "{every} {way:?}");
+                let gap = gradient.max_difference(&direction).unwrap();
+                assert!(gap < 1e-10, "{adapts:?} {outer_gradient:?} {every} {way:?}: {gap}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_first_order_is_the_gradient_at_the_adapted_parameters_and_no_other() {
     let gradient = |outer_gradient| {
         let problem = problem(

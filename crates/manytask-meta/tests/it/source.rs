@@ -30,8 +30,9 @@ impl EpisodeSource for Written {
     }
 }
 
-pub(crate) const WAYS: [Execution; 4] =
-    [Execution::Batched, Execution::Loop, Execution::Threads(1), Execution::Threads(2)];
+/// `Auto` is analytic on perceptrons that adapt by plain gradient descent.
+pub(crate) const WAYS: [Execution; 5] =
+    [Execution::Batched, Execution::Loop, Execution::Threads(1), Execution::Threads(2), Execution::Auto];
 
 /// A small perceptron for sinusoids, in f64.
 pub(crate) fn net() -> (Arc<Layout>, Box<dyn Module>) {

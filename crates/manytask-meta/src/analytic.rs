@@ -1,0 +1,315 @@
+//! Inner loops of perceptrons by gradient descent, with every derivative written out.
+//!
+//! With `φₖ₊₁ = φₖ − α ∇L(φₖ)` the meta-gradient is `λ₀` of the recursion `λ_K = ∇L_query(φ_K)`,
+//! `λₖ = λₖ₊₁ − α H(φₖ) λₖ₊₁`: a Hessian product for each step, and no graph. A task at a time stays in the cache, and tasks
+//! are shared out among threads.
+
+use manytask_data::Episodes;
+use manytask_multitask::{Error, Result};
+use manytask_nn::Module;
+use manytask_nn::dense::{DenseChain, Directional, PlainLoss, Target, Trace};
+use manytask_nn::loss::Loss;
+use manytask_tensor::dense::{Real, filled, values};
+use manytask_tensor::{Kind, Layout, Params, Slot, Tensor, threads};
+use rayon::prelude::*;
+
+/// Plain gradient descent on the mean support loss: what a learner answers that does nothing else.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Descent {
+    /// K.
+    pub steps: u32,
+    /// α.
+    pub rate: f64,
+    /// What moves; the rest stays as it is.
+    pub slots: Vec<Slot>,
+    /// Whether the outer gradient goes through the inner gradients.
+    pub second_order: bool,
+    /// After how many steps the parameters are kept for the way back, where what lies between is computed again; absent:
+    /// everything is kept.
+    pub checkpoint_every: Option<u32>,
+}
+
+/// A network, a learner and a loss that all are what is written out here.
+#[derive(Debug)]
+pub(crate) struct Analytic {
+    chain: DenseChain,
+    descent: Descent,
+    loss: PlainLoss,
+    /// Whether each number of the flat vector of parameters moves.
+    moves: Vec<bool>,
+}
+
+/// The query loss of each task, and the meta-gradient of each, `[T, P]`.
+pub(crate) struct Found {
+    pub(crate) losses: Vec<f64>,
+    pub(crate) rows: Tensor,
+}
+
+impl Analytic {
+    /// The written-out form, or what prevents it.
+    pub(crate) fn of(
+        network: &dyn Module,
+        layout: &Layout,
+        descent: Option<Descent>,
+        loss: &Loss,
+    ) -> std::result::Result<Self, &'static str> {
+        let chain = DenseChain::of(network, layout).filter(|chain| chain.slots().eq(layout.slots()));
+        let chain = chain.ok_or(
+            "the network is not a chain of linear layers with relu, leaky_relu, tanh, sigmoid or identity alone",
+        )?;
+        let descent = descent.ok_or("the learner is not plain gradient descent")?;
+        let loss =
+            PlainLoss::of(loss).ok_or("the loss is not plain mse, cross_entropy or binary_cross_entropy")?;
+        let moves = chain.layers().iter().flat_map(|layer| {
+            let of = |slot: Slot, size: usize| std::iter::repeat_n(descent.slots.contains(&slot), size);
+            of(layer.weight, layer.inputs * layer.outputs).chain(of(layer.bias, layer.outputs))
+        });
+        let moves = moves.collect();
+        Ok(Self { chain, descent, loss, moves })
+    }
+
+    /// All tasks' losses and meta-gradients; `None` where labels are missing or out of range, or numbers are not in the
+    /// processor's memory: then the graph has to say what they are.
+    pub(crate) fn run(&self, params: &Params, episodes: &Episodes) -> Result<Option<Found>> {
+        match params.kind() {
+            Kind::Float => self.run_in::<f32>(params, episodes),
+            Kind::Double => self.run_in::<f64>(params, episodes),
+            _ => Ok(None),
+        }
+    }
+
+    fn run_in<T: Real>(&self, params: &Params, episodes: &Episodes) -> Result<Option<Found>> {
+        let Episodes { support_x, support_y, query_x, query_y } = episodes;
+        let tasks = support_x.size().first().copied().unwrap_or_default() as usize;
+        if [support_x, query_x].iter().any(|x| x.kind() != T::KIND || x.size().len() < 3) || tasks == 0 {
+            return Ok(None);
+        }
+        let flat = params.detach()?.flatten()?.f_contiguous()?;
+        let inputs = [support_x.f_contiguous()?, query_x.f_contiguous()?];
+        let [support, query] = [&inputs[0], &inputs[1]].map(values::<T>);
+        let (support, query) = (support?, query?);
+        let labels = (Labels::<T>::of(support_y)?, Labels::<T>::of(query_y)?);
+        let (Some(support_y), Some(query_y)) = labels else { return Ok(None) };
+        let work = Work {
+            analytic: self,
+            start: values(&flat)?,
+            support: (support, support.len() / tasks),
+            query: (query, query.len() / tasks),
+            labels: (&support_y, &query_y),
+            tasks,
+        };
+        if !work.fits() {
+            return Ok(None);
+        }
+        let mut losses = vec![0.0; tasks];
+        let shape = [tasks as i64, self.chain.size() as i64];
+        let rows = filled::<T, Error>(&shape, |rows| work.all(&mut losses, rows))?;
+        Ok(Some(Found { losses, rows }))
+    }
+}
+
+/// The labels of all tasks.
+enum Labels<T> {
+    Values(Vec<T>),
+    Classes(Vec<i64>),
+}
+
+impl<T: Real> Labels<T> {
+    fn of(tensor: &Tensor) -> Result<Option<Self>> {
+        let flat = tensor.f_contiguous()?.f_reshape([-1])?;
+        Ok(match flat.kind() {
+            Kind::Int64 => Some(Self::Classes(Vec::try_from(&flat)?)),
+            kind if kind == T::KIND => Some(Self::Values(values::<T>(&flat)?.to_vec())),
+            _ => None,
+        })
+    }
+
+    /// The labels of one of so many tasks.
+    fn task(&self, task: usize, tasks: usize) -> Target<'_, T> {
+        fn part<N>(all: &[N], task: usize, tasks: usize) -> &[N] {
+            let each = all.len() / tasks;
+            all.get(task * each..(task + 1) * each).unwrap_or_default()
+        }
+        match self {
+            Self::Values(all) => Target::Values(part(all, task, tasks)),
+            Self::Classes(all) => Target::Classes(part(all, task, tasks)),
+        }
+    }
+}
+
+/// A meta-batch in memory: inputs with the numbers of one task, and labels.
+struct Work<'a, T> {
+    analytic: &'a Analytic,
+    start: &'a [T],
+    support: (&'a [T], usize),
+    query: (&'a [T], usize),
+    labels: (&'a Labels<T>, &'a Labels<T>),
+    tasks: usize,
+}
+
+/// Memory that a thread uses again for each of its tasks.
+struct Workspace<T> {
+    /// The parameters on their way.
+    now: Vec<T>,
+    /// The parameters at the start of each segment.
+    kept: Vec<Vec<T>>,
+    /// For each step of a segment the parameters before it, and the trace of the pass there.
+    segment: Vec<(Vec<T>, Trace<T>)>,
+    query: Trace<T>,
+    /// A gradient, or a Hessian product.
+    change: Vec<T>,
+    direction: Vec<T>,
+    along: Directional<T>,
+}
+
+impl<T: Real> Workspace<T> {
+    fn new(size: usize) -> Self {
+        Self {
+            now: vec![T::zero(); size],
+            kept: Vec::new(),
+            segment: Vec::new(),
+            query: Trace::default(),
+            change: vec![T::zero(); size],
+            direction: vec![T::zero(); size],
+            along: Directional::default(),
+        }
+    }
+}
+
+/// A task's support set.
+#[derive(Clone, Copy)]
+struct Support<'a, T> {
+    x: &'a [T],
+    y: Target<'a, T>,
+}
+
+impl<T: Real> Work<'_, T> {
+    /// Whether shapes and labels are what the written-out passes take.
+    fn fits(&self) -> bool {
+        let Analytic { chain, loss, .. } = self.analytic;
+        let (inputs, outputs) = (chain.inputs(), chain.outputs());
+        let rows_fit = |(_, each): (&[T], usize), labels: &Labels<T>| {
+            let rows = each / inputs;
+            let labelled = match labels.task(0, self.tasks) {
+                Target::Values(values) => values.len() == rows * outputs,
+                Target::Classes(classes) => classes.len() == rows,
+            };
+            let all = (0..self.tasks).all(|task| loss.fits(labels.task(task, self.tasks), outputs));
+            each.is_multiple_of(inputs) && rows > 0 && labelled && all
+        };
+        rows_fit(self.support, self.labels.0) && rows_fit(self.query, self.labels.1)
+    }
+
+    /// Each thread takes an equal run of tasks.
+    fn all(&self, losses: &mut [f64], rows: &mut [T]) -> Result<()> {
+        let size = self.start.len();
+        let each = self.tasks.div_ceil(threads::get()).max(1);
+        let run = |(number, (losses, rows)): (usize, (&mut [f64], &mut [T]))| -> Result<()> {
+            let mut space = Workspace::new(size);
+            for (within, (loss, row)) in losses.iter_mut().zip(rows.chunks_exact_mut(size)).enumerate() {
+                *loss = self.task(number * each + within, row, &mut space)?;
+            }
+            Ok(())
+        };
+        if each >= self.tasks {
+            return run((0, (losses, rows)));
+        }
+        losses.par_chunks_mut(each).zip(rows.par_chunks_mut(each * size)).enumerate().try_for_each(run)
+    }
+
+    /// One task: its query loss, and its meta-gradient written over `row`.
+    fn task(&self, task: usize, row: &mut [T], space: &mut Workspace<T>) -> Result<f64> {
+        fn part<N>((all, each): (&[N], usize), task: usize) -> &[N] {
+            all.get(task * each..(task + 1) * each).unwrap_or_default()
+        }
+        let Analytic { chain, descent, loss, .. } = self.analytic;
+        let support = Support { x: part(self.support, task), y: self.labels.0.task(task, self.tasks) };
+        let segment = self.analytic.segment();
+        space.now.copy_from_slice(self.start);
+        space.kept.clear();
+        let mut left = descent.steps as usize;
+        while left > 0 {
+            space.kept.push(space.now.clone());
+            self.analytic.descend(support, left.min(segment), space)?;
+            left -= left.min(segment);
+        }
+        let query = part(self.query, task);
+        let weights = chain.split(&space.now);
+        chain.forward(&weights, query, &mut space.query, 1)?;
+        let value = chain.loss(*loss, self.labels.1.task(task, self.tasks), &mut space.query);
+        chain.backward(&weights, query, &mut space.query, row, 1)?;
+        if descent.second_order {
+            self.analytic.return_through(support, row, space)?;
+        }
+        Ok(value)
+    }
+}
+
+impl Analytic {
+    /// The steps that are traced at once.
+    fn segment(&self) -> usize {
+        self.descent.checkpoint_every.unwrap_or(self.descent.steps).clamp(1, self.descent.steps.max(1))
+            as usize
+    }
+
+    /// So many steps from `space.now`, each traced in `space.segment`.
+    fn descend<T: Real>(
+        &self,
+        support: Support<'_, T>,
+        steps: usize,
+        space: &mut Workspace<T>,
+    ) -> Result<()> {
+        let rate = T::of(self.descent.rate);
+        let Workspace { now, segment, change, .. } = space;
+        segment.resize_with(segment.len().max(steps), || (Vec::new(), Trace::default()));
+        for (before, trace) in segment.iter_mut().take(steps) {
+            before.clear();
+            before.extend_from_slice(now);
+            let weights = self.chain.split(before);
+            self.chain.forward(&weights, support.x, trace, 1)?;
+            self.chain.loss(self.loss, support.y, trace);
+            self.chain.backward(&weights, support.x, trace, change, 1)?;
+            for ((now, change), moves) in now.iter_mut().zip(change.iter()).zip(&self.moves) {
+                if *moves {
+                    *now -= rate * *change;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The cotangent of the adapted parameters becomes that of those they started from. `space.segment` holds the last
+    /// segment.
+    fn return_through<T: Real>(
+        &self,
+        support: Support<'_, T>,
+        cotangent: &mut [T],
+        space: &mut Workspace<T>,
+    ) -> Result<()> {
+        let (rate, each) = (T::of(self.descent.rate), self.segment());
+        let steps = self.descent.steps as usize;
+        for number in (0..space.kept.len()).rev() {
+            let length = each.min(steps - number * each);
+            if number + 1 < space.kept.len() {
+                let Workspace { now, kept, .. } = space;
+                if let Some(kept) = kept.get(number) {
+                    now.copy_from_slice(kept);
+                }
+                self.descend(support, length, space)?;
+            }
+            let Workspace { segment, change, direction, along, .. } = space;
+            for (before, trace) in segment.iter().take(length).rev() {
+                for ((direction, cotangent), moves) in
+                    direction.iter_mut().zip(cotangent.iter()).zip(&self.moves)
+                {
+                    *direction = if *moves { *cotangent } else { T::zero() };
+                }
+                let weights = self.chain.split(before);
+                self.chain
+                    .hessian_product(&weights, support.x, self.loss, trace, direction, along, change)?;
+                cotangent.iter_mut().zip(change.iter()).for_each(|(c, h)| *c -= rate * *h);
+            }
+        }
+        Ok(())
+    }
+}
