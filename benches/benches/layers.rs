@@ -91,7 +91,7 @@ fn inner_loops(c: &mut Criterion) {
     let mut group = c.benchmark_group("inner loops");
     for steps in [1, 5] {
         for (name, execution) in
-            [("batched", Execution::Batched), ("loop", Execution::Loop), ("threads", Execution::Threads(2))]
+            [("analytic", Execution::Analytic), ("batched", Execution::Batched), ("loop", Execution::Loop), ("threads", Execution::Threads(2))]
         {
             let work = work(&format!("sinusoid-{steps}"), execution).expect(GOOD);
             let params = work.start().expect(GOOD).require_grad().expect(GOOD);

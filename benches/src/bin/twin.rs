@@ -24,6 +24,8 @@ fn main() -> Result<()> {
         "loop" => Execution::Loop,
         "threads" => Execution::Threads(cores),
         "batched" => Execution::Batched,
+        "analytic" => Execution::Analytic,
+        "auto" => Execution::Auto,
         other => bail!("there is no way `{other}`"),
     };
     keep_pages();

@@ -4,6 +4,10 @@
 //! `λₖ = λₖ₊₁ − α H(φₖ) λₖ₊₁`: a Hessian product for each step, and no graph. A task at a time stays in the cache, and tasks
 //! are shared out among threads.
 
+use std::any::Any;
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
 use manytask_data::Episodes;
 use manytask_multitask::{Error, Result};
 use manytask_nn::Module;
@@ -35,8 +39,25 @@ pub(crate) struct Analytic {
     chain: DenseChain,
     descent: Descent,
     loss: PlainLoss,
-    /// Whether each number of the flat vector of parameters moves.
-    moves: Vec<bool>,
+    /// The runs of the flat vector of parameters that move, none beside another.
+    moving: Vec<Range<usize>>,
+    spaces: Spaces,
+}
+
+/// Memory of passes that are over, for the next ones: taking it anew would cost as much as a small pass.
+#[derive(Debug, Default)]
+struct Spaces(Mutex<Vec<Box<dyn Any + Send>>>);
+
+impl Spaces {
+    fn take<T: Real>(&self, size: usize) -> Workspace<T> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let known = known.and_then(|space| space.downcast::<Workspace<T>>().ok());
+        known.map_or_else(|| Workspace::new(size), |space| *space)
+    }
+
+    fn put<T: Real>(&self, space: Workspace<T>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(space));
+    }
 }
 
 /// The query loss of each task, and the meta-gradient of each, `[T, P]`.
@@ -60,12 +81,21 @@ impl Analytic {
         let descent = descent.ok_or("the learner is not plain gradient descent")?;
         let loss =
             PlainLoss::of(loss).ok_or("the loss is not plain mse, cross_entropy or binary_cross_entropy")?;
-        let moves = chain.layers().iter().flat_map(|layer| {
-            let of = |slot: Slot, size: usize| std::iter::repeat_n(descent.slots.contains(&slot), size);
-            of(layer.weight, layer.inputs * layer.outputs).chain(of(layer.bias, layer.outputs))
-        });
-        let moves = moves.collect();
-        Ok(Self { chain, descent, loss, moves })
+        let (mut moving, mut end) = (Vec::<Range<usize>>::new(), 0);
+        let sizes = chain
+            .layers()
+            .iter()
+            .flat_map(|layer| [(layer.weight, layer.inputs * layer.outputs), (layer.bias, layer.outputs)]);
+        for (slot, size) in sizes {
+            let run = end..end + size;
+            end = run.end;
+            match moving.last_mut() {
+                _ if !descent.slots.contains(&slot) => {}
+                Some(last) if last.end == run.start => last.end = run.end,
+                _ => moving.push(run),
+            }
+        }
+        Ok(Self { chain, descent, loss, moving, spaces: Spaces::default() })
     }
 
     /// All tasks' losses and meta-gradients; `None` where labels are missing or out of range, or numbers are not in the
@@ -152,12 +182,13 @@ struct Workspace<T> {
     /// The parameters on their way.
     now: Vec<T>,
     /// The parameters at the start of each segment.
-    kept: Vec<Vec<T>>,
+    kept: Vec<T>,
     /// For each step of a segment the parameters before it, and the trace of the pass there.
     segment: Vec<(Vec<T>, Trace<T>)>,
     query: Trace<T>,
     /// A gradient, or a Hessian product.
     change: Vec<T>,
+    /// Zero wherever nothing moves.
     direction: Vec<T>,
     along: Directional<T>,
 }
@@ -205,10 +236,11 @@ impl<T: Real> Work<'_, T> {
         let size = self.start.len();
         let each = self.tasks.div_ceil(threads::get()).max(1);
         let run = |(number, (losses, rows)): (usize, (&mut [f64], &mut [T]))| -> Result<()> {
-            let mut space = Workspace::new(size);
+            let mut space = self.analytic.spaces.take(size);
             for (within, (loss, row)) in losses.iter_mut().zip(rows.chunks_exact_mut(size)).enumerate() {
                 *loss = self.task(number * each + within, row, &mut space)?;
             }
+            self.analytic.spaces.put(space);
             Ok(())
         };
         if each >= self.tasks {
@@ -229,7 +261,7 @@ impl<T: Real> Work<'_, T> {
         space.kept.clear();
         let mut left = descent.steps as usize;
         while left > 0 {
-            space.kept.push(space.now.clone());
+            space.kept.extend_from_slice(&space.now);
             self.analytic.descend(support, left.min(segment), space)?;
             left -= left.min(segment);
         }
@@ -269,10 +301,11 @@ impl Analytic {
             self.chain.forward(&weights, support.x, trace, 1)?;
             self.chain.loss(self.loss, support.y, trace);
             self.chain.backward(&weights, support.x, trace, change, 1)?;
-            for ((now, change), moves) in now.iter_mut().zip(change.iter()).zip(&self.moves) {
-                if *moves {
-                    *now -= rate * *change;
-                }
+            for run in &self.moving {
+                let (Some(now), Some(change)) = (now.get_mut(run.clone()), change.get(run.clone())) else {
+                    break;
+                };
+                now.iter_mut().zip(change).for_each(|(now, change)| *now -= rate * *change);
             }
         }
         Ok(())
@@ -288,21 +321,24 @@ impl Analytic {
     ) -> Result<()> {
         let (rate, each) = (T::of(self.descent.rate), self.segment());
         let steps = self.descent.steps as usize;
-        for number in (0..space.kept.len()).rev() {
+        let segments = steps.div_ceil(each);
+        for number in (0..segments).rev() {
             let length = each.min(steps - number * each);
-            if number + 1 < space.kept.len() {
+            if number + 1 < segments {
                 let Workspace { now, kept, .. } = space;
-                if let Some(kept) = kept.get(number) {
+                if let Some(kept) = kept.chunks_exact(now.len()).nth(number) {
                     now.copy_from_slice(kept);
                 }
                 self.descend(support, length, space)?;
             }
             let Workspace { segment, change, direction, along, .. } = space;
             for (before, trace) in segment.iter().take(length).rev() {
-                for ((direction, cotangent), moves) in
-                    direction.iter_mut().zip(cotangent.iter()).zip(&self.moves)
-                {
-                    *direction = if *moves { *cotangent } else { T::zero() };
+                for run in &self.moving {
+                    if let (Some(to), Some(from)) =
+                        (direction.get_mut(run.clone()), cotangent.get(run.clone()))
+                    {
+                        to.copy_from_slice(from);
+                    }
                 }
                 let weights = self.chain.split(before);
                 self.chain
