@@ -90,9 +90,12 @@ fn passes(c: &mut Criterion) {
 fn inner_loops(c: &mut Criterion) {
     let mut group = c.benchmark_group("inner loops");
     for steps in [1, 5] {
-        for (name, execution) in
-            [("analytic", Execution::Analytic), ("batched", Execution::Batched), ("loop", Execution::Loop), ("threads", Execution::Threads(2))]
-        {
+        for (name, execution) in [
+            ("analytic", Execution::Analytic),
+            ("batched", Execution::Batched),
+            ("loop", Execution::Loop),
+            ("threads", Execution::Threads(2)),
+        ] {
             let work = work(&format!("sinusoid-{steps}"), execution).expect(GOOD);
             let params = work.start().expect(GOOD).require_grad().expect(GOOD);
             group.bench_function(

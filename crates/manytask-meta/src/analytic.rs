@@ -221,12 +221,8 @@ impl<T: Real> Work<'_, T> {
         let (inputs, outputs) = (chain.inputs(), chain.outputs());
         let rows_fit = |(_, each): (&[T], usize), labels: &Labels<T>| {
             let rows = each / inputs;
-            let labelled = match labels.task(0, self.tasks) {
-                Target::Values(values) => values.len() == rows * outputs,
-                Target::Classes(classes) => classes.len() == rows,
-            };
-            let all = (0..self.tasks).all(|task| loss.fits(labels.task(task, self.tasks), outputs));
-            each.is_multiple_of(inputs) && rows > 0 && labelled && all
+            let all = (0..self.tasks).all(|task| loss.fits(labels.task(task, self.tasks), rows, outputs));
+            each.is_multiple_of(inputs) && rows > 0 && all
         };
         rows_fit(self.support, self.labels.0) && rows_fit(self.query, self.labels.1)
     }
@@ -341,8 +337,15 @@ impl Analytic {
                     }
                 }
                 let weights = self.chain.split(before);
-                self.chain
-                    .hessian_product(&weights, support.x, self.loss, trace, direction, along, change)?;
+                self.chain.hessian_product(
+                    &weights,
+                    support.x,
+                    (self.loss, support.y),
+                    trace,
+                    direction,
+                    along,
+                    change,
+                )?;
                 cotangent.iter_mut().zip(change.iter()).for_each(|(c, h)| *c -= rate * *h);
             }
         }

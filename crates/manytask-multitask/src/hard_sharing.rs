@@ -1,5 +1,6 @@
 //! Tasks on tables with a shared trunk.
 
+mod dense;
 mod evaluate;
 mod pass;
 #[cfg(test)]
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use manytask_data as data;
 use manytask_data::{Batch, BatchOrder, Batcher, LastBatch};
 use manytask_nn::Cx;
+use manytask_nn::dense::{DenseChain, DenseLayer};
 use manytask_tensor::random::Key;
 use manytask_tensor::{Layout, Params, Slot, Tensor, no_grad};
 use serde::{Deserialize, Serialize};
@@ -60,6 +62,10 @@ pub struct HardSharing {
     batchers: Mutex<Vec<Kept>>,
     /// For each part and task, whether labels are missing: only then is a batch asked which tasks are in it.
     gaps: [Vec<bool>; 3],
+    /// The trunk as a chain of linear layers, where it is nothing else and its passes are written out.
+    chain: Option<DenseChain>,
+    /// The heads that are one linear layer.
+    linear_heads: Vec<Option<DenseLayer>>,
 }
 
 /// A batcher that was asked for before.
@@ -97,6 +103,8 @@ impl HardSharing {
         let gaps = gaps.map(|part| part.map_or(Ok(Vec::new()), gaps_of));
         let [train, validation, test] = gaps;
         Ok(Self {
+            chain: network.chain(),
+            linear_heads: (0..tasks.len()).map(|task| network.linear_head(task)).collect(),
             network,
             names: tasks.iter().map(|task| task.name.clone()).collect(),
             tasks,
@@ -223,7 +231,12 @@ impl Problem for HardSharing {
     }
 
     fn forward<'a>(&'a self, params: &'a Params, draw: Draw) -> Result<Box<dyn Pass + 'a>> {
-        Ok(Box::new(pass::SharedPass::forward(self, params, draw)?))
+        let batch = self.batch(draw)?;
+        let present = self.present(draw.part, &batch)?;
+        match dense::forward(self, params, &batch, &present, draw)? {
+            Some(pass) => Ok(pass),
+            None => Ok(Box::new(pass::SharedPass::forward(self, params, &batch, present, draw)?)),
+        }
     }
 
     fn losses(&self, params: &Params, draw: Draw) -> Result<Vec<Option<f64>>> {

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use manytask_data::Encoded;
+use manytask_nn::dense::{Curve, DenseChain, DenseLayer};
 use manytask_nn::layers::Embedding;
 use manytask_nn::{Builder, Cx, Module};
 use manytask_tensor::{Layout, Params, Slot, Tensor, no_grad};
@@ -93,6 +94,20 @@ impl SharedTrunk {
     /// The trained parameters of one task's head.
     pub fn own(&self, task: usize) -> &[Slot] {
         self.own.get(task).map_or(&[], Vec::as_slice)
+    }
+
+    /// All that is shared as a chain of linear layers whose curves are straight on both sides of 0, where it is nothing else.
+    /// Other curves are left to the graph, whose exponentials are faster.
+    pub fn chain(&self) -> Option<DenseChain> {
+        let chain = DenseChain::of(self.trunk.as_ref(), &self.layout)?;
+        (chain.is_straight() && chain.slots().eq(self.shared.iter().copied())).then_some(chain)
+    }
+
+    /// A head that is one linear layer and nothing else.
+    pub fn linear_head(&self, task: usize) -> Option<DenseLayer> {
+        let chain = DenseChain::of(self.heads.get(task)?.as_ref(), &self.layout)?;
+        let [layer] = chain.layers() else { return None };
+        (layer.curve == Curve::Identity && chain.slots().eq(self.own(task).iter().copied())).then_some(*layer)
     }
 
     /// The number of heads.

@@ -5,7 +5,7 @@ use manytask_nn::Cx;
 use manytask_tensor::{Layout, Params, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::{Combination, Jacobian, Level, Result};
+use crate::{Combination, Gramian, Jacobian, Level, Result};
 
 /// Which part of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -98,6 +98,11 @@ pub trait Pass {
     ///
     /// It does no backward pass twice: what was computed is kept for [`Pass::finish`].
     fn jacobian(&mut self, level: Level) -> Result<&Jacobian>;
+
+    /// The inner products of the present tasks' gradients, which may cost less than the gradients.
+    fn gramian(&mut self, level: Level) -> Result<Gramian> {
+        self.jacobian(level)?.gramian()
+    }
 
     /// The gradient for the optimizer: the combination for the shared parameters, and for task-specific ones their own
     /// task's gradient times its weight in [`Combination::heads`].

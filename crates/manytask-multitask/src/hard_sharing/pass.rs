@@ -58,7 +58,7 @@ impl Represented {
 }
 
 /// A number as a tensor of the other's kind and device, which costs less than a number argument.
-fn number(value: f64, like: &Tensor) -> Result<Tensor> {
+pub(super) fn number(value: f64, like: &Tensor) -> Result<Tensor> {
     let value = if like.kind() == Kind::Double {
         Tensor::from(value)
     } else {
@@ -74,8 +74,18 @@ pub(super) fn represent(
     present: &[usize],
     cx: &mut Cx,
 ) -> Result<Represented> {
+    let (inputs, rows) = join(batch, present)?;
+    Ok(Represented { all: network.represent(params, &inputs, cx)?, rows })
+}
+
+/// A task's first row, and the number of its rows.
+type Place = (i64, i64);
+
+/// The inputs of all present tasks: one for all, or the tasks' own rows one after the other with their places.
+pub(super) fn join(batch: &Batch, present: &[usize]) -> Result<(Encoded, Option<Vec<Place>>)> {
     if let [inputs] = batch.inputs.as_slice() {
-        return Ok(Represented { all: network.represent(params, inputs, cx)?, rows: None });
+        let categorical = inputs.categorical.as_ref().map(Tensor::shallow_clone);
+        return Ok((Encoded { dense: inputs.dense.shallow_clone(), categorical }, None));
     }
     let inputs: Vec<&Encoded> = present.iter().filter_map(|task| batch.inputs.get(*task)).collect();
     let dense: Vec<&Tensor> = inputs.iter().map(|input| &input.dense).collect();
@@ -90,7 +100,7 @@ pub(super) fn represent(
         *start += length;
         Some(place)
     });
-    Ok(Represented { rows: Some(rows.collect()), all: network.represent(params, &joined, cx)? })
+    Ok((joined, Some(rows.collect())))
 }
 
 /// The mean loss of a task, one element.
@@ -120,8 +130,16 @@ pub(super) fn values(losses: &[Tensor]) -> Result<Vec<f64>> {
 }
 
 /// A pass was asked for what cannot be.
-fn broken(message: &str) -> Error {
+pub(super) fn broken(message: &str) -> Error {
     Error::Contract { aggregator: "problem with a shared trunk".into(), message: message.into() }
+}
+
+/// A representation is asked for that tasks do not share.
+pub(super) fn rows_of_its_own() -> Error {
+    Error::setting(
+        "gradients of the representation, but each task has rows of its own",
+        "take the level `parameters`",
+    )
 }
 
 /// A pass in which each task has its own copy of the representation, so that one backward pass through all heads gives
@@ -150,16 +168,20 @@ struct Heads {
 }
 
 impl<'a> SharedPass<'a> {
-    pub(super) fn forward(problem: &'a HardSharing, params: &'a Params, draw: Draw) -> Result<Self> {
-        let batch = problem.batch(draw)?;
-        let present = problem.present(draw.part, &batch)?;
+    pub(super) fn forward(
+        problem: &'a HardSharing,
+        params: &'a Params,
+        batch: &Batch,
+        present: Vec<usize>,
+        draw: Draw,
+    ) -> Result<Self> {
         let mut cx = context(draw);
-        let representation = represent(&problem.network, params, &batch, &present, &mut cx)?;
+        let representation = represent(&problem.network, params, batch, &present, &mut cx)?;
         let mut copies = Vec::with_capacity(present.len());
         let mut losses = Vec::with_capacity(present.len());
         for (row, &task) in present.iter().enumerate() {
             let copy = representation.of(row)?.f_detach()?.f_set_requires_grad(true)?;
-            losses.push(loss(problem, params, &batch, task, &copy, &mut cx)?);
+            losses.push(loss(problem, params, batch, task, &copy, &mut cx)?);
             copies.push(copy);
         }
         Ok(Self {
@@ -242,10 +264,7 @@ impl<'a> SharedPass<'a> {
 
     fn representation_rows(&mut self) -> Result<Tensor> {
         if self.representation.rows.is_some() {
-            return Err(Error::setting(
-                "gradients of the representation, but each task has rows of its own",
-                "take the level `parameters`",
-            ));
+            return Err(rows_of_its_own());
         }
         let rows = self.heads()?.cotangents.iter().map(|cotangent| cotangent.f_reshape([-1]));
         let rows = rows.collect::<std::result::Result<Vec<_>, _>>()?;

@@ -81,7 +81,7 @@ impl Step for LoopStep<'_> {
     fn gramian(&mut self) -> Result<&Gramian> {
         self.demand(self.needs.demand >= Demand::Gramian, "a Gramian")?;
         if self.gramian.is_none() {
-            self.gramian = Some(self.pass.jacobian(self.needs.level)?.gramian()?);
+            self.gramian = Some(self.pass.gramian(self.needs.level)?);
         }
         self.gramian.as_ref().ok_or_else(|| Error::Contract {
             aggregator: self.aggregator.into(),

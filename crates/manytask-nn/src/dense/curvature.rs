@@ -1,6 +1,6 @@
 use manytask_tensor::dense::{Matrix, Onto, Real, product};
 
-use super::{DenseChain, LayerWeights, PlainLoss, Trace};
+use super::{DenseChain, LayerWeights, PlainLoss, Target, Trace};
 use crate::Result;
 
 /// How a pass changes along a direction of the parameters; its memory is used again.
@@ -24,7 +24,7 @@ impl DenseChain {
         &self,
         weights: &[LayerWeights<'_, T>],
         x: &[T],
-        loss: PlainLoss,
+        (loss, target): (PlainLoss, Target<'_, T>),
         trace: &Trace<T>,
         direction: &[T],
         along: &mut Directional<T>,
@@ -36,7 +36,7 @@ impl DenseChain {
             return Ok(());
         };
         along.cotangent.resize(prediction.len(), T::zero());
-        loss.curvature(prediction, self.outputs(), moved, &mut along.cotangent);
+        loss.curvature(prediction, target, self.outputs(), moved, &mut along.cotangent);
         self.backward_along(weights, &directions, x, trace, along, out)
     }
 

@@ -1,9 +1,9 @@
 use manytask_tensor::dense::Real;
 
 use super::curve::sigmoid;
-use crate::loss::Loss;
+use crate::loss::{Loss, MISSING_CLASS};
 
-/// A mean loss of rows that all count alike and miss no label, with its first and second derivative by the predictions.
+/// A mean loss of rows that all count alike, with its first and second derivative by the predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlainLoss {
     /// [`Loss::Mse`].
@@ -14,13 +14,24 @@ pub enum PlainLoss {
     CrossEntropy,
 }
 
-/// Labels: as many numbers as predictions, or a class for each row.
+/// Labels: as many numbers as predictions, a missing one NaN, or a class for each row, a missing one [`MISSING_CLASS`].
 #[derive(Debug, Clone, Copy)]
 pub enum Target<'a, T> {
     /// Numbers.
     Values(&'a [T]),
     /// Classes, each below the number of outputs.
     Classes(&'a [i64]),
+}
+
+impl<T: Real> Target<'_, T> {
+    /// One over the number of labels that are there; 1 without any.
+    fn share(self) -> f64 {
+        let count = match self {
+            Self::Values(values) => values.iter().filter(|value| !value.is_nan()).count(),
+            Self::Classes(classes) => classes.iter().filter(|class| **class != MISSING_CLASS).count(),
+        };
+        (count.max(1) as f64).recip()
+    }
 }
 
 impl PlainLoss {
@@ -36,20 +47,21 @@ impl PlainLoss {
         }
     }
 
-    /// Whether labels can be had in full: none missing, classes in range.
-    pub fn fits<T: Real>(self, target: Target<'_, T>, outputs: usize) -> bool {
+    /// Whether labels are of the kind that it takes, as many as there are rows, and classes in range.
+    pub fn fits<T: Real>(self, target: Target<'_, T>, rows: usize, outputs: usize) -> bool {
         match (self, target) {
             (Self::CrossEntropy, Target::Classes(classes)) => {
-                classes.iter().all(|class| (0..outputs as i64).contains(class))
+                let known = |class: i64| class == MISSING_CLASS || (0..outputs as i64).contains(&class);
+                classes.len() == rows && classes.iter().copied().all(known)
             }
-            (Self::Mse | Self::BinaryCrossEntropy, Target::Values(values)) => {
-                values.iter().all(|value| value.is_finite())
-            }
+            (Self::Mse | Self::BinaryCrossEntropy, Target::Values(values)) => values.len() == rows * outputs,
             _ => false,
         }
     }
 
     /// The loss of predictions row by row, `outputs` in each; its gradient is written over `cotangents`.
+    ///
+    /// The mean is over the labels that are there; without any it is 0, and so is the gradient.
     pub fn value<T: Real>(
         self,
         predictions: &[T],
@@ -58,13 +70,16 @@ impl PlainLoss {
         cotangents: &mut [T],
     ) -> f64 {
         let mut sum = 0.0;
-        let share = self.share(predictions.len(), outputs);
+        let share = target.share();
         let scale = T::of(share);
-        match (self, target) {
-            (Self::CrossEntropy, Target::Classes(classes)) => {
+        match target {
+            Target::Classes(classes) => {
                 let rows = predictions.chunks_exact(outputs).zip(cotangents.chunks_exact_mut(outputs));
                 for ((row, cotangents), class) in rows.zip(classes) {
-                    let class = *class as usize;
+                    let Ok(class) = usize::try_from(*class) else {
+                        cotangents.fill(T::zero());
+                        continue;
+                    };
                     let logarithm = softmax(row, cotangents);
                     sum += logarithm - row.get(class).map_or(0.0, |x| x.wide());
                     if let Some(own) = cotangents.get_mut(class) {
@@ -73,47 +88,54 @@ impl PlainLoss {
                     cotangents.iter_mut().for_each(|c| *c *= scale);
                 }
             }
-            (_, Target::Values(values)) => {
+            Target::Values(values) => {
                 for ((x, y), cotangent) in predictions.iter().zip(values).zip(cotangents) {
-                    let (loss, slope) = self.one(*x, *y);
+                    let (loss, slope) = if y.is_nan() { (T::zero(), T::zero()) } else { self.one(*x, *y) };
                     sum += loss.wide();
                     *cotangent = scale * slope;
                 }
             }
-            (_, Target::Classes(_)) => {}
         }
         sum * share
     }
 
     /// How the gradient changes when predictions change by `along`: the Hessian's product with it.
-    pub fn curvature<T: Real>(self, predictions: &[T], outputs: usize, along: &[T], out: &mut [T]) {
-        let scale = T::of(self.share(predictions.len(), outputs));
-        match self {
-            Self::Mse => {
-                let twice = scale + scale;
-                out.iter_mut().zip(along).for_each(|(out, along)| *out = twice * *along);
-            }
-            Self::BinaryCrossEntropy => {
-                for ((out, along), x) in out.iter_mut().zip(along).zip(predictions) {
-                    let p = sigmoid(*x);
-                    *out = scale * p * (T::one() - p) * *along;
+    pub fn curvature<T: Real>(
+        self,
+        predictions: &[T],
+        target: Target<'_, T>,
+        outputs: usize,
+        along: &[T],
+        out: &mut [T],
+    ) {
+        let scale = T::of(target.share());
+        match target {
+            Target::Values(values) => {
+                for (((out, along), x), y) in out.iter_mut().zip(along).zip(predictions).zip(values) {
+                    let bend = match self {
+                        _ if y.is_nan() => T::zero(),
+                        Self::Mse => T::one() + T::one(),
+                        Self::BinaryCrossEntropy | Self::CrossEntropy => {
+                            let p = sigmoid(*x);
+                            p * (T::one() - p)
+                        }
+                    };
+                    *out = scale * bend * *along;
                 }
             }
-            Self::CrossEntropy => {
+            Target::Classes(classes) => {
                 let rows = predictions.chunks_exact(outputs).zip(along.chunks_exact(outputs));
-                for ((row, along), out) in rows.zip(out.chunks_exact_mut(outputs)) {
+                for (((row, along), out), class) in rows.zip(out.chunks_exact_mut(outputs)).zip(classes) {
+                    if *class == MISSING_CLASS {
+                        out.fill(T::zero());
+                        continue;
+                    }
                     softmax(row, out);
                     let mean = out.iter().zip(along).fold(T::zero(), |sum, (p, along)| sum + *p * *along);
                     out.iter_mut().zip(along).for_each(|(p, along)| *p *= scale * (*along - mean));
                 }
             }
         }
-    }
-
-    /// One over the number of what the mean is of.
-    fn share(self, numbers: usize, outputs: usize) -> f64 {
-        let count = if self == Self::CrossEntropy { numbers / outputs.max(1) } else { numbers };
-        (count.max(1) as f64).recip()
     }
 
     fn one<T: Real>(self, x: T, y: T) -> (T, T) {

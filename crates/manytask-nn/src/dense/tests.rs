@@ -2,11 +2,11 @@
 
 use manytask_tensor::dense::values;
 use manytask_tensor::random::Key;
-use manytask_tensor::{Device, Graph, Kind, Layout, Params, Tensor, grad, hvp};
+use manytask_tensor::{Device, Graph, Kind, Layout, Params, Tensor, grad, hvp, masked_fill};
 
 use super::*;
 use crate::layers::{Dropout, Linear, Sequential};
-use crate::loss::Loss;
+use crate::loss::{Loss, MISSING_CLASS};
 use crate::nets::{Mlp, MlpConfig};
 use crate::{Builder, Cx};
 
@@ -33,11 +33,19 @@ fn case(activation: Activation, hidden: Vec<i64>, outputs: i64) -> Case {
     Case { net, chain, params, x: normal("x", &[ROWS, 4]) }
 }
 
+/// Labels of which some are missing.
 fn labels(loss: &Loss, outputs: i64) -> Tensor {
+    let missing = normal("missing", &[ROWS, outputs]).gt(0.5);
+    let values = normal("y", &[ROWS, outputs]);
     match loss {
-        Loss::CrossEntropy { .. } => Tensor::arange(ROWS, (Kind::Int64, Device::Cpu)).remainder(outputs),
-        Loss::BinaryCrossEntropy { .. } => normal("y", &[ROWS, outputs]).gt(0.0).to_kind(Kind::Double),
-        _ => normal("y", &[ROWS, outputs]),
+        Loss::CrossEntropy { .. } => {
+            let classes = Tensor::arange(ROWS, (Kind::Int64, Device::Cpu)).remainder(outputs);
+            Tensor::cat(&[classes.narrow(0, 1, ROWS - 1), Tensor::from_slice(&[MISSING_CLASS])], 0)
+        }
+        Loss::BinaryCrossEntropy { .. } => {
+            masked_fill(&values.gt(0.0).to_kind(Kind::Double), &missing, f64::NAN).unwrap()
+        }
+        _ => masked_fill(&values, &missing, f64::NAN).unwrap(),
     }
 }
 
@@ -75,7 +83,7 @@ fn loss_gradient_and_hessian_product_are_the_graphs() {
                 PlainLoss::CrossEntropy => Target::Classes(&classes),
                 _ => Target::Values(values::<f64>(&y).unwrap()),
             };
-            assert!(plain.fits(target, 3));
+            assert!(plain.fits(target, ROWS as usize, 3));
             let flat = params.detach().unwrap().flatten().unwrap();
             let weights = chain.split(values::<f64>(&flat).unwrap());
             let rows = values::<f64>(&x).unwrap();
@@ -91,7 +99,9 @@ fn loss_gradient_and_hessian_product_are_the_graphs() {
             let mut product = vec![f64::NAN; chain.size()];
             let mut along = Directional::default();
             let v = values::<f64>(&v).unwrap();
-            chain.hessian_product(&weights, rows, plain, &trace, v, &mut along, &mut product).unwrap();
+            chain
+                .hessian_product(&weights, rows, (plain, target), &trace, v, &mut along, &mut product)
+                .unwrap();
             let gap = (Tensor::from_slice(&product) - expected_product).abs().max().double_value(&[]);
             assert!(gap < 1e-12, "Hessian, {activation:?} {loss:?}: {gap}");
         }
@@ -114,11 +124,12 @@ fn what_is_no_chain_is_not_taken_for_one() {
 }
 
 #[test]
-fn labels_that_are_missing_or_out_of_range_do_not_fit() {
-    assert!(!PlainLoss::Mse.fits(Target::Values(&[1.0, f64::NAN]), 1));
-    assert!(!PlainLoss::CrossEntropy.fits::<f64>(Target::Classes(&[0, 3]), 3));
-    assert!(!PlainLoss::CrossEntropy.fits::<f64>(Target::Classes(&[-100]), 3));
-    assert!(!PlainLoss::Mse.fits::<f64>(Target::Classes(&[0]), 3));
+fn labels_of_another_kind_number_or_range_do_not_fit() {
+    assert!(PlainLoss::Mse.fits(Target::Values(&[1.0, f64::NAN]), 2, 1));
+    assert!(!PlainLoss::Mse.fits(Target::Values(&[1.0, f64::NAN]), 2, 2));
+    assert!(!PlainLoss::CrossEntropy.fits::<f64>(Target::Classes(&[0, 3]), 2, 3));
+    assert!(PlainLoss::CrossEntropy.fits::<f64>(Target::Classes(&[-100]), 1, 3));
+    assert!(!PlainLoss::Mse.fits::<f64>(Target::Classes(&[0]), 1, 3));
     assert_eq!(PlainLoss::of(&Loss::L1), None);
     assert_eq!(PlainLoss::of(&Loss::BinaryCrossEntropy { positive_weight: Some(2.0) }), None);
 }

@@ -1,0 +1,286 @@
+//! A pass through a trunk that is a chain of linear layers, without a graph.
+//!
+//! A task's gradient of a layer is `δᵢᵀ a` with the layer's input `a`, which tasks on the same rows share. Their inner products
+//! are then those of `Lᵀ δᵢ` with `L Lᵀ = a aᵀ + 1`, whose size is that of the batch and not that of the parameters: the
+//! gradients themselves need not be made. What is cheaper is taken.
+
+mod heads;
+mod rows;
+
+use manytask_data::Batch;
+use manytask_nn::Cx;
+use manytask_nn::dense::{DenseChain, DenseLayer, LayerWeights, Trace};
+use manytask_tensor::dense::{Onto, Real, filled, values};
+use manytask_tensor::{Device, Kind, Params, Slot, Tensor, threads};
+
+use self::heads::{Gradients, Losses};
+use self::rows::Form;
+use super::pass::{broken, join, number};
+use super::{HardSharing, context};
+use crate::{Combination, Draw, Error, Gramian, Jacobian, Level, Pass, Result, Shared};
+
+/// Which rows of the batch are a task's.
+pub(super) enum Rows {
+    /// All are on the same.
+    Shared(usize),
+    /// Each has its own: the first and their number.
+    Own(Vec<(usize, usize)>),
+}
+
+/// A pass whose trunk is a chain.
+struct DensePass<'a, T> {
+    problem: &'a HardSharing,
+    chain: &'a DenseChain,
+    params: &'a Params,
+    present: Vec<usize>,
+    values: Vec<f64>,
+    x: Tensor,
+    rows: Rows,
+    trace: Trace<T>,
+    losses: Option<Losses<T>>,
+    gradients: Option<Gradients<T>>,
+    cx: Option<Cx>,
+    parameters: Option<Jacobian>,
+    representations: Option<Jacobian>,
+    level: Level,
+}
+
+/// The trunk after its pass forward: numbers alone, so that threads can share it.
+struct Trunk<'t, T> {
+    chain: &'t DenseChain,
+    weights: &'t [LayerWeights<'t, T>],
+    x: &'t [T],
+    activations: &'t [Vec<T>],
+    rows: &'t Rows,
+}
+
+impl<T: Real> Trunk<'_, T> {
+    /// Goes back for a cotangent of the representation of some rows, of all where none are named, and shows the δ of each
+    /// layer, last to first, with what went into it.
+    fn back(
+        &self,
+        mut cotangent: Vec<T>,
+        rows: Option<(usize, usize)>,
+        threads: usize,
+        mut see: impl FnMut(usize, &DenseLayer, &[T], &[T]) -> Result<()>,
+    ) -> Result<()> {
+        fn part<N>(all: &[N], rows: Option<(usize, usize)>, width: usize) -> &[N] {
+            let Some((start, length)) = rows else { return all };
+            all.get(start * width..(start + length) * width).unwrap_or_default()
+        }
+        let mut below = Vec::new();
+        for (number, (layer, weights)) in self.chain.layers().iter().zip(self.weights).enumerate().rev() {
+            let after = self.activations.get(number).map_or(&[][..], Vec::as_slice);
+            let before = number.checked_sub(1).and_then(|n| self.activations.get(n));
+            let before = before.map_or(self.x, Vec::as_slice);
+            layer.curve.times_slope(&mut cotangent, part(after, rows, layer.outputs));
+            see(number, layer, &cotangent, part(before, rows, layer.inputs))?;
+            if number > 0 {
+                layer.pull(weights.weight, &cotangent, &mut below, Onto::Nothing, threads)?;
+                std::mem::swap(&mut cotangent, &mut below);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The pass on a batch, where trunk, element type and device are such; else nothing.
+pub(super) fn forward<'a>(
+    problem: &'a HardSharing,
+    params: &'a Params,
+    batch: &Batch,
+    present: &[usize],
+    draw: Draw,
+) -> Result<Option<Box<dyn Pass + 'a>>> {
+    let Some(chain) = problem.chain.as_ref().filter(|_| params.device() == Device::Cpu) else {
+        return Ok(None);
+    };
+    Ok(match params.kind() {
+        Kind::Float => Some(Box::new(DensePass::<f32>::new(problem, chain, params, batch, present, draw)?)),
+        Kind::Double => Some(Box::new(DensePass::<f64>::new(problem, chain, params, batch, present, draw)?)),
+        _ => None,
+    })
+}
+
+impl<'a, T: Real> DensePass<'a, T> {
+    fn new(
+        problem: &'a HardSharing,
+        chain: &'a DenseChain,
+        params: &'a Params,
+        batch: &Batch,
+        present: &[usize],
+        draw: Draw,
+    ) -> Result<Self> {
+        let (inputs, own) = join(batch, present)?;
+        let x = inputs.dense.f_contiguous()?;
+        let expected = [-1, chain.inputs() as i64];
+        if x.dim() != 2 || x.size().last() != expected.last() {
+            let what = "inputs of the trunk".into();
+            return Err(
+                manytask_tensor::Error::Shape { what, expected: expected.into(), found: x.size() }.into()
+            );
+        }
+        let rows = match own {
+            None => Rows::Shared(x.size().first().copied().unwrap_or_default() as usize),
+            Some(own) => Rows::Own(own.iter().map(|(a, b)| (*a as usize, *b as usize)).collect()),
+        };
+        let mut trace = Trace::default();
+        chain.forward(&chain.borrow(params)?, values(&x)?, &mut trace, threads::get())?;
+        let mut cx = context(draw);
+        let representation = trace.activations.last().map_or(&[][..], Vec::as_slice);
+        let losses = Losses::new(problem, params, batch, present, (representation, &rows), &mut cx)?;
+        Ok(Self {
+            problem,
+            chain,
+            params,
+            present: present.to_vec(),
+            values: losses.values()?,
+            x,
+            rows,
+            trace,
+            losses: Some(losses),
+            gradients: None,
+            cx: Some(cx),
+            parameters: None,
+            representations: None,
+            level: Level::Parameters,
+        })
+    }
+
+    /// The one pass through the heads.
+    fn gradients(&mut self) -> Result<()> {
+        if let Some(losses) = self.losses.take() {
+            let representation = self.trace.activations.last().map_or(&[][..], Vec::as_slice);
+            self.gradients = Some(losses.differentiate(representation)?);
+        }
+        Ok(())
+    }
+
+    fn known(&self) -> Result<&Gradients<T>> {
+        self.gradients.as_ref().ok_or_else(|| broken("no pass through the heads"))
+    }
+
+    fn trunk<'t>(&'t self, weights: &'t [LayerWeights<'t, T>]) -> Result<Trunk<'t, T>> {
+        Ok(Trunk {
+            chain: self.chain,
+            weights,
+            x: values(&self.x)?,
+            activations: &self.trace.activations,
+            rows: &self.rows,
+        })
+    }
+
+    /// The gradient of all shared parameters for a cotangent of the representation, one vector.
+    fn through_trunk(&self, cotangent: Vec<T>) -> Result<Tensor> {
+        let threads = threads::get();
+        let weights = self.chain.borrow(self.params)?;
+        filled(&[self.chain.size() as i64], |out: &mut [T]| {
+            self.trunk(&weights)?.back(cotangent, None, threads, |number, layer, delta, input| {
+                let (weight, bias) = rows::own(self.chain, number, out)?;
+                Ok(layer.gradient(delta, input, weight, bias, threads)?)
+            })
+        })
+    }
+
+    fn shared_gradient(&mut self, shared: &Shared) -> Result<Tensor> {
+        self.gradients()?;
+        match shared {
+            Shared::Weights(weights) => match &self.parameters {
+                Some(jacobian) => jacobian.combine(weights),
+                None => self.through_trunk(self.known()?.cotangents.weighted(weights)?),
+            },
+            Shared::Direction(vector) if self.level == Level::Parameters => Ok(vector.shallow_clone()),
+            Shared::Direction(vector) => {
+                let vector = vector.f_to_kind(T::KIND)?.f_contiguous()?;
+                self.through_trunk(values(&vector)?.to_vec())
+            }
+        }
+    }
+}
+
+impl<T: Real> Pass for DensePass<'_, T> {
+    fn present(&self) -> &[usize] {
+        &self.present
+    }
+
+    fn losses(&self) -> &[f64] {
+        &self.values
+    }
+
+    fn jacobian(&mut self, level: Level) -> Result<&Jacobian> {
+        self.level = level;
+        self.gradients()?;
+        if level == Level::Representation {
+            if matches!(self.rows, Rows::Own(_)) {
+                return Err(super::pass::rows_of_its_own());
+            }
+            if self.representations.is_none() {
+                self.representations =
+                    Some(Jacobian::new(&self.known()?.cotangents.rows(self.present.len())?)?);
+            }
+            return self.representations.as_ref().ok_or_else(|| broken("no Jacobian"));
+        }
+        if self.parameters.is_none() {
+            self.parameters = Some(Jacobian::new(&self.rows_in(&Form::Gradients)?)?);
+        }
+        self.parameters.as_ref().ok_or_else(|| broken("no Jacobian"))
+    }
+
+    fn gramian(&mut self, level: Level) -> Result<Gramian> {
+        if level == Level::Parameters && self.parameters.is_none() {
+            self.gradients()?;
+            if let Some(form) = self.compact()? {
+                self.level = level;
+                return Jacobian::new(&self.rows_in(&form)?)?.gramian();
+            }
+        }
+        self.jacobian(level)?.gramian()
+    }
+
+    fn finish(&mut self, combination: &Combination) -> Result<Params> {
+        let rows = self.present.len();
+        let weights = match &combination.shared {
+            Shared::Weights(weights) => weights.len(),
+            Shared::Direction(_) => rows,
+        };
+        if weights != rows || combination.heads.len() != rows {
+            return Err(broken("as many weights as present tasks are needed"));
+        }
+        let shared = self.shared_gradient(&combination.shared)?;
+        if shared.size() != [self.chain.size() as i64] {
+            return Err(broken("a direction that is not as long as the shared parameters"));
+        }
+        let mut leaves: Vec<Option<Tensor>> = self.params.leaves().iter().map(|_| None).collect();
+        let mut put = |slot: &Slot, gradient: Tensor| {
+            if let Some(place) = leaves.get_mut(slot.index()) {
+                *place = Some(gradient);
+            }
+        };
+        let mut start = 0;
+        for slot in self.problem.network.shared() {
+            let shape = self.params.get(*slot)?.size();
+            let length = shape.iter().product();
+            put(slot, shared.f_narrow(0, start, length)?.f_view(shape.as_slice())?);
+            start += length;
+        }
+        for (own, weight) in self.known()?.own.iter().zip(&combination.heads) {
+            for (slot, gradient) in own {
+                let scaled = if *weight == 1.0 {
+                    gradient.shallow_clone()
+                } else {
+                    gradient.f_mul(&number(*weight, gradient)?)?
+                };
+                put(slot, scaled);
+            }
+        }
+        let leaves = leaves.into_iter().zip(self.params.leaves()).map(|(gradient, leaf)| match gradient {
+            Some(gradient) => Ok(gradient),
+            None => Ok(leaf.f_detach()?.f_zeros_like()?),
+        });
+        Ok(Params::new(self.params.layout().clone(), leaves.collect::<Result<_, Error>>()?)?)
+    }
+
+    fn take_context(&mut self) -> Cx {
+        self.cx.take().unwrap_or_else(Cx::eval)
+    }
+}

@@ -1,0 +1,165 @@
+//! Each task's gradient, as it is or in a form whose inner products are the same.
+
+use manytask_nn::dense::{DenseChain, DenseLayer};
+use manytask_tensor::dense::{Matrix, Onto, Real, filled, product, values};
+use manytask_tensor::{Tensor, threads};
+use rayon::prelude::*;
+
+use super::{DensePass, Rows, broken};
+use crate::Result;
+
+/// What a row is made of.
+pub(super) enum Form<T> {
+    /// The gradient by all shared parameters.
+    Gradients,
+    /// `Lᵀ δ` of each layer, with Lᵀ `[B, B]` row by row.
+    Compact {
+        /// B.
+        batch: usize,
+        /// Lᵀ of each layer.
+        factors: Vec<Vec<T>>,
+    },
+}
+
+impl<T: Real> Form<T> {
+    /// The numbers of a row that belong to a layer.
+    fn width(&self, layer: &DenseLayer) -> usize {
+        match self {
+            Self::Gradients => layer.size(),
+            Self::Compact { batch, .. } => layer.outputs * batch,
+        }
+    }
+
+    /// Writes a layer's part of a row, for δ of rows that came into the layer as `input`.
+    fn write(
+        &self,
+        (number, layer): (usize, &DenseLayer),
+        delta: &[T],
+        input: &[T],
+        part: &mut [T],
+        threads: usize,
+    ) -> Result<()> {
+        match self {
+            Self::Gradients => {
+                let (weight, bias) = part.split_at_mut(layer.outputs * layer.inputs);
+                Ok(layer.gradient(delta, input, weight, bias, threads)?)
+            }
+            Self::Compact { batch, factors } => {
+                let factor = factors.get(number).map_or(&[][..], Vec::as_slice);
+                let (factor, d) =
+                    (Matrix::new(factor, *batch, *batch)?, Matrix::new(delta, *batch, layer.outputs)?);
+                Ok(product(part, Onto::Nothing, T::one(), factor, d, threads)?)
+            }
+        }
+    }
+}
+
+/// The place of a layer's W and b in a vector of all shared parameters.
+pub(super) fn own<'v, T>(
+    chain: &DenseChain,
+    number: usize,
+    vector: &'v mut [T],
+) -> Result<(&'v mut [T], &'v mut [T])> {
+    let start: usize = chain.layers().iter().take(number).map(DenseLayer::size).sum();
+    let layer = chain.layers().get(number).ok_or_else(|| broken("a layer that is not there"))?;
+    let vector = vector.get_mut(start..start + layer.size()).ok_or_else(|| broken("a vector too short"))?;
+    Ok(vector.split_at_mut(layer.outputs * layer.inputs))
+}
+
+impl<T: Real> DensePass<'_, T> {
+    /// The compact form, where the tasks share their rows and it is cheaper than the gradients.
+    pub(super) fn compact(&self) -> Result<Option<Form<T>>> {
+        let Rows::Shared(batch) = self.rows else { return Ok(None) };
+        let layers = self.chain.layers();
+        if !compact_is_cheaper(layers, batch, self.present.len()) {
+            return Ok(None);
+        }
+        let x = values::<T>(&self.x)?;
+        let mut factors = Vec::with_capacity(layers.len());
+        for (number, layer) in layers.iter().enumerate() {
+            let input = number.checked_sub(1).and_then(|n| self.trace.activations.get(n));
+            let Some(factor) = factor(input.map_or(x, Vec::as_slice), layer.inputs)? else { return Ok(None) };
+            factors.push(factor);
+        }
+        Ok(Some(Form::Compact { batch, factors }))
+    }
+
+    /// A row for each present task, `[K, …]`.
+    pub(super) fn rows_in(&self, form: &Form<T>) -> Result<Tensor> {
+        let tasks = self.present.len();
+        if tasks == 0 {
+            return Err(broken("a Jacobian of no task"));
+        }
+        let width: usize = self.chain.layers().iter().map(|layer| form.width(layer)).sum();
+        let (weights, cotangents) = (self.chain.borrow(self.params)?, &self.known()?.cotangents);
+        let trunk = self.trunk(&weights)?;
+        // A task for each thread where there are enough, else all threads in each product.
+        let threads = threads::get();
+        let (workers, each) = if tasks >= threads { (threads, 1) } else { (1, threads) };
+        let one = |(task, row): (usize, &mut [T])| -> Result<()> {
+            let own = match trunk.rows {
+                Rows::Shared(_) => None,
+                Rows::Own(rows) => rows.get(task).copied(),
+            };
+            let mut end = row.len();
+            trunk.back(cotangents.of(task, each)?, own, each, |number, layer, delta, input| {
+                let start = end - form.width(layer).min(end);
+                let part = row.get_mut(start..end).unwrap_or_default();
+                end = start;
+                form.write((number, layer), delta, input, part, each)
+            })
+        };
+        filled(&[tasks as i64, width as i64], |out: &mut [T]| {
+            if workers == 1 {
+                return out.chunks_exact_mut(width).enumerate().try_for_each(one);
+            }
+            let share = tasks.div_ceil(workers);
+            out.par_chunks_mut(width * share).enumerate().try_for_each(|(first, rows)| {
+                rows.chunks_exact_mut(width)
+                    .enumerate()
+                    .try_for_each(|(n, row)| one((first * share + n, row)))
+            })
+        })
+    }
+}
+
+/// Floating-point operations of both ways; those in f64 take twice as long, a factorization ten times.
+fn compact_is_cheaper(layers: &[DenseLayer], batch: usize, tasks: usize) -> bool {
+    let (rows, tasks) = (batch as f64, tasks as f64);
+    let (mut gradients, mut compact) = (0.0, 0.0);
+    for layer in layers {
+        let (inputs, outputs) = (layer.inputs as f64, layer.outputs as f64);
+        gradients += 2.0 * tasks * rows * inputs * outputs + 4.0 * tasks * tasks * inputs * outputs;
+        compact += 2.0 * tasks * rows * rows * outputs + 4.0 * tasks * tasks * rows * outputs;
+        // The factor, and the pass back for the combination, which the gradients themselves would save.
+        compact += 4.0 * rows * rows * inputs + 10.0 / 3.0 * rows.powi(3) + 4.0 * rows * inputs * outputs;
+    }
+    compact < gradients
+}
+
+/// Lᵀ with `L Lᵀ = a aᵀ + 1`, the 1 being the bias' part; `None` where rounding leaves none.
+///
+/// In f64: gradients are often sums that nearly cancel, and their length is what remains.
+fn factor<T: Real>(a: &[T], width: usize) -> Result<Option<Vec<T>>> {
+    let rows = a.len() / width.max(1);
+    let wide: Vec<f64> = a.iter().map(|x| x.wide()).collect();
+    let a = Matrix::new(&wide, rows, width)?;
+    let mut largest = 0.0_f64;
+    let mut products = vec![1.0; rows * rows];
+    product(&mut products, Onto::Sum, 1.0, a, a.transposed(), threads::get())?;
+    let diagonal = |products: &mut [f64], f: &mut dyn FnMut(&mut f64)| {
+        products.iter_mut().step_by(rows + 1).for_each(f);
+    };
+    diagonal(&mut products, &mut |square| largest = largest.max(*square));
+    // Rows that depend on each other leave pivots of the size of rounding, which must not be negative.
+    let rounding = largest * rows as f64 * f64::EPSILON;
+    diagonal(&mut products, &mut |square| *square += rounding);
+    let (factor, info) = Tensor::f_from_slice(&products)?
+        .f_reshape([rows as i64, rows as i64])?
+        .f_linalg_cholesky_ex(true, false)?;
+    if info.f_int64_value(&[])? != 0 {
+        return Ok(None);
+    }
+    let factor = factor.f_contiguous()?;
+    Ok(Some(values::<f64>(&factor)?.iter().map(|x| T::of(*x)).collect()))
+}
