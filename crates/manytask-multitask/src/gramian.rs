@@ -1,9 +1,11 @@
-use manytask_tensor::{Device, Kind, OpContext, Tensor};
+use manytask_tensor::dense::{Matrix, Onto, Real, product, values};
+use manytask_tensor::{Device, Kind, OpContext, Tensor, threads};
+use rayon::prelude::*;
 
 use crate::Result;
 
-/// Columns that are multiplied at once: a row of them is 32 KiB in f64.
-const PIECE: i64 = 4096;
+/// Numbers that are multiplied at once: half a mebibyte in f64.
+const NUMBERS: usize = 65_536;
 
 /// The inner products of K gradients, `G = J Jᵀ`, in f64 on the processor: what most aggregators solve on.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,20 +106,14 @@ impl Jacobian {
             }
             .into());
         }
-        let (count, width) = (a.size().first().copied().unwrap_or(0), a.size().get(1).copied().unwrap_or(0));
-        let mut sum = Tensor::f_zeros([count, count], (Kind::Double, a.device()))?;
-        let mut start = 0;
-        while start < width {
-            // In f64 from the start: badly scaled gradients lose their small ones in f32. By pieces that stay in the cache.
-            let length = PIECE.min(width - start);
-            let piece = |rows: &Tensor| rows.f_narrow(1, start, length)?.f_to_kind(Kind::Double);
-            let left = piece(a)?;
-            let right = if std::ptr::eq(self, other) { left.shallow_clone() } else { piece(b)? };
-            sum = sum.f_add(&left.f_matmul(&right.f_tr()?).op("Gramian", &[&left, &right])?)?;
-            start += length;
-        }
-        let values = Vec::<f64>::try_from(sum.f_to_device(Device::Cpu)?.f_reshape([-1])?)?;
-        Ok(Gramian { size: count as usize, values })
+        let count = a.size().first().copied().unwrap_or(0) as usize;
+        // In f64 from the start: badly scaled gradients lose their small ones in f32.
+        let values = match a.kind() {
+            Kind::Float => products::<f32>(a, b, count)?,
+            Kind::Double => products::<f64>(a, b, count)?,
+            _ => products::<f64>(&a.f_to_kind(Kind::Double)?, &b.f_to_kind(Kind::Double)?, count)?,
+        };
+        Ok(Gramian { size: count, values })
     }
 
     /// `Jᵀ w`, a vector `[P]`.
@@ -126,6 +122,42 @@ impl Jacobian {
             Tensor::f_from_slice(weights)?.f_to_kind(self.rows.kind())?.f_to_device(self.rows.device())?;
         Ok(self.rows.f_tr()?.f_mv(&w).op("combination of gradients", &[&self.rows, &w])?)
     }
+}
+
+/// The inner products of the rows of two matrices, by pieces that stay in the cache. Pieces are summed in order, so that the
+/// number of threads changes nothing.
+fn products<T: Real>(a: &Tensor, b: &Tensor, count: usize) -> Result<Vec<f64>> {
+    let here = |rows: &Tensor| Ok::<_, crate::Error>(rows.f_to_device(Device::Cpu)?.f_contiguous()?);
+    let same = std::ptr::eq(a, b);
+    let (a, b) = (here(a)?, here(b)?);
+    let (left, right) = (values::<T>(&a)?, values::<T>(&b)?);
+    let width = left.len() / count.max(1);
+    let length = (NUMBERS / count.max(1)).clamp(256, 4096);
+    let piece = |number: usize| -> Result<Vec<f64>> {
+        let columns = number * length..((number + 1) * length).min(width);
+        let wide = |all: &[T]| -> Vec<f64> {
+            let rows = all.chunks_exact(width.max(1));
+            rows.flat_map(|row| row.get(columns.clone()).unwrap_or_default()).map(|x| x.wide()).collect()
+        };
+        let left = wide(left);
+        let right = if same { Vec::new() } else { wide(right) };
+        let left = Matrix::new(&left, count, columns.len())?;
+        let right = if same { left } else { Matrix::new(&right, count, columns.len())? };
+        let mut out = vec![0.0; count * count];
+        product(&mut out, Onto::Nothing, 1.0, left, right.transposed(), 1)?;
+        Ok(out)
+    };
+    let pieces = 0..width.div_ceil(length);
+    let found: Vec<Vec<f64>> = if threads::get() > 1 && left.len() > NUMBERS {
+        pieces.into_par_iter().map(piece).collect::<Result<_>>()?
+    } else {
+        pieces.map(piece).collect::<Result<_>>()?
+    };
+    let mut sum = vec![0.0; count * count];
+    for part in found {
+        sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+    }
+    Ok(sum)
 }
 
 #[cfg(test)]
