@@ -89,13 +89,13 @@ fn rows_of(
     let rows = range.zip(ids).map(|(task, id)| {
         let one = select(episodes, task as i64)?;
         let scene = judge.scene(&one, None, Some((key(draw), vec![*id])));
-        let (loss, gradient) = match judge.learner.query_gradient(&scene, params, &one.query_y)? {
-            Some(found) => found,
-            None => {
-                let loss = judge.query_losses(&scene, params, &one.query_y)?;
-                let gradient = grad(&loss, params, Graph::Free)?;
-                (loss, gradient)
-            }
+        let found = judge.learner.query_gradient(&scene, params, &one.query_y)?;
+        let (loss, gradient) = if let Some(found) = found {
+            found
+        } else {
+            let loss = judge.query_losses(&scene, params, &one.query_y)?;
+            let gradient = grad(&loss, params, Graph::Free)?;
+            (loss, gradient)
         };
         Ok(Row { loss: loss.f_double_value(&[])?, gradient })
     });

@@ -1,4 +1,4 @@
-use manytask_tensor::dense::{Matrix, Onto, Real, product, values};
+use manytask_tensor::dense::{Matrix, Onto, Real, filled, product, values};
 use manytask_tensor::{Device, Kind, OpContext, Tensor, threads};
 use rayon::prelude::*;
 
@@ -6,6 +6,8 @@ use crate::Result;
 
 /// Numbers that are multiplied at once: half a mebibyte in f64.
 const NUMBERS: usize = 65_536;
+/// Columns that are combined at once.
+const COLUMNS: usize = 8192;
 
 /// The inner products of K gradients, `G = J Jᵀ`, in f64 on the processor: what most aggregators solve on.
 #[derive(Debug, Clone, PartialEq)]
@@ -118,9 +120,16 @@ impl Jacobian {
 
     /// `Jᵀ w`, a vector `[P]`.
     pub fn combine(&self, weights: &[f64]) -> Result<Tensor> {
-        let w =
-            Tensor::f_from_slice(weights)?.f_to_kind(self.rows.kind())?.f_to_device(self.rows.device())?;
-        Ok(self.rows.f_tr()?.f_mv(&w).op("combination of gradients", &[&self.rows, &w])?)
+        let rows = &self.rows;
+        if rows.device() == Device::Cpu && rows.is_contiguous() {
+            match rows.kind() {
+                Kind::Float => return combined::<f32>(rows, weights),
+                Kind::Double => return combined::<f64>(rows, weights),
+                _ => {}
+            }
+        }
+        let w = Tensor::f_from_slice(weights)?.f_to_kind(rows.kind())?.f_to_device(rows.device())?;
+        Ok(rows.f_tr()?.f_mv(&w).op("combination of gradients", &[rows, &w])?)
     }
 }
 
@@ -158,6 +167,33 @@ fn products<T: Real>(a: &Tensor, b: &Tensor, count: usize) -> Result<Vec<f64>> {
         sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
     }
     Ok(sum)
+}
+
+/// `Σ wᵢ rᵢ` by pieces that stay in the cache.
+fn combined<T: Real>(rows: &Tensor, weights: &[f64]) -> Result<Tensor> {
+    let [count, width] = rows.size()[..] else { return Ok(rows.shallow_clone()) };
+    if count != weights.len() as i64 {
+        let (what, expected) = ("weights of a combination".into(), vec![count]);
+        let found = vec![weights.len() as i64];
+        return Err(manytask_tensor::Error::Shape { what, expected, found }.into());
+    }
+    let all = values::<T>(rows)?;
+    let one = |(number, out): (usize, &mut [T])| {
+        for (row, weight) in all.chunks_exact(width.max(1) as usize).zip(weights) {
+            let weight = T::of(*weight);
+            let start = number * COLUMNS;
+            let part = row.get(start..start + out.len()).unwrap_or_default();
+            out.iter_mut().zip(part).for_each(|(sum, x)| *sum += weight * *x);
+        }
+    };
+    filled(&[width], |out: &mut [T]| {
+        if threads::get() > 1 && all.len() > NUMBERS {
+            out.par_chunks_mut(COLUMNS).enumerate().for_each(one);
+        } else {
+            out.chunks_mut(COLUMNS).enumerate().for_each(one);
+        }
+        Ok(())
+    })
 }
 
 #[cfg(test)]

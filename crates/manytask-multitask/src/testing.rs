@@ -57,10 +57,45 @@ pub(crate) fn tanh_trunk(b: &mut Builder<'_>, inputs: i64) -> Result<(Box<dyn Mo
     Ok((Box::new(Sequential(vec![Box::new(linear), Box::new(Activation::Tanh)])), 6))
 }
 
+/// Four numbers to six through relus, with two layers of `width` between: a trunk whose passes are written out.
+pub(crate) fn relu_trunk(width: i64) -> impl FnOnce(&mut Builder<'_>, i64) -> Result<(Box<dyn Module>, i64)> {
+    move |b, inputs| {
+        let first = Linear::new(&mut b.scope("layer0"), inputs, width)?;
+        let second = Linear::new(&mut b.scope("layer1"), width, width)?;
+        let third = Linear::new(&mut b.scope("layer2"), width, 6)?;
+        let relu = || Box::new(Activation::Relu);
+        let layers: Vec<Box<dyn Module>> =
+            vec![Box::new(first), relu(), Box::new(second), relu(), Box::new(third), relu()];
+        Ok((Box::new(Sequential(layers)), 6))
+    }
+}
+
 pub(crate) fn problem_of(train: Rows) -> HardSharing {
+    problem_with(network(tanh_trunk), train)
+}
+
+pub(crate) fn problem_with(network: SharedTrunk, train: Rows) -> HardSharing {
     let parts = Parts { train, validation: Some(rows(50, 40, true)), test: None };
     let batches = Batches { size: 8, ..Batches::default() };
-    HardSharing::new(network(tanh_trunk), tasks(), parts, batches).unwrap()
+    HardSharing::new(network, tasks(), parts, batches).unwrap()
+}
+
+/// The same data with a trunk of a graph, and with narrow and wide ones that are written out; the last has heads of two layers.
+pub(crate) fn problems(train: impl Fn() -> Rows) -> Vec<HardSharing> {
+    let deep_heads = SharedTrunk::build(
+        &InputSizes { dense: 4, categories: Vec::new() },
+        0,
+        &["b", "r", "m"].map(String::from),
+        relu_trunk(7),
+        |b, task, features| {
+            let hidden = Linear::new(&mut b.scope("hidden"), features, 5)?;
+            let output = Linear::new(b, 5, tasks()[task].outputs)?;
+            Ok(Box::new(Sequential(vec![Box::new(hidden), Box::new(Activation::Tanh), Box::new(output)])))
+        },
+    );
+    let networks =
+        [network(tanh_trunk), network(relu_trunk(5)), network(relu_trunk(90)), deep_heads.unwrap()];
+    networks.into_iter().map(|network| problem_with(network, train())).collect()
 }
 
 pub(crate) fn start(problem: &dyn Problem) -> Params {

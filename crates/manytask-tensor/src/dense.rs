@@ -183,11 +183,15 @@ pub fn filled<T: Real, E: From<Error>>(
     shape: &[i64],
     fill: impl FnOnce(&mut [T]) -> Result<(), E>,
 ) -> Result<Tensor, E> {
-    let tensor = Tensor::f_zeros(shape, (T::KIND, Device::Cpu)).map_err(Error::from)?;
+    let tensor = Tensor::f_empty(shape, (T::KIND, Device::Cpu)).map_err(Error::from)?;
     let (pointer, length) = memory::<T>(&tensor)?;
     #[expect(unsafe_code, reason = "tch lends no slice of a tensor")]
-    // SAFETY: as in `values`; the tensor was made here, so that nobody else knows its memory.
-    fill(unsafe { std::slice::from_raw_parts_mut(pointer, length) })?;
+    // SAFETY: as in `values`; the tensor was made here, so that nobody else knows its memory, and all bits zero are the number
+    // zero. libtorch's own zeros would wake its threads, which then stand in the way of ours.
+    fill(unsafe {
+        std::ptr::write_bytes(pointer, 0, length);
+        std::slice::from_raw_parts_mut(pointer, length)
+    })?;
     Ok(tensor)
 }
 

@@ -15,6 +15,8 @@ use manytask_tensor::{Device, Kind, Params, Slot, Tensor, threads};
 
 use self::heads::{Gradients, Losses};
 use self::rows::Form;
+#[cfg(test)]
+pub(super) use self::rows::compact_is_cheaper;
 use super::pass::{broken, join, number};
 use super::{HardSharing, context};
 use crate::{Combination, Draw, Error, Gramian, Jacobian, Level, Pass, Result, Shared};

@@ -2,7 +2,7 @@ use manytask_nn::layers::{Activation, Dropout, Linear, Sequential};
 use manytask_tensor::{Graph, Kind, Params, Tensor, grad};
 
 use super::*;
-use crate::testing::{network, problem_of, rows, start, tasks};
+use crate::testing::{network, problem_of, problems, rows, start, tasks};
 use crate::{Combination, Level, Shared};
 
 const DRAW: Draw = Draw { seed: 4, step: 2, replica: 0, part: Part::Train };
@@ -30,10 +30,17 @@ fn with_gaps() -> data::Part {
     part
 }
 
+fn with_weights() -> data::Part {
+    let mut part = rows(1, 40, true);
+    part.tasks[0].weight = Some(part.inputs[0].dense.select(1, 1).square() + 0.1);
+    part.tasks[2].weight = Some(part.inputs[0].dense.select(1, 2).square() + 0.1);
+    part
+}
+
 #[test]
 fn a_combination_is_that_of_the_tasks_own_gradients() {
-    for part in [rows(1, 40, true), rows(1, 40, false), with_gaps()] {
-        let problem = problem_of(part);
+    let parts = [|| rows(1, 40, true), || rows(1, 40, false), with_gaps, with_weights];
+    for problem in parts.into_iter().flat_map(problems) {
         let params = start(&problem).require_grad().unwrap();
         let expected = one_by_one(&problem, &params, DRAW);
         let weights = vec![0.5, -2.0, 3.0];
@@ -61,8 +68,8 @@ fn a_combination_is_that_of_the_tasks_own_gradients() {
 
 #[test]
 fn rows_are_the_tasks_own_gradients_and_a_direction_is_taken_as_it_is() {
-    for part in [rows(1, 40, true), rows(1, 40, false)] {
-        let problem = problem_of(part);
+    let parts = [|| rows(1, 40, true), || rows(1, 40, false), with_gaps];
+    for problem in parts.into_iter().flat_map(problems) {
         let params = start(&problem).require_grad().unwrap();
         let mut pass = problem.forward(&params, DRAW).unwrap();
         let rows = pass.jacobian(Level::Parameters).unwrap().rows().copy();
@@ -81,37 +88,68 @@ fn rows_are_the_tasks_own_gradients_and_a_direction_is_taken_as_it_is() {
 
 #[test]
 fn a_direction_of_the_representation_goes_through_the_trunk_once() {
-    let problem = problem_of(rows(1, 40, true));
-    let params = start(&problem).require_grad().unwrap();
-    let mut pass = problem.forward(&params, DRAW).unwrap();
-    let rows = pass.jacobian(Level::Representation).unwrap().rows().copy();
-    assert_eq!(rows.size(), [3, 8 * 6]);
-    let direction = rows.select(0, 0) - rows.select(0, 2) * 3.0;
-    let found = pass.finish(&Combination::direction(direction, 3)).unwrap();
-    let expected = one_by_one(&problem, &params, DRAW);
-    for slot in problem.shared() {
-        let sum = expected[0].get(*slot).unwrap() - expected[2].get(*slot).unwrap() * 3.0;
-        assert!(close(found.get(*slot).unwrap(), &sum));
+    for problem in problems(|| rows(1, 40, true)) {
+        let params = start(&problem).require_grad().unwrap();
+        let mut pass = problem.forward(&params, DRAW).unwrap();
+        let rows = pass.jacobian(Level::Representation).unwrap().rows().copy();
+        assert_eq!(rows.size(), [3, 8 * 6]);
+        let direction = rows.select(0, 0) - rows.select(0, 2) * 3.0;
+        let found = pass.finish(&Combination::direction(direction, 3)).unwrap();
+        let expected = one_by_one(&problem, &params, DRAW);
+        for slot in problem.shared() {
+            let sum = expected[0].get(*slot).unwrap() - expected[2].get(*slot).unwrap() * 3.0;
+            assert!(close(found.get(*slot).unwrap(), &sum));
+        }
     }
-    let multi = problem_of(self::rows(1, 40, false));
-    assert!(!multi.offers().representation);
-    let mut pass = multi.forward(&params, DRAW).unwrap();
-    assert!(pass.jacobian(Level::Representation).unwrap_err().to_string().contains("rows of its own"));
+    for multi in problems(|| rows(1, 40, false)) {
+        let params = start(&multi).require_grad().unwrap();
+        assert!(!multi.offers().representation);
+        let mut pass = multi.forward(&params, DRAW).unwrap();
+        assert!(pass.jacobian(Level::Representation).unwrap_err().to_string().contains("rows of its own"));
+    }
+}
+
+#[test]
+fn inner_products_are_those_of_the_rows() {
+    let mut compact = 0;
+    for problem in problems(|| rows(1, 40, true)) {
+        let layers = problem.chain.as_ref().map_or(&[][..], |chain| chain.layers());
+        compact += usize::from(!layers.is_empty() && dense::compact_is_cheaper(layers, 8, 3));
+        let params = start(&problem).require_grad().unwrap();
+        let rows = problem.forward(&params, DRAW).unwrap().jacobian(Level::Parameters).unwrap().gramian();
+        let rows = rows.unwrap();
+        let found = problem.forward(&params, DRAW).unwrap().gramian(Level::Parameters).unwrap();
+        let largest = rows.squared_norms().into_iter().fold(0.0, f64::max);
+        for (a, b) in found.values().iter().zip(rows.values()) {
+            assert!((a - b).abs() < 1e-12 * largest, "{a} {b}");
+        }
+    }
+    assert!(compact > 0, "no problem for which products are taken without gradients");
+}
+
+#[test]
+fn the_trunk_is_written_out_where_it_is_a_chain() {
+    let chains: Vec<bool> = problems(|| rows(1, 40, true)).iter().map(|p| p.chain.is_some()).collect();
+    assert_eq!(chains, [false, true, true, true]);
 }
 
 #[test]
 fn a_task_without_a_label_in_the_batch_is_no_row() {
-    let mut part = rows(1, 8, true);
-    let _ = part.tasks[0].target.fill_(f64::NAN);
-    let problem = problem_of(part);
-    let params = start(&problem).require_grad().unwrap();
-    let mut pass = problem.forward(&params, DRAW).unwrap();
-    assert_eq!(pass.present(), [1, 2]);
-    assert_eq!(pass.jacobian(Level::Parameters).unwrap().rows().size()[0], 2);
-    let gradient = pass.finish(&Combination::weights(vec![1.0, 1.0])).unwrap();
-    assert_eq!(gradient.named("heads.b.weight").unwrap().abs().max().double_value(&[]), 0.0);
-    assert!(problem.losses(&params, DRAW).unwrap()[0].is_none());
-    assert!(pass.finish(&Combination::weights(vec![1.0; 3])).is_err());
+    let part = || {
+        let mut part = rows(1, 8, true);
+        let _ = part.tasks[0].target.fill_(f64::NAN);
+        part
+    };
+    for problem in problems(part) {
+        let params = start(&problem).require_grad().unwrap();
+        let mut pass = problem.forward(&params, DRAW).unwrap();
+        assert_eq!(pass.present(), [1, 2]);
+        assert_eq!(pass.jacobian(Level::Parameters).unwrap().rows().size()[0], 2);
+        let gradient = pass.finish(&Combination::weights(vec![1.0, 1.0])).unwrap();
+        assert_eq!(gradient.named("heads.b.weight").unwrap().abs().max().double_value(&[]), 0.0);
+        assert!(problem.losses(&params, DRAW).unwrap()[0].is_none());
+        assert!(pass.finish(&Combination::weights(vec![1.0; 3])).is_err());
+    }
 }
 
 #[test]

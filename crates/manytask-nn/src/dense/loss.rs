@@ -85,7 +85,9 @@ impl PlainLoss {
                     if let Some(own) = cotangents.get_mut(class) {
                         *own -= T::one();
                     }
-                    cotangents.iter_mut().for_each(|c| *c *= scale);
+                    for cotangent in cotangents {
+                        *cotangent *= scale;
+                    }
                 }
             }
             Target::Values(values) => {
@@ -157,6 +159,8 @@ fn softmax<T: Real>(row: &[T], out: &mut [T]) -> f64 {
         sum += *out;
     }
     let scale = sum.recip();
-    out.iter_mut().for_each(|p| *p *= scale);
+    for p in out {
+        *p *= scale;
+    }
     largest.wide() + sum.wide().ln()
 }

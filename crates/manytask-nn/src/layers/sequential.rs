@@ -13,7 +13,7 @@ impl Module for Sequential {
     }
 
     fn dense(&self) -> Option<Vec<DensePart>> {
-        let parts: Option<Vec<_>> = self.0.iter().map(|layer| layer.dense()).collect();
+        let parts: Option<Vec<_>> = self.0.iter().map(Module::dense).collect();
         Some(parts?.into_iter().flatten().collect())
     }
 }

@@ -2,7 +2,7 @@
 
 use manytask_data::Batch;
 use manytask_nn::Cx;
-use manytask_nn::dense::{DenseLayer, PlainLoss, Target};
+use manytask_nn::dense::{DenseChain, DenseLayer, PlainLoss, Target};
 use manytask_tensor::dense::{Matrix, Onto, Real, filled, product, values};
 use manytask_tensor::{Graph, Kind, Params, Slot, Tensor, gradients, threads};
 
@@ -15,7 +15,7 @@ pub(super) enum Losses<T> {
     /// Every head is one linear layer, on the same rows.
     Linear(Linear<T>),
     /// Heads of any kind, each with its own copy of the representation.
-    Graph(Copies),
+    Graph(Graphs),
 }
 
 /// Linear heads, stacked: `O` numbers for each row.
@@ -29,7 +29,7 @@ pub(super) struct Linear<T> {
 }
 
 /// Losses with graphs that end at copies of the representation.
-pub(super) struct Copies {
+pub(super) struct Graphs {
     losses: Vec<Tensor>,
     copies: Vec<Tensor>,
     own: Vec<Vec<(Slot, Tensor)>>,
@@ -81,7 +81,7 @@ impl<T: Real> Losses<T> {
                 heads,
             )?));
         }
-        let features = problem.chain.as_ref().map_or(0, |chain| chain.outputs());
+        let features = problem.chain.as_ref().map_or(0, DenseChain::outputs);
         let (mut losses, mut copies, mut own) = (Vec::new(), Vec::new(), Vec::new());
         for (row, &task) in present.iter().enumerate() {
             let (start, length) = match rows {
@@ -102,13 +102,13 @@ impl<T: Real> Losses<T> {
             );
         }
         let one_after_the_other = matches!(rows, Rows::Own(_));
-        Ok(Self::Graph(Copies { losses, copies, own, one_after_the_other }))
+        Ok(Self::Graph(Graphs { losses, copies, own, one_after_the_other }))
     }
 
     pub(super) fn values(&self) -> Result<Vec<f64>> {
         match self {
             Self::Linear(linear) => Ok(linear.values.clone()),
-            Self::Graph(copies) => pass::values(&copies.losses),
+            Self::Graph(graphs) => pass::values(&graphs.losses),
         }
     }
 
@@ -116,7 +116,7 @@ impl<T: Real> Losses<T> {
     pub(super) fn differentiate(self, representation: &[T]) -> Result<Gradients<T>> {
         match self {
             Self::Linear(linear) => linear.differentiate(representation),
-            Self::Graph(copies) => copies.differentiate(),
+            Self::Graph(graphs) => graphs.differentiate(),
         }
     }
 }
@@ -244,7 +244,7 @@ fn differentiated<T: Real>(
     Ok(loss.f_to_kind(Kind::Double)?.f_double_value(&[])?)
 }
 
-impl Copies {
+impl Graphs {
     fn differentiate<T: Real>(self) -> Result<Gradients<T>> {
         let Self { losses, copies, own, one_after_the_other } = self;
         let inputs: Vec<&Tensor> = copies.iter().chain(own.iter().flatten().map(|(_, leaf)| leaf)).collect();
@@ -310,7 +310,9 @@ impl<T: Real> Cotangents<T> {
                 let each =
                     outputs.iter().zip(factors).flat_map(|(n, factor)| std::iter::repeat_n(*factor, *n));
                 for (residuals, factor) in scaled.chunks_exact_mut(rows.max(1)).zip(each) {
-                    residuals.iter_mut().for_each(|residual| *residual *= T::of(factor));
+                    for residual in residuals {
+                        *residual *= T::of(factor);
+                    }
                 }
                 let mut out = vec![T::zero(); rows * features];
                 let (r, w) = (Matrix::new(&scaled, all, rows)?, Matrix::new(weights, all, *features)?);

@@ -124,7 +124,7 @@ impl<T: Real> DensePass<'_, T> {
 }
 
 /// Floating-point operations of both ways; those in f64 take twice as long, a factorization ten times.
-fn compact_is_cheaper(layers: &[DenseLayer], batch: usize, tasks: usize) -> bool {
+pub(in crate::hard_sharing) fn compact_is_cheaper(layers: &[DenseLayer], batch: usize, tasks: usize) -> bool {
     let (rows, tasks) = (batch as f64, tasks as f64);
     let (mut gradients, mut compact) = (0.0, 0.0);
     for layer in layers {
@@ -162,4 +162,34 @@ fn factor<T: Real>(a: &[T], width: usize) -> Result<Option<Vec<T>>> {
     }
     let factor = factor.f_contiguous()?;
     Ok(Some(values::<f64>(&factor)?.iter().map(|x| T::of(*x)).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use manytask_tensor::random::Key;
+    use manytask_tensor::{Device, Kind};
+
+    use super::*;
+
+    /// With `δᵀ a` a thousandth of its terms, `⟨a aᵀ δ, δ⟩` in f32 is rounding and nothing else.
+    #[test]
+    fn what_remains_of_gradients_that_nearly_cancel_is_exact_in_single_precision() {
+        let normal = |what| Key::new(1, what).normal(&[32, 48], Kind::Double, Device::Cpu).unwrap();
+        let (a, delta) = (normal("a") * 1e-3 + 1.0, normal("delta"));
+        let delta = &delta - delta.mean_dim([0_i64].as_slice(), true, Kind::Double) + normal("rest") * 1e-3;
+        let (a, delta) = (a.to_kind(Kind::Float), delta.to_kind(Kind::Float));
+        let gradient = delta.tr().to_kind(Kind::Double).matmul(&a.to_kind(Kind::Double));
+        let bias = delta.sum_dim_intlist([0_i64].as_slice(), false, Kind::Double);
+        let expected =
+            (gradient.square().sum(Kind::Double) + bias.square().sum(Kind::Double)).double_value(&[]);
+        let all = (delta.square().sum(Kind::Double) * a.square().sum(Kind::Double)).double_value(&[]);
+        assert!(expected < 1e-5 * all, "they do not cancel: {}", expected / all);
+        let factor = factor(values::<f32>(&a).unwrap(), 48).unwrap().unwrap();
+        let mut compact = vec![0.0_f32; 32 * 48];
+        let (l, d) =
+            (Matrix::new(&factor, 32, 32).unwrap(), Matrix::new(values(&delta).unwrap(), 32, 48).unwrap());
+        product(&mut compact, Onto::Nothing, 1.0, l, d, 1).unwrap();
+        let found: f64 = compact.iter().map(|x| f64::from(*x).powi(2)).sum();
+        assert!((found / expected - 1.0).abs() < 1e-4, "{found} {expected}");
+    }
 }
