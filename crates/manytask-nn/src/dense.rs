@@ -12,50 +12,42 @@ mod loss;
 #[cfg(test)]
 mod tests;
 
-use manytask_tensor::{Layout, Slot};
+use manytask_tensor::Layout;
 
 pub use self::chain::{DenseChain, DenseLayer, LayerWeights, Trace};
 pub use self::curvature::Directional;
 pub use self::curve::Curve;
 pub use self::loss::{PlainLoss, Target};
 use crate::Module;
-use crate::layers::Activation;
-
-/// A part of a network that is a chain: what [`Module::dense`] answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DensePart {
-    /// Rows of any shape become rows of numbers.
-    Flatten,
-    /// `x Wᵀ + b`.
-    Linear {
-        /// W, `[out, in]`.
-        weight: Slot,
-        /// b, `[out]`.
-        bias: Slot,
-    },
-    /// A function of each number.
-    Activation(Activation),
-}
+use crate::written::Primitive;
 
 impl DenseChain {
     /// The chain that a network is; `None` where it is something else, or has an activation without a [`Curve`].
     pub fn of(module: &dyn Module, layout: &Layout) -> Option<Self> {
+        Self::parse(&module.primitives()?, layout).filter(|chain| !chain.layers.is_empty())
+    }
+
+    /// A chain, which may be empty, of exactly these primitives.
+    pub(crate) fn parse(primitives: &[Primitive], layout: &Layout) -> Option<Self> {
         let mut layers: Vec<DenseLayer> = Vec::new();
-        for part in module.dense()? {
-            match part {
-                DensePart::Flatten if layers.is_empty() => {}
-                DensePart::Flatten => return None,
-                DensePart::Linear { weight, bias } => {
+        for primitive in primitives {
+            match *primitive {
+                Primitive::Flatten if layers.is_empty() => {}
+                Primitive::Flatten => return None,
+                Primitive::Linear { weight, bias } => {
                     let [outputs, inputs] = layout.entry(weight).ok()?.shape[..] else { return None };
                     let (inputs, outputs) = (usize::try_from(inputs).ok()?, usize::try_from(outputs).ok()?);
                     layers.push(DenseLayer { weight, bias, inputs, outputs, curve: Curve::Identity });
                 }
-                DensePart::Activation(activation) => {
+                Primitive::Activation(activation) => {
                     let last = layers.last_mut().filter(|last| last.curve == Curve::Identity)?;
                     last.curve = Curve::of(activation)?;
                 }
+                Primitive::Convolution { .. } | Primitive::BatchNorm { .. } | Primitive::MaxPool(_) => {
+                    return None;
+                }
             }
         }
-        (!layers.is_empty()).then_some(Self { layers })
+        Some(Self { layers })
     }
 }

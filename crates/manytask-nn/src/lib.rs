@@ -7,7 +7,7 @@
 //! - [`layers`] and [`nets`], which start as [`init`] says;
 //! - [`loss`] and [`metrics`];
 //! - [`optim`], [`schedule`] and [`clip`];
-//! - [`dense`]: passes of perceptrons, written out.
+//! - [`dense`] and [`written`]: passes of perceptrons and of blocks of convolution, written out.
 
 pub mod clip;
 mod context;
@@ -21,6 +21,7 @@ mod module;
 pub mod nets;
 pub mod optim;
 pub mod schedule;
+pub mod written;
 
 pub use context::{BatchNormPolicy, Cx, Mode};
 pub use error::{Error, Result};

@@ -2,7 +2,7 @@ use std::fmt::Debug;
 
 use manytask_tensor::{Init, LayoutBuilder, Params, Role, Slot, Tensor};
 
-use crate::dense::DensePart;
+use crate::written::Primitive;
 use crate::{Cx, Result};
 
 /// The definition of a network or a layer.
@@ -16,9 +16,9 @@ pub trait Module: Debug + Send + Sync {
     /// When the input's shape does not fit, or the parameters are another network's.
     fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor>;
 
-    /// The chain of linear layers and activations that it is, first to last; `None` where it is anything else. What answers
-    /// here must be the whole of what `forward` does, in training and in evaluation.
-    fn dense(&self) -> Option<Vec<DensePart>> {
+    /// The primitives that it is made of, first to last; `None` where it is anything else. What answers here must be the whole
+    /// of what `forward` does, in training and in evaluation.
+    fn primitives(&self) -> Option<Vec<Primitive>> {
         None
     }
 }
@@ -28,8 +28,8 @@ impl<M: Module + ?Sized> Module for Box<M> {
         (**self).forward(params, x, cx)
     }
 
-    fn dense(&self) -> Option<Vec<DensePart>> {
-        (**self).dense()
+    fn primitives(&self) -> Option<Vec<Primitive>> {
+        (**self).primitives()
     }
 }
 
@@ -38,8 +38,8 @@ impl<M: Module + ?Sized> Module for std::sync::Arc<M> {
         (**self).forward(params, x, cx)
     }
 
-    fn dense(&self) -> Option<Vec<DensePart>> {
-        (**self).dense()
+    fn primitives(&self) -> Option<Vec<Primitive>> {
+        (**self).primitives()
     }
 }
 

@@ -74,6 +74,22 @@ impl<'a, T: Real> Matrix<'a, T> {
         Ok(Self { data, rows, columns, row_stride: columns, column_stride: 1 })
     }
 
+    /// A matrix whose number of row i and column j is at `i · strides.0 + j · strides.1`.
+    ///
+    /// # Errors
+    /// When it reaches beyond the memory.
+    pub fn strided(data: &'a [T], rows: usize, columns: usize, strides: (usize, usize)) -> Result<Self> {
+        let (row_stride, column_stride) = strides;
+        if rows > 0 && columns > 0 && (rows - 1) * row_stride + (columns - 1) * column_stride >= data.len() {
+            return Err(shape(
+                "matrix with strides",
+                &[rows, row_stride, columns, column_stride],
+                &[data.len()],
+            ));
+        }
+        Ok(Self { data, rows, columns, row_stride, column_stride })
+    }
+
     /// Its transpose, in the same memory.
     #[must_use]
     pub fn transposed(self) -> Self {
@@ -127,12 +143,32 @@ pub fn product<T: Real>(
     b: Matrix<'_, T>,
     threads: usize,
 ) -> Result<()> {
-    if a.columns != b.rows || out.len() != a.rows * b.columns {
-        return Err(shape("matrix product", &[a.rows, a.columns, b.columns], &[b.rows, out.len()]));
+    if out.len() != a.rows * b.columns {
+        return Err(shape("matrix product", &[a.rows, b.columns], &[out.len()]));
+    }
+    product_into(out, b.columns, onto, scale, a, b, threads)
+}
+
+/// The same with rows of `out` that begin `stride` numbers apart; what lies between is left alone.
+///
+/// # Errors
+/// When the shapes do not fit.
+pub fn product_into<T: Real>(
+    out: &mut [T],
+    stride: usize,
+    onto: Onto,
+    scale: T,
+    a: Matrix<'_, T>,
+    b: Matrix<'_, T>,
+    threads: usize,
+) -> Result<()> {
+    let reach = a.rows.saturating_sub(1) * stride + b.columns;
+    if a.columns != b.rows || stride < b.columns || out.len() < reach {
+        return Err(shape("matrix product", &[a.rows, a.columns, b.columns], &[b.rows, stride, out.len()]));
     }
     let parallelism = if threads > 1 { gemm::Parallelism::Rayon(threads) } else { gemm::Parallelism::None };
     #[expect(unsafe_code, reason = "the product takes pointers")]
-    // SAFETY: `Matrix` reaches exactly its slice with its strides, whichever way it is turned, `out` has as many numbers as
+    // SAFETY: `Matrix` reaches no further than its slice with its strides, whichever way it is turned, `out` reaches as far as
     // the product, as was just checked, and a mutable borrow cannot overlap the others.
     unsafe {
         gemm::gemm(
@@ -141,7 +177,7 @@ pub fn product<T: Real>(
             a.columns,
             out.as_mut_ptr(),
             1,
-            b.columns as isize,
+            stride as isize,
             onto == Onto::Sum,
             a.data.as_ptr(),
             a.column_stride as isize,

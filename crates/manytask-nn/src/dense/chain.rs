@@ -5,7 +5,7 @@ use super::{Curve, PlainLoss, Target};
 use crate::Result;
 
 /// Linear layers, each followed by a [`Curve`]. Rows of numbers go through it, row by row in memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DenseChain {
     pub(super) layers: Vec<DenseLayer>,
 }
@@ -211,7 +211,7 @@ impl DenseChain {
     }
 
     /// The pass back from the last of `trace.cotangents`: fills the other ones and `trace.deltas`, and writes the gradient of
-    /// all parameters into one vector, as [`DenseChain::split`] has them.
+    /// all parameters into one vector, as [`DenseChain::split`] has them; that by the rows that came in into `below`.
     ///
     /// # Errors
     /// When a shape does not fit.
@@ -221,8 +221,10 @@ impl DenseChain {
         x: &[T],
         trace: &mut Trace<T>,
         gradient: &mut [T],
+        below: Option<&mut Vec<T>>,
         threads: usize,
     ) -> Result<()> {
+        let mut below = below;
         trace.deltas.resize_with(self.layers.len(), Vec::new);
         let mut end = gradient.len();
         for (number, (layer, weights)) in self.layers.iter().zip(weights).enumerate().rev() {
@@ -237,7 +239,8 @@ impl DenseChain {
             end = end.saturating_sub(layer.size());
             let (weight, bias) = own.split_at_mut(own.len().saturating_sub(layer.outputs));
             layer.gradient(delta, input, weight, bias, threads)?;
-            if let Some(below) = before.last_mut() {
+            let below = before.last_mut().or(below.as_deref_mut().filter(|_| number == 0));
+            if let Some(below) = below {
                 layer.pull(weights.weight, delta, below, Onto::Nothing, threads)?;
             }
         }

@@ -6,6 +6,10 @@ use crate::Result;
 /// How a pass changes along a direction of the parameters; its memory is used again.
 #[derive(Debug, Default)]
 pub struct Directional<T> {
+    /// Of the rows that come in; empty where these do not move.
+    pub input: Vec<T>,
+    /// Of the loss by the rows that come in, where these move.
+    pub below: Vec<T>,
     /// Of values after each layer.
     activations: Vec<Vec<T>>,
     /// Of the loss by a layer's values, and by what went into its curve.
@@ -31,13 +35,31 @@ impl DenseChain {
         out: &mut [T],
     ) -> Result<()> {
         let directions = self.split(direction);
-        self.forward_along(weights, &directions, x, trace, along)?;
-        let (Some(prediction), Some(moved)) = (trace.activations.last(), along.activations.last()) else {
-            return Ok(());
-        };
-        along.cotangent.resize(prediction.len(), T::zero());
-        loss.curvature(prediction, target, self.outputs(), moved, &mut along.cotangent);
-        self.backward_along(weights, &directions, x, trace, along, out)
+        let of = (loss, target, self.outputs());
+        self.hessian_product_from((weights, &directions), x, of, trace, along, out)
+    }
+
+    /// The same where the rows that come in move as well, as `along.input` says; a chain without layers passes on what it gets.
+    pub(crate) fn hessian_product_from<T: Real>(
+        &self,
+        (weights, directions): (&[LayerWeights<'_, T>], &[LayerWeights<'_, T>]),
+        x: &[T],
+        (loss, target, outputs): (PlainLoss, Target<'_, T>, usize),
+        trace: &Trace<T>,
+        along: &mut Directional<T>,
+        out: &mut [T],
+    ) -> Result<()> {
+        self.forward_along(weights, directions, x, trace, along)?;
+        let prediction = trace.activations.last().map_or(x, Vec::as_slice);
+        let Directional { activations, cotangent, input, .. } = along;
+        let moved = activations.last().unwrap_or(input);
+        cotangent.resize(prediction.len(), T::zero());
+        loss.curvature(prediction, target, outputs, moved, cotangent);
+        if self.layers.is_empty() {
+            along.below.clear();
+            along.below.extend_from_slice(&along.cotangent);
+        }
+        self.backward_along(weights, directions, x, trace, along, out)
     }
 
     /// `ȧ = f′(z) (aₗ₋₁ Vᵀ + c + ȧₗ₋₁ Wᵀ)`.
@@ -56,7 +78,8 @@ impl DenseChain {
             let Some(out) = rest.first_mut() else { break };
             let input = number.checked_sub(1).and_then(|n| trace.activations.get(n)).map_or(x, Vec::as_slice);
             layer.affine(*direction, input, out, 1)?;
-            if let Some(moved) = before.last() {
+            let moved = before.last().or(Some(&along.input).filter(|input| number == 0 && !input.is_empty()));
+            if let Some(moved) = moved {
                 let moved = Matrix::new(moved, moved.len() / layer.inputs.max(1), layer.inputs)?;
                 let w = Matrix::new(weights.weight, layer.outputs, layer.inputs)?;
                 product(out, Onto::Sum, T::one(), moved, w.transposed(), 1)?;
@@ -76,7 +99,7 @@ impl DenseChain {
         along: &mut Directional<T>,
         out: &mut [T],
     ) -> Result<()> {
-        let Directional { activations, cotangent, delta } = along;
+        let Directional { activations, cotangent, delta, input: moved_input, below: out_below } = along;
         let mut end = out.len();
         let layers = self.layers.iter().zip(weights).zip(directions).enumerate().rev();
         for (number, ((layer, weights), direction)) in layers {
@@ -96,13 +119,16 @@ impl DenseChain {
             end = end.saturating_sub(layer.size());
             let (weight, bias) = own.split_at_mut(own.len().saturating_sub(layer.outputs));
             layer.gradient(delta, input, weight, bias, 1)?;
-            if let Some(moved) = below.and_then(|n| activations.get(n)) {
+            let moves = below.is_some() || !moved_input.is_empty();
+            let moved = below.map_or(Some(&*moved_input), |n| activations.get(n)).filter(|_| moves);
+            let cotangent = if below.is_some() { &mut *cotangent } else { &mut *out_below };
+            if let Some(moved) = moved {
                 let rows = moved.len() / layer.inputs.max(1);
                 let d = Matrix::new(d, rows, layer.outputs)?.transposed();
                 product(weight, Onto::Sum, T::one(), d, Matrix::new(moved, rows, layer.inputs)?, 1)?;
                 layer.pull(weights.weight, delta, cotangent, Onto::Nothing, 1)?;
             }
-            if below.is_some() {
+            if moves {
                 layer.pull(direction.weight, d, cotangent, Onto::Sum, 1)?;
             }
         }

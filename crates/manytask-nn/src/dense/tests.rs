@@ -5,6 +5,7 @@ use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Graph, Kind, Layout, Params, Tensor, grad, hvp, masked_fill};
 
 use super::*;
+use crate::layers::Activation;
 use crate::layers::{Dropout, Linear, Sequential};
 use crate::loss::{Loss, MISSING_CLASS};
 use crate::nets::{Mlp, MlpConfig};
@@ -92,7 +93,7 @@ fn loss_gradient_and_hessian_product_are_the_graphs() {
             let found = chain.loss(plain, target, &mut trace);
             assert!((found - value.double_value(&[])).abs() < 1e-12, "{activation:?} {loss:?}");
             let mut gradient = vec![f64::NAN; chain.size()];
-            chain.backward(&weights, rows, &mut trace, &mut gradient, 1).unwrap();
+            chain.backward(&weights, rows, &mut trace, &mut gradient, None, 1).unwrap();
             let gap = (Tensor::from_slice(&gradient) - expected).abs().max().double_value(&[]);
             assert!(gap < 1e-12, "gradient, {activation:?} {loss:?}: {gap}");
             let v = direction.flatten().unwrap();

@@ -1,7 +1,7 @@
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::dense::DensePart;
+use crate::written::Primitive;
 use crate::{Cx, Module, Result};
 
 /// A function applied to each number.
@@ -47,8 +47,8 @@ impl Module for Activation {
         })
     }
 
-    fn dense(&self) -> Option<Vec<DensePart>> {
-        Some(vec![DensePart::Activation(*self)])
+    fn primitives(&self) -> Option<Vec<Primitive>> {
+        Some(vec![Primitive::Activation(*self)])
     }
 }
 

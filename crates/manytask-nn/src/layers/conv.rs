@@ -1,6 +1,7 @@
 use manytask_tensor::{OpContext, Params, Role, Slot, Tensor};
 
 use crate::init::{FanMode, Gain, fans, kaiming_uniform};
+use crate::written::Primitive;
 use crate::{Builder, Cx, Error, Module, Result};
 
 /// A convolution of pictures, from `[B, in, H, W]` to `[B, out, H', W']`; with a task dimension from `[T, B, in, H, W]`, as
@@ -108,5 +109,9 @@ impl Module for Conv2d {
                 Err(error(format!("[{tasks}, B, {inputs}, H, W], no smaller than the kernel")))
             }
         }
+    }
+
+    fn primitives(&self) -> Option<Vec<Primitive>> {
+        Some(vec![Primitive::Convolution { weight: self.weight, bias: self.bias, config: self.config }])
     }
 }

@@ -1,6 +1,6 @@
 use manytask_tensor::{Init, OpContext, Params, Role, Slot, Tensor, baddbmm};
 
-use crate::dense::DensePart;
+use crate::written::Primitive;
 use crate::{Builder, Cx, Error, Module, Result};
 
 /// `y = x Wᵀ + b`, from `[B, in]` to `[B, out]`; with a task dimension from `[T, B, in]` to `[T, B, out]`.
@@ -66,8 +66,8 @@ impl Module for Linear {
         }
     }
 
-    fn dense(&self) -> Option<Vec<DensePart>> {
-        Some(vec![DensePart::Linear { weight: self.weight, bias: self.bias }])
+    fn primitives(&self) -> Option<Vec<Primitive>> {
+        Some(vec![Primitive::Linear { weight: self.weight, bias: self.bias }])
     }
 }
 

@@ -1,5 +1,6 @@
 use manytask_tensor::{Init, Params, Role, Slot, Tensor};
 
+use crate::written::Primitive;
 use crate::{BatchNormPolicy, Builder, Cx, Error, Mode, Module, Result};
 
 /// `(x − mean) / √(variance + ε) · weight + bias` for each channel, over the batch and the picture (Ioffe & Szegedy 2015):
@@ -121,6 +122,10 @@ impl Module for BatchNorm {
                 Err(expected(format!("[{tasks}, B, {0}] or [{tasks}, B, {0}, H, W]", self.channels)))
             }
         }
+    }
+
+    fn primitives(&self) -> Option<Vec<Primitive>> {
+        Some(vec![Primitive::BatchNorm { weight: self.weight, bias: self.bias, eps: self.eps }])
     }
 }
 

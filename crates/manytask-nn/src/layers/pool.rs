@@ -1,6 +1,6 @@
 use manytask_tensor::{Params, Tensor};
 
-use crate::dense::DensePart;
+use crate::written::Primitive;
 use crate::{Cx, Error, Module, Result};
 
 /// The largest of each `size × size` pixels, without overlap: `[…, C, H, W]` to `[…, C, H/size, W/size]`.
@@ -84,6 +84,10 @@ impl Module for MaxPool2d {
             |x| Ok(x.f_max_pool2d([s; 2], [s; 2], [0; 2], [1; 2], false)?),
         )
     }
+
+    fn primitives(&self) -> Option<Vec<Primitive>> {
+        Some(vec![Primitive::MaxPool(self.size)])
+    }
 }
 
 impl Module for AvgPool2d {
@@ -116,7 +120,7 @@ impl Module for Flatten {
         Ok(x.f_flatten(first, -1)?)
     }
 
-    fn dense(&self) -> Option<Vec<DensePart>> {
-        Some(vec![DensePart::Flatten])
+    fn primitives(&self) -> Option<Vec<Primitive>> {
+        Some(vec![Primitive::Flatten])
     }
 }

@@ -1,6 +1,6 @@
 use manytask_tensor::{Params, Tensor};
 
-use crate::dense::DensePart;
+use crate::written::Primitive;
 use crate::{Cx, Module, Result};
 
 /// Layers one after another.
@@ -12,8 +12,8 @@ impl Module for Sequential {
         self.0.iter().try_fold(x.shallow_clone(), |x, layer| layer.forward(params, &x, cx))
     }
 
-    fn dense(&self) -> Option<Vec<DensePart>> {
-        let parts: Option<Vec<_>> = self.0.iter().map(Module::dense).collect();
+    fn primitives(&self) -> Option<Vec<Primitive>> {
+        let parts: Option<Vec<_>> = self.0.iter().map(Module::primitives).collect();
         Some(parts?.into_iter().flatten().collect())
     }
 }

@@ -2,6 +2,7 @@ use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::layers::{Activation, BatchNorm, Conv2d, ConvConfig, Flatten, Linear, MaxPool2d, Sequential};
+use crate::written::Primitive;
 use crate::{Builder, Cx, Error, Module, Result};
 
 /// Blocks of 3×3 convolution, batch-norm, `ReLU` and 2×2 max-pooling: the trunk of few-shot learning (Vinyals et al. 2016).
@@ -74,6 +75,10 @@ impl Conv4 {
 impl Module for Conv4 {
     fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
         self.layers.forward(params, x, cx)
+    }
+
+    fn primitives(&self) -> Option<Vec<Primitive>> {
+        self.layers.primitives()
     }
 }
 

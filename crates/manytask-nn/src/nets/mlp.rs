@@ -1,9 +1,9 @@
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::dense::DensePart;
 use crate::init::{self, FanMode, Gain};
 use crate::layers::{Activation, BatchNorm, Dropout, LayerNorm, Linear, Sequential};
+use crate::written::Primitive;
 use crate::{Builder, Cx, Error, Module, Result};
 
 /// A multi-layer perceptron: linear layers, each but the output followed by normalisation, activation and dropout.
@@ -131,8 +131,8 @@ impl Module for Mlp {
         self.layers.forward(params, x, cx)
     }
 
-    fn dense(&self) -> Option<Vec<DensePart>> {
-        self.layers.dense()
+    fn primitives(&self) -> Option<Vec<Primitive>> {
+        self.layers.primitives()
     }
 }
 
