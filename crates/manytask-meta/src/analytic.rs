@@ -1,4 +1,4 @@
-//! Inner loops of perceptrons by gradient descent, with every derivative written out.
+//! Inner loops of perceptrons and convolutional blocks by gradient descent, with every derivative written out.
 //!
 //! With `φₖ₊₁ = φₖ − α ∇L(φₖ)` the meta-gradient is `λ₀` of the recursion `λ_K = ∇L_query(φ_K)`,
 //! `λₖ = λₖ₊₁ − α H(φₖ) λₖ₊₁`: a Hessian product for each step, and no graph. A task at a time stays in the cache, and tasks
@@ -11,8 +11,9 @@ use std::sync::{Mutex, PoisonError};
 use manytask_data::Episodes;
 use manytask_multitask::{Error, Result};
 use manytask_nn::Module;
-use manytask_nn::dense::{DenseChain, Directional, PlainLoss, Target, Trace};
+use manytask_nn::dense::{PlainLoss, Target};
 use manytask_nn::loss::Loss;
+use manytask_nn::written::{NetAlong, NetTrace, Rows, WrittenNet, sides};
 use manytask_tensor::dense::{Real, filled, values};
 use manytask_tensor::{Kind, Layout, Params, Slot, Tensor, threads};
 use rayon::prelude::*;
@@ -36,7 +37,7 @@ pub struct Descent {
 /// A network, a learner and a loss that all are what is written out here.
 #[derive(Debug)]
 pub(crate) struct Analytic {
-    chain: DenseChain,
+    net: WrittenNet,
     descent: Descent,
     loss: PlainLoss,
     /// The runs of the flat vector of parameters that move, none beside another.
@@ -74,18 +75,19 @@ impl Analytic {
         descent: Option<Descent>,
         loss: &Loss,
     ) -> std::result::Result<Self, &'static str> {
-        let chain = DenseChain::of(network, layout).filter(|chain| chain.slots().eq(layout.slots()));
-        let chain = chain.ok_or(
-            "the network is not a chain of linear layers with relu, leaky_relu, tanh, sigmoid or identity alone",
+        let net = WrittenNet::of(network, layout).filter(|net| net.slots().eq(layout.trained()));
+        let net = net.ok_or(
+            "the network is no chain of linear layers with relu, leaky_relu, tanh, sigmoid or identity, nor blocks of \
+             convolution, batch-norm, relu and pooling before one",
         )?;
         let descent = descent.ok_or("the learner is not plain gradient descent")?;
         let loss =
             PlainLoss::of(loss).ok_or("the loss is not plain mse, cross_entropy or binary_cross_entropy")?;
         let (mut moving, mut end) = (Vec::<Range<usize>>::new(), 0);
-        let sizes = chain
-            .layers()
-            .iter()
-            .flat_map(|layer| [(layer.weight, layer.inputs * layer.outputs), (layer.bias, layer.outputs)]);
+        let sizes = net.slots().map(|slot| {
+            let shape = layout.entry(slot).map_or(&[][..], |entry| &entry.shape);
+            (slot, shape.iter().product::<i64>() as usize)
+        });
         for (slot, size) in sizes {
             let run = end..end + size;
             end = run.end;
@@ -95,7 +97,7 @@ impl Analytic {
                 _ => moving.push(run),
             }
         }
-        Ok(Self { chain, descent, loss, moving, spaces: Spaces::default() })
+        Ok(Self { net, descent, loss, moving, spaces: Spaces::default() })
     }
 
     /// All tasks' losses and meta-gradients; `None` where labels are missing or out of range, or numbers are not in the
@@ -114,17 +116,17 @@ impl Analytic {
         if [support_x, query_x].iter().any(|x| x.kind() != T::KIND || x.size().len() < 3) || tasks == 0 {
             return Ok(None);
         }
-        let flat = params.detach()?.flatten()?.f_contiguous()?;
+        let Some(flat) = self.net.flat(params)? else { return Ok(None) };
         let inputs = [support_x.f_contiguous()?, query_x.f_contiguous()?];
-        let [support, query] = [&inputs[0], &inputs[1]].map(values::<T>);
-        let (support, query) = (support?, query?);
+        let [support, query] = [&inputs[0], &inputs[1]].map(|x| Pictures::<T>::of(x, tasks, &self.net));
+        let (Some(support), Some(query)) = (support?, query?) else { return Ok(None) };
         let labels = (Labels::<T>::of(support_y)?, Labels::<T>::of(query_y)?);
         let (Some(support_y), Some(query_y)) = labels else { return Ok(None) };
         let work = Work {
             analytic: self,
             start: values(&flat)?,
-            support: (support, support.len() / tasks),
-            query: (query, query.len() / tasks),
+            support,
+            query,
             labels: (&support_y, &query_y),
             tasks,
         };
@@ -132,7 +134,7 @@ impl Analytic {
             return Ok(None);
         }
         let mut losses = vec![0.0; tasks];
-        let shape = [tasks as i64, self.chain.size() as i64];
+        let shape = [tasks as i64, self.net.size() as i64];
         let rows = filled::<T, Error>(&shape, |rows| work.all(&mut losses, rows))?;
         Ok(Some(Found { losses, rows }))
     }
@@ -167,12 +169,39 @@ impl<T: Real> Labels<T> {
     }
 }
 
-/// A meta-batch in memory: inputs with the numbers of one task, and labels.
+/// The inputs of all tasks.
+struct Pictures<'a, T> {
+    values: &'a [T],
+    /// Rows of one task.
+    count: usize,
+    sides: (usize, usize),
+    /// The numbers that the network gives for a row.
+    outputs: usize,
+}
+
+impl<'a, T: Real> Pictures<'a, T> {
+    /// `[T, N, …]`; `None` where the network takes no such rows.
+    fn of(tensor: &'a Tensor, tasks: usize, net: &WrittenNet) -> Result<Option<Self>> {
+        let (values, shape) = (values::<T>(tensor)?, tensor.size());
+        let count = shape.get(1).copied().unwrap_or_default().max(0) as usize;
+        let sides = sides(shape.get(2..).unwrap_or_default());
+        let outputs = net.outputs(values.len() / (tasks * count).max(1), sides);
+        Ok(outputs.filter(|_| count > 0).map(|outputs| Self { values, count, sides, outputs }))
+    }
+
+    fn task(&self, task: usize, tasks: usize) -> Rows<'a, T> {
+        let each = self.values.len() / tasks.max(1);
+        let values = self.values.get(task * each..(task + 1) * each).unwrap_or_default();
+        Rows { values, count: self.count, sides: self.sides }
+    }
+}
+
+/// A meta-batch in memory: inputs, and labels.
 struct Work<'a, T> {
     analytic: &'a Analytic,
     start: &'a [T],
-    support: (&'a [T], usize),
-    query: (&'a [T], usize),
+    support: Pictures<'a, T>,
+    query: Pictures<'a, T>,
     labels: (&'a Labels<T>, &'a Labels<T>),
     tasks: usize,
 }
@@ -184,13 +213,13 @@ struct Workspace<T> {
     /// The parameters at the start of each segment.
     kept: Vec<T>,
     /// For each step of a segment the parameters before it, and the trace of the pass there.
-    segment: Vec<(Vec<T>, Trace<T>)>,
-    query: Trace<T>,
+    segment: Vec<(Vec<T>, NetTrace<T>)>,
+    query: NetTrace<T>,
     /// A gradient, or a Hessian product.
     change: Vec<T>,
     /// Zero wherever nothing moves.
     direction: Vec<T>,
-    along: Directional<T>,
+    along: NetAlong<T>,
 }
 
 impl<T: Real> Workspace<T> {
@@ -199,10 +228,10 @@ impl<T: Real> Workspace<T> {
             now: vec![T::zero(); size],
             kept: Vec::new(),
             segment: Vec::new(),
-            query: Trace::default(),
+            query: NetTrace::default(),
             change: vec![T::zero(); size],
             direction: vec![T::zero(); size],
-            along: Directional::default(),
+            along: NetAlong::default(),
         }
     }
 }
@@ -210,31 +239,31 @@ impl<T: Real> Workspace<T> {
 /// A task's support set.
 #[derive(Clone, Copy)]
 struct Support<'a, T> {
-    x: &'a [T],
+    x: Rows<'a, T>,
     y: Target<'a, T>,
+    outputs: usize,
 }
 
 impl<T: Real> Work<'_, T> {
     /// Whether shapes and labels are what the written-out passes take.
     fn fits(&self) -> bool {
-        let Analytic { chain, loss, .. } = self.analytic;
-        let (inputs, outputs) = (chain.inputs(), chain.outputs());
-        let rows_fit = |(_, each): (&[T], usize), labels: &Labels<T>| {
-            let rows = each / inputs;
-            let all = (0..self.tasks).all(|task| loss.fits(labels.task(task, self.tasks), rows, outputs));
-            each.is_multiple_of(inputs) && rows > 0 && all
+        let loss = self.analytic.loss;
+        let all = |x: &Pictures<'_, T>, labels: &Labels<T>| {
+            (0..self.tasks).all(|task| loss.fits(labels.task(task, self.tasks), x.count, x.outputs))
         };
-        rows_fit(self.support, self.labels.0) && rows_fit(self.query, self.labels.1)
+        all(&self.support, self.labels.0) && all(&self.query, self.labels.1)
     }
 
     /// Each thread takes an equal run of tasks.
     fn all(&self, losses: &mut [f64], rows: &mut [T]) -> Result<()> {
         let size = self.start.len();
         let each = self.tasks.div_ceil(threads::get()).max(1);
+        // Where there are fewer tasks than threads, the rest help with the query set.
+        let spare = (threads::get() / self.tasks.max(1)).max(1);
         let run = |(number, (losses, rows)): (usize, (&mut [f64], &mut [T]))| -> Result<()> {
             let mut space = self.analytic.spaces.take(size);
             for (within, (loss, row)) in losses.iter_mut().zip(rows.chunks_exact_mut(size)).enumerate() {
-                *loss = self.task(number * each + within, row, &mut space)?;
+                *loss = self.task(number * each + within, row, &mut space, spare)?;
             }
             self.analytic.spaces.put(space);
             Ok(())
@@ -246,12 +275,13 @@ impl<T: Real> Work<'_, T> {
     }
 
     /// One task: its query loss, and its meta-gradient written over `row`.
-    fn task(&self, task: usize, row: &mut [T], space: &mut Workspace<T>) -> Result<f64> {
-        fn part<N>((all, each): (&[N], usize), task: usize) -> &[N] {
-            all.get(task * each..(task + 1) * each).unwrap_or_default()
-        }
-        let Analytic { chain, descent, loss, .. } = self.analytic;
-        let support = Support { x: part(self.support, task), y: self.labels.0.task(task, self.tasks) };
+    fn task(&self, task: usize, row: &mut [T], space: &mut Workspace<T>, threads: usize) -> Result<f64> {
+        let Analytic { net, descent, loss, .. } = self.analytic;
+        let support = Support {
+            x: self.support.task(task, self.tasks),
+            y: self.labels.0.task(task, self.tasks),
+            outputs: self.support.outputs,
+        };
         let segment = self.analytic.segment();
         space.now.copy_from_slice(self.start);
         space.kept.clear();
@@ -261,11 +291,11 @@ impl<T: Real> Work<'_, T> {
             self.analytic.descend(support, left.min(segment), space)?;
             left -= left.min(segment);
         }
-        let query = part(self.query, task);
-        let weights = chain.split(&space.now);
-        chain.forward(&weights, query, &mut space.query, 1)?;
-        let value = chain.loss(*loss, self.labels.1.task(task, self.tasks), &mut space.query);
-        chain.backward(&weights, query, &mut space.query, row, 1)?;
+        let query = self.query.task(task, self.tasks);
+        net.forward(&space.now, query, &mut space.query, threads)?;
+        let labels = self.labels.1.task(task, self.tasks);
+        let value = net.loss(*loss, labels, self.query.outputs, &mut space.query);
+        net.backward(&space.now, query, &mut space.query, row, threads)?;
         if descent.second_order {
             self.analytic.return_through(support, row, space)?;
         }
@@ -289,14 +319,13 @@ impl Analytic {
     ) -> Result<()> {
         let rate = T::of(self.descent.rate);
         let Workspace { now, segment, change, .. } = space;
-        segment.resize_with(segment.len().max(steps), || (Vec::new(), Trace::default()));
+        segment.resize_with(segment.len().max(steps), || (Vec::new(), NetTrace::default()));
         for (before, trace) in segment.iter_mut().take(steps) {
             before.clear();
             before.extend_from_slice(now);
-            let weights = self.chain.split(before);
-            self.chain.forward(&weights, support.x, trace, 1)?;
-            self.chain.loss(self.loss, support.y, trace);
-            self.chain.backward(&weights, support.x, trace, change, 1)?;
+            self.net.forward(before, support.x, trace, 1)?;
+            self.net.loss(self.loss, support.y, support.outputs, trace);
+            self.net.backward(before, support.x, trace, change, 1)?;
             for run in &self.moving {
                 let (Some(now), Some(change)) = (now.get_mut(run.clone()), change.get(run.clone())) else {
                     break;
@@ -336,16 +365,8 @@ impl Analytic {
                         to.copy_from_slice(from);
                     }
                 }
-                let weights = self.chain.split(before);
-                self.chain.hessian_product(
-                    &weights,
-                    support.x,
-                    (self.loss, support.y),
-                    trace,
-                    direction,
-                    along,
-                    change,
-                )?;
+                let of = (self.loss, support.y, support.outputs);
+                self.net.hessian_product(before, support.x, of, trace, direction, along, change)?;
                 cotangent.iter_mut().zip(change.iter()).for_each(|(c, h)| *c -= rate * *h);
             }
         }

@@ -12,8 +12,8 @@ pub enum Execution {
     Threads(usize),
     /// All at once, along a leading dimension of every parameter.
     Batched,
-    /// With every derivative written out, a task at a time in each thread: for perceptrons on a processor that adapt by plain
-    /// gradient descent.
+    /// With every derivative written out, a task at a time in each thread: on a processor, for perceptrons and for blocks of
+    /// convolution, batch-norm, relu and pooling that adapt by plain gradient descent.
     Analytic,
     /// On a processor analytic where that can be, threads, one for each core, for convolutions; else batched.
     #[default]
@@ -25,10 +25,10 @@ impl Execution {
     pub(crate) fn resolve(self, layout: &Layout, device: Device, analytic: bool) -> Self {
         let convolutions = || layout.entries().iter().any(|entry| entry.shape.len() == 4);
         match self {
+            Self::Auto if device == Device::Cpu && analytic => Self::Analytic,
             Self::Auto if device == Device::Cpu && convolutions() => {
                 Self::Threads(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
             }
-            Self::Auto if device == Device::Cpu && analytic => Self::Analytic,
             Self::Auto => Self::Batched,
             other => other,
         }
