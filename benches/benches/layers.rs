@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use manytask_benches::work;
+use manytask_benches::{Way, work};
 use manytask_meta::Execution;
 use manytask_multitask::{Combination, Draw, Jacobian, Level, Part};
 use manytask_nn::nets::{Mlp, MlpConfig};
@@ -68,7 +68,7 @@ fn aggregators(c: &mut Criterion) {
 fn passes(c: &mut Criterion) {
     let mut group = c.benchmark_group("pass");
     for name in ["trunk-2-equal", "trunk-12-equal", "trunk-40-equal"] {
-        let work = work(name, Execution::Batched).expect(GOOD);
+        let work = work(name, Way::Best(1)).expect(GOOD);
         let params = work.start().expect(GOOD).require_grad().expect(GOOD);
         let tasks = work.problem().tasks().len();
         group.bench_function(BenchmarkId::new("weighted losses", name), |b| {
@@ -93,7 +93,7 @@ fn inner_loops(c: &mut Criterion) {
         for (name, execution) in
             [("batched", Execution::Batched), ("loop", Execution::Loop), ("threads", Execution::Threads(2))]
         {
-            let work = work(&format!("sinusoid-{steps}"), execution).expect(GOOD);
+            let work = work(&format!("sinusoid-{steps}"), Way::Given(execution)).expect(GOOD);
             let params = work.start().expect(GOOD).require_grad().expect(GOOD);
             group.bench_function(
                 BenchmarkId::new(format!("25 tasks, {steps} steps, second order"), name),
