@@ -43,6 +43,11 @@ def report(step, gradient):
     say(times + more[0], losses + more[1], found)
 
 
+def is_trained(name):
+    """Whether an entry of the file is a parameter; running statistics are not used where batches have their own."""
+    return name.startswith("params.") and ".running_" not in name
+
+
 def load_torch():
     """torch, the data, and the parameters as leaves."""
     import torch
@@ -51,7 +56,7 @@ def load_torch():
     torch.set_num_threads(THREADS)
     tensors = load_file(file_of())
     data = {k[5:]: v for k, v in tensors.items() if k.startswith("data.")}
-    params = {k[7:]: v.clone().requires_grad_() for k, v in tensors.items() if k.startswith("params.")}
+    params = {k[7:]: v.clone().requires_grad_() for k, v in tensors.items() if is_trained(k)}
     return torch, data, params
 
 
@@ -68,7 +73,7 @@ def load_jax():
 
     tensors = load_file(file_of())
     data = {k[5:]: jnp.asarray(v) for k, v in tensors.items() if k.startswith("data.")}
-    params = {k[7:]: jnp.asarray(v) for k, v in tensors.items() if k.startswith("params.")}
+    params = {k[7:]: jnp.asarray(v) for k, v in tensors.items() if is_trained(k)}
     return jax, jnp, data, params
 
 

@@ -116,7 +116,7 @@ def autogram():
         "upgrad": aggregation.UPGradWeighting,
         "aligned": aggregation.AlignedMTLWeighting,
     }[METHOD]()
-    engine = Engine(net.trunk)
+    engine = Engine(net.trunk, batch_dim=None)
 
     def backward(_, losses):
         losses = torch.stack(losses)

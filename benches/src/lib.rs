@@ -14,7 +14,7 @@ use manytask_multitask::{
 };
 use manytask_nn::optim::Optimizer;
 use manytask_nn::schedule::Schedule;
-use manytask_tensor::{Device, Kind, Params, Tensor};
+use manytask_tensor::{Kind, Params, Tensor};
 
 pub use works::pictures;
 
@@ -23,6 +23,7 @@ pub use works::pictures;
 pub struct Work {
     /// Its name, as in [`work`].
     pub name: String,
+    start: Params,
     problem: Box<dyn Problem>,
     /// Where `problem` draws its own data: the same on data that are given, by which systems are compared.
     checked: Option<Box<dyn Problem>>,
@@ -61,11 +62,11 @@ pub enum Way {
 /// - `sinusoid-K`: MAML of second order on 25 sine waves of 10 shots and 10 queries, a perceptron 1-40-40-1, K inner steps of
 ///   0.01, Adam at 0.001.
 /// - `conv4-T-K`: MAML of second order on T tasks of 5 ways, 1 shot and 15 queries for each class, pictures of 28 × 28, four
-///   blocks of 64 channels, K inner steps of 0.4, Adam at 0.001.
+///   blocks of 64 channels, one inner step of 0.4 or K of 0.1, Adam at 0.001.
 /// - `protonet-N`: prototypical networks, N ways, 5 shots and 5 queries, drawn in each step from 1,000 classes of 20 pictures,
 ///   the same blocks, Adam at 0.001.
-/// - `trunk-T-A`: T regressions on 256 rows of 1,024 numbers, a trunk 512-512 and a linear head each, Adam at 0.0001, with
-///   the aggregator A of `equal`, `uncertainty`, `pcgrad`, `mgda`.
+/// - `trunk-T-A`: T regressions on 256 rows of 1,024 numbers, of different scale and half of them against the other half, a
+///   trunk 512-512 and a linear head each, Adam at 0.0001, with the aggregator A of `equal`, `uncertainty`, `pcgrad`, `mgda`.
 ///
 /// # Errors
 /// When there is no such work.
@@ -85,7 +86,7 @@ impl Work {
     /// # Errors
     /// When memory runs out.
     pub fn start(&self) -> Result<Params> {
-        Ok(self.problem.layout().init(0, Kind::Float, Device::Cpu)?)
+        Ok(self.start.copy()?)
     }
 
     /// The problem.

@@ -8,13 +8,13 @@ use std::ops::Range;
 use anyhow::Result;
 use manytask_data::{Episodes, Sinusoid};
 use manytask_meta::{EpisodeSource, Execution, Maml, MetaProblem, MetaSettings};
-use manytask_multitask::Part;
 use manytask_multitask::aggregators::EqualWeights;
+use manytask_multitask::{Part, Problem};
 use manytask_nn::Builder;
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Output;
 use manytask_nn::nets::{Mlp, MlpConfig};
-use manytask_tensor::{Kind, Layout, Tensor};
+use manytask_tensor::{Device, Kind, Layout, Tensor};
 
 pub use few_shot::pictures;
 pub(crate) use few_shot::{conv4, protonet};
@@ -81,6 +81,7 @@ pub(crate) fn sinusoid(name: &str, steps: u32, way: Way) -> Result<Work> {
     )?;
     Ok(Work {
         name: name.into(),
+        start: problem.layout().init(0, Kind::Float, Device::Cpu)?,
         problem: Box::new(problem),
         checked: None,
         aggregator: Box::new(EqualWeights::default()),

@@ -1,4 +1,4 @@
-//! Works on pictures, which are made: classes of coarse strokes, of which each picture has a few pixels turned.
+//! Works on pictures, which are made: classes of coarse strokes, of which each picture has a few pixels turned, on rough paper.
 
 use std::sync::Arc;
 
@@ -26,6 +26,8 @@ const LEAF: &str = "layer1.norm.weight";
 
 /// Classes of 20 pictures of 28 × 28, `[classes * 20, 1, 28, 28]` uint8.
 ///
+/// No two patches are alike, so that no maximum of a pool is reached twice: then gradients are the same in every system.
+///
 /// # Errors
 /// When memory runs out.
 pub fn pictures(classes: usize) -> Result<Tensor> {
@@ -35,8 +37,10 @@ pub fn pictures(classes: usize) -> Result<Tensor> {
     let strokes = bits("strokes", 0.3, &[count, 1, 1, 7, 7])?;
     let strokes =
         strokes.f_repeat_interleave_self_int(4, 3, None)?.f_repeat_interleave_self_int(4, 4, None)?;
-    let turned = bits("turned", 0.05, &[count, each, 1, 28, 28])?;
-    let ink = strokes.f_sub(&turned)?.f_abs()?.f_mul_scalar(255.0)?;
+    let shape = [count, each, 1, 28, 28];
+    let turned = bits("turned", 0.05, &shape)?;
+    let paper = Key::new(0, "paper").uniform(0.0, 75.0, &shape, Kind::Float, Device::Cpu)?;
+    let ink = strokes.f_sub(&turned)?.f_abs()?.f_mul_scalar(180.0)?.f_add(&paper)?;
     Ok(ink.f_to_kind(Kind::Uint8)?.f_reshape([count * each, 1, 28, 28])?)
 }
 
@@ -72,14 +76,18 @@ pub(crate) fn conv4(name: &str, tasks: usize, steps: u32, way: Way) -> Result<Wo
     let spec = EpisodeSpec { ways: 5, shots: 1, queries: 15 };
     let drawn = pool(&pictures(50)?)?.episodes(spec, 0, "bench", 0..tasks as u64)?;
     let data = named(&drawn);
-    let learner = Maml { inner_steps: steps, inner_learning_rate: 0.4, ..Maml::default() };
+    // The rates of Finn et al. (2017) for one step and for five.
+    let rate = if steps == 1 { 0.4 } else { 0.1 };
+    let learner = Maml { inner_steps: steps, inner_learning_rate: rate, ..Maml::default() };
     let execution = match way {
         Way::Best(threads) => Execution::Threads(threads),
         Way::Given(execution) => execution,
     };
+    let problem = problem(Some(5), learner, Written(drawn), (tasks, execution))?;
     Ok(Work {
         name: name.into(),
-        problem: problem(Some(5), learner, Written(drawn), (tasks, execution))?,
+        start: problem.layout().init(0, Kind::Float, Device::Cpu)?,
+        problem,
         checked: None,
         aggregator: Box::new(EqualWeights::default()),
         learning_rate: 1e-3,
@@ -116,9 +124,11 @@ pub(crate) fn protonet(name: &str, ways: usize, way: Way) -> Result<Work> {
     let pools = Pools { train: pool(&images)?, validation: None, test: pool(&pictures(ways)?)? };
     let source = ImageEpisodes { pools, spec };
     let data = [("pool", images), ("support_rows", support), ("query_rows", query)];
+    let drawn = problem(None, ProtoNet::default(), source, (1, execution))?;
     Ok(Work {
         name: name.into(),
-        problem: problem(None, ProtoNet::default(), source, (1, execution))?,
+        start: drawn.layout().init(0, Kind::Float, Device::Cpu)?,
+        problem: drawn,
         checked: Some(problem(None, ProtoNet::default(), Written(episode), (1, execution))?),
         aggregator: Box::new(EqualWeights::default()),
         learning_rate: 1e-3,

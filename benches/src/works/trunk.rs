@@ -1,14 +1,18 @@
 //! Work on many tasks with a shared trunk.
 
+use std::sync::Arc;
+
 use anyhow::{Result, bail};
 use manytask_data::{BatchOrder, Encoded, Part as Rows, TaskData};
 use manytask_multitask::aggregators::{EqualWeights, Mgda, PcGrad, UncertaintyWeighting};
-use manytask_multitask::{AggregatorSettings, Batches, HardSharing, InputSizes, Parts, SharedTrunk, Task};
+use manytask_multitask::{
+    AggregatorSettings, Batches, HardSharing, InputSizes, Parts, Problem, SharedTrunk, Task,
+};
 use manytask_nn::layers::Linear;
 use manytask_nn::metrics::Output;
 use manytask_nn::nets::{Mlp, MlpConfig};
 use manytask_tensor::random::Key;
-use manytask_tensor::{Device, Kind};
+use manytask_tensor::{Device, Kind, Layout, Params, Tensor};
 
 use crate::Work;
 
@@ -22,12 +26,39 @@ fn aggregator(name: &str) -> Result<Box<dyn AggregatorSettings>> {
     })
 }
 
+/// Targets `[tasks, rows]`: what they have in common with a sign for each task, and noise, of a scale for each.
+fn targets(tasks: i64, rows: i64) -> Result<Tensor> {
+    let common = Key::new(0, "common").normal(&[1, rows], Kind::Float, Device::Cpu)?;
+    let noise = Key::new(0, "y").normal(&[tasks, rows], Kind::Float, Device::Cpu)?;
+    let of_tasks = |value: fn(i64) -> f32| {
+        Tensor::f_from_slice(&(0..tasks).map(value).collect::<Vec<_>>())?.f_unsqueeze(1)
+    };
+    let signs = of_tasks(|task| if task % 2 == 0 { 0.6 } else { -0.6 })?;
+    let scales = of_tasks(|task| 0.5 + 0.5 * (task % 3) as f32)?;
+    Ok(signs.f_mul(&common)?.f_add(&noise.f_mul_scalar(0.8)?)?.f_mul(&scales)?)
+}
+
+/// Parameters whose heads have a part in common: those of heads by themselves are nearly orthogonal, and so would be the tasks'
+/// gradients, whatever the targets.
+fn start(layout: &Arc<Layout>) -> Result<Params> {
+    let mut params = layout.init(0, Kind::Float, Device::Cpu)?;
+    let heads = layout.select(|entry| entry.name.starts_with("heads.") && entry.name.ends_with(".weight"));
+    let Some(common) = heads.first().map(|slot| params.get(*slot)).transpose()?.map(Tensor::copy) else {
+        return Ok(params);
+    };
+    for slot in heads.into_iter().skip(1) {
+        let mixed = params.get(slot)?.f_add(&common)?.f_mul_scalar(0.5_f64.sqrt())?;
+        params.put(slot, mixed)?;
+    }
+    Ok(params)
+}
+
 pub(crate) fn trunk(name: &str, tasks: usize, method: &str) -> Result<Work> {
     const ROWS: i64 = 256;
     const INPUTS: i64 = 1024;
     let aggregator = aggregator(method)?;
     let normal = |what: &str, shape: &[i64]| Key::new(0, what).normal(shape, Kind::Float, Device::Cpu);
-    let (x, y) = (normal("x", &[ROWS, INPUTS])?, normal("y", &[tasks as i64, ROWS])?);
+    let (x, y) = (normal("x", &[ROWS, INPUTS])?, targets(tasks as i64, ROWS)?);
     let names: Vec<String> = (0..tasks).map(|task| format!("task{task}")).collect();
     let labels = names.iter().enumerate().map(|(task, name)| TaskData {
         name: name.clone(),
@@ -53,6 +84,7 @@ pub(crate) fn trunk(name: &str, tasks: usize, method: &str) -> Result<Work> {
     let problem = HardSharing::new(network, described, parts, batches)?;
     Ok(Work {
         name: name.into(),
+        start: start(problem.layout())?,
         problem: Box::new(problem),
         checked: None,
         aggregator,
