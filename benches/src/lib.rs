@@ -7,16 +7,16 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use anyhow::{Result, anyhow, bail};
-use manytask_meta::Execution;
+use manytask_meta::{Execution, OuterGradient};
 use manytask_multitask::aggregators::EqualWeights;
 use manytask_multitask::{
-    Aggregator, AggregatorSettings, Event, Monitor, Problem, StepReport, Trainer, Training,
+    Aggregator, AggregatorSettings, Draw, Event, Monitor, Part, Problem, StepReport, Trainer, Training,
 };
 use manytask_nn::optim::Optimizer;
 use manytask_nn::schedule::Schedule;
 use manytask_tensor::{Kind, Params, Tensor};
 
-pub use works::pictures;
+pub use works::{pictures, waves};
 
 /// One piece of work: a problem, how its losses become a direction, and where it starts.
 #[derive(Debug)]
@@ -34,6 +34,9 @@ pub struct Work {
     /// The data, by name.
     pub data: Vec<(String, Tensor)>,
 }
+
+/// The draw of the first step.
+pub const DRAW: Draw = Draw { seed: 0, step: 0, replica: 0, part: Part::Train };
 
 /// What was seen of a work.
 #[derive(Debug)]
@@ -72,7 +75,7 @@ pub enum Way {
 /// When there is no such work.
 pub fn work(name: &str, way: Way) -> Result<Work> {
     match name.split('-').collect::<Vec<_>>().as_slice() {
-        ["sinusoid", steps] => works::sinusoid(name, steps.parse()?, way),
+        ["sinusoid", steps] => waves(25, steps.parse()?, OuterGradient::SecondOrder, way),
         ["conv4", tasks, steps] => works::conv4(name, tasks.parse()?, steps.parse()?, way),
         ["protonet", ways] => works::protonet(name, ways.parse()?, way),
         ["trunk", tasks, aggregator] => works::trunk(name, tasks.parse()?, aggregator),

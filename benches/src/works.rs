@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use anyhow::Result;
 use manytask_data::{Episodes, Sinusoid};
-use manytask_meta::{EpisodeSource, Execution, Maml, MetaProblem, MetaSettings};
+use manytask_meta::{EpisodeSource, Execution, Maml, MetaProblem, MetaSettings, OuterGradient};
 use manytask_multitask::aggregators::EqualWeights;
 use manytask_multitask::{Part, Problem};
 use manytask_nn::Builder;
@@ -57,19 +57,22 @@ fn named(episodes: &Episodes) -> Vec<(String, Tensor)> {
     data.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())).into()
 }
 
-pub(crate) fn sinusoid(name: &str, steps: u32, way: Way) -> Result<Work> {
-    const TASKS: usize = 25;
-    let drawn = Sinusoid::default().episodes(10, 10, 0, "bench", 0..TASKS as u64, Kind::Float)?;
+/// MAML on so many sine waves, with so many inner steps.
+///
+/// # Errors
+/// When a number is 0.
+pub fn waves(tasks: usize, steps: u32, outer_gradient: OuterGradient, way: Way) -> Result<Work> {
+    let drawn = Sinusoid::default().episodes(10, 10, 0, "bench", 0..tasks as u64, Kind::Float)?;
     let data = named(&drawn);
     let mut layout = Layout::builder();
     let config = MlpConfig { hidden: vec![40, 40], output: Some(1), ..MlpConfig::default() };
     let net = Mlp::new(&mut Builder::new(&mut layout), 1, &config)?;
-    let learner = Maml { inner_steps: steps, ..Maml::default() };
+    let learner = Maml { inner_steps: steps, outer_gradient, ..Maml::default() };
     let execution = match way {
         Way::Best(_) => Execution::Batched,
         Way::Given(execution) => execution,
     };
-    let settings = MetaSettings { tasks_per_step: TASKS, execution, ..MetaSettings::default() };
+    let settings = MetaSettings { tasks_per_step: tasks, execution, ..MetaSettings::default() };
     let problem = MetaProblem::new(
         layout.build(),
         Box::new(net),
@@ -80,7 +83,7 @@ pub(crate) fn sinusoid(name: &str, steps: u32, way: Way) -> Result<Work> {
         settings,
     )?;
     Ok(Work {
-        name: name.into(),
+        name: format!("sinusoid-{steps}"),
         start: problem.layout().init(0, Kind::Float, Device::Cpu)?,
         problem: Box::new(problem),
         checked: None,

@@ -1,4 +1,4 @@
-//! Works on pictures, which are made: classes of coarse strokes, of which each picture has a few pixels turned, on rough paper.
+//! Works on pictures, which are made: classes of coarse strokes, of which each picture has a quarter of its pixels turned, on rough paper.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub fn pictures(classes: usize) -> Result<Tensor> {
     let strokes =
         strokes.f_repeat_interleave_self_int(4, 3, None)?.f_repeat_interleave_self_int(4, 4, None)?;
     let shape = [count, each, 1, 28, 28];
-    let turned = bits("turned", 0.05, &shape)?;
+    let turned = bits("turned", 0.25, &shape)?;
     let paper = Key::new(0, "paper").uniform(0.0, 75.0, &shape, Kind::Float, Device::Cpu)?;
     let ink = strokes.f_sub(&turned)?.f_abs()?.f_mul_scalar(180.0)?.f_add(&paper)?;
     Ok(ink.f_to_kind(Kind::Uint8)?.f_reshape([count * each, 1, 28, 28])?)
