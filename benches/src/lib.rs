@@ -69,7 +69,8 @@ pub enum Way {
 /// - `protonet-N`: prototypical networks, N ways, 5 shots and 5 queries, drawn in each step from 1,000 classes of 20 pictures,
 ///   the same blocks, Adam at 0.001.
 /// - `trunk-T-A`: T regressions on 256 rows of 1,024 numbers, of different scale and half of them against the other half, a
-///   trunk 512-512 and a linear head each, Adam at 0.0001, with the aggregator A of `equal`, `uncertainty`, `pcgrad`, `mgda`.
+///   trunk 512-512 and a linear head each, Adam at 0.0001, with the aggregator A of `equal`,
+///   `uncertainty`, `pcgrad`, `mgda`, `cagrad` with c = 0.4, `upgrad`, `aligned`, `nash`.
 ///
 /// # Errors
 /// When there is no such work.

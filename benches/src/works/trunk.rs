@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use manytask_data::{BatchOrder, Encoded, Part as Rows, TaskData};
-use manytask_multitask::aggregators::{EqualWeights, Mgda, PcGrad, UncertaintyWeighting};
+use manytask_multitask::aggregators::{
+    AlignedMtl, CaGrad, EqualWeights, Mgda, NashMtl, PcGrad, UncertaintyWeighting, UpGrad,
+};
 use manytask_multitask::{
     AggregatorSettings, Batches, HardSharing, InputSizes, Parts, Problem, SharedTrunk, Task,
 };
@@ -22,6 +24,10 @@ fn aggregator(name: &str) -> Result<Box<dyn AggregatorSettings>> {
         "uncertainty" => Box::new(UncertaintyWeighting::default()),
         "pcgrad" => Box::new(PcGrad::default()),
         "mgda" => Box::new(Mgda::default()),
+        "cagrad" => Box::new(CaGrad { c: 0.4, ..CaGrad::default() }),
+        "upgrad" => Box::new(UpGrad::default()),
+        "aligned" => Box::new(AlignedMtl::default()),
+        "nash" => Box::new(NashMtl::default()),
         other => bail!("there is no aggregator `{other}`"),
     })
 }

@@ -106,8 +106,12 @@ pub(super) fn works() -> Vec<Work> {
         for method in ["equal", "uncertainty"] {
             works.push(Work::new(format!("trunk-{tasks}-{method}"), &["eager"], 4, 12));
         }
-        for method in ["pcgrad", "mgda"] {
-            let systems = &["backwards", "torchjd", "autogram"];
+        for method in ["pcgrad", "mgda", "cagrad", "upgrad", "aligned", "nash"] {
+            // Nash-MTL has no form on Gramians there.
+            let systems: &[&str] = match method {
+                "nash" => &["backwards", "torchjd"],
+                _ => &["backwards", "torchjd", "autogram"],
+            };
             let (warm, steps) = if tasks == 40 { (2, 6) } else { (4, 12) };
             works.push(Work {
                 tolerance: WEIGHTED,

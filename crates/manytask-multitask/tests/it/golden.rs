@@ -98,11 +98,28 @@ fn golden_cagrad() {
         let settings = CaGrad { c, rescale: Rescale::None, ..CaGrad::default() };
         compare(name, &settings, |case, found, expected, longest| {
             let gap: Vec<f64> = found.iter().zip(expected).map(|(a, b)| a - b).collect();
-            let rows=rows(case);
-            let d0: Vec<f64> = (0..found.len()).map(|j| rows.iter().map(|r| r[j]).sum::<f64>()/rows.len() as f64).collect();
-            let rad=|d:&[f64]| norm(&d.iter().zip(&d0).map(|(a,b)|a-b).collect::<Vec<_>>())/c/norm(&d0)-1.0;
-            let least = |d: &[f64]| rows.iter().map(|r| r.iter().zip(d).map(|(a,b)|a*b).sum::<f64>()).fold(f64::INFINITY, f64::min);
-            println!("CA {name} {} {:e} ours {:e} theirs {:e} diff {:e} {:e} {:e}", case["kind"], norm(&gap)/longest, least(found), least(expected),least(found)-least(expected), rad(found), rad(expected));
+            let rows = rows(case);
+            let d0: Vec<f64> = (0..found.len())
+                .map(|j| rows.iter().map(|r| r[j]).sum::<f64>() / rows.len() as f64)
+                .collect();
+            let rad = |d: &[f64]| {
+                norm(&d.iter().zip(&d0).map(|(a, b)| a - b).collect::<Vec<_>>()) / c / norm(&d0) - 1.0
+            };
+            let least = |d: &[f64]| {
+                rows.iter()
+                    .map(|r| r.iter().zip(d).map(|(a, b)| a * b).sum::<f64>())
+                    .fold(f64::INFINITY, f64::min)
+            };
+            println!(
+                "CA {name} {} {:e} ours {:e} theirs {:e} diff {:e} {:e} {:e}",
+                case["kind"],
+                norm(&gap) / longest,
+                least(found),
+                least(expected),
+                least(found) - least(expected),
+                rad(found),
+                rad(expected)
+            );
         });
     }
 }
@@ -115,7 +132,7 @@ fn golden_aligned_mtl() {
         // The smallest component is known to rounding of the largest, and here they differ by up to five powers of ten.
         compare(&name, &AlignedMtl { scale, ..AlignedMtl::default() }, |case, found, expected, longest| {
             let gap: Vec<f64> = found.iter().zip(expected).map(|(a, b)| a - b).collect();
-            println!("AL {name} {} {:e}", case["kind"], norm(&gap)/longest);
+            println!("AL {name} {} {:e}", case["kind"], norm(&gap) / longest);
             assert!(norm(&gap) < 1e-8 * longest, "{name}, {}: {} of {longest}", case["kind"], norm(&gap));
         });
     }
