@@ -1,13 +1,14 @@
 //! One contender of the comparison with other systems: `twin WORK STEPS THREADS FOLDER [loop|threads|batched]`.
 //!
-//! Prints one line of JSON: the microseconds of each step, the losses, the highest resident memory in KiB. The data and the
-//! parameters it starts from are written to `FOLDER/WORK.safetensors`, for the twins in Python.
+//! Prints one line of JSON: the microseconds of each step, the losses, the gradient of one leaf in the first step, the same
+//! under equal weights, the highest resident memory in KiB. The data and the parameters it starts from are written to
+//! `FOLDER/WORK.safetensors`, for the twins in Python.
 #![expect(clippy::print_stdout, reason = "a program of its own")]
 
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use manytask_benches::work;
+use manytask_benches::{Way, census, memory, work};
 use manytask_meta::Execution;
 use manytask_tensor::{checkpoint, memory::keep_pages, threads};
 use serde_json::json;
@@ -15,39 +16,49 @@ use serde_json::json;
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (name, steps, cores, folder, way) = match arguments.as_slice() {
-        [name, steps, cores, folder] => (name, steps, cores, folder, "batched"),
+        [name, steps, cores, folder] => (name, steps, cores, folder, "best"),
         [name, steps, cores, folder, way] => (name, steps, cores, folder, way.as_str()),
         _ => bail!("usage: twin WORK STEPS THREADS FOLDER [loop|threads|batched]"),
     };
     let cores: usize = cores.parse().context("THREADS")?;
-    let execution = match way {
-        "loop" => Execution::Loop,
-        "threads" => Execution::Threads(cores),
-        "batched" => Execution::Batched,
-        "analytic" => Execution::Analytic,
-        "auto" => Execution::Auto,
+    let steps: u64 = steps.parse().context("STEPS")?;
+    let folder = Path::new(folder);
+    if let Some(batches) = name.strip_prefix("census-") {
+        let seen = census::run(batches, steps, cores, folder)?;
+        println!("{}", json!({ "times": seen.times, "losses": seen.losses, "memory": seen.memory }));
+        return Ok(());
+    }
+    let way = match way {
+        "best" => Way::Best(cores),
+        "analytic" => Way::Given(Execution::Analytic),
+        "loop" => Way::Given(Execution::Loop),
+        "threads" => Way::Given(Execution::Threads(cores)),
+        "batched" => Way::Given(Execution::Batched),
         other => bail!("there is no way `{other}`"),
     };
     keep_pages();
     threads::set(cores)?;
-    let work = work(name, execution)?;
+    let work = work(name, way)?;
     let start = work.start()?;
     let mut tensors: Vec<_> =
         work.data.iter().map(|(name, tensor)| (format!("data.{name}"), tensor.contiguous())).collect();
     tensors
         .extend(start.iter().map(|(entry, leaf)| (format!("params.{}", entry.name), leaf.shallow_clone())));
-    let file = Path::new(folder).join(format!("{name}.safetensors"));
-    checkpoint::save_tensors(&file, &tensors, &checkpoint::Metadata::new())?;
-    let (times, losses) = work.run(steps.parse().context("STEPS")?)?;
-    println!("{}", json!({ "times": times, "losses": losses, "memory": memory() }));
+    checkpoint::save_tensors(
+        &folder.join(format!("{name}.safetensors")),
+        &tensors,
+        &checkpoint::Metadata::new(),
+    )?;
+    let seen = work.run(steps)?;
+    println!(
+        "{}",
+        json!({
+            "times": seen.times,
+            "losses": seen.losses,
+            "gradient": seen.gradient,
+            "equal": seen.equal,
+            "memory": memory(std::process::id()),
+        })
+    );
     Ok(())
-}
-
-/// The highest resident memory of this process in KiB; 0 where the system does not say.
-fn memory() -> u64 {
-    let status =
-        std::process::Command::new("cat").arg(format!("/proc/{}/status", std::process::id())).output();
-    let text = status.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or_default()
 }

@@ -2,19 +2,30 @@
 //!
 //! Each has settings, which say where the method is from, and build an [`Aggregator`] for tasks by name.
 
+mod aligned_mtl;
+mod cagrad;
+mod cholesky;
+mod dual_cone;
 mod equal_weights;
 mod fixed_weights;
+mod gradients;
 mod mgda;
+mod nash_mtl;
 mod pcgrad;
 mod uncertainty_weighting;
+mod upgrad;
 
 use std::fmt::Debug;
 
+pub use self::aligned_mtl::{AlignedMtl, Scale};
+pub use self::cagrad::{CaGrad, Rescale};
 pub use self::equal_weights::EqualWeights;
 pub use self::fixed_weights::FixedWeights;
 pub use self::mgda::{Mgda, Normalisation};
+pub use self::nash_mtl::NashMtl;
 pub use self::pcgrad::PcGrad;
 pub use self::uncertainty_weighting::{Form, UncertaintyWeighting};
+pub use self::upgrad::UpGrad;
 use crate::{Aggregator, Error, Identity, Level, Needs, Offers, Problem, Result};
 
 /// The settings of a method.
@@ -38,7 +49,7 @@ fn fits(name: &str, needs: Needs, identity: Identity, offers: Offers) -> Result<
     if needs.fixed_tasks && identity == Identity::Resampled {
         return Err(Error::setting(
             format!("`{name}` keeps a state for each task, but tasks are sampled anew at each step"),
-            "take one without: equal_weights, pcgrad or mgda",
+            "take one without: equal_weights, pcgrad, mgda, cagrad, upgrad, aligned_mtl, or nash_mtl with update_every = 1",
         ));
     }
     if needs.level == Level::Representation && !offers.representation {

@@ -9,6 +9,19 @@ const NUMBERS: usize = 65_536;
 /// Columns that are combined at once.
 const COLUMNS: usize = 8192;
 
+/// `⟨a, b⟩`, of four sums that a processor makes at once.
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let (a, b) = (a.chunks_exact(4), b.chunks_exact(4));
+    let rest: f64 = a.remainder().iter().zip(b.remainder()).map(|(x, y)| x * y).sum();
+    let mut sums = [0.0; 4];
+    for (a, b) in a.zip(b) {
+        for ((sum, x), y) in sums.iter_mut().zip(a).zip(b) {
+            *sum += x * y;
+        }
+    }
+    sums.iter().sum::<f64>() + rest
+}
+
 /// The inner products of K gradients, `G = J Jᵀ`, in f64 on the processor: what most aggregators solve on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gramian {
@@ -49,21 +62,36 @@ impl Gramian {
 
     /// `G w`.
     pub fn apply(&self, weights: &[f64]) -> Vec<f64> {
-        (0..self.size).map(|i| self.row(i).iter().zip(weights).map(|(g, w)| g * w).sum()).collect()
+        (0..self.size).map(|i| dot(self.row(i), weights)).collect()
     }
 
     /// `wᵀ G w = ‖Jᵀw‖²`.
     pub fn quadratic(&self, weights: &[f64]) -> f64 {
-        self.apply(weights).iter().zip(weights).map(|(g, w)| g * w).sum()
+        dot(&self.apply(weights), weights)
     }
 
     /// The Gramian of gradients multiplied by `scales`: `D G D`.
     #[must_use]
     pub fn scaled(&self, scales: &[f64]) -> Self {
         let scale = |i: usize| scales.get(i).copied().unwrap_or(1.0);
-        let values =
-            self.values.iter().enumerate().map(|(n, g)| g * scale(n / self.size) * scale(n % self.size));
-        Self { size: self.size, values: values.collect() }
+        let columns: Vec<f64> = (0..self.size).map(scale).collect();
+        let mut values = Vec::with_capacity(self.values.len());
+        for (i, own) in columns.iter().enumerate() {
+            values.extend(self.row(i).iter().zip(&columns).map(|(g, other)| g * own * other));
+        }
+        Self { size: self.size, values }
+    }
+
+    /// The lengths of the gradients, and the cosines of their angles: the Gramian of the gradients brought to length 1. A
+    /// gradient of zero stays zero.
+    ///
+    /// What is solved on the cosines keeps its digits where lengths differ by many powers of ten.
+    pub(crate) fn cosines(&self) -> (Vec<f64>, Self) {
+        let length = |i| self.at(i, i).max(0.0).sqrt();
+        let lengths: Vec<f64> = (0..self.size).map(length).collect();
+        let inverse = |length: &f64| if *length > 0.0 { length.recip() } else { 0.0 };
+        let cosines = self.scaled(&lengths.iter().map(inverse).collect::<Vec<_>>());
+        (lengths, cosines)
     }
 }
 

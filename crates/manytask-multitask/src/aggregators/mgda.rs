@@ -3,6 +3,7 @@ mod min_norm;
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
+use super::gradients::finite_gramian;
 use crate::{Aggregator, Combination, Gramian, Level, Needs, Result, Step};
 
 /// The multiple-gradient descent algorithm (Désidéri 2012, Sener & Koltun 2018): the shortest vector in the convex hull of
@@ -43,12 +44,13 @@ impl Default for Mgda {
 #[derive(Debug)]
 struct MinNorm {
     settings: Mgda,
+    tasks: Vec<String>,
     last: Vec<f64>,
 }
 
 impl AggregatorSettings for Mgda {
-    fn build(&self, _tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        Ok(Box::new(MinNorm { settings: *self, last: Vec::new() }))
+    fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
+        Ok(Box::new(MinNorm { settings: *self, tasks: tasks.to_vec(), last: Vec::new() }))
     }
 }
 
@@ -76,7 +78,7 @@ impl Aggregator for MinNorm {
 
     fn combine(&mut self, step: &mut dyn Step) -> Result<Combination> {
         let losses = step.losses().to_vec();
-        let gramian = step.gramian()?;
+        let gramian = finite_gramian(step, &self.tasks)?;
         let factors = self.settings.normalisation.factors(gramian, &losses);
         self.last = min_norm::point(&gramian.scaled(&factors));
         Ok(Combination::weights(self.last.clone()))

@@ -2,6 +2,7 @@ use manytask_tensor::random::Key;
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
+use super::gradients::finite_gramian;
 use crate::{Aggregator, Combination, Gramian, Level, Needs, Result, Step};
 
 /// Gradient surgery (Yu et al. 2020): each task's gradient gives up, in random order, its components against the others,
@@ -24,39 +25,35 @@ impl Default for PcGrad {
 #[derive(Debug)]
 struct Surgery {
     settings: PcGrad,
+    tasks: Vec<String>,
     last: Vec<f64>,
 }
 
 impl AggregatorSettings for PcGrad {
-    fn build(&self, _tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        Ok(Box::new(Surgery { settings: *self, last: Vec::new() }))
+    fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
+        Ok(Box::new(Surgery { settings: *self, tasks: tasks.to_vec(), last: Vec::new() }))
     }
 }
 
 /// The weights of the gradients in `Σ pᵢ`; the orders are drawn with `key`.
 pub(super) fn weights(gramian: &Gramian, key: Key) -> Vec<f64> {
     let size = gramian.size();
-    let mut sum = vec![0.0; size];
+    let mut sum = vec![1.0; size];
     for task in 0..size {
-        let mut own = vec![0.0; size];
-        if let Some(one) = own.get_mut(task) {
-            *one = 1.0;
-        }
+        // Of pᵢ with all gradients.
+        let mut products = gramian.row(task).to_vec();
         for other in key.task(task as u64).permutation(size) {
             let other = other as usize;
             let squared = gramian.at(other, other);
-            if other == task || squared <= 0.0 {
+            let product = products.get(other).copied().unwrap_or_default();
+            if other == task || squared <= 0.0 || product >= 0.0 {
                 continue;
             }
-            let product: f64 = gramian.row(other).iter().zip(&own).map(|(g, w)| g * w).sum();
-            if product < 0.0
-                && let Some(weight) = own.get_mut(other)
-            {
-                *weight -= product / squared;
+            let given = -product / squared;
+            if let Some(weight) = sum.get_mut(other) {
+                *weight += given;
             }
-        }
-        for (sum, own) in sum.iter_mut().zip(own) {
-            *sum += own;
+            products.iter_mut().zip(gramian.row(other)).for_each(|(product, g)| *product += given * g);
         }
     }
     sum
@@ -73,7 +70,7 @@ impl Aggregator for Surgery {
 
     fn combine(&mut self, step: &mut dyn Step) -> Result<Combination> {
         let key = step.key();
-        self.last = weights(step.gramian()?, key);
+        self.last = weights(finite_gramian(step, &self.tasks)?, key);
         Ok(Combination::weights(self.last.clone()))
     }
 

@@ -1,6 +1,8 @@
 //! The shortest vector in the convex hull of vectors that are known by their inner products alone.
 
 use crate::Gramian;
+use crate::aggregators::cholesky::Cholesky;
+use crate::gramian::dot;
 
 /// Rounding of a product of two vectors, relative to their lengths.
 const ROUNDING: f64 = 16.0 * f64::EPSILON;
@@ -10,148 +12,171 @@ pub(super) fn point(gramian: &Gramian) -> Vec<f64> {
     search(gramian).0
 }
 
-/// A point of the hull, as a positive combination of affinely independent vectors.
-#[derive(Debug, Clone)]
-struct Point {
-    corral: Vec<usize>,
-    weights: Vec<f64>,
-}
-
 /// The weights, and the number of rounds that they took.
 ///
 /// A round adds the vector that promises most, goes to the shortest vector of the corral's affine hull, and drops those whose
 /// weight would become negative. It ends when no vector promises more than rounding: near a Pareto-stationary point the
 /// inner products with a vector of length almost 0 are nothing else, and would keep it busy for ever.
 fn search(gramian: &Gramian) -> (Vec<f64>, usize) {
-    let lengths: Vec<f64> = gramian.squared_norms().iter().map(|squared| squared.max(0.0).sqrt()).collect();
-    let Some(start) = (0..lengths.len()).min_by(|a, b| at(&lengths, *a).total_cmp(&at(&lengths, *b))) else {
+    let (lengths, cosines) = gramian.cosines();
+    let count = lengths.len();
+    let Some(start) = (0..count).min_by(|a, b| at(&lengths, *a).total_cmp(&at(&lengths, *b))) else {
         return (Vec::new(), 0);
     };
-    let mut point = Point { corral: vec![start], weights: vec![0.0; lengths.len()] };
-    set(&mut point.weights, start, 1.0);
-    let mut in_vain = Vec::new();
+    let mut corral = Corral::new(&lengths, &cosines);
+    corral.join(start);
+    let mut weights = vec![0.0; count];
+    set(&mut weights, start, 1.0);
+    let mut products = gramian.apply(&weights);
+    let mut now = dot(&products, &weights);
+    let mut in_vain = vec![false; count];
     let mut rounds = 0;
     // Each round shortens the vector, so no corral comes twice; the bound is a second guard.
-    while rounds < 10 * lengths.len() + 20 {
-        let products = gramian.apply(&point.weights);
-        let now: f64 = products.iter().zip(&point.weights).map(|(p, w)| p * w).sum();
-        let terms: f64 = lengths.iter().zip(&point.weights).map(|(length, w)| length * w).sum();
+    while rounds < 10 * count + 20 {
+        let terms = dot(&lengths, &weights);
         let gain = |j: usize| now - at(&products, j);
-        let candidates = (0..lengths.len()).filter(|j| {
+        let candidates = (0..count).filter(|j| {
             let rounding = ROUNDING * terms * (terms + at(&lengths, *j));
-            gain(*j) > rounding && !point.corral.contains(j) && !in_vain.contains(j)
+            gain(*j) > rounding && in_vain.get(*j) == Some(&false) && !corral.members.contains(j)
         });
         let Some(best) = candidates.max_by(|a, b| gain(*a).total_cmp(&gain(*b))) else { break };
         rounds += 1;
-        match with(gramian, &point, best) {
-            Some(next) if gramian.quadratic(&next.weights) < now => {
-                point = next;
-                in_vain.clear();
+        let before = corral.members.clone();
+        if let Some(next) = with(&mut corral, &weights, best) {
+            let longer = gramian.apply(&next);
+            let squared = dot(&longer, &next);
+            if squared < now {
+                (weights, products, now) = (next, longer, squared);
+                in_vain.fill(false);
+                continue;
             }
-            _ => in_vain.push(best),
         }
+        corral.rebuild(before);
+        set(&mut in_vain, best, true);
     }
-    let sum: f64 = point.weights.iter().sum();
-    (point.weights.iter().map(|w| w / sum).collect(), rounds)
+    let sum: f64 = weights.iter().sum();
+    (weights.iter().map(|w| w / sum).collect(), rounds)
 }
 
-/// The shortest vector of the hull of a point's corral and one more; `None` where they are dependent within rounding.
-fn with(gramian: &Gramian, point: &Point, added: usize) -> Option<Point> {
-    let Point { mut corral, mut weights } = point.clone();
-    corral.push(added);
+/// The shortest vector of the hull of a corral and one more, from the corral's own; `None` where they are dependent within
+/// rounding.
+fn with(corral: &mut Corral<'_>, weights: &[f64], added: usize) -> Option<Vec<f64>> {
+    let mut weights = weights.to_vec();
+    if !corral.join(added) {
+        return None;
+    }
     loop {
-        let target = affine_minimum(gramian, &corral)?;
+        let target = corral.affine_minimum()?;
         if target.iter().all(|w| *w > 0.0) {
             weights.fill(0.0);
-            for (task, weight) in corral.iter().zip(target) {
+            for (task, weight) in corral.members.iter().zip(target) {
                 set(&mut weights, *task, weight);
             }
-            return Some(Point { corral, weights });
+            return Some(weights);
         }
         // As far as all stay at least zero, and drop who gets there.
-        let now: Vec<f64> = corral.iter().map(|task| at(&weights, *task)).collect();
+        let now: Vec<f64> = corral.members.iter().map(|task| at(&weights, *task)).collect();
         let stops = now.iter().zip(&target).filter(|(_, v)| **v <= 0.0);
         let reach = stops.map(|(w, v)| w / (w - v).max(f64::MIN_POSITIVE)).fold(1.0, f64::min);
         let moved: Vec<f64> = now.iter().zip(&target).map(|(w, v)| w + reach * (v - w)).collect();
         let shrinking = moved.iter().zip(&target).filter(|(_, v)| **v <= 0.0).map(|(w, _)| *w);
         let least = shrinking.fold(f64::INFINITY, f64::min).max(0.0);
-        let mut kept = Vec::with_capacity(corral.len());
         weights.fill(0.0);
-        for ((task, weight), v) in corral.iter().zip(moved).zip(target) {
+        for ((task, weight), v) in corral.members.clone().into_iter().zip(moved).zip(target) {
             if v > 0.0 || weight > least {
-                set(&mut weights, *task, weight.max(0.0));
-                kept.push(*task);
-            }
-        }
-        corral = kept;
-    }
-}
-
-/// The weights, of sum 1, of the shortest vector in the affine hull: `[C a; aᵀ 0] [u; μ] = [0; 1]` with the vectors brought
-/// to length 1, `C = D⁻¹ G D⁻¹`, `a = 1/d`, `w = u/d`, so that badly scaled gradients lose nothing.
-fn affine_minimum(gramian: &Gramian, corral: &[usize]) -> Option<Vec<f64>> {
-    let n = corral.len();
-    let longest = corral.iter().map(|i| gramian.at(*i, *i)).fold(0.0, f64::max).sqrt();
-    let lengths: Vec<f64> = corral
-        .iter()
-        .map(|i| gramian.at(*i, *i).max(0.0).sqrt())
-        .map(|length| if length > 0.0 { length } else { longest.max(1.0) })
-        .collect();
-    // The last row is scaled to the size of the others.
-    let unit = lengths.iter().copied().fold(f64::INFINITY, f64::min);
-    let mut rows: Vec<Vec<f64>> = Vec::with_capacity(n + 1);
-    for (i, a) in corral.iter().zip(&lengths) {
-        let mut row: Vec<f64> =
-            corral.iter().zip(&lengths).map(|(j, b)| gramian.at(*i, *j) / (a * b)).collect();
-        row.extend([unit / a, 0.0]);
-        rows.push(row);
-    }
-    let mut last: Vec<f64> = lengths.iter().map(|length| unit / length).collect();
-    last.extend([0.0, unit]);
-    rows.push(last);
-    let solved = solve(rows)?;
-    let weights: Vec<f64> = solved.iter().zip(&lengths).map(|(u, length)| u / length).collect();
-    let sum: f64 = weights.iter().sum();
-    (weights.iter().all(|w| w.is_finite()) && sum > 0.0).then(|| weights.iter().map(|w| w / sum).collect())
-}
-
-/// Gaussian elimination with row pivots of the augmented rows; `None` where singular.
-fn solve(mut rows: Vec<Vec<f64>>) -> Option<Vec<f64>> {
-    let n = rows.len();
-    for column in 0..n {
-        let size = |row: &Vec<f64>| row.get(column).copied().unwrap_or_default().abs();
-        let pivot = (column..n).max_by(|a, b| {
-            let size = |i: usize| rows.get(i).map_or(0.0, size);
-            size(*a).total_cmp(&size(*b))
-        })?;
-        rows.swap(column, pivot);
-        let (done, rest) = rows.split_at_mut(column + 1);
-        let top = done.last()?;
-        let head = *top.get(column)?;
-        if head.abs() < 1e-15 {
-            return None;
-        }
-        for row in rest {
-            let factor = row.get(column)? / head;
-            for (x, t) in row.iter_mut().zip(top).skip(column) {
-                *x -= factor * t;
+                set(&mut weights, task, weight.max(0.0));
+            } else {
+                corral.leave(task)?;
             }
         }
     }
-    let mut x = vec![0.0; n];
-    for i in (0..n).rev() {
-        let row = rows.get(i)?;
-        let known: f64 = row.iter().zip(&x).skip(i + 1).map(|(a, x)| a * x).sum();
-        set(&mut x, i, (row.last()? - known) / row.get(i)?);
+}
+
+/// Affinely independent vectors, with the factor of `M = C + a aᵀ`: C are the cosines of their angles and `a` is the length of
+/// the shortest by that of each.
+///
+/// The weights, of sum 1, of the shortest vector in their affine hull are `u/d` for vectors of lengths d with `C u = μ a`, and
+/// so `M u` is a multiple of `a` as well. M has an inverse also where the affine hull goes through zero and C has none, and
+/// with the lengths taken out badly scaled gradients lose nothing.
+#[derive(Debug)]
+struct Corral<'g> {
+    lengths: &'g [f64],
+    cosines: &'g Gramian,
+    members: Vec<usize>,
+    factor: Cholesky,
+    /// Of the shortest member.
+    shortest: f64,
+}
+
+impl<'g> Corral<'g> {
+    fn new(lengths: &'g [f64], cosines: &'g Gramian) -> Self {
+        let factor = Cholesky::new(lengths.len());
+        Self { lengths, cosines, members: Vec::new(), factor, shortest: f64::INFINITY }
     }
-    Some(x)
+
+    /// `a` by vector.
+    fn ratio(&self) -> impl Fn(usize) -> f64 + use<'g> {
+        let (lengths, shortest) = (self.lengths, self.shortest);
+        move |task| {
+            let length = at(lengths, task);
+            if length > 0.0 { shortest / length } else { 1.0 }
+        }
+    }
+
+    /// `false`, and nothing is known of the corral, where the vectors would be dependent.
+    fn join(&mut self, task: usize) -> bool {
+        let length = at(self.lengths, task);
+        if length < self.shortest {
+            let mut members = std::mem::take(&mut self.members);
+            members.push(task);
+            return self.rebuild(members);
+        }
+        let ratio = self.ratio();
+        let (row, own) = (self.cosines.row(task), ratio(task));
+        let beside = self.members.iter().map(|other| at(row, *other) + own * ratio(*other));
+        let joined = self.factor.push(beside, at(row, task) + own * own);
+        if joined {
+            self.members.push(task);
+        }
+        joined
+    }
+
+    fn leave(&mut self, task: usize) -> Option<()> {
+        let place = self.members.iter().position(|other| *other == task)?;
+        self.members.remove(place);
+        if at(self.lengths, task) > self.shortest {
+            self.factor.remove(place);
+            return Some(());
+        }
+        let members = std::mem::take(&mut self.members);
+        self.rebuild(members).then_some(())
+    }
+
+    fn rebuild(&mut self, members: Vec<usize>) -> bool {
+        self.factor.clear();
+        self.members.clear();
+        self.shortest = members.iter().map(|task| at(self.lengths, *task)).fold(f64::INFINITY, f64::min);
+        members.into_iter().all(|task| self.join(task))
+    }
+
+    fn affine_minimum(&self) -> Option<Vec<f64>> {
+        let ratio = self.ratio();
+        let ratios: Vec<f64> = self.members.iter().map(|task| ratio(*task)).collect();
+        let mut weights = ratios.clone();
+        self.factor.solve(&mut weights);
+        // u/d, but for a factor that they share.
+        weights.iter_mut().zip(ratios).for_each(|(u, ratio)| *u *= ratio);
+        let sum: f64 = weights.iter().sum();
+        (weights.iter().all(|w| w.is_finite()) && sum > 0.0)
+            .then(|| weights.iter().map(|w| w / sum).collect())
+    }
 }
 
 fn at(values: &[f64], place: usize) -> f64 {
     values.get(place).copied().unwrap_or_default()
 }
 
-fn set(values: &mut [f64], at: usize, value: f64) {
+fn set<T>(values: &mut [T], at: usize, value: T) {
     if let Some(place) = values.get_mut(at) {
         *place = value;
     }

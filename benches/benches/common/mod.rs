@@ -1,0 +1,14 @@
+//! What all benchmarks share.
+
+use std::time::Duration;
+
+use criterion::Criterion;
+
+/// What is said where work of the benchmark's own making is refused.
+pub(crate) const GOOD: &str = "the work is well-formed";
+
+/// A second for each benchmark.
+pub(crate) fn short() -> Criterion {
+    let second = Duration::from_secs(1);
+    Criterion::default().sample_size(20).warm_up_time(second / 2).measurement_time(second)
+}

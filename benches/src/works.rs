@@ -1,0 +1,95 @@
+//! The works of training steps.
+
+mod few_shot;
+mod trunk;
+
+use std::ops::Range;
+
+use anyhow::Result;
+use manytask_data::{Episodes, Sinusoid};
+use manytask_meta::{EpisodeSource, Execution, Maml, MetaProblem, MetaSettings, OuterGradient};
+use manytask_multitask::aggregators::EqualWeights;
+use manytask_multitask::{Part, Problem};
+use manytask_nn::Builder;
+use manytask_nn::loss::Loss;
+use manytask_nn::metrics::Output;
+use manytask_nn::nets::{Mlp, MlpConfig};
+use manytask_tensor::{Device, Kind, Layout, Tensor};
+
+pub use few_shot::pictures;
+pub(crate) use few_shot::{conv4, protonet};
+pub(crate) use trunk::trunk;
+
+use crate::{Way, Work};
+
+/// Tasks that are the same in every step.
+#[derive(Debug)]
+struct Written(Episodes);
+
+impl EpisodeSource for Written {
+    fn episodes(
+        &self,
+        _: Part,
+        _: u64,
+        _: Range<u64>,
+        _: Option<usize>,
+    ) -> manytask_multitask::Result<Episodes> {
+        let own = Tensor::shallow_clone;
+        let Episodes { support_x, support_y, query_x, query_y } = &self.0;
+        Ok(Episodes {
+            support_x: own(support_x),
+            support_y: own(support_y),
+            query_x: own(query_x),
+            query_y: own(query_y),
+        })
+    }
+
+    fn has_validation(&self) -> bool {
+        false
+    }
+}
+
+/// Episodes by the names that the other systems know them by.
+fn named(episodes: &Episodes) -> Vec<(String, Tensor)> {
+    let Episodes { support_x, support_y, query_x, query_y } = episodes;
+    let data =
+        [("support_x", support_x), ("support_y", support_y), ("query_x", query_x), ("query_y", query_y)];
+    data.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())).into()
+}
+
+/// MAML on so many sine waves, with so many inner steps.
+///
+/// # Errors
+/// When a number is 0.
+pub fn waves(tasks: usize, steps: u32, outer_gradient: OuterGradient, way: Way) -> Result<Work> {
+    let drawn = Sinusoid::default().episodes(10, 10, 0, "bench", 0..tasks as u64, Kind::Float)?;
+    let data = named(&drawn);
+    let mut layout = Layout::builder();
+    let config = MlpConfig { hidden: vec![40, 40], output: Some(1), ..MlpConfig::default() };
+    let net = Mlp::new(&mut Builder::new(&mut layout), 1, &config)?;
+    let learner = Maml { inner_steps: steps, outer_gradient, ..Maml::default() };
+    let execution = match way {
+        Way::Best(_) => Execution::Auto,
+        Way::Given(execution) => execution,
+    };
+    let settings = MetaSettings { tasks_per_step: tasks, execution, ..MetaSettings::default() };
+    let problem = MetaProblem::new(
+        layout.build(),
+        Box::new(net),
+        Box::new(learner),
+        Box::new(Written(drawn)),
+        Output::Regression,
+        Loss::Mse,
+        settings,
+    )?;
+    Ok(Work {
+        name: format!("sinusoid-{steps}"),
+        start: problem.layout().init(0, Kind::Float, Device::Cpu)?,
+        problem: Box::new(problem),
+        checked: None,
+        aggregator: Box::new(EqualWeights::default()),
+        learning_rate: 1e-3,
+        leaf: "layer1.bias",
+        data,
+    })
+}

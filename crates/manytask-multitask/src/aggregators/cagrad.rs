@@ -1,0 +1,93 @@
+mod dual;
+
+use serde::{Deserialize, Serialize};
+
+use super::AggregatorSettings;
+use super::gradients::finite_gramian;
+use crate::{Aggregator, Combination, Error, Level, Needs, Result, Step};
+
+/// Conflict-averse gradient descent (Liu et al. 2021): within a ball around the mean gradient g₀ the vector with the largest
+/// least inner product with a gradient, `max min ⟨gᵢ, d⟩` over `‖d − g₀‖ ≤ c ‖g₀‖`, found exactly.
+///
+/// Its dual is `min ⟨g₀, g_w⟩ + c ‖g₀‖ ‖g_w‖` over convex weights w, with `d = g₀ + c ‖g₀‖ g_w / ‖g_w‖` and `g_w = Σ wᵢ gᵢ`.
+/// Where gradients have a convex combination of zero, many d may be best: the nearest one to g₀ is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CaGrad {
+    /// Of which gradients.
+    pub level: Level,
+    /// How far from the mean gradient, relative to its length; at 0 it is the mean, from 1 on no task is made worse.
+    pub c: f64,
+    /// By what d is divided.
+    pub rescale: Rescale,
+}
+
+/// By what the direction is divided, so that it does not grow with c.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rescale {
+    /// Nothing, as in the paper's algorithm.
+    None,
+    /// `1 + c²`: what the authors' code does.
+    #[default]
+    OnePlusCSquared,
+    /// `1 + c`.
+    OnePlusC,
+}
+
+impl Default for CaGrad {
+    fn default() -> Self {
+        Self { level: Level::Parameters, c: 0.4, rescale: Rescale::OnePlusCSquared }
+    }
+}
+
+#[derive(Debug)]
+struct ConflictAverse {
+    settings: CaGrad,
+    tasks: Vec<String>,
+    last: Vec<f64>,
+}
+
+impl AggregatorSettings for CaGrad {
+    fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
+        if !(self.c.is_finite() && self.c >= 0.0) {
+            return Err(Error::setting(
+                format!("cagrad: c is {}", self.c),
+                "write a number that is at least 0",
+            ));
+        }
+        Ok(Box::new(ConflictAverse { settings: *self, tasks: tasks.to_vec(), last: Vec::new() }))
+    }
+}
+
+impl Rescale {
+    fn divisor(self, c: f64) -> f64 {
+        match self {
+            Self::None => 1.0,
+            Self::OnePlusCSquared => 1.0 + c * c,
+            Self::OnePlusC => 1.0 + c,
+        }
+    }
+}
+
+impl Aggregator for ConflictAverse {
+    fn name(&self) -> &'static str {
+        "cagrad"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::gramian(self.settings.level)
+    }
+
+    fn combine(&mut self, step: &mut dyn Step) -> Result<Combination> {
+        let CaGrad { c, rescale, .. } = self.settings;
+        let divisor = rescale.divisor(c);
+        let weights = dual::weights(finite_gramian(step, &self.tasks)?, c);
+        self.last = weights.into_iter().map(|weight| weight / divisor).collect();
+        Ok(Combination::weights(self.last.clone()))
+    }
+
+    fn weights(&self) -> Option<&[f64]> {
+        Some(&self.last)
+    }
+}

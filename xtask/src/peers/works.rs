@@ -1,0 +1,162 @@
+//! What is compared: works, who does them, and how near they must come to each other.
+
+use super::OURS;
+
+/// A piece of work.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) name: String,
+    /// Who does it beside manytask.
+    pub(super) systems: &'static [&'static str],
+    /// Those of them that run once and with [`Work::FEW`] steps, because a step takes so long.
+    pub(super) slow: &'static [&'static str],
+    /// Steps that are not counted: allocators, compilers and pools of threads get going.
+    pub(super) warm: usize,
+    /// Steps that are.
+    pub(super) steps: usize,
+    pub(super) tolerance: Tolerance,
+    pub(super) data: Data,
+}
+
+/// Where the data come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Data {
+    /// They are made.
+    Made,
+    /// They lie in the folder that `MANYTASK_DATA` names.
+    Whole,
+}
+
+/// How far another system may be off.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Tolerance {
+    /// Of the first loss, relative.
+    pub(super) first: f64,
+    /// By how much more each later loss may be off: rounding grows with the steps.
+    pub(super) growth: f64,
+    /// Of any loss.
+    pub(super) most: f64,
+    pub(super) gradient: Gradient,
+}
+
+/// How far the first gradient of a leaf may be off, as the distance of unit vectors.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Gradient {
+    /// So far.
+    Within(f64),
+    /// Half as far as equal weights are, or a thousandth: methods draw lots, or are solved more or less exactly.
+    NearerThanEqual,
+    /// Systems start from parameters of their own.
+    Unknown,
+}
+
+/// The same arithmetic in another order.
+const EXACT: Tolerance = Tolerance { first: 1e-5, growth: 2.0, most: 1e-3, gradient: Gradient::Within(1e-4) };
+/// The same through many layers: the first step of Adam has the signs of a gradient, also where that is almost 0.
+const DEEP: Tolerance = Tolerance { first: 1e-4, growth: 300.0, most: 0.2, gradient: Gradient::Within(1e-3) };
+/// Other solvers and other lots.
+const WEIGHTED: Tolerance =
+    Tolerance { first: 1e-5, growth: 1e3, most: 0.02, gradient: Gradient::NearerThanEqual };
+/// Other parameters and other batches: the task is learned as well.
+const LEARNED: Tolerance = Tolerance { first: 0.05, growth: 1.0, most: 0.05, gradient: Gradient::Unknown };
+/// Parameters that were not yet trained.
+const FRESH: Tolerance = Tolerance { first: 0.3, growth: 1.0, most: 0.3, gradient: Gradient::Unknown };
+
+impl Work {
+    /// The steps of a slow system, one of them counted.
+    const FEW: usize = 2;
+
+    fn new(name: String, systems: &'static [&'static str], warm: usize, steps: usize) -> Self {
+        Self { name, systems, slow: &[], warm, steps, tolerance: EXACT, data: Data::Made }
+    }
+
+    /// Everyone who does it.
+    pub(super) fn contenders(&self) -> impl Iterator<Item = &'static str> {
+        std::iter::once(OURS).chain(self.systems.iter().copied())
+    }
+
+    /// How many steps a system makes, and how many of them do not count.
+    pub(super) fn steps_of(&self, system: &str) -> (usize, usize) {
+        if self.slow.contains(&system) { (Self::FEW, 1) } else { (self.warm + self.steps, self.warm) }
+    }
+}
+
+/// All works, in the order of the table.
+pub(super) fn works() -> Vec<Work> {
+    let mut works = Vec::new();
+    for steps in [1, 5] {
+        works.push(Work::new(format!("sinusoid-{steps}"), &["eager", "func", "torchopt", "jax"], 15, 45));
+    }
+    for (tasks, inner) in [(4, 1), (4, 5), (32, 1), (32, 5)] {
+        let few = tasks == 32;
+        let slow: &[&str] = match (tasks, inner) {
+            (4, 1) => &[],
+            (4, _) => &["jax"],
+            _ => &["func", "jax"],
+        };
+        let systems = &["eager", "func", "torchopt", "jax"];
+        works.push(Work {
+            slow,
+            tolerance: DEEP,
+            ..Work::new(format!("conv4-{tasks}-{inner}"), systems, 1, if few { 3 } else { 4 })
+        });
+    }
+    works.push(Work { tolerance: DEEP, ..Work::new("protonet-60".into(), &["eager", "jax"], 1, 5) });
+    for tasks in [2, 12, 40] {
+        for method in ["equal", "uncertainty"] {
+            works.push(Work::new(format!("trunk-{tasks}-{method}"), &["eager"], 4, 12));
+        }
+        for method in ["pcgrad", "mgda", "cagrad", "upgrad", "aligned", "nash"] {
+            // Nash-MTL has no form on Gramians there.
+            let systems: &[&str] = match method {
+                "nash" => &["backwards", "torchjd"],
+                _ => &["backwards", "torchjd", "autogram"],
+            };
+            let (warm, steps) = if tasks == 40 { (2, 6) } else { (4, 12) };
+            works.push(Work {
+                tolerance: WEIGHTED,
+                ..Work::new(format!("trunk-{tasks}-{method}"), systems, warm, steps)
+            });
+        }
+    }
+    for (batch, epochs) in [("32", 1), ("256", 2)] {
+        let systems = &["eager", "loader", "keras"];
+        works.push(Work {
+            tolerance: LEARNED,
+            data: Data::Whole,
+            ..Work::new(format!("census-{batch}"), systems, 1, epochs)
+        });
+    }
+    works.push(Work {
+        tolerance: FRESH,
+        data: Data::Whole,
+        ..Work::new("census-start".into(), &["eager", "keras"], 0, 1)
+    });
+    works
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_work_counts_steps_of_every_system() {
+        for work in works() {
+            assert!(!work.systems.is_empty(), "{}", work.name);
+            assert!(work.slow.iter().all(|system| work.systems.contains(system)), "{}", work.name);
+            for system in work.contenders() {
+                let (all, warm) = work.steps_of(system);
+                assert!(all > warm, "{} {system}", work.name);
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_of_one_work_each() {
+        let mut names: Vec<String> = works().into_iter().map(|work| work.name).collect();
+        let count = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}
