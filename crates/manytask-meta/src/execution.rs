@@ -15,17 +15,19 @@ pub enum Execution {
     /// With every derivative written out, a task at a time in each thread: on a processor, for perceptrons and for blocks of
     /// convolution, batch-norm, relu and pooling that adapt by plain gradient descent.
     Analytic,
-    /// On a processor analytic where that can be, threads, one for each core, for convolutions; else batched.
+    /// On a processor analytic where that can be, threads, one for each core, for convolutions (a loop for a single task); else batched.
     #[default]
     Auto,
 }
 
 impl Execution {
     /// The way that `auto` means.
-    pub(crate) fn resolve(self, layout: &Layout, device: Device, analytic: bool) -> Self {
+    pub(crate) fn resolve(self, layout: &Layout, device: Device, analytic: bool, tasks: usize) -> Self {
         let convolutions = || layout.entries().iter().any(|entry| entry.shape.len() == 4);
         match self {
             Self::Auto if device == Device::Cpu && analytic => Self::Analytic,
+            // A single task has all threads to itself.
+            Self::Auto if device == Device::Cpu && convolutions() && tasks == 1 => Self::Loop,
             Self::Auto if device == Device::Cpu && convolutions() => {
                 Self::Threads(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
             }

@@ -122,7 +122,12 @@ impl MetaProblem {
 
     /// The way of computing that is meant for these parameters.
     pub(crate) fn execution(&self, params: &Params) -> Execution {
-        self.settings.execution.resolve(&self.layout, params.device(), self.analytic.is_some())
+        self.settings.execution.resolve(
+            &self.layout,
+            params.device(),
+            self.analytic.is_some(),
+            self.settings.tasks_per_step,
+        )
     }
 }
 

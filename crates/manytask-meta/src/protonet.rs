@@ -1,5 +1,7 @@
 use manytask_multitask::{Error, Result};
-use manytask_tensor::{Kind, Layout, Params, Tensor, no_grad};
+use manytask_nn::written::{NetTrace, Rows, WrittenNet};
+use manytask_tensor::dense::{Real, filled, values};
+use manytask_tensor::{Device, Graph, Kind, Layout, Params, Tensor, gradients, no_grad, threads};
 use serde::{Deserialize, Serialize};
 
 use crate::learner::{Learner, Scene};
@@ -45,6 +47,11 @@ impl ProtoNet {
             flat(&scene.network.forward(params, x, &mut scene.context(number))?, scene.tasks)
         };
         let (support, query) = (embed(scene.support_x, 0)?, embed(scene.query_x, 1)?);
+        Self::compare(scene, &support, &query)
+    }
+
+    /// The logits of queries for embeddings `[T, N, D]` and `[T, M, D]`.
+    fn compare(scene: &Scene<'_>, support: &Tensor, query: &Tensor) -> Result<Tensor> {
         let labels = if scene.tasks.is_some() {
             scene.support_y.shallow_clone()
         } else {
@@ -62,10 +69,54 @@ impl ProtoNet {
         // `[T, C, N]`, each row the shares of its class' members.
         let members = labels.f_unsqueeze(1)?.f_eq_tensor(&numbers)?.f_to_kind(support.kind())?;
         let counts = members.f_sum_dim_intlist([-1_i64].as_slice(), true, support.kind())?;
-        let prototypes = members.f_div(&counts)?.f_matmul(&support)?;
-        let logits = negative_squared_distances(&query, &prototypes)?;
+        let prototypes = members.f_div(&counts)?.f_matmul(support)?;
+        let logits = negative_squared_distances(query, &prototypes)?;
         Ok(if scene.tasks.is_some() { logits } else { logits.f_squeeze_dim(0)? })
     }
+}
+
+/// The pass through an embedding that is written out, and back: the embeddings alone have a graph.
+fn written<T: Real>(
+    net: &WrittenNet,
+    flat: &Tensor,
+    scene: &Scene<'_>,
+    query_y: &Tensor,
+) -> Result<Option<(Tensor, Tensor)>> {
+    let inputs = [scene.support_x.f_contiguous()?, scene.query_x.f_contiguous()?];
+    if inputs.iter().any(|x| x.kind() != T::KIND || x.dim() < 2 || x.numel() == 0) {
+        return Ok(None);
+    }
+    let (flat, threads) = (values::<T>(flat)?, threads::get());
+    let mut traces = Vec::with_capacity(inputs.len());
+    let mut embeddings = Vec::with_capacity(inputs.len());
+    for x in &inputs {
+        let rows = Rows::<T>::of(x)?;
+        let Some(outputs) = net.outputs(rows.values.len() / rows.count.max(1), rows.sides) else {
+            return Ok(None);
+        };
+        let mut trace = NetTrace::default();
+        net.forward(flat, rows, &mut trace, threads)?;
+        let embedding = filled::<T, Error>(&[1, rows.count as i64, outputs as i64], |out| {
+            out.copy_from_slice(net.predictions(&trace));
+            Ok(())
+        })?;
+        embeddings.push(embedding.f_set_requires_grad(true)?);
+        traces.push((rows, trace));
+    }
+    let [support, query] = embeddings.as_slice() else { return Ok(None) };
+    let logits = ProtoNet::compare(scene, support, query)?;
+    let loss = scene.loss.mean(&logits, query_y, None, None)?;
+    let found = gradients(&loss, &[support, query], Graph::Free)?;
+    let gradient = filled::<T, Error>(&[flat.len() as i64], |sum| {
+        let mut own = vec![T::zero(); flat.len()];
+        for ((rows, mut trace), cotangent) in traces.into_iter().zip(&found) {
+            net.begin_back(values(&cotangent.f_contiguous()?)?, &mut trace);
+            net.backward(flat, rows, &mut trace, &mut own, threads)?;
+            sum.iter_mut().zip(&own).for_each(|(sum, own)| *sum += *own);
+        }
+        Ok(())
+    })?;
+    Ok(Some((loss.f_detach()?, gradient)))
 }
 
 impl Learner for ProtoNet {
@@ -87,6 +138,26 @@ impl Learner for ProtoNet {
 
     fn predict(&self, scene: &Scene<'_>, params: &Params) -> Result<Tensor> {
         Self::logits(scene, params)
+    }
+
+    fn query_gradient(
+        &self,
+        scene: &Scene<'_>,
+        params: &Params,
+        query_y: &Tensor,
+    ) -> Result<Option<(Tensor, Params)>> {
+        let net = WrittenNet::of(scene.network, params.layout());
+        let Some(net) = net.filter(|_| params.device() == Device::Cpu && scene.tasks.is_none()) else {
+            return Ok(None);
+        };
+        let Some(flat) = net.flat(params)? else { return Ok(None) };
+        let found = match params.kind() {
+            Kind::Float => written::<f32>(&net, &flat, scene, query_y)?,
+            Kind::Double => written::<f64>(&net, &flat, scene, query_y)?,
+            _ => None,
+        };
+        let Some((loss, gradient)) = found else { return Ok(None) };
+        Ok(Some((loss, params.detach()?.zeros_like()?.unflatten(&gradient)?)))
     }
 
     fn trajectory(&self, scene: &Scene<'_>, params: &Params, _steps: Option<u32>) -> Result<Vec<Tensor>> {
