@@ -52,27 +52,34 @@ pub(super) fn pool<T: Real>(
     let a = affine.scale * statistics.inverse;
     let b = affine.shift - statistics.mean * a;
     let half = planes.halved();
+    let (mut upper, mut lower) = (vec![T::zero(); 2 * half.width], vec![0_u8; 2 * half.width]);
     let rows = out.chunks_exact_mut(half.width.max(1)).zip(chosen.chunks_exact_mut(half.width.max(1)));
     for (number, (out, chosen)) in rows.enumerate() {
         let (picture, row) = (number / half.height.max(1), number % half.height.max(1));
-        let line = |y_of: usize| {
-            let start = planes.row(picture, 2 * row + y_of);
+        let line = |which: usize| {
+            let start = planes.row(picture, 2 * row + which);
             y.get(start..start + 2 * half.width).unwrap_or_default()
         };
-        let pairs = line(0).chunks_exact(2).zip(line(1).chunks_exact(2));
-        for (((top, bottom), out), chosen) in pairs.zip(out).zip(chosen) {
-            let (&[p0, p1], &[p2, p3]) = (top, bottom) else { continue };
-            let z = [a * p0 + b, a * p1 + b, a * p2 + b, a * p3 + b];
-            let (mut best, mut place) = (z[0], 0_u8);
-            for (number, z) in z.into_iter().enumerate().skip(1) {
-                // A NaN goes through, as libtorch's does.
-                if z > best || z.is_nan() {
-                    (best, place) = (z, number as u8);
-                }
-            }
+        // Above each other first: neighbours in memory, so that several are compared at once.
+        for (((best, below), top), bottom) in upper.iter_mut().zip(&mut lower).zip(line(0)).zip(line(1)) {
+            let (top, bottom) = (a * *top + b, a * *bottom + b);
+            let second = bottom > top;
+            *best = if second { bottom } else { top };
+            *below = u8::from(second);
+        }
+        let pairs = upper.chunks_exact(2).zip(lower.chunks_exact(2));
+        for ((best, below), (out, chosen)) in pairs.zip(out.iter_mut().zip(chosen)) {
+            let (&[left, right], &[left_below, right_below]) = (best, below) else { continue };
+            // The first of equals, in the order of reading.
+            let second = right > left || (right == left && right_below < left_below);
+            let (best, place) = if second { (right, 2 * right_below + 1) } else { (left, 2 * left_below) };
             let none = best <= T::zero();
             *out = if none { T::zero() } else { best };
             *chosen = if none { NONE } else { place };
+        }
+        // A NaN goes through, so that it is seen.
+        if line(0).iter().chain(line(1)).any(|y| y.is_nan()) {
+            out.fill(T::nan());
         }
     }
 }
