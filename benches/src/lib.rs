@@ -1,6 +1,7 @@
 //! The work of the benchmarks: the same for criterion and for the comparison with other systems.
 
 pub mod census;
+pub mod scaling;
 mod works;
 
 use std::ops::ControlFlow;
@@ -16,13 +17,15 @@ use manytask_nn::optim::Optimizer;
 use manytask_nn::schedule::Schedule;
 use manytask_tensor::{Kind, Params, Tensor};
 
-pub use works::{pictures, waves};
+pub use works::{blocks, perceptron, pictures, waves};
 
 /// One piece of work: a problem, how its losses become a direction, and where it starts.
 #[derive(Debug)]
 pub struct Work {
     /// Its name, as in [`work`].
     pub name: String,
+    /// How a meta-batch is computed, which `auto` leaves open; none where there is no meta-batch.
+    pub execution: Option<Execution>,
     start: Params,
     problem: Box<dyn Problem>,
     /// Where `problem` draws its own data: the same on data that are given, by which systems are compared.
@@ -58,6 +61,15 @@ pub enum Way {
     Best(usize),
     /// This one.
     Given(Execution),
+}
+
+impl Way {
+    pub(crate) fn execution(self) -> Execution {
+        match self {
+            Self::Best(_) => Execution::Auto,
+            Self::Given(execution) => execution,
+        }
+    }
 }
 
 /// The work of a name.
