@@ -2,8 +2,10 @@
 
 use crate::gramian::dot;
 
-/// What must be left of a diagonal element for each row, relative to it: less is rounding.
+/// Rounding of what is left of a diagonal element, relative to the square of the sum of the terms that were taken away.
 const ROUNDING: f64 = 4.0 * f64::EPSILON;
+/// What is left of a diagonal element, relative to it, from which on rounding need not be looked at.
+const CLEAR: f64 = 1e-5;
 
 /// `M = L Lᵀ` of the rows that were pushed and not removed.
 #[derive(Debug, Clone)]
@@ -42,11 +44,20 @@ impl Cholesky {
             *next = (value - dot(own, known)) / pivot;
             left -= *next * *next;
         }
-        if left.is_nan() || left <= ROUNDING * (self.order + 1) as f64 * diagonal {
+        if left.is_nan() || left <= 0.0 {
             return false;
         }
         if let Some(pivot) = new.last_mut() {
             *pivot = left.sqrt();
+        }
+        if left <= CLEAR * diagonal {
+            // The row is this combination of the others but for what is left.
+            let mut combination = new.get(..self.order).unwrap_or(&[]).to_vec();
+            self.solve_transposed(&mut combination);
+            let terms = 1.0 + combination.iter().map(|x| x.abs()).sum::<f64>();
+            if left <= ROUNDING * terms * terms * diagonal {
+                return false;
+            }
         }
         self.order += 1;
         true
@@ -84,6 +95,11 @@ impl Cholesky {
             };
             *next = (*next - dot(own, known)) / pivot;
         }
+        self.solve_transposed(x);
+    }
+
+    /// `Lᵀ x = b`.
+    fn solve_transposed(&self, x: &mut [f64]) {
         for (place, row) in self.rows().enumerate().rev() {
             let (Some((before, [next, ..])), Some((own, [pivot, ..]))) =
                 (x.split_at_mut_checked(place), row.split_at_checked(place))

@@ -118,22 +118,54 @@ impl<'g> DualCone<'g> {
                     && in_vain.get(*task) == Some(&false)
             });
             let Some(best) = wrong.max_by(|a, b| gain(*a).total_cmp(&gain(*b))) else { break };
-            let before = self.weights.clone();
-            let joined = self.join(best);
-            if joined {
-                self.fit(q);
-            }
-            if joined && at(&self.weights, best) > 0.0 {
-                self.back_to_positive(q, before);
+            if self.add(best, q) {
                 in_vain.fill(false);
             } else {
-                self.leave(best);
-                self.weights = before;
                 set(&mut in_vain, best, true);
             }
         }
         let spread: f64 = self.weights.iter().sum();
         self.products.iter().zip(q).all(|(y, q)| -y <= UNSOLVED * (length + q.abs() + spread))
+    }
+
+    /// Makes a task active that makes the function smaller; `false`, and nothing changes, where it does not.
+    fn add(&mut self, task: usize, q: &[f64]) -> bool {
+        let before = self.weights.clone();
+        if !self.join(task) {
+            return self.exchange(task, q);
+        }
+        self.fit(q);
+        let smaller = at(&self.weights, task) > 0.0;
+        if smaller {
+            self.back_to_positive(q, before);
+        } else {
+            self.leave(task);
+            self.weights = before;
+        }
+        smaller
+    }
+
+    /// Makes a task active whose gradient is a combination of the active ones: it grows, and they change so that the vector
+    /// stays the same, until one of them gets to zero and leaves.
+    fn exchange(&mut self, task: usize, q: &[f64]) -> bool {
+        let combination = self.inverse(self.cosines.row(task));
+        let stops = self.active.iter().zip(&combination).filter(|(_, part)| **part > 0.0);
+        let stops = stops.map(|(other, part)| (*other, at(&self.weights, *other) / part));
+        let Some((first, reach)) = stops.min_by(|a, b| a.1.total_cmp(&b.1)) else { return false };
+        let mut moved = self.weights.clone();
+        for (other, part) in self.active.iter().zip(combination) {
+            set(&mut moved, *other, (at(&self.weights, *other) - reach * part).max(0.0));
+        }
+        self.leave(first);
+        if !self.join(task) {
+            self.join(first);
+            return false;
+        }
+        set(&mut moved, first, 0.0);
+        set(&mut moved, task, reach);
+        self.fit(q);
+        self.back_to_positive(q, moved);
+        true
     }
 
     /// From `before` towards the weights of the active tasks, as far as all stay positive; who gets to zero is dropped.

@@ -6,6 +6,7 @@ use manytask_multitask::aggregators::{
 };
 use serde_json::Value;
 
+use crate::aggregators::dot;
 use crate::step::Seen;
 
 fn cases() -> Vec<Value> {
@@ -97,27 +98,28 @@ fn golden_cagrad() {
     for (name, c) in [("cagrad:0.2", 0.2), ("cagrad:0.5", 0.5)] {
         let settings = CaGrad { c, rescale: Rescale::None, ..CaGrad::default() };
         compare(name, &settings, |case, found, expected, longest| {
+            // The expected vectors lie in the ball, but are not the best there to all digits: the best is at least as good.
+            let rows = rows(case);
+            let least = |d: &[f64]| rows.iter().map(|row| dot(row, d)).fold(f64::INFINITY, f64::min);
+            let (ours, theirs) = (least(found), least(expected));
+            assert!(ours >= theirs - 1e-12 * longest * longest, "{}: {ours} {theirs}", case["kind"]);
+            let mean: Vec<f64> = (0..found.len())
+                .map(|column| rows.iter().map(|row| row[column]).sum::<f64>() / rows.len() as f64)
+                .collect();
+            let from_mean: Vec<f64> = found.iter().zip(&mean).map(|(d, mean)| d - mean).collect();
+            let radius = norm(&from_mean) / norm(&mean);
+            assert!((radius - c).abs() < 1e-13, "{}: {radius}", case["kind"]);
             let gap: Vec<f64> = found.iter().zip(expected).map(|(a, b)| a - b).collect();
-            let rows=rows(case);
-            let d0: Vec<f64> = (0..found.len()).map(|j| rows.iter().map(|r| r[j]).sum::<f64>()/rows.len() as f64).collect();
-            let rad=|d:&[f64]| norm(&d.iter().zip(&d0).map(|(a,b)|a-b).collect::<Vec<_>>())/c/norm(&d0)-1.0;
-            let least = |d: &[f64]| rows.iter().map(|r| r.iter().zip(d).map(|(a,b)|a*b).sum::<f64>()).fold(f64::INFINITY, f64::min);
-            println!("CA {name} {} {:e} ours {:e} theirs {:e} diff {:e} {:e} {:e}", case["kind"], norm(&gap)/longest, least(found), least(expected),least(found)-least(expected), rad(found), rad(expected));
+            assert!(norm(&gap) < 3e-3 * longest, "{}: {} of {longest}", case["kind"], norm(&gap));
         });
     }
 }
 
 #[test]
 fn golden_aligned_mtl() {
-    let scales = [("min", Scale::Min), ("median", Scale::Median), ("rmse", Scale::Rmse)];
-    for (name, scale) in scales {
+    for (name, scale) in [("min", Scale::Min), ("median", Scale::Median), ("rmse", Scale::Rmse)] {
         let name = format!("aligned_mtl:{name}");
-        // The smallest component is known to rounding of the largest, and here they differ by up to five powers of ten.
-        compare(&name, &AlignedMtl { scale, ..AlignedMtl::default() }, |case, found, expected, longest| {
-            let gap: Vec<f64> = found.iter().zip(expected).map(|(a, b)| a - b).collect();
-            println!("AL {name} {} {:e}", case["kind"], norm(&gap)/longest);
-            assert!(norm(&gap) < 1e-8 * longest, "{name}, {}: {} of {longest}", case["kind"], norm(&gap));
-        });
+        compare(&name, &AlignedMtl { scale, ..AlignedMtl::default() }, close(&name));
     }
 }
 
