@@ -4,9 +4,10 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use manytask_benches::work;
+use manytask_benches::{GramianStep, work};
 use manytask_meta::Execution;
-use manytask_multitask::{Combination, Draw, Jacobian, Level, Part};
+use manytask_multitask::aggregators::{AlignedMtl, CaGrad, Mgda, NashMtl, PcGrad, UpGrad};
+use manytask_multitask::{AggregatorSettings, Combination, Draw, Jacobian, Level, Part};
 use manytask_nn::nets::{Mlp, MlpConfig};
 use manytask_nn::optim::Optimizer;
 use manytask_nn::{Builder, Cx, Module};
@@ -65,6 +66,29 @@ fn aggregators(c: &mut Criterion) {
     group.finish();
 }
 
+fn solve(c: &mut Criterion) {
+    let mut group = c.benchmark_group("aggregators/solve");
+    let methods: [(&str, Box<dyn AggregatorSettings>); 6] = [
+        ("pcgrad", Box::new(PcGrad::default())),
+        ("mgda", Box::new(Mgda::default())),
+        ("cagrad", Box::new(CaGrad::default())),
+        ("upgrad", Box::new(UpGrad::default())),
+        ("aligned_mtl", Box::new(AlignedMtl::default())),
+        ("nash_mtl", Box::new(NashMtl::default())),
+    ];
+    for (name, settings) in methods {
+        for tasks in [2, 12, 40, 128] {
+            let names: Vec<String> = (0..tasks).map(|task| format!("task{task}")).collect();
+            let mut aggregator = settings.build(&names).expect(GOOD);
+            let mut step = GramianStep::new(tasks).expect(GOOD);
+            group.bench_function(BenchmarkId::new(name, tasks), |b| {
+                b.iter(|| aggregator.combine(black_box(&mut step)).expect(GOOD));
+            });
+        }
+    }
+    group.finish();
+}
+
 fn passes(c: &mut Criterion) {
     let mut group = c.benchmark_group("pass");
     for name in ["trunk-2-equal", "trunk-12-equal", "trunk-40-equal"] {
@@ -114,5 +138,5 @@ fn short() -> Criterion {
     Criterion::default().sample_size(20).warm_up_time(second / 2).measurement_time(second)
 }
 
-criterion_group! { name = layers; config = short(); targets = network, aggregators, passes, inner_loops }
+criterion_group! { name = layers; config = short(); targets = network, aggregators, solve, passes, inner_loops }
 criterion_main!(layers);

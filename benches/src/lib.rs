@@ -1,5 +1,7 @@
 //! The work of the benchmarks: the same for criterion and for the comparison with other systems.
 
+mod solve;
+
 use std::ops::{ControlFlow, Range};
 use std::time::Instant;
 
@@ -20,6 +22,8 @@ use manytask_nn::optim::Optimizer;
 use manytask_nn::schedule::Schedule;
 use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Kind, Layout, Params, Tensor};
+
+pub use self::solve::GramianStep;
 
 /// One piece of work: a problem, how its losses become a direction, and where it starts.
 #[derive(Debug)]
