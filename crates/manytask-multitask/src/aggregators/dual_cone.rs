@@ -1,5 +1,8 @@
 //! The nearest vector that goes against no gradient, among vectors that are known by their inner products alone.
 
+#[cfg(test)]
+mod tests;
+
 use super::cholesky::Cholesky;
 use crate::Gramian;
 use crate::gramian::dot;
@@ -10,6 +13,8 @@ const ROUNDING: f64 = 16.0 * f64::EPSILON;
 const UNSOLVED: f64 = 1e-10;
 /// So many exchanges in a row may fail to make fewer wrong signs before single ones are made.
 const PATIENCE: usize = 3;
+/// Rounds of coordinate descent for a first guess of who is active.
+const ROUNDS: usize = 3;
 
 /// Solutions of `min ½ uᵀ C u + qᵀ u` over `u ≥ 0`, where C holds the cosines of gradients and q the inner products of unit
 /// gradients with a vector x: then `x + Σ uᵢ gᵢ` is the projection of x onto the cone of the vectors whose inner products
@@ -65,11 +70,31 @@ impl<'g> DualCone<'g> {
         x
     }
 
-    /// The tasks of the next start are those with `q < 0`.
-    pub(super) fn forget(&mut self) {
+    /// Starts anew for a q from what some rounds of coordinate descent leave above zero.
+    pub(super) fn start(&mut self, q: &[f64]) {
         self.factor.clear();
         self.active.clear();
         self.is_active.fill(false);
+        self.weights.fill(0.0);
+        self.products.clear();
+        self.products.extend_from_slice(q);
+        for _ in 0..ROUNDS {
+            for (task, weight) in self.weights.iter_mut().enumerate() {
+                let next = (*weight - at(&self.products, task)).max(0.0);
+                let change = next - *weight;
+                if change != 0.0 {
+                    *weight = next;
+                    for (product, cosine) in self.products.iter_mut().zip(self.cosines.row(task)) {
+                        *product += change * cosine;
+                    }
+                }
+            }
+        }
+        for task in 0..q.len() {
+            if at(&self.weights, task) > 0.0 {
+                self.join(task);
+            }
+        }
     }
 
     /// Solves for a q, which are the inner products with a vector of about this length. `false` where the function has no
