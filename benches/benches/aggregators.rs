@@ -3,10 +3,13 @@
 
 mod common;
 
+use std::hint::black_box;
+
 use common::{GOOD, short};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use manytask_benches::{DRAW, Way, work};
-use manytask_multitask::{Combination, Jacobian, Level};
+use manytask_benches::{DRAW, GramianStep, Way, work};
+use manytask_multitask::aggregators::{AlignedMtl, CaGrad, Mgda, NashMtl, PcGrad, UpGrad};
+use manytask_multitask::{AggregatorSettings, Combination, Jacobian, Level};
 use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Kind};
 
@@ -23,6 +26,29 @@ fn aggregators(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("combine", &id), |b| {
             b.iter(|| jacobian.combine(&weights).expect(GOOD));
         });
+    }
+    group.finish();
+}
+
+fn solve(c: &mut Criterion) {
+    let mut group = c.benchmark_group("aggregators/solve");
+    let methods: [(&str, Box<dyn AggregatorSettings>); 6] = [
+        ("pcgrad", Box::new(PcGrad::default())),
+        ("mgda", Box::new(Mgda::default())),
+        ("cagrad", Box::new(CaGrad::default())),
+        ("upgrad", Box::new(UpGrad::default())),
+        ("aligned_mtl", Box::new(AlignedMtl::default())),
+        ("nash_mtl", Box::new(NashMtl::default())),
+    ];
+    for (name, settings) in methods {
+        for tasks in [2, 12, 40, 128] {
+            let names: Vec<String> = (0..tasks).map(|task| format!("task{task}")).collect();
+            let mut aggregator = settings.build(&names).expect(GOOD);
+            let mut step = GramianStep::new(tasks).expect(GOOD);
+            group.bench_function(BenchmarkId::new(name, tasks), |b| {
+                b.iter(|| aggregator.combine(black_box(&mut step)).expect(GOOD));
+            });
+        }
     }
     group.finish();
 }
@@ -49,5 +75,5 @@ fn passes(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group! { name = layer; config = short(); targets = aggregators, passes }
+criterion_group! { name = layer; config = short(); targets = aggregators, solve, passes }
 criterion_main!(layer);

@@ -1,6 +1,7 @@
 //! The work of the benchmarks: the same for criterion and for the comparison with other systems.
 
 pub mod census;
+mod solve;
 mod works;
 
 use std::ops::ControlFlow;
@@ -16,7 +17,8 @@ use manytask_nn::optim::Optimizer;
 use manytask_nn::schedule::Schedule;
 use manytask_tensor::{Kind, Params, Tensor};
 
-pub use works::{pictures, waves};
+pub use self::solve::GramianStep;
+pub use self::works::{pictures, waves};
 
 /// One piece of work: a problem, how its losses become a direction, and where it starts.
 #[derive(Debug)]

@@ -170,6 +170,9 @@ fn what_a_configuration_can_name_is_listed_and_explained() {
     }
     let some = place.good(&["list", "aggregator"]);
     assert!(some.out.contains("mgda") && !some.out.contains("adamw"));
+    for name in ["cagrad", "upgrad", "aligned_mtl", "nash_mtl"] {
+        assert!(some.out.contains(&format!("  {name} ")), "{name}: {}", some.out);
+    }
     for (sort, one, other) in [
         ("aggregators", "pcgrad", "adam"),
         ("data", "omniglot", "pcgrad"),
