@@ -9,6 +9,7 @@
 //! - [`baddbmm`], [`masked_fill`] and [`catch_panics`]: where the binding panics although it has an error to give.
 //! - [`random`]: every draw from a generator keyed by (seed, purpose, step, task).
 //! - [`checkpoint`] and [`io`]: safetensors with a layout check; files that are whole or absent.
+//! - [`elementwise`]: many operations on elements in one pass; [`one_hot`]: rows of zeros and few ones.
 //! - [`device`], [`threads`] and [`memory`].
 //!
 //! ```
@@ -26,11 +27,13 @@
 mod autograd;
 pub mod checkpoint;
 pub mod device;
+pub mod elementwise;
 mod error;
 mod init;
 pub mod io;
 mod layout;
 pub mod memory;
+pub mod one_hot;
 mod params;
 pub mod random;
 mod scalar;
