@@ -78,12 +78,7 @@ pub(super) fn represent(
         return Ok(Represented { all: network.represent(params, inputs, cx)?, rows: None });
     }
     let inputs: Vec<&Encoded> = present.iter().filter_map(|task| batch.inputs.get(*task)).collect();
-    let dense: Vec<&Tensor> = inputs.iter().map(|input| &input.dense).collect();
-    let categorical: Vec<&Tensor> = inputs.iter().filter_map(|input| input.categorical.as_ref()).collect();
-    let joined = Encoded {
-        dense: Tensor::f_cat(&dense, 0)?,
-        categorical: if categorical.is_empty() { None } else { Some(Tensor::f_cat(&categorical, 0)?) },
-    };
+    let joined = Encoded::cat(&inputs)?;
     let rows = inputs.iter().scan(0, |start, input| {
         let length = input.rows() as i64;
         let place = (*start, length);
