@@ -120,6 +120,11 @@ impl Encoder {
         (numbers + self.one_hot.iter().map(Category::width).sum::<usize>()) as i64
     }
 
+    /// The number of one-hot inputs, the last ones of these.
+    pub fn one_hot_width(&self) -> i64 {
+        self.one_hot.iter().map(Category::width).sum::<usize>() as i64
+    }
+
     /// The names of these inputs: `age`, `age is missing`, `education=Bachelors`.
     pub fn input_names(&self) -> Vec<String> {
         let numbers = self.numeric.iter().flat_map(|number| {

@@ -43,5 +43,5 @@ pub use prefetch::{Prefetch, Prefetched, gather, prefetch};
 pub use sinusoid::Sinusoid;
 pub use split::{ByColumn, Files, Fractions, GroupFractions, Indices, Split};
 pub use table::{Column, Table, TableSource};
-pub use table_dataset::{Dataset, Schema, TableDataset};
+pub use table_dataset::{Cached, Dataset, Schema, TableDataset};
 pub use target::{MISSING_CLASS, TargetEncoder, TargetKind, TargetSpec};
