@@ -1,10 +1,13 @@
 //! Tasks on tables, from the description to tensors.
 
+mod cache;
+
 use std::collections::HashSet;
 
 use manytask_tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+pub use self::cache::Cached;
 use crate::bytes::digest;
 use crate::{
     Encoded, Encoder, Error, Files, Indices, Inputs, Part, Result, Split, Table, TableSource, TargetEncoder,
