@@ -7,7 +7,8 @@ use std::hint::black_box;
 
 use common::{GOOD, short};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use manytask_benches::{DRAW, GramianStep, Way, work};
+use manytask_benches::{DRAW, GramianStep, work};
+use manytask_meta::Execution;
 use manytask_multitask::aggregators::{AlignedMtl, CaGrad, Mgda, NashMtl, PcGrad, UpGrad};
 use manytask_multitask::{AggregatorSettings, Combination, Jacobian, Level};
 use manytask_tensor::random::Key;
@@ -56,7 +57,7 @@ fn solve(c: &mut Criterion) {
 fn passes(c: &mut Criterion) {
     let mut group = c.benchmark_group("pass");
     for name in ["trunk-2-equal", "trunk-12-equal", "trunk-40-equal"] {
-        let work = work(name, Way::Best(1)).expect(GOOD);
+        let work = work(name, Execution::Auto).expect(GOOD);
         let params = work.start().expect(GOOD).require_grad().expect(GOOD);
         let tasks = work.problem().tasks().len();
         group.bench_function(BenchmarkId::new("weighted losses", name), |b| {

@@ -1,6 +1,7 @@
 //! The work of the benchmarks: the same for criterion and for the comparison with other systems.
 
 pub mod census;
+pub mod scaling;
 mod solve;
 mod works;
 
@@ -18,13 +19,15 @@ use manytask_nn::schedule::Schedule;
 use manytask_tensor::{Kind, Params, Tensor};
 
 pub use self::solve::GramianStep;
-pub use self::works::{pictures, waves};
+pub use self::works::{blocks, perceptron, pictures, waves};
 
 /// One piece of work: a problem, how its losses become a direction, and where it starts.
 #[derive(Debug)]
 pub struct Work {
     /// Its name, as in [`work`].
     pub name: String,
+    /// How a meta-batch is computed, which `auto` leaves open; none where there is no meta-batch.
+    pub execution: Option<Execution>,
     start: Params,
     problem: Box<dyn Problem>,
     /// Where `problem` draws its own data: the same on data that are given, by which systems are compared.
@@ -53,15 +56,6 @@ pub struct Measured {
     pub equal: Vec<f64>,
 }
 
-/// How the tasks of a meta-batch are computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// What is the fastest for the work, on so many threads.
-    Best(usize),
-    /// This one.
-    Given(Execution),
-}
-
 /// The work of a name.
 ///
 /// - `sinusoid-K`: MAML of second order on 25 sine waves of 10 shots and 10 queries, a perceptron 1-40-40-1, K inner steps of
@@ -76,11 +70,11 @@ pub enum Way {
 ///
 /// # Errors
 /// When there is no such work.
-pub fn work(name: &str, way: Way) -> Result<Work> {
+pub fn work(name: &str, execution: Execution) -> Result<Work> {
     match name.split('-').collect::<Vec<_>>().as_slice() {
-        ["sinusoid", steps] => waves(25, steps.parse()?, OuterGradient::SecondOrder, way),
-        ["conv4", tasks, steps] => works::conv4(name, tasks.parse()?, steps.parse()?, way),
-        ["protonet", ways] => works::protonet(name, ways.parse()?, way),
+        ["sinusoid", steps] => waves(25, steps.parse()?, OuterGradient::SecondOrder, execution),
+        ["conv4", tasks, steps] => works::conv4(name, tasks.parse()?, steps.parse()?, execution),
+        ["protonet", ways] => works::protonet(name, ways.parse()?, execution),
         ["trunk", tasks, aggregator] => works::trunk(name, tasks.parse()?, aggregator),
         _ => bail!("there is no work `{name}`"),
     }

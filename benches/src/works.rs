@@ -16,11 +16,11 @@ use manytask_nn::metrics::Output;
 use manytask_nn::nets::{Mlp, MlpConfig};
 use manytask_tensor::{Device, Kind, Layout, Tensor};
 
-pub use few_shot::pictures;
+pub use few_shot::{blocks, pictures};
 pub(crate) use few_shot::{conv4, protonet};
 pub(crate) use trunk::trunk;
 
-use crate::{Way, Work};
+use crate::Work;
 
 /// Tasks that are the same in every step.
 #[derive(Debug)]
@@ -57,21 +57,26 @@ fn named(episodes: &Episodes) -> Vec<(String, Tensor)> {
     data.map(|(name, tensor)| (name.to_owned(), tensor.shallow_clone())).into()
 }
 
-/// MAML on so many sine waves, with so many inner steps.
+/// MAML on so many sine waves, with so many inner steps, of a perceptron 1-40-40-1.
 ///
 /// # Errors
 /// When a number is 0.
-pub fn waves(tasks: usize, steps: u32, outer_gradient: OuterGradient, way: Way) -> Result<Work> {
+pub fn waves(tasks: usize, steps: u32, outer_gradient: OuterGradient, execution: Execution) -> Result<Work> {
+    let learner = Maml { inner_steps: steps, outer_gradient, ..Maml::default() };
+    perceptron(tasks, 40, learner, execution)
+}
+
+/// A learner on so many sine waves of 10 shots and 10 queries, with a perceptron of two hidden layers of a width.
+///
+/// # Errors
+/// When a number is 0.
+pub fn perceptron(tasks: usize, width: i64, learner: Maml, execution: Execution) -> Result<Work> {
     let drawn = Sinusoid::default().episodes(10, 10, 0, "bench", 0..tasks as u64, Kind::Float)?;
     let data = named(&drawn);
     let mut layout = Layout::builder();
-    let config = MlpConfig { hidden: vec![40, 40], output: Some(1), ..MlpConfig::default() };
+    let config = MlpConfig { hidden: vec![width, width], output: Some(1), ..MlpConfig::default() };
     let net = Mlp::new(&mut Builder::new(&mut layout), 1, &config)?;
-    let learner = Maml { inner_steps: steps, outer_gradient, ..Maml::default() };
-    let execution = match way {
-        Way::Best(_) => Execution::Auto,
-        Way::Given(execution) => execution,
-    };
+    let name = format!("sinusoid-{}", learner.inner_steps);
     let settings = MetaSettings { tasks_per_step: tasks, execution, ..MetaSettings::default() };
     let problem = MetaProblem::new(
         layout.build(),
@@ -82,9 +87,11 @@ pub fn waves(tasks: usize, steps: u32, outer_gradient: OuterGradient, way: Way) 
         Loss::Mse,
         settings,
     )?;
+    let start = problem.layout().init(0, Kind::Float, Device::Cpu)?;
     Ok(Work {
-        name: format!("sinusoid-{steps}"),
-        start: problem.layout().init(0, Kind::Float, Device::Cpu)?,
+        name,
+        execution: Some(problem.execution(&start)),
+        start,
         problem: Box::new(problem),
         checked: None,
         aggregator: Box::new(EqualWeights::default()),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::bench;
 use crate::install::{Existing, Supply};
+use crate::scaling::TABLES;
 use crate::setup::{self, Output};
 use crate::test::Extent;
 use crate::wheels::Compute;
@@ -18,6 +19,7 @@ pub(crate) enum Command {
     Test(Extent),
     Bench(bench::Options),
     Peers,
+    Scaling(Option<String>),
     Ci,
     Doctor,
 }
@@ -55,6 +57,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
         "test" => test(&words).map(Command::Test),
         "bench" => bench(words).map(Command::Bench),
         "peers" => nothing_more("peers", &words).map(|()| Command::Peers),
+        "scaling" => scaling(words).map(Command::Scaling),
         "ci" => nothing_more("ci", &words).map(|()| Command::Ci),
         "doctor" => nothing_more("doctor", &words).map(|()| Command::Doctor),
         other => Err(UsageError(format!("there is no command `{other}`"))),
@@ -123,6 +126,16 @@ fn bench(words: Vec<String>) -> Result<bench::Options> {
     Ok(options)
 }
 
+/// The name of a table, or nothing.
+fn scaling(words: Vec<String>) -> Result<Option<String>> {
+    let mut words = words.into_iter();
+    let table = words.next();
+    if let Some(word) = table.as_ref().filter(|word| !TABLES.contains(&word.as_str())) {
+        return Err(UsageError(format!("`scaling` has no table `{word}`: there are {}", TABLES.join(", "))));
+    }
+    words.next().map_or(Ok(table), |word| Err(unknown("scaling", &word)))
+}
+
 fn nothing_more(command: &str, words: &[String]) -> Result<()> {
     words.first().map_or(Ok(()), |word| Err(unknown(command, word)))
 }
@@ -161,6 +174,8 @@ mod tests {
         assert_eq!(read("test"), Ok(Command::Test(Extent::Full)));
         assert_eq!(read("test --fast"), Ok(Command::Test(Extent::Fast)));
         assert_eq!(read("ci"), Ok(Command::Ci));
+        assert_eq!(read("scaling"), Ok(Command::Scaling(None)));
+        assert_eq!(read("scaling memory"), Ok(Command::Scaling(Some("memory".to_owned()))));
         assert_eq!(read("doctor"), Ok(Command::Doctor));
         for line in ["help", "--help", "setup --help", "train x.toml -h"] {
             assert_eq!(read(line), Ok(Command::Help), "{line}");
@@ -204,6 +219,8 @@ mod tests {
             ("bench --gate 5", "--against"),
             ("bench --save a --against a", "overwrite"),
             ("ci fast", "`fast`"),
+            ("scaling size", "there are trunk, waves"),
+            ("scaling memory ways", "`ways`"),
         ] {
             let error = read(line).unwrap_err().to_string();
             assert!(error.contains(part) && error.contains("--help"), "{line}: {error}");

@@ -16,11 +16,13 @@ mod config;
 mod doctor;
 mod install;
 mod libtorch;
+mod measured;
 mod peers;
 mod pip;
 mod platform;
 mod repo;
 mod requirements;
+mod scaling;
 mod setup;
 mod steps;
 mod test;
@@ -55,6 +57,9 @@ Usage: cargo xtask COMMAND
               --json           print the table as JSON
               --peers          compare with other systems instead; without FILTER benches/RESULTS.md is rewritten
   peers     set up the other systems for `bench --peers` (Python with venv; some gigabytes)
+  scaling [TABLE]
+            measure the tables of docs/scaling.md anew, or one of them: trunk, waves, width, steps, threads, memory,
+            checkpoints, ways
   ci        what continuous integration runs: `test`, the crate in examples/downstream, the documents
   doctor    what was found, what is missing, how to fix it
 
@@ -91,6 +96,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         }
         Command::Bench(options) => bench::bench(&repo, options),
         Command::Peers => peers::peers(&repo).map(|_| ExitCode::SUCCESS),
+        Command::Scaling(table) => scaling::scaling(&repo, table.as_deref()),
         Command::Ci => ci::ci(&repo),
         Command::Doctor => doctor::doctor(&repo),
     }

@@ -17,7 +17,7 @@ use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Kind, Layout, Tensor};
 
 use super::{Written, named};
-use crate::{Way, Work};
+use crate::Work;
 
 /// Pictures of a class.
 const EACH: usize = 20;
@@ -55,7 +55,7 @@ fn problem(
     learner: impl Learner + 'static,
     source: impl EpisodeSource + 'static,
     (tasks_per_step, execution): (usize, Execution),
-) -> Result<Box<dyn Problem>> {
+) -> Result<MetaProblem> {
     let mut layout = Layout::builder();
     let config = Conv4Config { output, ..Conv4Config::default() };
     let net = Conv4::new(&mut Builder::new(&mut layout), 1, 28, &config)?;
@@ -69,25 +69,31 @@ fn problem(
         Loss::CrossEntropy { class_weights: None, label_smoothing: 0.0 },
         settings,
     )?;
-    Ok(Box::new(problem))
+    Ok(problem)
 }
 
-pub(crate) fn conv4(name: &str, tasks: usize, steps: u32, way: Way) -> Result<Work> {
-    let spec = EpisodeSpec { ways: 5, shots: 1, queries: 15 };
-    let drawn = pool(&pictures(50)?)?.episodes(spec, 0, "bench", 0..tasks as u64)?;
-    let data = named(&drawn);
+pub(crate) fn conv4(name: &str, tasks: usize, steps: u32, execution: Execution) -> Result<Work> {
     // The rates of Finn et al. (2017) for one step and for five.
     let rate = if steps == 1 { 0.4 } else { 0.1 };
     let learner = Maml { inner_steps: steps, inner_learning_rate: rate, ..Maml::default() };
-    let execution = match way {
-        Way::Best(_) => Execution::Auto,
-        Way::Given(execution) => execution,
-    };
+    blocks(name, tasks, learner, execution)
+}
+
+/// A learner on so many tasks of 5 ways, 1 shot and 15 queries for each class, with four blocks of 64 channels.
+///
+/// # Errors
+/// When a number is 0.
+pub fn blocks(name: &str, tasks: usize, learner: Maml, execution: Execution) -> Result<Work> {
+    let spec = EpisodeSpec { ways: 5, shots: 1, queries: 15 };
+    let drawn = pool(&pictures(50)?)?.episodes(spec, 0, "bench", 0..tasks as u64)?;
+    let data = named(&drawn);
     let problem = problem(Some(5), learner, Written(drawn), (tasks, execution))?;
+    let start = problem.layout().init(0, Kind::Float, Device::Cpu)?;
     Ok(Work {
         name: name.into(),
-        start: problem.layout().init(0, Kind::Float, Device::Cpu)?,
-        problem,
+        execution: Some(problem.execution(&start)),
+        start,
+        problem: Box::new(problem),
         checked: None,
         aggregator: Box::new(EqualWeights::default()),
         learning_rate: 1e-3,
@@ -96,7 +102,7 @@ pub(crate) fn conv4(name: &str, tasks: usize, steps: u32, way: Way) -> Result<Wo
     })
 }
 
-pub(crate) fn protonet(name: &str, ways: usize, way: Way) -> Result<Work> {
+pub(crate) fn protonet(name: &str, ways: usize, execution: Execution) -> Result<Work> {
     const CLASSES: usize = 1000;
     let spec = EpisodeSpec { ways, shots: 5, queries: 5 };
     let images = pictures(CLASSES)?;
@@ -117,19 +123,17 @@ pub(crate) fn protonet(name: &str, ways: usize, way: Way) -> Result<Work> {
         query_y: labels(spec.queries)?,
     };
     // One episode leaves nothing to share between threads but the kernels.
-    let execution = match way {
-        Way::Best(_) => Execution::Auto,
-        Way::Given(execution) => execution,
-    };
     let pools = Pools { train: pool(&images)?, validation: None, test: pool(&pictures(ways)?)? };
     let source = ImageEpisodes { pools, spec };
     let data = [("pool", images), ("support_rows", support), ("query_rows", query)];
     let drawn = problem(None, ProtoNet::default(), source, (1, execution))?;
+    let start = drawn.layout().init(0, Kind::Float, Device::Cpu)?;
     Ok(Work {
         name: name.into(),
-        start: drawn.layout().init(0, Kind::Float, Device::Cpu)?,
-        problem: drawn,
-        checked: Some(problem(None, ProtoNet::default(), Written(episode), (1, execution))?),
+        execution: Some(drawn.execution(&start)),
+        start,
+        problem: Box::new(drawn),
+        checked: Some(Box::new(problem(None, ProtoNet::default(), Written(episode), (1, execution))?)),
         aggregator: Box::new(EqualWeights::default()),
         learning_rate: 1e-3,
         leaf: LEAF,

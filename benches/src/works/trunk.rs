@@ -90,6 +90,7 @@ pub(crate) fn trunk(name: &str, tasks: usize, method: &str) -> Result<Work> {
     let problem = HardSharing::new(network, described, parts, batches)?;
     Ok(Work {
         name: name.into(),
+        execution: None,
         start: start(problem.layout())?,
         problem: Box::new(problem),
         checked: None,

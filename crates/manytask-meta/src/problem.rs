@@ -120,8 +120,8 @@ impl MetaProblem {
         self.source.episodes(part, self.settings.evaluation_seed, ids, self.settings.evaluation_queries)
     }
 
-    /// The way of computing that is meant for these parameters.
-    pub(crate) fn execution(&self, params: &Params) -> Execution {
+    /// The way of computing these parameters' meta-batches: what `auto` means for them, where that is set.
+    pub fn execution(&self, params: &Params) -> Execution {
         self.settings.execution.resolve(
             &self.layout,
             params.device(),

@@ -6,6 +6,8 @@ use crate::Result;
 
 /// Numbers that are multiplied at once: half a mebibyte in f64.
 const NUMBERS: usize = 65_536;
+/// Pieces that a thread multiplies before all are summed.
+const EACH: usize = 8;
 /// Columns that are combined at once.
 const COLUMNS: usize = 8192;
 
@@ -184,15 +186,21 @@ fn products<T: Real>(a: &Tensor, b: &Tensor, count: usize) -> Result<Vec<f64>> {
         product(&mut out, Onto::Nothing, 1.0, left, right.transposed(), 1)?;
         Ok(out)
     };
-    let pieces = 0..width.div_ceil(length);
-    let found: Vec<Vec<f64>> = if threads::get() > 1 && left.len() > NUMBERS {
-        pieces.into_par_iter().map(piece).collect::<Result<_>>()?
-    } else {
-        pieces.map(piece).collect::<Result<_>>()?
-    };
+    let pieces = width.div_ceil(length);
+    let shared = threads::get() > 1 && left.len() > NUMBERS;
     let mut sum = vec![0.0; count * count];
-    for part in found {
-        sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+    // A few at a time: all of them would be as many Gramians.
+    let together = if shared { threads::get() * EACH } else { 1 };
+    for first in (0..pieces).step_by(together) {
+        let some = first..(first + together).min(pieces);
+        let found: Vec<Vec<f64>> = if shared {
+            some.into_par_iter().map(piece).collect::<Result<_>>()?
+        } else {
+            some.map(piece).collect::<Result<_>>()?
+        };
+        for part in found {
+            sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
+        }
     }
     Ok(sum)
 }
@@ -275,6 +283,24 @@ mod tests {
     fn cross_gramian_is_of_two_batches() {
         let (a, b) = (jacobian(Kind::Double), Jacobian::new(&(jacobian(Kind::Double).rows() * 3.0)).unwrap());
         assert_eq!(a.cross_gramian(&b).unwrap().values(), [15.0, -3.0, -3.0, 30.0]);
+    }
+
+    #[test]
+    fn the_number_of_threads_changes_no_bit() {
+        let rows = manytask_tensor::random::Key::new(1, "rows");
+        // More pieces than are multiplied at once, and a last one that is shorter.
+        let rows = rows.normal(&[300, 256 * 40 + 17], Kind::Float, Device::Cpu).unwrap();
+        let (jacobian, before) = (Jacobian::new(&rows).unwrap(), threads::get());
+        let of = |count| {
+            threads::set(count).unwrap();
+            jacobian.gramian().unwrap()
+        };
+        let (one, two, three) = (of(1), of(2), of(3));
+        threads::set(before).unwrap();
+        assert!(one == two && one == three);
+        let expected = rows.to_kind(Kind::Double);
+        let expected = Vec::<f64>::try_from(expected.matmul(&expected.tr()).reshape([-1])).unwrap();
+        assert!(one.values().iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-7));
     }
 
     #[test]

@@ -104,7 +104,9 @@ fn learners() -> Registry<Arc<dyn Learner>> {
     registry.add(
         "maml",
         "a start from which few steps of gradient descent lead far",
-        "Finn et al. 2017, arXiv:1703.03400: the gradient of the query loss goes through the inner steps.",
+        "Finn et al. 2017, arXiv:1703.03400: the gradient of the query loss goes through the inner steps.\n\
+         With `checkpoint_every = C` the parameters of every C-th inner step are kept and what lies between is computed\n\
+         again: less memory for many inner steps, at most one further pass through them. Left out, all is kept.",
         &maml,
         |m: Maml| Arc::new(m) as Any,
     );

@@ -1,7 +1,6 @@
 //! The table, and whether all have done the same.
 
 use std::fmt::Write as _;
-use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
@@ -9,6 +8,7 @@ use super::environment::REQUIREMENTS;
 use super::run::{Run, Runs};
 use super::works::{Gradient, Work};
 use super::{OURS, ROUNDS};
+use crate::measured::{processor, replaced};
 use crate::repo::Repository;
 
 /// Between these lines of `benches/RESULTS.md` stands what was measured last.
@@ -123,29 +123,17 @@ pub(super) fn keep(repo: &Repository, table: &str, command: &str) -> Result<()> 
     let path = repo.root().join("benches/RESULTS.md");
     let text = fs_err::read_to_string(&path)?;
     let measured = format!("{}\n\n    {command}\n\n{table}", machine(repo));
-    fs_err::write(&path, replaced(&path, &text, &measured)?)?;
+    fs_err::write(&path, replaced(&path, &text, MARKS, &measured)?)?;
     eprintln!("kept in {}", path.display());
     Ok(())
 }
 
-fn replaced(path: &Path, text: &str, measured: &str) -> Result<String> {
-    let parts =
-        text.split_once(MARKS[0]).and_then(|(before, rest)| Some((before, rest.split_once(MARKS[1])?.1)));
-    let (before, after) = parts.with_context(|| format!("{} has not the lines {MARKS:?}", path.display()))?;
-    Ok(format!("{before}{}\n{measured}{}{after}", MARKS[0], MARKS[1]))
-}
-
 /// The processor and the versions.
 fn machine(repo: &Repository) -> String {
-    let info = fs_err::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model =
-        info.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(':'));
-    let model = model.map_or("an unknown processor", |(_, model)| model.trim());
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let versions = fs_err::read_to_string(repo.root().join(REQUIREMENTS)).unwrap_or_default();
     let versions: Vec<String> =
         versions.split_whitespace().map(|version| version.replace("==", " ")).collect();
-    format!("On {cores} cores of {model}; libtorch 2.11.0 here, there {}.", versions.join(", "))
+    format!("On {}; libtorch 2.11.0 here, there {}.", processor(), versions.join(", "))
 }
 
 #[cfg(test)]

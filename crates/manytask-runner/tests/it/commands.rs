@@ -187,6 +187,8 @@ fn what_a_configuration_can_name_is_listed_and_explained() {
         );
     }
     assert!(place.good(&["explain", "[training]"]).out.contains("\nkeep_checkpoints = 1 #"));
+    // What is left out by default stands in no example, and is told.
+    assert!(place.good(&["explain", "maml"]).out.contains("checkpoint_every"));
     let said = place.good(&["explain", "mlp"]);
     assert!(
         said.out.contains("[network]\nkind = \"mlp\"")

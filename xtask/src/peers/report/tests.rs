@@ -1,5 +1,3 @@
-use std::path::Path;
-
 use super::super::works::{Data, Tolerance};
 use super::*;
 
@@ -85,12 +83,4 @@ fn medians_of_even_counts_are_between() {
 #[test]
 fn times_have_their_units() {
     assert_eq!([712.4, 2510.0, 3_200_000.0].map(time), ["712 µs", "2.51 ms", "3.20 s"]);
-}
-
-#[test]
-fn what_was_measured_stands_between_the_marks() {
-    let text = format!("before\n{}\nold\n{}\nafter\n", MARKS[0], MARKS[1]);
-    let new = replaced(Path::new("R.md"), &text, "new\n").unwrap();
-    assert_eq!(new, format!("before\n{}\nnew\n{}\nafter\n", MARKS[0], MARKS[1]));
-    assert!(replaced(Path::new("R.md"), "nothing", "new").is_err());
 }

@@ -1,0 +1,8 @@
+//! The measurements of `docs/scaling.md`: each is a process of its own.
+
+mod bytes;
+mod case;
+mod tables;
+
+pub use case::{Case, Method, Net, Seen, Shape, measure};
+pub use tables::table;
