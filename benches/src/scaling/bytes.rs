@@ -96,8 +96,7 @@ enum Planes {
 
 fn planes(pictures: f64, what: Planes) -> f64 {
     let mut sum = match what {
-        Planes::Trace => pictures * (2.0 * CHANNELS + 3.0 * CLASSES),
-        Planes::Along => pictures * (2.0 * CHANNELS + 3.0 * CLASSES),
+        Planes::Trace | Planes::Along => pictures * (2.0 * CHANNELS + 3.0 * CLASSES),
         Planes::Values => pictures * CLASSES,
     };
     for (number, side) in [28.0, 14.0, 7.0, 3.0].into_iter().enumerate() {
@@ -159,7 +158,7 @@ mod tests {
             assert_eq!(Numbers::of(net).parameters, trained as f64, "{name}");
         }
         let start = work("trunk-2-equal", Execution::Auto).unwrap().start().unwrap();
-        let all: usize = start.leaves().iter().map(|leaf| leaf.numel()).sum();
+        let all: usize = start.leaves().iter().map(manytask_tensor::Tensor::numel).sum();
         // Without the two heads of 513 numbers.
         assert_eq!(Trunk::gradients(1) / SINGLE, (all - 2 * 513) as f64);
     }
