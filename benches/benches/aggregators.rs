@@ -3,10 +3,14 @@
 
 mod common;
 
+use std::hint::black_box;
+
 use common::{GOOD, short};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use manytask_benches::{DRAW, Way, work};
-use manytask_multitask::{Combination, Jacobian, Level};
+use manytask_benches::{DRAW, GramianStep, work};
+use manytask_meta::Execution;
+use manytask_multitask::aggregators::{AlignedMtl, CaGrad, Mgda, NashMtl, PcGrad, UpGrad};
+use manytask_multitask::{AggregatorSettings, Combination, Jacobian, Level};
 use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Kind};
 
@@ -27,10 +31,33 @@ fn aggregators(c: &mut Criterion) {
     group.finish();
 }
 
+fn solve(c: &mut Criterion) {
+    let mut group = c.benchmark_group("aggregators/solve");
+    let methods: [(&str, Box<dyn AggregatorSettings>); 6] = [
+        ("pcgrad", Box::new(PcGrad::default())),
+        ("mgda", Box::new(Mgda::default())),
+        ("cagrad", Box::new(CaGrad::default())),
+        ("upgrad", Box::new(UpGrad::default())),
+        ("aligned_mtl", Box::new(AlignedMtl::default())),
+        ("nash_mtl", Box::new(NashMtl::default())),
+    ];
+    for (name, settings) in methods {
+        for tasks in [2, 12, 40, 128] {
+            let names: Vec<String> = (0..tasks).map(|task| format!("task{task}")).collect();
+            let mut aggregator = settings.build(&names).expect(GOOD);
+            let mut step = GramianStep::new(tasks).expect(GOOD);
+            group.bench_function(BenchmarkId::new(name, tasks), |b| {
+                b.iter(|| aggregator.combine(black_box(&mut step)).expect(GOOD));
+            });
+        }
+    }
+    group.finish();
+}
+
 fn passes(c: &mut Criterion) {
     let mut group = c.benchmark_group("pass");
     for name in ["trunk-2-equal", "trunk-12-equal", "trunk-40-equal"] {
-        let work = work(name, Way::Best(1)).expect(GOOD);
+        let work = work(name, Execution::Auto).expect(GOOD);
         let params = work.start().expect(GOOD).require_grad().expect(GOOD);
         let tasks = work.problem().tasks().len();
         group.bench_function(BenchmarkId::new("weighted losses", name), |b| {
@@ -49,5 +76,5 @@ fn passes(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group! { name = layer; config = short(); targets = aggregators, passes }
+criterion_group! { name = layer; config = short(); targets = aggregators, solve, passes }
 criterion_main!(layer);

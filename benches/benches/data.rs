@@ -21,7 +21,7 @@ fn batches(c: &mut Criterion) {
         target: dense.select(1, task).contiguous(),
         weight: None,
     });
-    let inputs = vec![Encoded { dense: dense.shallow_clone(), categorical: None }];
+    let inputs = vec![Encoded::numbers(dense.shallow_clone())];
     let part = Part::new(inputs, tasks.collect()).expect(GOOD);
     for size in [32, 256] {
         for (name, order) in [("shuffled", BatchOrder::Shuffled), ("sequential", BatchOrder::Sequential)] {

@@ -5,7 +5,7 @@ mod common;
 
 use common::{GOOD, short};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use manytask_benches::{DRAW, Way, Work, waves, work};
+use manytask_benches::{DRAW, Work, waves, work};
 use manytask_meta::{Execution, OuterGradient};
 use manytask_multitask::Combination;
 
@@ -34,7 +34,7 @@ fn sine_waves(c: &mut Criterion) {
                 [("second", OuterGradient::SecondOrder), ("first", OuterGradient::FirstOrder)]
             {
                 for (way, execution) in WAYS {
-                    let work = waves(tasks, steps, outer, Way::Given(execution)).expect(GOOD);
+                    let work = waves(tasks, steps, outer, execution).expect(GOOD);
                     bench(c, &format!("{tasks} sine waves, {steps} steps, {order} order"), way, &work);
                 }
             }
@@ -44,7 +44,7 @@ fn sine_waves(c: &mut Criterion) {
 
 fn pictures(c: &mut Criterion) {
     for (way, execution) in WAYS {
-        let work = work("conv4-4-1", Way::Given(execution)).expect(GOOD);
+        let work = work("conv4-4-1", execution).expect(GOOD);
         bench(c, "conv4, 4 tasks, 1 steps, second order", way, &work);
     }
 }

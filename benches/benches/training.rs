@@ -7,7 +7,8 @@ use std::ops::ControlFlow;
 
 use common::{GOOD, short};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use manytask_benches::{Way, work};
+use manytask_benches::work;
+use manytask_meta::Execution;
 use manytask_multitask::{Event, Result, Trainer};
 
 const WORKS: [&str; 9] = [
@@ -33,7 +34,7 @@ fn one(trainer: &mut Trainer<'_>) {
 fn steps(c: &mut Criterion) {
     let mut group = c.benchmark_group("step");
     for name in WORKS {
-        let work = work(name, Way::Best(1)).expect(GOOD);
+        let work = work(name, Execution::Auto).expect(GOOD);
         let mut trainer = work.trainer(u64::MAX).expect(GOOD);
         group.bench_function(BenchmarkId::new("training", name), |b| b.iter(|| one(&mut trainer)));
     }
@@ -47,7 +48,7 @@ fn start_up(c: &mut Criterion) {
     for name in ["sinusoid-1", "conv4-4-1", "trunk-2-equal"] {
         group.bench_function(BenchmarkId::new("to the first step", name), |b| {
             b.iter(|| {
-                let work = work(name, Way::Best(1)).expect(GOOD);
+                let work = work(name, Execution::Auto).expect(GOOD);
                 one(&mut work.trainer(1).expect(GOOD));
             });
         });

@@ -2,6 +2,7 @@
 
 pub mod census;
 pub mod scaling;
+mod solve;
 mod works;
 
 use std::ops::ControlFlow;
@@ -17,7 +18,8 @@ use manytask_nn::optim::Optimizer;
 use manytask_nn::schedule::Schedule;
 use manytask_tensor::{Kind, Params, Tensor};
 
-pub use works::{blocks, perceptron, pictures, waves};
+pub use self::solve::GramianStep;
+pub use self::works::{blocks, perceptron, pictures, waves};
 
 /// One piece of work: a problem, how its losses become a direction, and where it starts.
 #[derive(Debug)]
@@ -54,24 +56,6 @@ pub struct Measured {
     pub equal: Vec<f64>,
 }
 
-/// How the tasks of a meta-batch are computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// What is the fastest for the work, on so many threads.
-    Best(usize),
-    /// This one.
-    Given(Execution),
-}
-
-impl Way {
-    pub(crate) fn execution(self) -> Execution {
-        match self {
-            Self::Best(_) => Execution::Auto,
-            Self::Given(execution) => execution,
-        }
-    }
-}
-
 /// The work of a name.
 ///
 /// - `sinusoid-K`: MAML of second order on 25 sine waves of 10 shots and 10 queries, a perceptron 1-40-40-1, K inner steps of
@@ -86,11 +70,11 @@ impl Way {
 ///
 /// # Errors
 /// When there is no such work.
-pub fn work(name: &str, way: Way) -> Result<Work> {
+pub fn work(name: &str, execution: Execution) -> Result<Work> {
     match name.split('-').collect::<Vec<_>>().as_slice() {
-        ["sinusoid", steps] => waves(25, steps.parse()?, OuterGradient::SecondOrder, way),
-        ["conv4", tasks, steps] => works::conv4(name, tasks.parse()?, steps.parse()?, way),
-        ["protonet", ways] => works::protonet(name, ways.parse()?, way),
+        ["sinusoid", steps] => waves(25, steps.parse()?, OuterGradient::SecondOrder, execution),
+        ["conv4", tasks, steps] => works::conv4(name, tasks.parse()?, steps.parse()?, execution),
+        ["protonet", ways] => works::protonet(name, ways.parse()?, execution),
         ["trunk", tasks, aggregator] => works::trunk(name, tasks.parse()?, aggregator),
         _ => bail!("there is no work `{name}`"),
     }

@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use anyhow::Result;
 use manytask_data::{Episodes, Sinusoid};
-use manytask_meta::{EpisodeSource, Maml, MetaProblem, MetaSettings, OuterGradient};
+use manytask_meta::{EpisodeSource, Execution, Maml, MetaProblem, MetaSettings, OuterGradient};
 use manytask_multitask::aggregators::EqualWeights;
 use manytask_multitask::{Part, Problem};
 use manytask_nn::Builder;
@@ -20,7 +20,7 @@ pub use few_shot::{blocks, pictures};
 pub(crate) use few_shot::{conv4, protonet};
 pub(crate) use trunk::trunk;
 
-use crate::{Way, Work};
+use crate::Work;
 
 /// Tasks that are the same in every step.
 #[derive(Debug)]
@@ -61,24 +61,23 @@ fn named(episodes: &Episodes) -> Vec<(String, Tensor)> {
 ///
 /// # Errors
 /// When a number is 0.
-pub fn waves(tasks: usize, steps: u32, outer_gradient: OuterGradient, way: Way) -> Result<Work> {
+pub fn waves(tasks: usize, steps: u32, outer_gradient: OuterGradient, execution: Execution) -> Result<Work> {
     let learner = Maml { inner_steps: steps, outer_gradient, ..Maml::default() };
-    perceptron(tasks, 40, learner, way)
+    perceptron(tasks, 40, learner, execution)
 }
 
 /// A learner on so many sine waves of 10 shots and 10 queries, with a perceptron of two hidden layers of a width.
 ///
 /// # Errors
 /// When a number is 0.
-pub fn perceptron(tasks: usize, width: i64, learner: Maml, way: Way) -> Result<Work> {
+pub fn perceptron(tasks: usize, width: i64, learner: Maml, execution: Execution) -> Result<Work> {
     let drawn = Sinusoid::default().episodes(10, 10, 0, "bench", 0..tasks as u64, Kind::Float)?;
     let data = named(&drawn);
     let mut layout = Layout::builder();
     let config = MlpConfig { hidden: vec![width, width], output: Some(1), ..MlpConfig::default() };
     let net = Mlp::new(&mut Builder::new(&mut layout), 1, &config)?;
     let name = format!("sinusoid-{}", learner.inner_steps);
-    let settings =
-        MetaSettings { tasks_per_step: tasks, execution: way.execution(), ..MetaSettings::default() };
+    let settings = MetaSettings { tasks_per_step: tasks, execution, ..MetaSettings::default() };
     let problem = MetaProblem::new(
         layout.build(),
         Box::new(net),

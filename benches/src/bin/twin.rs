@@ -1,4 +1,4 @@
-//! One contender of the comparison with other systems: `twin WORK STEPS THREADS FOLDER [loop|threads|batched]`.
+//! One contender of the comparison with other systems: `twin WORK STEPS THREADS FOLDER [auto|analytic|loop|threads|batched]`.
 //!
 //! Prints one line of JSON: the microseconds of each step, the losses, the gradient of one leaf in the first step, the same
 //! under equal weights, the highest resident memory in KiB. The data and the parameters it starts from are written to
@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use manytask_benches::{Way, census, memory, work};
+use manytask_benches::{census, memory, work};
 use manytask_meta::Execution;
 use manytask_tensor::{checkpoint, memory::keep_pages, threads};
 use serde_json::json;
@@ -16,9 +16,9 @@ use serde_json::json;
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (name, steps, cores, folder, way) = match arguments.as_slice() {
-        [name, steps, cores, folder] => (name, steps, cores, folder, "best"),
+        [name, steps, cores, folder] => (name, steps, cores, folder, "auto"),
         [name, steps, cores, folder, way] => (name, steps, cores, folder, way.as_str()),
-        _ => bail!("usage: twin WORK STEPS THREADS FOLDER [loop|threads|batched]"),
+        _ => bail!("usage: twin WORK STEPS THREADS FOLDER [auto|analytic|loop|threads|batched]"),
     };
     let cores: usize = cores.parse().context("THREADS")?;
     let steps: u64 = steps.parse().context("STEPS")?;
@@ -28,17 +28,17 @@ fn main() -> Result<()> {
         println!("{}", json!({ "times": seen.times, "losses": seen.losses, "memory": seen.memory }));
         return Ok(());
     }
-    let way = match way {
-        "best" => Way::Best(cores),
-        "analytic" => Way::Given(Execution::Analytic),
-        "loop" => Way::Given(Execution::Loop),
-        "threads" => Way::Given(Execution::Threads(cores)),
-        "batched" => Way::Given(Execution::Batched),
+    let execution = match way {
+        "auto" => Execution::Auto,
+        "analytic" => Execution::Analytic,
+        "loop" => Execution::Loop,
+        "threads" => Execution::Threads(cores),
+        "batched" => Execution::Batched,
         other => bail!("there is no way `{other}`"),
     };
     keep_pages();
     threads::set(cores)?;
-    let work = work(name, way)?;
+    let work = work(name, execution)?;
     let start = work.start()?;
     let mut tensors: Vec<_> =
         work.data.iter().map(|(name, tensor)| (format!("data.{name}"), tensor.contiguous())).collect();

@@ -145,17 +145,19 @@ impl Trunk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Way, work};
+    use manytask_meta::Execution;
+
+    use crate::work;
 
     #[test]
     fn parameters_are_those_of_the_networks() {
         for (name, net) in [("sinusoid-1", Net::Perceptron(40)), ("conv4-1-1", Net::Conv4)] {
-            let start = work(name, Way::Best(1)).unwrap().start().unwrap();
+            let start = work(name, Execution::Auto).unwrap().start().unwrap();
             let trained: i64 =
                 start.layout().trained().iter().map(|slot| start.get(*slot).unwrap().numel() as i64).sum();
             assert_eq!(Numbers::of(net).parameters, trained as f64, "{name}");
         }
-        let start = work("trunk-2-equal", Way::Best(1)).unwrap().start().unwrap();
+        let start = work("trunk-2-equal", Execution::Auto).unwrap().start().unwrap();
         let all: usize = start.leaves().iter().map(manytask_tensor::Tensor::numel).sum();
         // Without the two heads of 513 numbers.
         assert_eq!(Trunk::gradients(1) / SINGLE, (all - 2 * 513) as f64);

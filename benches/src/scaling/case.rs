@@ -9,7 +9,7 @@ use manytask_nn::optim::Optimizer;
 use manytask_tensor::{memory::keep_pages, threads};
 use serde::{Deserialize, Serialize};
 
-use crate::{DRAW, Way, Work, blocks, memory, perceptron, work};
+use crate::{DRAW, Work, blocks, memory, perceptron, work};
 
 /// What one process measures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -104,9 +104,9 @@ impl Case {
     fn work(&self) -> Result<Work> {
         match &self.shape {
             Shape::Trunk { tasks, method: Method::Steps(aggregator) } => {
-                work(&format!("trunk-{tasks}-{aggregator}"), Way::Best(self.threads))
+                work(&format!("trunk-{tasks}-{aggregator}"), Execution::Auto)
             }
-            Shape::Trunk { tasks, .. } => work(&format!("trunk-{tasks}-equal"), Way::Best(self.threads)),
+            Shape::Trunk { tasks, .. } => work(&format!("trunk-{tasks}-equal"), Execution::Auto),
             &Shape::Inner { net, tasks, steps, every, momentum, way, .. } => {
                 let rule = Optimizer::sgd(if momentum { 0.5 } else { 0.0 });
                 let learner = Maml {
@@ -116,8 +116,8 @@ impl Case {
                     ..Maml::default()
                 };
                 match net {
-                    Net::Perceptron(width) => perceptron(tasks, width, learner, Way::Given(way)),
-                    Net::Conv4 => blocks("conv4", tasks, learner, Way::Given(way)),
+                    Net::Perceptron(width) => perceptron(tasks, width, learner, way),
+                    Net::Conv4 => blocks("conv4", tasks, learner, way),
                 }
             }
         }

@@ -17,7 +17,7 @@ use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Kind, Layout, Tensor};
 
 use super::{Written, named};
-use crate::{Way, Work};
+use crate::Work;
 
 /// Pictures of a class.
 const EACH: usize = 20;
@@ -72,22 +72,22 @@ fn problem(
     Ok(problem)
 }
 
-pub(crate) fn conv4(name: &str, tasks: usize, steps: u32, way: Way) -> Result<Work> {
+pub(crate) fn conv4(name: &str, tasks: usize, steps: u32, execution: Execution) -> Result<Work> {
     // The rates of Finn et al. (2017) for one step and for five.
     let rate = if steps == 1 { 0.4 } else { 0.1 };
     let learner = Maml { inner_steps: steps, inner_learning_rate: rate, ..Maml::default() };
-    blocks(name, tasks, learner, way)
+    blocks(name, tasks, learner, execution)
 }
 
 /// A learner on so many tasks of 5 ways, 1 shot and 15 queries for each class, with four blocks of 64 channels.
 ///
 /// # Errors
 /// When a number is 0.
-pub fn blocks(name: &str, tasks: usize, learner: Maml, way: Way) -> Result<Work> {
+pub fn blocks(name: &str, tasks: usize, learner: Maml, execution: Execution) -> Result<Work> {
     let spec = EpisodeSpec { ways: 5, shots: 1, queries: 15 };
     let drawn = pool(&pictures(50)?)?.episodes(spec, 0, "bench", 0..tasks as u64)?;
     let data = named(&drawn);
-    let problem = problem(Some(5), learner, Written(drawn), (tasks, way.execution()))?;
+    let problem = problem(Some(5), learner, Written(drawn), (tasks, execution))?;
     let start = problem.layout().init(0, Kind::Float, Device::Cpu)?;
     Ok(Work {
         name: name.into(),
@@ -102,7 +102,7 @@ pub fn blocks(name: &str, tasks: usize, learner: Maml, way: Way) -> Result<Work>
     })
 }
 
-pub(crate) fn protonet(name: &str, ways: usize, way: Way) -> Result<Work> {
+pub(crate) fn protonet(name: &str, ways: usize, execution: Execution) -> Result<Work> {
     const CLASSES: usize = 1000;
     let spec = EpisodeSpec { ways, shots: 5, queries: 5 };
     let images = pictures(CLASSES)?;
@@ -123,7 +123,6 @@ pub(crate) fn protonet(name: &str, ways: usize, way: Way) -> Result<Work> {
         query_y: labels(spec.queries)?,
     };
     // One episode leaves nothing to share between threads but the kernels.
-    let execution = way.execution();
     let pools = Pools { train: pool(&images)?, validation: None, test: pool(&pictures(ways)?)? };
     let source = ImageEpisodes { pools, spec };
     let data = [("pool", images), ("support_rows", support), ("query_rows", query)];

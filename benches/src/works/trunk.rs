@@ -71,7 +71,7 @@ pub(crate) fn trunk(name: &str, tasks: usize, method: &str) -> Result<Work> {
         target: y.select(0, task as i64),
         weight: None,
     });
-    let inputs = vec![Encoded { dense: x.shallow_clone(), categorical: None }];
+    let inputs = vec![Encoded::numbers(x.shallow_clone())];
     let parts = Parts { train: Rows::new(inputs, labels.collect())?, validation: None, test: None };
     let config = MlpConfig { hidden: vec![512, 512], ..MlpConfig::default() };
     let network = SharedTrunk::build(

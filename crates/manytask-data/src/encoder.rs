@@ -1,23 +1,14 @@
 //! From columns of text to tensors of inputs, by statistics of the training part alone.
 
-use manytask_tensor::{Device, Kind, Tensor};
+use manytask_tensor::{Kind, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::inputs::{Inputs, Scale};
 use crate::table::{Column, MISSING, level_value};
-use crate::{Error, Result, Table};
+use crate::{Encoded, Error, OneHot, Result, Table};
 
 #[cfg(test)]
 mod tests;
-
-/// Inputs as a network takes them, on the CPU.
-#[derive(Debug)]
-pub struct Encoded {
-    /// Numbers and one-hot categories, `[N, D]` float32.
-    pub dense: Tensor,
-    /// Numbers of categories for embedding layers, `[N, C]` int64, if there are any such columns.
-    pub categorical: Option<Tensor>,
-}
 
 /// How columns become inputs: fitted on the training part, kept with the model, applied to any table.
 ///
@@ -37,7 +28,7 @@ pub struct Encoded {
 /// let inputs = Inputs { one_hot: ["c"].into(), ..Inputs::numeric(["x"]) };
 /// let encoder = Encoder::fit(&table, &inputs, &["y"], &[0, 1])?;
 /// assert_eq!(encoder.input_names(), ["x", "c=a", "c=b"]);
-/// let rows = encoder.encode(&table, &[1, 2])?.dense;
+/// let rows = encoder.encode(&table, &[1, 2])?.matrix()?;
 /// assert_eq!(Vec::<f32>::try_from(rows.reshape([-1]))?, [1.0, 0.0, 1.0, 3.0, 0.0, 0.0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -77,34 +68,6 @@ enum Missing {
     Unseen,
 }
 
-impl Encoded {
-    /// The number of rows.
-    pub fn rows(&self) -> usize {
-        self.dense.size().first().copied().unwrap_or_default() as usize
-    }
-
-    /// The rows with these numbers, `[B]` int64 on the same device.
-    pub fn select(&self, rows: &Tensor) -> Result<Self> {
-        let categorical = self.categorical.as_ref().map(|codes| codes.f_index_select(0, rows)).transpose()?;
-        Ok(Self { dense: self.dense.f_index_select(0, rows)?, categorical })
-    }
-
-    /// The same rows on a device.
-    pub fn to_device(&self, device: Device) -> Result<Self> {
-        let categorical = self.categorical.as_ref().map(|codes| codes.f_to_device(device)).transpose()?;
-        Ok(Self { dense: self.dense.f_to_device(device)?, categorical })
-    }
-
-    /// A second handle to the same memory.
-    #[must_use]
-    pub fn shallow_clone(&self) -> Self {
-        Self {
-            dense: self.dense.shallow_clone(),
-            categorical: self.categorical.as_ref().map(Tensor::shallow_clone),
-        }
-    }
-}
-
 impl Encoder {
     /// Looks at the given rows (counted from 0) and no others. `reserved` columns are targets, weights and the like,
     /// which `rest` and patterns pass over.
@@ -135,36 +98,34 @@ impl Encoder {
     /// # Errors
     /// When an input column is not there or has text where a number should be.
     pub fn encode(&self, table: &Table, rows: &[usize]) -> Result<Encoded> {
-        let width = self.width() as usize;
+        let width: usize = self.numeric.iter().map(Number::width).sum();
         let mut dense = vec![0.0_f32; rows.len() * width];
         let mut at = 0;
         for number in &self.numeric {
             number.encode(table, rows, &mut dense, width, at)?;
             at += number.width();
         }
-        for category in &self.one_hot {
-            let column = table.column(&category.name)?;
-            let positions = category.positions(column);
-            for (target, code) in dense.chunks_mut(width.max(1)).zip(codes(column, rows)) {
-                let position = position(&positions, code);
-                if let Some(cell) = position.and_then(|position| target.get_mut(at + position)) {
-                    *cell = 1.0;
-                }
-            }
-            at += category.width();
-        }
         let shape = [rows.len() as i64, width as i64];
         let dense = Tensor::f_from_slice(&dense)?.f_reshape(shape)?;
-        Ok(Encoded { dense, categorical: self.encode_embeddings(table, rows)? })
+        Ok(Encoded {
+            dense,
+            one_hot: self.encode_one_hot(table, rows)?,
+            categorical: self.encode_embeddings(table, rows)?,
+        })
     }
 
-    /// The number of dense inputs, `D`.
+    /// The number of inputs that are no embeddings, `D`: numbers and one-hot categories.
     pub fn width(&self) -> i64 {
         let numbers: usize = self.numeric.iter().map(Number::width).sum();
         (numbers + self.one_hot.iter().map(Category::width).sum::<usize>()) as i64
     }
 
-    /// The names of the dense inputs: `age`, `age is missing`, `education=Bachelors`.
+    /// The number of one-hot inputs, the last ones of these.
+    pub fn one_hot_width(&self) -> i64 {
+        self.one_hot.iter().map(Category::width).sum::<usize>() as i64
+    }
+
+    /// The names of these inputs: `age`, `age is missing`, `education=Bachelors`.
     pub fn input_names(&self) -> Vec<String> {
         let numbers = self.numeric.iter().flat_map(|number| {
             let indicator = (number.missing == Missing::Seen).then(|| format!("{} is missing", number.name));
@@ -186,6 +147,27 @@ impl Encoder {
     /// The names of the embedding columns.
     pub fn embedding_names(&self) -> Vec<&str> {
         self.embedding.iter().map(|category| category.name.as_str()).collect()
+    }
+
+    fn encode_one_hot(&self, table: &Table, rows: &[usize]) -> Result<Option<OneHot>> {
+        if self.one_hot.is_empty() {
+            return Ok(None);
+        }
+        let columns = self.one_hot.len();
+        let width: usize = self.one_hot.iter().map(Category::width).sum();
+        let mut places = vec![OneHot::NONE; rows.len() * columns];
+        let mut first = 0;
+        for (number, category) in self.one_hot.iter().enumerate() {
+            let column = table.column(&category.name)?;
+            let positions = category.positions(column);
+            for (target, code) in places.chunks_mut(columns).zip(codes(column, rows)) {
+                if let (Some(position), Some(place)) = (position(&positions, code), target.get_mut(number)) {
+                    *place = (first + position) as i32;
+                }
+            }
+            first += category.width();
+        }
+        OneHot::new(&places, columns as i64, width as i64).map(Some)
     }
 
     fn encode_embeddings(&self, table: &Table, rows: &[usize]) -> Result<Option<Tensor>> {

@@ -12,6 +12,7 @@
 mod batch;
 mod bytes;
 mod dataset;
+mod encoded;
 mod encoder;
 mod error;
 pub mod idx;
@@ -31,7 +32,8 @@ mod testing;
 
 pub use batch::{BatchOrder, Batcher, LastBatch};
 pub use dataset::{Batch, Part, TaskData};
-pub use encoder::{Encoded, Encoder};
+pub use encoded::{Encoded, OneHot};
+pub use encoder::Encoder;
 pub use error::{Error, Result};
 pub use inputs::{Columns, Inputs, Scale};
 pub use omniglot::{Omniglot, OmniglotSplit, Pools, RandomCharacters, Rotations, VinyalsFiles};
@@ -41,5 +43,5 @@ pub use prefetch::{Prefetch, Prefetched, gather, prefetch};
 pub use sinusoid::Sinusoid;
 pub use split::{ByColumn, Files, Fractions, GroupFractions, Indices, Split};
 pub use table::{Column, Table, TableSource};
-pub use table_dataset::{Dataset, Schema, TableDataset};
+pub use table_dataset::{Cached, Dataset, Schema, TableDataset};
 pub use target::{MISSING_CLASS, TargetEncoder, TargetKind, TargetSpec};

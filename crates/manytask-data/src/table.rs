@@ -1,11 +1,13 @@
 //! Tables of text columns, from CSV.
 
+mod quick;
 mod read;
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
 
+use manytask_tensor::threads;
 use serde::{Deserialize, Serialize};
 
 use crate::error::nearest;
@@ -79,12 +81,12 @@ impl TableSource {
 }
 
 impl Table {
-    /// Reads the whole file.
+    /// Reads the whole file, in as many threads as kernels may use.
     ///
     /// # Errors
     /// When the file is absent, empty, cut off, not UTF-8, has rows of different lengths or two columns of one name.
     pub fn read(source: &TableSource) -> Result<Self> {
-        read::read(source)
+        read::read(source, threads::get())
     }
 
     /// The number of rows, without the header.
@@ -193,11 +195,17 @@ impl Column {
 
     fn append(&mut self, below: &Self) {
         let mut interner = read::Interner::with_levels(std::mem::take(&mut self.levels));
-        let codes: Vec<u32> = below.levels.iter().map(|level| interner.code(level)).collect();
+        let codes: Vec<u32> =
+            below.levels.iter().map(|level| interner.code(level.as_bytes()).unwrap_or(MISSING)).collect();
         self.codes
             .extend(below.codes.iter().map(|&code| codes.get(code as usize).copied().unwrap_or(MISSING)));
         self.levels = interner.into_levels();
     }
+}
+
+/// [`Table::read`] in so many threads.
+pub(crate) fn read_in(source: &TableSource, threads: usize) -> Result<Table> {
+    read::read(source, threads)
 }
 
 /// The value of a code, NaN if it is missing.

@@ -1,13 +1,16 @@
 //! Tasks on tables, from the description to tensors.
 
+mod cache;
+
 use std::collections::HashSet;
 
-use manytask_tensor::Tensor;
+use manytask_tensor::{Tensor, threads};
 use serde::{Deserialize, Serialize};
 
+pub use self::cache::Cached;
 use crate::bytes::digest;
 use crate::{
-    Encoded, Encoder, Error, Files, Indices, Inputs, Part, Result, Split, Table, TableSource, TargetEncoder,
+    Encoded, Encoder, Error, Indices, Inputs, Part, Result, Split, Table, TableSource, TargetEncoder,
     TargetSpec, TaskData,
 };
 
@@ -122,21 +125,24 @@ impl TableDataset {
 
     /// All files as one table, and the rows of each part in it.
     fn read(&self) -> Result<(Table, Indices, String)> {
-        let mut table = Table::read(&self.source)?;
+        let files = match &self.split {
+            Some(Split::Files(files)) => [files.validation.as_ref(), files.test.as_ref()],
+            _ => [None, None],
+        };
+        let others = files.map(|path| path.map(|path| self.source.at(path)));
+        let (table, others) = read_all(&self.source, &others);
+        let mut table = table?;
         let mut indices = match &self.split {
             Some(split) => split.indices(&table)?,
             None => Indices { train: (0..table.rows()).collect(), ..Indices::default() },
         };
         let mut digests = vec![table.digest().to_owned()];
-        if let Some(Split::Files(Files { validation, test, .. })) = &self.split {
-            for (path, rows) in [(validation, &mut indices.validation), (test, &mut indices.test)] {
-                let Some(path) = path else { continue };
-                let other = Table::read(&self.source.at(path))?;
-                digests.push(other.digest().to_owned());
-                let start = table.rows();
-                table.append(&other)?;
-                rows.extend(start..table.rows());
-            }
+        for (other, rows) in others.into_iter().zip([&mut indices.validation, &mut indices.test]) {
+            let Some(other) = other.transpose()? else { continue };
+            digests.push(other.digest().to_owned());
+            let start = table.rows();
+            table.append(&other)?;
+            rows.extend(start..table.rows());
         }
         let digest = digest(digests.iter().map(String::as_bytes));
         Ok((table, indices, digest))
@@ -166,6 +172,25 @@ impl TableDataset {
             tasks_by: tasks_by.transpose()?,
         })
     }
+}
+
+/// A table and up to two others; with more than one thread at the same time.
+fn read_all(
+    source: &TableSource,
+    others: &[Option<TableSource>; 2],
+) -> (Result<Table>, [Option<Result<Table>>; 2]) {
+    let count = threads::get();
+    if count < 2 {
+        return (Table::read(source), others.each_ref().map(|other| other.as_ref().map(Table::read)));
+    }
+    std::thread::scope(|scope| {
+        let started = others.each_ref().map(|other| {
+            other.as_ref().map(|other| scope.spawn(move || crate::table::read_in(other, count)))
+        });
+        let lost = |_| Err(Error::config("a thread that read a table ended early"));
+        let table = Table::read(source);
+        (table, started.map(|thread| thread.map(|thread| thread.join().unwrap_or_else(lost))))
+    })
 }
 
 impl Schema {

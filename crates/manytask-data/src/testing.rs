@@ -20,8 +20,7 @@ pub(crate) fn all(table: &Table) -> Vec<usize> {
 /// A part whose inputs and labels are the numbers of the rows and whose weights are ten times that.
 pub(crate) fn numbered_part(streams: &[i64], tasks: usize) -> Part {
     let numbers = |rows: i64| Tensor::arange(rows, (Kind::Float, Device::Cpu));
-    let inputs =
-        streams.iter().map(|&rows| Encoded { dense: numbers(rows).reshape([-1, 1]), categorical: None });
+    let inputs = streams.iter().map(|&rows| Encoded::numbers(numbers(rows).reshape([-1, 1])));
     let labels = (0..tasks).zip(streams.iter().cycle()).map(|(task, &rows)| TaskData {
         name: format!("task{task}"),
         target: numbers(rows),

@@ -118,7 +118,7 @@ impl SharedTrunk {
     /// The representation of rows of inputs, `[B, features]`.
     pub fn represent(&self, params: &Params, inputs: &Encoded, cx: &mut Cx) -> Result<Tensor> {
         let Some(categories) = &inputs.categorical else {
-            return Ok(self.trunk.forward(params, &inputs.dense, cx)?);
+            return Ok(self.trunk.forward(params, &inputs.matrix()?, cx)?);
         };
         if categories.size().get(1).copied() != Some(self.embeddings.len() as i64) {
             return Err(Error::setting(
@@ -126,7 +126,7 @@ impl SharedTrunk {
                 "give the inputs that the network was built for",
             ));
         }
-        let mut parts = vec![inputs.dense.shallow_clone()];
+        let mut parts = vec![inputs.matrix()?];
         for (column, embedding) in self.embeddings.iter().enumerate() {
             parts.push(embedding.forward(params, &categories.f_select(1, column as i64)?, cx)?);
         }
@@ -172,10 +172,7 @@ impl SharedTrunk {
         // At least once, so that no rows give outputs of no rows.
         loop {
             let length = ROWS.min(rows - start);
-            let chunk = Encoded {
-                dense: inputs.dense.f_narrow(0, start, length)?,
-                categorical: inputs.categorical.as_ref().map(|c| c.f_narrow(0, start, length)).transpose()?,
-            };
+            let chunk = inputs.narrow(start, length)?;
             let mut cx = Cx::eval();
             let representation = self.represent(params, &chunk, &mut cx)?;
             for (&task, parts) in tasks.iter().zip(&mut parts) {

@@ -17,7 +17,7 @@ fn normal(seed: u64, what: &str, shape: &[i64]) -> Tensor {
 
 /// A binary task `b`, a regression `r`, and `m` of three classes, on `rows` rows of four numbers, in f64.
 pub(crate) fn rows(seed: u64, rows: i64, single_input: bool) -> Rows {
-    let inputs = |number: u64| Encoded { dense: normal(seed + number, "x", &[rows, 4]), categorical: None };
+    let inputs = |number: u64| Encoded::numbers(normal(seed + number, "x", &[rows, 4]));
     let inputs: Vec<Encoded> = if single_input { vec![inputs(0)] } else { (0..3).map(inputs).collect() };
     let x = |task: usize| inputs[if single_input { 0 } else { task }].dense.shallow_clone();
     let b = (x(0).select(1, 0) + x(0).select(1, 1)).gt(0.0).to_kind(F64.0);

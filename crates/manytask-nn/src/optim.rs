@@ -4,6 +4,7 @@
 
 mod differentiable;
 mod in_place;
+mod rule;
 mod state;
 
 use manytask_tensor::{Params, Role};

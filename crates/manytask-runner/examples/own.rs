@@ -36,7 +36,7 @@ impl DataSettings for Waves {
             let x = Key::new(seed, "waves").uniform(-3.0, 3.0, &[self.rows, 1], Kind::Float, Device::Cpu)?;
             let task = |name: &str, target: Tensor| TaskData { name: name.into(), target, weight: None };
             let tasks = vec![task("sine", x.sin().squeeze_dim(1)), task("cosine", x.cos().squeeze_dim(1))];
-            Ok(Part::new(vec![Encoded { dense: x, categorical: None }], tasks)?)
+            Ok(Part::new(vec![Encoded::numbers(x)], tasks)?)
         };
         Ok(Loaded {
             parts: Parts { train: part(0)?, validation: Some(part(1)?), test: Some(part(2)?) },

@@ -3,10 +3,12 @@
 use std::fmt::Debug;
 use std::path::Path;
 
-use manytask_data::{Schema, Split, TableDataset};
+use manytask_data::{Cached, Schema, Split, TableDataset};
 use manytask_multitask::{InputSizes, Parts, Task};
 
 use crate::failure::Result;
+use crate::report::say;
+use crate::tables;
 
 /// The settings of a data set of rows with labels.
 pub trait DataSettings: Debug + Send + Sync {
@@ -41,7 +43,16 @@ impl DataSettings for TableDataset {
                 *path = folder.join(&path);
             }
         }
-        let dataset = TableDataset::load(&described)?;
+        let dataset = match tables::folder() {
+            None => described.load()?,
+            Some(cache) => {
+                let (dataset, how) = described.load_cached(&cache)?;
+                if let Cached::Refused(why) = how {
+                    say(&format!("note: the next start will read the tables again: {why}"));
+                }
+                dataset
+            }
+        };
         let parts = Parts { train: dataset.train, validation: dataset.validation, test: dataset.test };
         Ok(Loaded {
             parts,

@@ -19,6 +19,7 @@ pub mod report;
 pub mod run;
 mod sections;
 pub mod signals;
+pub mod tables;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use manytask_data::{Columns, Fractions, Inputs, Split, TableDataset, TableSource, TargetKind, TargetSpec};
 use manytask_meta::{Adapts, Learner, Maml, OuterGradient, ProtoNet};
 use manytask_multitask::AggregatorSettings;
-use manytask_multitask::aggregators::{EqualWeights, FixedWeights, Mgda, PcGrad, UncertaintyWeighting};
+use manytask_multitask::aggregators::{
+    AlignedMtl, CaGrad, EqualWeights, FixedWeights, Mgda, NashMtl, PcGrad, UncertaintyWeighting, UpGrad,
+};
 use manytask_nn::nets::{Conv4Config, MlpConfig};
 use manytask_nn::optim::{Adam, AdamW, Optimizer, RmsProp, Sgd};
 use manytask_nn::schedule::Course;
@@ -213,7 +215,45 @@ fn aggregators() -> Registry<Box<dyn AggregatorSettings>> {
         &Mgda::default(),
         |a: Mgda| Box::new(a) as Any,
     );
+    add_solved(&mut registry);
     registry
+}
+
+/// Aggregators whose weights solve a problem on the gradients' Gramian.
+fn add_solved(registry: &mut Registry<Box<dyn AggregatorSettings>>) {
+    type Any = Box<dyn AggregatorSettings>;
+    registry.add(
+        "cagrad",
+        "near the mean gradient, the direction that is best for the task it helps least",
+        "Liu et al. 2021, arXiv:2110.14048: max min <g, d> over |d - g0| <= c |g0|, solved exactly. `rescale` divides d by 1 + c² \
+         (one_plus_c_squared, as the authors' code), by 1 + c (one_plus_c), or not at all (none).",
+        &CaGrad::default(),
+        |a: CaGrad| Box::new(a) as Any,
+    );
+    registry.add(
+        "upgrad",
+        "the mean of gradients that each were projected to go against no task",
+        "Quinton & Rey 2024, arXiv:2406.16232: each gradient's nearest vector whose inner products with all gradients are at \
+         least 0, found exactly; their mean is followed.",
+        &UpGrad::default(),
+        |a: UpGrad| Box::new(a) as Any,
+    );
+    registry.add(
+        "aligned_mtl",
+        "the mean of gradients whose principal components have one length",
+        "Senushkin et al. 2023, arXiv:2305.19000: the singular values of the gradients all become the smallest, the median or \
+         the root mean square of them (`scale`: min, median, rmse).",
+        &AlignedMtl::default(),
+        |a: AlignedMtl| Box::new(a) as Any,
+    );
+    registry.add(
+        "nash_mtl",
+        "the bargain between tasks that no other beats in proportion",
+        "Navon et al. 2022, arXiv:2202.01017: weights a > 0 with G a = 1/a, solved exactly; the direction is at most `max_norm` \
+         long. With update_every = n weights are kept for n steps, which cost no more than a sum of losses but the first.",
+        &NashMtl::default(),
+        |a: NashMtl| Box::new(a) as Any,
+    );
 }
 
 fn optimizers() -> Registry<Optimizer> {

@@ -36,17 +36,34 @@ pub fn save_tensors(path: &Path, tensors: &[(String, Tensor)], metadata: &Metada
     io::write_atomically_with(path, |file| header.write(path, tensors, file))
 }
 
+/// What [`save_tensors`] writes, for a file with more in it; errors name `path`.
+///
+/// # Errors
+/// As [`save_tensors`], but for the file.
+pub fn to_bytes(path: &Path, tensors: &[(String, Tensor)], metadata: &Metadata) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    writer::Header::new(path, tensors, metadata)?.write(path, tensors, &mut bytes)?;
+    Ok(bytes)
+}
+
 /// Reads all tensors of a file onto a device.
 ///
 /// # Errors
 /// When the file is absent, truncated or not in this format.
 pub fn load_tensors(path: &Path, device: Device) -> Result<(BTreeMap<String, Tensor>, Metadata)> {
-    let bytes = io::read(path)?;
+    from_bytes(path, &io::read(path)?, device)
+}
+
+/// As [`load_tensors`], from what [`to_bytes`] gave; errors name `path`.
+///
+/// # Errors
+/// When the bytes are cut off or not in this format.
+pub fn from_bytes(path: &Path, bytes: &[u8], device: Device) -> Result<(BTreeMap<String, Tensor>, Metadata)> {
     let corrupt = |message: String| Error::Corrupt { path: path.to_owned(), message };
     let damaged = |error| corrupt(format!("not a whole safetensors file: {error}"));
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
     let metadata = header.metadata().clone().unwrap_or_default().into_iter().collect();
-    let file = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+    let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
     let mut tensors = BTreeMap::new();
     for (name, view) in file.tensors() {
         let kind = kind_of(view.dtype())

@@ -10,6 +10,7 @@
 //! - [`random`]: every draw from a generator keyed by (seed, purpose, step, task).
 //! - [`checkpoint`] and [`io`]: safetensors with a layout check; files that are whole or absent.
 //! - [`dense`]: matrix products on memory, for passes that know their derivatives.
+//! - [`elementwise`]: many operations on elements in one pass; [`one_hot`]: rows of zeros and few ones.
 //! - [`device`], [`threads`] and [`memory`].
 //!
 //! ```
@@ -28,11 +29,13 @@ mod autograd;
 pub mod checkpoint;
 pub mod dense;
 pub mod device;
+pub mod elementwise;
 mod error;
 mod init;
 pub mod io;
 mod layout;
 pub mod memory;
+pub mod one_hot;
 mod params;
 pub mod random;
 mod scalar;

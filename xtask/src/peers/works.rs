@@ -53,7 +53,7 @@ pub(super) enum Gradient {
 /// The same arithmetic in another order.
 const EXACT: Tolerance = Tolerance { first: 1e-5, growth: 2.0, most: 1e-3, gradient: Gradient::Within(1e-4) };
 /// The same through many layers: the first step of Adam has the signs of a gradient, also where that is almost 0.
-const DEEP: Tolerance = Tolerance { first: 1e-4, growth: 300.0, most: 0.2, gradient: Gradient::Within(1e-3) };
+const DEEP: Tolerance = Tolerance { first: 1e-4, growth: 1e3, most: 0.25, gradient: Gradient::Within(1e-2) };
 /// Other solvers and other lots.
 const WEIGHTED: Tolerance =
     Tolerance { first: 1e-5, growth: 1e3, most: 0.02, gradient: Gradient::NearerThanEqual };
@@ -92,9 +92,14 @@ pub(super) fn works() -> Vec<Work> {
         let slow: &[&str] = match (tasks, inner) {
             (4, 1) => &[],
             (4, _) => &["jax"],
-            _ => &["func", "jax"],
+            (_, 1) => &["func", "jax"],
+            _ => &["func"],
         };
-        let systems = &["eager", "func", "torchopt", "jax"];
+        // XLA has no fast convolution for the derivatives on a processor: minutes for a step of the largest.
+        let systems: &[&str] = match (tasks, inner) {
+            (32, 5) => &["eager", "func", "torchopt"],
+            _ => &["eager", "func", "torchopt", "jax"],
+        };
         works.push(Work {
             slow,
             tolerance: DEEP,
@@ -102,23 +107,7 @@ pub(super) fn works() -> Vec<Work> {
         });
     }
     works.push(Work { tolerance: DEEP, ..Work::new("protonet-60".into(), &["eager", "jax"], 1, 5) });
-    for tasks in [2, 12, 40] {
-        for method in ["equal", "uncertainty"] {
-            works.push(Work::new(format!("trunk-{tasks}-{method}"), &["eager"], 4, 12));
-        }
-        for method in ["pcgrad", "mgda", "cagrad", "upgrad", "aligned", "nash"] {
-            // Nash-MTL has no form on Gramians there.
-            let systems: &[&str] = match method {
-                "nash" => &["backwards", "torchjd"],
-                _ => &["backwards", "torchjd", "autogram"],
-            };
-            let (warm, steps) = if tasks == 40 { (2, 6) } else { (4, 12) };
-            works.push(Work {
-                tolerance: WEIGHTED,
-                ..Work::new(format!("trunk-{tasks}-{method}"), systems, warm, steps)
-            });
-        }
-    }
+    works.extend([2, 12, 40].into_iter().flat_map(trunks));
     for (batch, epochs) in [("32", 1), ("256", 2)] {
         let systems = &["eager", "loader", "keras"];
         works.push(Work {
@@ -133,6 +122,25 @@ pub(super) fn works() -> Vec<Work> {
         ..Work::new("census-start".into(), &["eager", "keras"], 0, 1)
     });
     works
+}
+
+/// All weightings of so many tasks.
+fn trunks(tasks: usize) -> Vec<Work> {
+    let plain = ["equal", "uncertainty"]
+        .map(|method| Work::new(format!("trunk-{tasks}-{method}"), &["eager"], 4, 12));
+    let methods = ["pcgrad", "mgda", "cagrad", "upgrad", "aligned", "nash"];
+    // The others' solver of Nash-MTL finds nothing for so many tasks against each other, and they keep equal weights.
+    let methods = methods.into_iter().filter(|method| (tasks, *method) != (40, "nash"));
+    let weighted = methods.map(|method| {
+        // Nash-MTL has no form on Gramians there.
+        let systems: &[&str] = match method {
+            "nash" => &["backwards", "torchjd"],
+            _ => &["backwards", "torchjd", "autogram"],
+        };
+        let (warm, steps) = if tasks == 40 { (2, 6) } else { (4, 12) };
+        Work { tolerance: WEIGHTED, ..Work::new(format!("trunk-{tasks}-{method}"), systems, warm, steps) }
+    });
+    plain.into_iter().chain(weighted).collect()
 }
 
 #[cfg(test)]

@@ -4,41 +4,61 @@ use std::path::Path;
 
 use csv::ByteRecord;
 
-use super::{Column, MISSING, Table, TableSource};
+use super::{Column, MISSING, Table, TableSource, quick};
 use crate::bytes::{digest, read_raw, unpack};
 use crate::{Error, Result};
 
-pub(super) fn read(source: &TableSource) -> Result<Table> {
+pub(super) fn read(source: &TableSource, threads: usize) -> Result<Table> {
     let path = source.path.as_path();
     let separator = u8::try_from(source.separator).ok().filter(u8::is_ascii).ok_or_else(|| {
         Error::config(format!("separator `{}`: must be a single ASCII character", source.separator))
     })?;
     let raw = read_raw(path)?;
     let content = unpack(path, &raw)?;
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .delimiter(separator)
-        .from_reader(content.as_ref());
+    let columns = match quickly(source, separator, &content, threads)? {
+        Some(columns) => columns,
+        None => carefully(source, separator, &content)?,
+    };
+    let rows = columns.first().map_or(0, |column| column.codes.len());
+    if rows == 0 {
+        return Err(Error::corrupt(path, "line 2", "there is a header, but no row below it"));
+    }
+    Ok(Table { path: path.to_owned(), columns, rows, digest: digest([raw.as_slice()]) })
+}
+
+/// Without the reader of CSV; `None` where that cannot be.
+pub(super) fn quickly(
+    source: &TableSource,
+    separator: u8,
+    content: &[u8],
+    threads: usize,
+) -> Result<Option<Vec<Column>>> {
+    let Some((fields, rest)) = quick::first(content, separator) else { return Ok(None) };
+    let names = names(source, &ByteRecord::from(fields))?;
+    let rows = if source.header { rest } else { content };
+    let rows = rows.strip_prefix(b"\xef\xbb\xbf").unwrap_or(rows);
+    let pieces = quick::pieces_for(rows, threads);
+    Ok(quick::columns(rows, separator, source, names, pieces))
+}
+
+/// Row by row, with a message for every mistake.
+pub(super) fn carefully(source: &TableSource, separator: u8, content: &[u8]) -> Result<Vec<Column>> {
+    let path = source.path.as_path();
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator).from_reader(content);
     let mut record = ByteRecord::new();
     if !next(&mut reader, &mut record, path)? {
         return Err(Error::corrupt(path, "line 1", "the file is empty"));
     }
     let names = names(source, &record)?;
-    let mut columns: Vec<Builder> = names.into_iter().map(Builder::new).collect();
+    let mut columns: Vec<Builder> = names.iter().map(|_| Builder::new()).collect();
     let missing: Vec<&[u8]> = source.missing.iter().map(String::as_bytes).collect();
-    let mut rows = 0;
     let mut more = !source.header || next(&mut reader, &mut record, path)?;
     while more {
-        push(&mut columns, &record, source, &missing)?;
-        rows += 1;
+        push(&mut columns, &names, &record, source, &missing)?;
         more = next(&mut reader, &mut record, path)?;
     }
-    if rows == 0 {
-        return Err(Error::corrupt(path, "line 2", "there is a header, but no row below it"));
-    }
-    let columns = columns.into_iter().map(Builder::finish).collect();
-    Ok(Table { path: path.to_owned(), columns, rows, digest: digest([raw.as_slice()]) })
+    Ok(columns.into_iter().zip(names).map(|(column, name)| column.finish(name)).collect())
 }
 
 /// Distinct strings, numbered in order of first occurrence.
@@ -59,24 +79,27 @@ impl Interner {
         self.levels
     }
 
-    /// The number of this text, a new one if it was not seen before.
-    pub(super) fn code(&mut self, text: &str) -> u32 {
+    /// The number of this text, a new one if it was not seen before; `None` if it is new and no UTF-8.
+    pub(super) fn code(&mut self, text: &[u8]) -> Option<u32> {
         if (self.levels.len() + 1) * 2 > self.slots.len() {
             self.grow();
         }
         let mask = self.slots.len() - 1;
-        let mut at = hash(text.as_bytes()) as usize & mask;
+        let mut at = hash(text) as usize & mask;
         loop {
-            let Some(slot) = self.slots.get_mut(at) else { return MISSING };
+            let slot = self.slots.get_mut(at)?;
             match slot.checked_sub(1) {
                 None => {
+                    let level = std::str::from_utf8(text).ok()?;
                     let code = self.levels.len() as u32;
                     *slot = code + 1;
-                    self.levels.push(text.to_owned());
-                    return code;
+                    self.levels.push(level.to_owned());
+                    return Some(code);
                 }
-                Some(code) if self.levels.get(code as usize).is_some_and(|level| level == text) => {
-                    return code;
+                Some(code)
+                    if self.levels.get(code as usize).is_some_and(|level| level.as_bytes() == text) =>
+                {
+                    return Some(code);
                 }
                 Some(_) => at = (at + 1) & mask,
             }
@@ -101,27 +124,30 @@ impl Interner {
 /// Multiply and rotate, eight bytes at a time; only this process sees the result.
 fn hash(bytes: &[u8]) -> u64 {
     let mut hash = bytes.len() as u64;
-    for chunk in bytes.chunks(8) {
-        let mut word = [0; 8];
-        word.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
-        hash = (hash.rotate_left(5) ^ u64::from_le_bytes(word)).wrapping_mul(0x517c_c1b7_2722_0a95);
+    let mut take = |word: u64| hash = (hash.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+    let (words, rest) = bytes.as_chunks::<8>();
+    for word in words {
+        take(u64::from_le_bytes(*word));
+    }
+    if !rest.is_empty() {
+        take(rest.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte)));
     }
     hash ^ (hash >> 32)
 }
 
-struct Builder {
-    name: String,
-    interner: Interner,
-    codes: Vec<u32>,
+/// A column in the making.
+pub(super) struct Builder {
+    pub(super) interner: Interner,
+    pub(super) codes: Vec<u32>,
 }
 
 impl Builder {
-    fn new(name: String) -> Self {
-        Self { name, interner: Interner::with_levels(Vec::new()), codes: Vec::new() }
+    pub(super) fn new() -> Self {
+        Self { interner: Interner::with_levels(Vec::new()), codes: Vec::new() }
     }
 
-    fn finish(self) -> Column {
-        Column { name: self.name, levels: self.interner.into_levels(), codes: self.codes }
+    pub(super) fn finish(self, name: String) -> Column {
+        Column { name, levels: self.interner.into_levels(), codes: self.codes }
     }
 
     /// The code of the text in the row before if it is the same: most columns repeat themselves.
@@ -160,7 +186,13 @@ fn names(source: &TableSource, first: &ByteRecord) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn push(columns: &mut [Builder], record: &ByteRecord, source: &TableSource, missing: &[&[u8]]) -> Result<()> {
+fn push(
+    columns: &mut [Builder],
+    names: &[String],
+    record: &ByteRecord,
+    source: &TableSource,
+    missing: &[&[u8]],
+) -> Result<()> {
     let line = record.position().map_or(0, csv::Position::line);
     if record.len() != columns.len() {
         let message = format!(
@@ -170,16 +202,15 @@ fn push(columns: &mut [Builder], record: &ByteRecord, source: &TableSource, miss
         );
         return Err(Error::corrupt(&source.path, format!("line {line}"), message));
     }
-    for (column, field) in columns.iter_mut().zip(record) {
+    for ((column, name), field) in columns.iter_mut().zip(names).zip(record) {
         let field = if source.trim { field.trim_ascii() } else { field };
         let code = if let Some(code) = column.repeated(field) {
             code
         } else if missing.contains(&field) {
             MISSING
         } else {
-            let text = std::str::from_utf8(field)
-                .map_err(|_| not_utf8(&source.path, line, &format!("column `{}`", column.name)))?;
-            column.interner.code(text)
+            let code = column.interner.code(field);
+            code.ok_or_else(|| not_utf8(&source.path, line, &format!("column `{name}`")))?
         };
         column.codes.push(code);
     }

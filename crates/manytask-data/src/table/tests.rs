@@ -1,4 +1,5 @@
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -133,4 +134,63 @@ proptest! {
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = read_bytes(&bytes, |_| {});
     }
+}
+
+/// Names, levels and codes.
+fn shown(columns: &[Column]) -> Vec<(String, Vec<String>, Vec<u32>)> {
+    columns.iter().map(|c| (c.name.clone(), c.levels.clone(), c.codes.clone())).collect()
+}
+
+proptest! {
+    #[test]
+    fn the_quick_reader_gives_what_the_careful_one_gives_or_nothing(
+        rows in prop::collection::vec(
+            prop::collection::vec(prop::sample::select(vec!["", "a", "?", " a", "é", "bb ", "12"]), 1..4),
+            1..12,
+        ),
+        width in 1..4_usize,
+        ends in prop::collection::vec(prop::sample::select(vec!["\n", "\r\n", "\n\n", "\r"]), 12),
+        header: bool,
+        pieces in 1..5_usize,
+    ) {
+        let mut text = String::new();
+        for (row, end) in rows.iter().zip(ends) {
+            // Most rows have the width, some have their own.
+            let fields: Vec<&str> =
+                if row.len() == 3 { row.clone() } else { row.iter().copied().cycle().take(width).collect() };
+            text.push_str(&fields.join(","));
+            text.push_str(end);
+        }
+        let source = TableSource { header, ..TableSource::new("t.csv") };
+        let careful = read::carefully(&source, b',', text.as_bytes());
+        match read::quickly(&source, b',', text.as_bytes(), 1) {
+            Ok(Some(quick)) => {
+                let careful = careful.unwrap();
+                prop_assert_eq!(shown(&quick), shown(&careful));
+                let (fields, rest) = quick::first(text.as_bytes(), b',').unwrap();
+                let rows = if header { rest } else { text.as_bytes() };
+                prop_assert!(fields.len() == quick.len());
+                let names = quick.iter().map(|column| column.name.clone()).collect();
+                let cut = quick::columns(rows, b',', &source, names, pieces).unwrap();
+                prop_assert_eq!(shown(&cut), shown(&careful));
+            }
+            Ok(None) => prop_assert!(careful.is_err(), "an even table was given up: {text:?}"),
+            Err(_) => prop_assert!(careful.is_err()),
+        }
+    }
+}
+
+#[test]
+fn large_tables_are_read_in_pieces_and_mistakes_keep_their_lines() {
+    let mut text = "number,kind\n".to_owned();
+    for i in 0..400_000 {
+        writeln!(text, "{i},{}", ["x", "y", "z"][i % 3]).unwrap();
+    }
+    threads::set(3).unwrap();
+    let table = read(&text).unwrap();
+    assert_eq!(table.rows(), 400_000);
+    assert_eq!(table.column("kind").unwrap().levels(), ["x", "y", "z"]);
+    assert_eq!(table.column("number").unwrap().text(399_999), Some("399999"));
+    let error = read(&format!("{text}1,2,3\n")).unwrap_err().to_string();
+    assert!(error.contains("line 400002: has 3 fields, the first line has 2"), "{error}");
 }

@@ -30,9 +30,9 @@ fn other_files_are_other_parts() {
         targets = [{ name = 'y', kind = 'binary' }]
     ";
     let data = load(&FILES, text).unwrap();
-    assert_eq!(numbers(&data.train.inputs[0].dense), [-1.0, 1.0]);
+    assert_eq!(numbers(&data.train.inputs[0].matrix().unwrap()), [-1.0, 1.0]);
     let test = data.test.unwrap();
-    assert_eq!(numbers(&test.inputs[0].dense), [3.0]);
+    assert_eq!(numbers(&test.inputs[0].matrix().unwrap()), [3.0]);
     assert_eq!(numbers(&test.tasks[0].target), [1.0]);
     assert_eq!(numbers(test.tasks[0].weight.as_ref().unwrap()), [0.5]);
     assert!(data.validation.is_none());
@@ -71,7 +71,7 @@ fn a_stored_schema_reads_new_rows_without_labels() {
     assert_eq!(schema, data.schema);
     fs_err::write(dir.path().join("new.csv"), "x\n2\n").unwrap();
     let table = schema.read(dir.path().join("new.csv")).unwrap();
-    assert_eq!(numbers(&schema.encode(&table).unwrap()[0].dense), [0.0]);
+    assert_eq!(numbers(&schema.encode(&table).unwrap()[0].matrix().unwrap()), [0.0]);
 }
 
 #[test]

@@ -97,3 +97,73 @@ impl Aggregator for Alignment {
         Some(&self.last)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use manytask_tensor::random::Key;
+    use manytask_tensor::{Device, Kind};
+
+    use super::*;
+    use crate::Jacobian;
+
+    fn gramian(count: i64, width: i64) -> Gramian {
+        let rows = Key::new(4, "rows").normal(&[count, width], Kind::Double, Device::Cpu).unwrap();
+        Jacobian::new(&rows).unwrap().gramian().unwrap()
+    }
+
+    /// The columns of `V f(Λ) Vᵀ`.
+    fn columns(spectrum: &Spectrum, size: usize, f: impl Fn(f64) -> f64) -> Vec<Vec<f64>> {
+        let column = |j: usize| {
+            let mut x = vec![0.0; size];
+            x[j] = 1.0;
+            spectrum.apply(&mut x, &f);
+            x
+        };
+        (0..size).map(column).collect()
+    }
+
+    #[test]
+    fn the_aligned_gradients_have_one_length_and_are_orthogonal() {
+        for size in [1, 2, 3, 7, 20] {
+            let gramian = gramian(size as i64, 40);
+            let spectrum = Spectrum::new(&gramian).unwrap();
+            let b = columns(&spectrum, size, |value| (2.5 / value).sqrt());
+            for (i, column) in b.iter().enumerate() {
+                let product = gramian.apply(column);
+                for (j, other) in b.iter().enumerate() {
+                    let element: f64 = other.iter().zip(&product).map(|(x, y)| x * y).sum();
+                    let expected = if i == j { 2.5 } else { 0.0 };
+                    assert!((element - expected).abs() < 1e-12, "{size}: {i} {j} {element}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_spectrum_makes_the_matrix_again() {
+        // Five rows of three numbers have two eigenvalues of zero; a matrix of zeros and a diagonal one need no rotation.
+        let diagonal = Gramian::new(3, vec![4.0, 0.0, 0.0, 0.0, 1e-8, 0.0, 0.0, 0.0, 9.0]).unwrap();
+        let zeros = Gramian::new(3, vec![0.0; 9]).unwrap();
+        for gramian in [gramian(20, 30), gramian(5, 3), gramian(9, 9), diagonal, zeros] {
+            let spectrum = Spectrum::new(&gramian).unwrap();
+            let largest = spectrum.values().iter().copied().fold(0.0, f64::max);
+            for (i, column) in columns(&spectrum, gramian.size(), |value| value).iter().enumerate() {
+                let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-14 * largest;
+                assert!(column.iter().zip(gramian.row(i)).all(near), "{column:?}");
+            }
+        }
+        assert!(Spectrum::new(&Gramian::new(0, Vec::new()).unwrap()).unwrap().values().is_empty());
+    }
+
+    #[test]
+    fn dependent_gradients_are_aligned_in_the_space_that_they_have() {
+        // g, g and an orthogonal h: eigenvalues 2 ‖g‖² and ‖h‖².
+        let gramian = Gramian::new(3, vec![4.0, 4.0, 0.0, 4.0, 4.0, 0.0, 0.0, 0.0, 2.0]).unwrap();
+        for (scale, chosen) in [(Scale::Min, 2.0), (Scale::Median, 2.0), (Scale::Rmse, 5.0_f64)] {
+            let found = weights(&gramian, scale).unwrap();
+            let expected = [(chosen / 8.0).sqrt(), (chosen / 8.0).sqrt(), (chosen / 2.0).sqrt()];
+            assert!(found.iter().zip(expected).all(|(a, b)| (a * 3.0 - b).abs() < 1e-14), "{found:?}");
+        }
+        assert_eq!(weights(&Gramian::new(2, vec![0.0; 4]).unwrap(), Scale::Min).unwrap(), [0.5, 0.5]);
+    }
+}

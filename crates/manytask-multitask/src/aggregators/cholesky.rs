@@ -2,8 +2,10 @@
 
 use crate::gramian::dot;
 
-/// What must be left of a diagonal element for each row, relative to it: less is rounding.
+/// Rounding of what is left of a diagonal element, relative to the square of the sum of the terms that were taken away.
 const ROUNDING: f64 = 4.0 * f64::EPSILON;
+/// What is left of a diagonal element, relative to it, from which on rounding need not be looked at.
+const CLEAR: f64 = 1e-5;
 
 /// `M = L Lᵀ` of the rows that were pushed and not removed.
 #[derive(Debug, Clone)]
@@ -11,7 +13,7 @@ pub(super) struct Cholesky {
     /// Between the starts of rows.
     stride: usize,
     order: usize,
-    /// The rows of L; of row i the first i + 1 numbers.
+    /// The rows of L; of row i the first i + 1 numbers, the last of them inverted: products are faster than quotients.
     rows: Vec<f64>,
 }
 
@@ -38,15 +40,24 @@ impl Cholesky {
         let rows = done.chunks_exact(self.stride.max(1));
         for (place, (row, value)) in rows.zip(beside).enumerate() {
             let Some((known, [next, ..])) = new.split_at_mut_checked(place) else { return false };
-            let Some((own, [pivot, ..])) = row.split_at_checked(place) else { return false };
-            *next = (value - dot(own, known)) / pivot;
+            let Some((own, [inverse, ..])) = row.split_at_checked(place) else { return false };
+            *next = (value - dot(own, known)) * inverse;
             left -= *next * *next;
         }
-        if left.is_nan() || left <= ROUNDING * (self.order + 1) as f64 * diagonal {
+        if left.is_nan() || left <= 0.0 {
             return false;
         }
         if let Some(pivot) = new.last_mut() {
-            *pivot = left.sqrt();
+            *pivot = left.sqrt().recip();
+        }
+        if left <= CLEAR * diagonal {
+            // The row is this combination of the others but for what is left.
+            let mut combination = new.get(..self.order).unwrap_or(&[]).to_vec();
+            self.solve_transposed(&mut combination);
+            let terms = 1.0 + combination.iter().map(|x| x.abs()).sum::<f64>();
+            if left <= ROUNDING * terms * terms * diagonal {
+                return false;
+            }
         }
         self.order += 1;
         true
@@ -63,9 +74,10 @@ impl Cholesky {
         for column in place..self.order {
             let mut rows = self.rows.chunks_exact_mut(self.stride).take(self.order).skip(column);
             let Some([a, b]) = rows.next().and_then(|row| pair(row, column)) else { return };
-            let length = a.hypot(*b);
-            let (cosine, sine) = (*a / length, *b / length);
-            (*a, *b) = (length, 0.0);
+            let pivot = b.recip();
+            let inverse = (*a * *a + pivot * pivot).sqrt().recip();
+            let (cosine, sine) = (*a * inverse, pivot * inverse);
+            *a = inverse;
             for row in rows {
                 if let Some([a, b]) = pair(row, column) {
                     (*a, *b) = (cosine * *a + sine * *b, cosine * *b - sine * *a);
@@ -77,20 +89,25 @@ impl Cholesky {
     /// Replaces the right-hand side by the solution.
     pub(super) fn solve(&self, x: &mut [f64]) {
         for (place, row) in self.rows().enumerate() {
-            let (Some((known, [next, ..])), Some((own, [pivot, ..]))) =
+            let (Some((known, [next, ..])), Some((own, [inverse, ..]))) =
                 (x.split_at_mut_checked(place), row.split_at_checked(place))
             else {
                 return;
             };
-            *next = (*next - dot(own, known)) / pivot;
+            *next = (*next - dot(own, known)) * inverse;
         }
+        self.solve_transposed(x);
+    }
+
+    /// `Lᵀ x = b`.
+    fn solve_transposed(&self, x: &mut [f64]) {
         for (place, row) in self.rows().enumerate().rev() {
-            let (Some((before, [next, ..])), Some((own, [pivot, ..]))) =
+            let (Some((before, [next, ..])), Some((own, [inverse, ..]))) =
                 (x.split_at_mut_checked(place), row.split_at_checked(place))
             else {
                 return;
             };
-            *next /= pivot;
+            *next *= inverse;
             for (x, l) in before.iter_mut().zip(own) {
                 *x -= *next * l;
             }

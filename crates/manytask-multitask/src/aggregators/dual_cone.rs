@@ -1,5 +1,8 @@
 //! The nearest vector that goes against no gradient, among vectors that are known by their inner products alone.
 
+#[cfg(test)]
+mod tests;
+
 use super::cholesky::Cholesky;
 use crate::Gramian;
 use crate::gramian::dot;
@@ -10,6 +13,8 @@ const ROUNDING: f64 = 16.0 * f64::EPSILON;
 const UNSOLVED: f64 = 1e-10;
 /// So many exchanges in a row may fail to make fewer wrong signs before single ones are made.
 const PATIENCE: usize = 3;
+/// Rounds of coordinate descent for a first guess of who is active.
+const ROUNDS: usize = 3;
 
 /// Solutions of `min ½ uᵀ C u + qᵀ u` over `u ≥ 0`, where C holds the cosines of gradients and q the inner products of unit
 /// gradients with a vector x: then `x + Σ uᵢ gᵢ` is the projection of x onto the cone of the vectors whose inner products
@@ -65,11 +70,31 @@ impl<'g> DualCone<'g> {
         x
     }
 
-    /// The tasks of the next start are those with `q < 0`.
-    pub(super) fn forget(&mut self) {
+    /// Starts anew for a q from what some rounds of coordinate descent leave above zero.
+    pub(super) fn start(&mut self, q: &[f64]) {
         self.factor.clear();
         self.active.clear();
         self.is_active.fill(false);
+        self.weights.fill(0.0);
+        self.products.clear();
+        self.products.extend_from_slice(q);
+        for _ in 0..ROUNDS {
+            for (task, weight) in self.weights.iter_mut().enumerate() {
+                let next = (*weight - at(&self.products, task)).max(0.0);
+                let change = next - *weight;
+                if change != 0.0 {
+                    *weight = next;
+                    for (product, cosine) in self.products.iter_mut().zip(self.cosines.row(task)) {
+                        *product += change * cosine;
+                    }
+                }
+            }
+        }
+        for task in 0..q.len() {
+            if at(&self.weights, task) > 0.0 {
+                self.join(task);
+            }
+        }
     }
 
     /// Solves for a q, which are the inner products with a vector of about this length. `false` where the function has no
@@ -118,22 +143,54 @@ impl<'g> DualCone<'g> {
                     && in_vain.get(*task) == Some(&false)
             });
             let Some(best) = wrong.max_by(|a, b| gain(*a).total_cmp(&gain(*b))) else { break };
-            let before = self.weights.clone();
-            let joined = self.join(best);
-            if joined {
-                self.fit(q);
-            }
-            if joined && at(&self.weights, best) > 0.0 {
-                self.back_to_positive(q, before);
+            if self.add(best, q) {
                 in_vain.fill(false);
             } else {
-                self.leave(best);
-                self.weights = before;
                 set(&mut in_vain, best, true);
             }
         }
         let spread: f64 = self.weights.iter().sum();
         self.products.iter().zip(q).all(|(y, q)| -y <= UNSOLVED * (length + q.abs() + spread))
+    }
+
+    /// Makes a task active that makes the function smaller; `false`, and nothing changes, where it does not.
+    fn add(&mut self, task: usize, q: &[f64]) -> bool {
+        let before = self.weights.clone();
+        if !self.join(task) {
+            return self.exchange(task, q);
+        }
+        self.fit(q);
+        let smaller = at(&self.weights, task) > 0.0;
+        if smaller {
+            self.back_to_positive(q, before);
+        } else {
+            self.leave(task);
+            self.weights = before;
+        }
+        smaller
+    }
+
+    /// Makes a task active whose gradient is a combination of the active ones: it grows, and they change so that the vector
+    /// stays the same, until one of them gets to zero and leaves.
+    fn exchange(&mut self, task: usize, q: &[f64]) -> bool {
+        let combination = self.inverse(self.cosines.row(task));
+        let stops = self.active.iter().zip(&combination).filter(|(_, part)| **part > 0.0);
+        let stops = stops.map(|(other, part)| (*other, at(&self.weights, *other) / part));
+        let Some((first, reach)) = stops.min_by(|a, b| a.1.total_cmp(&b.1)) else { return false };
+        let mut moved = self.weights.clone();
+        for (other, part) in self.active.iter().zip(combination) {
+            set(&mut moved, *other, (at(&self.weights, *other) - reach * part).max(0.0));
+        }
+        self.leave(first);
+        if !self.join(task) {
+            self.join(first);
+            return false;
+        }
+        set(&mut moved, first, 0.0);
+        set(&mut moved, task, reach);
+        self.fit(q);
+        self.back_to_positive(q, moved);
+        true
     }
 
     /// From `before` towards the weights of the active tasks, as far as all stay positive; who gets to zero is dropped.

@@ -43,7 +43,7 @@ fn weights(gramian: &Gramian) -> Vec<f64> {
     for (task, own) in lengths.iter().enumerate() {
         // A gradient that goes against none stays as it is, and so does one of zero.
         if cosines.row(task).iter().any(|cosine| *cosine < 0.0) {
-            cone.forget();
+            cone.start(cosines.row(task));
             cone.solve(cosines.row(task), 1.0);
             for ((sum, weight), length) in sum.iter_mut().zip(cone.weights()).zip(&lengths) {
                 if *weight > 0.0 {

@@ -114,7 +114,7 @@ impl<'a, T: Real> DensePass<'a, T> {
         draw: Draw,
     ) -> Result<Self> {
         let (inputs, own) = join(batch, present)?;
-        let x = inputs.dense.f_contiguous()?;
+        let x = inputs.matrix()?.f_contiguous()?;
         let expected = [-1, chain.inputs() as i64];
         if x.dim() != 2 || x.size().last() != expected.last() {
             let what = "inputs of the trunk".into();

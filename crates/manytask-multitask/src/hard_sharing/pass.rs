@@ -84,16 +84,10 @@ type Place = (i64, i64);
 /// The inputs of all present tasks: one for all, or the tasks' own rows one after the other with their places.
 pub(super) fn join(batch: &Batch, present: &[usize]) -> Result<(Encoded, Option<Vec<Place>>)> {
     if let [inputs] = batch.inputs.as_slice() {
-        let categorical = inputs.categorical.as_ref().map(Tensor::shallow_clone);
-        return Ok((Encoded { dense: inputs.dense.shallow_clone(), categorical }, None));
+        return Ok((inputs.shallow_clone(), None));
     }
     let inputs: Vec<&Encoded> = present.iter().filter_map(|task| batch.inputs.get(*task)).collect();
-    let dense: Vec<&Tensor> = inputs.iter().map(|input| &input.dense).collect();
-    let categorical: Vec<&Tensor> = inputs.iter().filter_map(|input| input.categorical.as_ref()).collect();
-    let joined = Encoded {
-        dense: Tensor::f_cat(&dense, 0)?,
-        categorical: if categorical.is_empty() { None } else { Some(Tensor::f_cat(&categorical, 0)?) },
-    };
+    let joined = Encoded::cat(&inputs)?;
     let rows = inputs.iter().scan(0, |start, input| {
         let length = input.rows() as i64;
         let place = (*start, length);

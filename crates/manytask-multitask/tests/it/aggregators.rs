@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use manytask_multitask::aggregators::{
-    EqualWeights, FixedWeights, Form, Mgda, Normalisation, PcGrad, UncertaintyWeighting,
+    AlignedMtl, CaGrad, EqualWeights, FixedWeights, Form, Mgda, NashMtl, Normalisation, PcGrad,
+    UncertaintyWeighting, UpGrad,
 };
 use manytask_multitask::{Aggregator, AggregatorSettings, Combination, Shared};
 use proptest::prelude::*;
@@ -19,7 +20,16 @@ pub(crate) fn all() -> Vec<Box<dyn AggregatorSettings>> {
         Box::new(UncertaintyWeighting::default()),
         Box::new(PcGrad::default()),
         Box::new(Mgda::default()),
+        Box::new(CaGrad::default()),
+        Box::new(UpGrad::default()),
+        Box::new(AlignedMtl::default()),
+        Box::new(NashMtl::default()),
     ]
+}
+
+/// Those of [`all`] that take a Gramian.
+pub(crate) fn on_gramians() -> Vec<Box<dyn AggregatorSettings>> {
+    all().into_iter().skip(3).collect()
 }
 
 pub(crate) fn combine(
@@ -46,12 +56,22 @@ pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
 
 #[test]
 fn one_task_alone_follows_its_own_gradient() {
-    for settings in
-        [&EqualWeights::default() as &dyn AggregatorSettings, &PcGrad::default(), &Mgda::default()]
-    {
+    // CAGrad goes on to the border of its ball, Nash-MTL to the length that it is allowed.
+    let (cagrad, nash) = (1.4 / (1.0 + 0.4 * 0.4), 10_f64.sqrt().recip());
+    for (settings, factor) in [
+        (&EqualWeights::default() as &dyn AggregatorSettings, 1.0),
+        (&PcGrad::default(), 1.0),
+        (&Mgda::default(), 1.0),
+        (&UpGrad::default(), 1.0),
+        (&AlignedMtl::default(), 1.0),
+        (&CaGrad::default(), cagrad),
+        (&NashMtl::default(), nash),
+    ] {
         let mut aggregator = settings.build(&names(1)).unwrap();
         let (_, direction) = combine(aggregator.as_mut(), &[2.0], &[vec![3.0, -1.0]]);
-        assert_eq!(direction, [3.0, -1.0], "{settings:?}");
+        let expected = [3.0 * factor, -factor];
+        let near = direction.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-14);
+        assert!(near, "{settings:?}: {direction:?}");
     }
 }
 
@@ -180,7 +200,7 @@ fn fixed_weights_are_by_name_and_of_the_present_tasks() {
 }
 
 /// Three to six rows of four numbers, at sizes from 1e-4 to 1e4.
-fn some_rows() -> impl Strategy<Value = Vec<Vec<f64>>> {
+pub(crate) fn some_rows() -> impl Strategy<Value = Vec<Vec<f64>>> {
     let row = (prop::collection::vec(-1.0..1.0_f64, 4), -4..5_i32)
         .prop_map(|(row, power)| row.into_iter().map(|x| x * 10_f64.powi(power)).collect());
     prop::collection::vec(row, 3..7)
@@ -207,22 +227,35 @@ proptest! {
     #[test]
     fn the_direction_does_not_depend_on_the_order_of_tasks(rows in some_rows()) {
         let turned: Vec<Vec<f64>> = rows.iter().rev().cloned().collect();
-        for settings in [&Mgda::default() as &dyn AggregatorSettings, &EqualWeights::default()] {
+        for settings in [
+            &Mgda::default() as &dyn AggregatorSettings,
+            &EqualWeights::default(),
+            &CaGrad::default(),
+            &UpGrad::default(),
+            &AlignedMtl::default(),
+        ] {
             let mut aggregator = settings.build(&names(rows.len())).unwrap();
             let losses = vec![1.0; rows.len()];
             let (_, one) = combine(aggregator.as_mut(), &losses, &rows);
             let (_, other) = combine(aggregator.as_mut(), &losses, &turned);
             let size = dot(&one, &one).sqrt().max(1e-9);
             let gap: f64 = one.iter().zip(&other).map(|(a, b)| (a - b).abs()).sum();
-            prop_assert!(gap < 1e-5 * size + 1e-9, "{settings:?} {gap} {size}");
+            let longest = rows.iter().map(|row| dot(row, row).sqrt()).fold(1.0, f64::max);
+            prop_assert!(gap < 1e-5 * size + 1e-9 * longest, "{settings:?} {gap} {size}");
         }
     }
 
     #[test]
     fn directions_grow_with_the_gradients(rows in some_rows(), factor in 0.1..10.0_f64) {
         let scaled: Vec<Vec<f64>> = rows.iter().map(|row| row.iter().map(|x| x * factor).collect()).collect();
-        let mean = EqualWeights::default();
-        for settings in [&PcGrad::default() as &dyn AggregatorSettings, &mean, &Mgda::default()] {
+        for settings in [
+            &PcGrad::default() as &dyn AggregatorSettings,
+            &EqualWeights::default(),
+            &Mgda::default(),
+            &CaGrad::default(),
+            &UpGrad::default(),
+            &AlignedMtl::default(),
+        ] {
             let mut aggregator = settings.build(&names(rows.len())).unwrap();
             let losses = vec![1.0; rows.len()];
             let (_, one) = combine(aggregator.as_mut(), &losses, &rows);

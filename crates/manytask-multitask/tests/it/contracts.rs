@@ -1,14 +1,15 @@
 //! What methods ask for, what they do when tasks are absent, and what their derivatives are.
 
 use manytask_multitask::aggregators::{
-    EqualWeights, FixedWeights, Form, Mgda, Normalisation, PcGrad, UncertaintyWeighting,
+    AlignedMtl, CaGrad, EqualWeights, FixedWeights, Form, Mgda, NashMtl, Normalisation, PcGrad, Rescale,
+    Scale, UncertaintyWeighting, UpGrad,
 };
 use manytask_multitask::{AggregatorSettings, Level, Needs};
 use manytask_tensor::{Graph, Kind, Tensor, gradients};
 use proptest::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::aggregators::{all, combine, dot, names, weights};
+use crate::aggregators::{all, combine, dot, names, on_gramians, weights};
 use crate::step::Seen;
 
 fn rows() -> Vec<Vec<f64>> {
@@ -17,7 +18,8 @@ fn rows() -> Vec<Vec<f64>> {
 
 #[test]
 fn methods_on_losses_never_ask_for_gradients_and_others_for_no_jacobian() {
-    for (settings, gramian) in all().into_iter().zip([false, false, false, true, true]) {
+    for (number, settings) in all().into_iter().enumerate() {
+        let gramian = number >= 3;
         let mut aggregator = settings.build(&names(3)).unwrap();
         // Not what it declares but what it should: the step fails the test where more is taken.
         let allowed = if gramian { Needs::gramian(Level::Parameters) } else { Needs::LOSSES };
@@ -34,14 +36,53 @@ fn methods_on_losses_never_ask_for_gradients_and_others_for_no_jacobian() {
 fn methods_with_a_state_for_each_task_need_fixed_tasks() {
     let fixed: Vec<bool> =
         all().iter().map(|settings| settings.build(&names(3)).unwrap().needs().fixed_tasks).collect();
-    assert_eq!(fixed, [false, true, true, false, false]);
+    assert_eq!(fixed, [false, true, true, false, false, false, false, false, false]);
+    let keeping = NashMtl { update_every: 2, ..NashMtl::default() };
+    assert!(keeping.build(&names(3)).unwrap().needs().fixed_tasks);
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_is_an_error_with_its_task() {
+    for settings in on_gramians() {
+        for wrong in [f64::NAN, f64::INFINITY, 1e200] {
+            let mut aggregator = settings.build(&names(4)).unwrap();
+            let gradients = [vec![1.0, 2.0], vec![wrong, 0.5], vec![-1.0, 1.0]];
+            let mut seen = Seen::new(vec![1.0; 3], &gradients, aggregator.needs());
+            (seen.tasks, seen.present, seen.number) = (4, vec![0, 2, 3], 7);
+            let error = aggregator.combine(&mut seen).unwrap_err().to_string();
+            assert!(
+                error.contains("step 7: the gradient of task `task2` is not finite"),
+                "{settings:?}: {error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn settings_out_of_range_are_refused() {
+    let refused: [(Box<dyn AggregatorSettings>, &str); 5] = [
+        (Box::new(CaGrad { c: -0.1, ..CaGrad::default() }), "cagrad: c is -0.1"),
+        (Box::new(CaGrad { c: f64::NAN, ..CaGrad::default() }), "cagrad: c is NaN"),
+        (Box::new(NashMtl { max_norm: 0.0, ..NashMtl::default() }), "nash_mtl: max_norm is 0"),
+        (Box::new(NashMtl { max_norm: f64::NAN, ..NashMtl::default() }), "nash_mtl: max_norm is NaN"),
+        (Box::new(NashMtl { update_every: 0, ..NashMtl::default() }), "nash_mtl: update_every is 0"),
+    ];
+    for (settings, said) in refused {
+        let error = settings.build(&names(2)).unwrap_err().to_string();
+        assert!(error.starts_with(said), "{error}");
+    }
 }
 
 #[test]
 fn the_level_is_a_setting() {
     for level in [Level::Parameters, Level::Representation] {
         let mgda = Mgda { level, ..Mgda::default() };
-        for settings in [&mgda as &dyn AggregatorSettings, &PcGrad { level }] {
+        let cagrad = CaGrad { level, ..CaGrad::default() };
+        let aligned = AlignedMtl { level, ..AlignedMtl::default() };
+        let nash = NashMtl { level, ..NashMtl::default() };
+        for settings in
+            [&mgda as &dyn AggregatorSettings, &PcGrad { level }, &cagrad, &UpGrad { level }, &aligned, &nash]
+        {
             assert_eq!(settings.build(&names(2)).unwrap().needs(), Needs::gramian(level));
         }
     }
@@ -50,9 +91,9 @@ fn the_level_is_a_setting() {
 #[test]
 fn an_absent_task_is_no_row() {
     let present = vec![rows()[0].clone(), rows()[2].clone()];
-    for settings in
-        [&EqualWeights::default() as &dyn AggregatorSettings, &PcGrad::default(), &Mgda::default()]
-    {
+    let mut without_weights = on_gramians();
+    without_weights.push(Box::new(EqualWeights::default()));
+    for settings in without_weights {
         let mut of_three = settings.build(&names(3)).unwrap();
         let mut seen = Seen::new(vec![1.0, 0.5], &present, of_three.needs());
         (seen.tasks, seen.present) = (3, vec![0, 2]);
@@ -141,6 +182,10 @@ fn settings_are_written_and_read_and_know_their_fields() {
     });
     round_trip(&PcGrad { level: Level::Representation });
     round_trip(&Mgda { level: Level::Representation, normalisation: Normalisation::LossL2 });
+    round_trip(&CaGrad { level: Level::Representation, c: 0.5, rescale: Rescale::OnePlusC });
+    round_trip(&UpGrad { level: Level::Representation });
+    round_trip(&AlignedMtl { level: Level::Representation, scale: Scale::Rmse });
+    round_trip(&NashMtl { level: Level::Representation, max_norm: 2.0, update_every: 10 });
 }
 
 /// Surgery of gradient `task` by the others in this order, on the vectors themselves.

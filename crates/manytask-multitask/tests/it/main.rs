@@ -4,4 +4,5 @@
 mod aggregators;
 mod contracts;
 mod golden;
+mod solutions;
 mod step;

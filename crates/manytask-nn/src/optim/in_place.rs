@@ -1,7 +1,8 @@
-//! Steps that overwrite parameters and state, without a graph.
+//! Steps that overwrite parameters and state, without a graph: in one pass over memory, or in operations on tensors.
 
 use manytask_tensor::{Device, Kind, OpContext, Params, Tensor, no_grad};
 
+use super::rule::Rule;
 use super::state::another;
 use super::{Optimizer, OptimizerState};
 use crate::{Error, Result};
@@ -40,19 +41,31 @@ impl Optimizer {
             check_same(params, other)?;
         }
         state.step += 1;
-        let numbers = Numbers { kind: params.kind(), device: params.device() };
-        let rule = Rule::new(self, learning_rate, state.step, &numbers)?;
+        let rule = Rule::new(self, learning_rate, state.step);
+        let mut operations = None;
         let (_, decay) = self.decay();
         for (i, (entry, leaf)) in params.iter().enumerate() {
             let Some(gradient) = gradient.leaves().get(i).filter(|_| entry.role.is_trained()) else {
                 continue;
             };
-            let buffers: Vec<Tensor> = state
+            let mut buffers: Vec<Tensor> = state
                 .buffers
                 .iter()
                 .filter_map(|(_, buffer)| buffer.leaves().get(i).map(Tensor::shallow_clone))
                 .collect();
-            rule.apply(leaf.shallow_clone(), gradient, buffers, decay.takes(entry.role))?;
+            let mut leaf = leaf.shallow_clone();
+            let decays = decay.takes(entry.role);
+            if rule.in_one_pass(&mut leaf, gradient, &mut buffers, decays)? {
+                continue;
+            }
+            let operations = match &mut operations {
+                Some(found) => found,
+                none => {
+                    let numbers = Numbers { kind: params.kind(), device: params.device() };
+                    none.insert(Operations::new(&rule, &numbers)?)
+                }
+            };
+            operations.apply(leaf, gradient, buffers, decays)?;
         }
         Ok(())
     }
@@ -71,56 +84,32 @@ pub(super) fn check_same(ours: &Params, other: &Params) -> Result<()> {
 }
 
 /// A step's rule with its numbers as tensors.
-struct Rule<'a> {
+struct Operations<'a> {
     optimizer: &'a Optimizer,
     first: bool,
-    /// −η, or Adam's −η / (1 − β₁ᵗ).
     rate: Tensor,
     decay: Option<Tensor>,
-    /// β₁ or μ; 1 − β₁ or 1 − τ.
     keep: Tensor,
     take: Tensor,
-    /// β₂ or α; 1 − β₂ or 1 − α.
     keep_square: Tensor,
     take_square: Tensor,
-    /// √(1 − β₂ᵗ), by which √v is divided.
     correction: Tensor,
     epsilon: Tensor,
 }
 
-impl<'a> Rule<'a> {
-    fn new(optimizer: &'a Optimizer, learning_rate: f64, step: u64, numbers: &Numbers) -> Result<Self> {
-        let exponent = step.min(i32::MAX as u64) as i32;
-        let (keep, take, keep_square, epsilon) = match optimizer {
-            Optimizer::Sgd(sgd) => (sgd.momentum, 1.0 - sgd.dampening, 0.0, 0.0),
-            Optimizer::Adam(adam) => (adam.beta1, 1.0 - adam.beta1, adam.beta2, adam.epsilon),
-            Optimizer::AdamW(adam) => (adam.beta1, 1.0 - adam.beta1, adam.beta2, adam.epsilon),
-            Optimizer::RmsProp(rms) if rms.centered => (rms.alpha, 1.0 - rms.alpha, rms.alpha, rms.epsilon),
-            Optimizer::RmsProp(rms) => (rms.momentum, 1.0, rms.alpha, rms.epsilon),
-        };
-        let adam = matches!(optimizer, Optimizer::Adam(_) | Optimizer::AdamW(_));
-        let (mean_correction, square_correction) = if adam {
-            (1.0 - keep.powi(exponent), (1.0 - keep_square.powi(exponent)).sqrt())
-        } else {
-            (1.0, 1.0)
-        };
-        let (rate, _) = optimizer.decay();
-        let decay = match optimizer {
-            _ if rate == 0.0 => None,
-            Optimizer::AdamW(_) => Some(numbers.at(1.0 - learning_rate * rate)?),
-            _ => Some(numbers.at(rate)?),
-        };
+impl<'a> Operations<'a> {
+    fn new(rule: &Rule<'a>, numbers: &Numbers) -> Result<Self> {
         Ok(Self {
-            optimizer,
-            first: step == 1,
-            rate: numbers.at(-learning_rate / mean_correction)?,
-            decay,
-            keep: numbers.at(keep)?,
-            take: numbers.at(take)?,
-            keep_square: numbers.at(keep_square)?,
-            take_square: numbers.at(1.0 - keep_square)?,
-            correction: numbers.at(square_correction)?,
-            epsilon: numbers.at(epsilon)?,
+            optimizer: rule.optimizer,
+            first: rule.first,
+            rate: numbers.at(rule.rate)?,
+            decay: rule.decay.map(|decay| numbers.at(decay)).transpose()?,
+            keep: numbers.at(rule.keep)?,
+            take: numbers.at(rule.take)?,
+            keep_square: numbers.at(rule.keep_square)?,
+            take_square: numbers.at(rule.take_square)?,
+            correction: numbers.at(rule.correction)?,
+            epsilon: numbers.at(rule.epsilon)?,
         })
     }
 

@@ -122,7 +122,7 @@ impl Block {
         let squares = planes.halved().pixels();
         dy.resize(y.len(), T::zero());
         let mut sums = vec![Sums::default(); self.outputs];
-        let one = |(number, ((dy, sums), y)): (usize, ((&mut [T], &mut Sums<T>), &[T]))| {
+        let one = |(number, ((dy, sums), y)): Returning<'_, T>| {
             let part = number * squares..(number + 1) * squares;
             let back =
                 (chosen.get(part.clone()).unwrap_or_default(), cotangent.get(part).unwrap_or_default());
@@ -225,6 +225,9 @@ impl Block {
         kernel
     }
 }
+
+/// A channel's place, and what belongs to it on the way back: `dy`, sums, `y`.
+type Returning<'a, T> = (usize, ((&'a mut [T], &'a mut Sums<T>), &'a [T]));
 
 /// A channel's place, and what belongs to it: `y`, statistics, pooled squares, and which pixels.
 type Channel<'a, T> = (usize, (((&'a [T], &'a mut Statistics<T>), &'a mut [T]), &'a mut [u8]));

@@ -236,3 +236,33 @@ fn a_warm_up_rises_to_the_course() {
     let course = Course::Step { every: 0, factor: 0.1 };
     assert!(Schedule { warm_up: 0, course }.check().is_err());
 }
+
+#[test]
+fn one_pass_over_memory_is_what_the_operations_on_tensors_give() {
+    let size = 37;
+    let mut layout = Layout::builder();
+    layout.add("weight", &[size, size], Init::Normal { mean: 0.0, std: 1.0 }, Role::Weight).unwrap();
+    let layout = layout.build();
+    // A transposed matrix has gaps between its rows, so that its steps are operations on tensors.
+    let turned = |params: &Params| {
+        let leaf = params.leaves()[0].transpose(0, 1).contiguous().transpose(0, 1);
+        assert!(!leaf.is_contiguous());
+        Params::new(params.layout().clone(), vec![leaf]).unwrap()
+    };
+    for optimizer in optimizers(&fixture()) {
+        for (kind, tolerance) in [(Kind::Double, 1e-14), (Kind::Float, 1e-5)] {
+            let mut one = layout.init(1, kind, Device::Cpu).unwrap();
+            let mut other = turned(&one);
+            let (mut state, mut other_state) =
+                (optimizer.init(&one).unwrap(), optimizer.init(&other).unwrap());
+            for step in 0..5 {
+                let gradient = layout.init(step + 10, kind, Device::Cpu).unwrap();
+                optimizer.step(&mut one, &gradient, &mut state, 0.05).unwrap();
+                optimizer.step(&mut other, &gradient, &mut other_state, 0.05).unwrap();
+            }
+            let gap = one.max_difference(&other).unwrap();
+            assert!(gap < tolerance, "{optimizer:?} {kind:?} {gap}");
+            assert!(one.max_difference(&layout.init(1, kind, Device::Cpu).unwrap()).unwrap() > 0.01);
+        }
+    }
+}

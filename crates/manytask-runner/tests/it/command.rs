@@ -97,6 +97,7 @@ impl Place {
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_manytask"));
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
+        command.env("MANYTASK_TABLES", self.at("tables"));
         command
     }
 

@@ -170,6 +170,9 @@ fn what_a_configuration_can_name_is_listed_and_explained() {
     }
     let some = place.good(&["list", "aggregator"]);
     assert!(some.out.contains("mgda") && !some.out.contains("adamw"));
+    for name in ["cagrad", "upgrad", "aligned_mtl", "nash_mtl"] {
+        assert!(some.out.contains(&format!("  {name} ")), "{name}: {}", some.out);
+    }
     for (sort, one, other) in [
         ("aggregators", "pcgrad", "adam"),
         ("data", "omniglot", "pcgrad"),
@@ -219,4 +222,40 @@ fn a_dry_run_writes_nothing() {
     let said = place.good(&["train", "a.toml", "--dry-run"]);
     assert!(said.err.contains("one step was made"), "{said:?}");
     assert!(!place.at("runs").exists());
+}
+
+#[test]
+fn a_run_is_the_same_with_and_without_tables_that_were_read_before() {
+    let place = Place::new();
+    let train = |name: &str, tables: &std::path::Path| {
+        let mut command = place.command(&["train", "a.toml", "--quiet", "--name", name]);
+        let said = crate::command::said(command.env("MANYTASK_TABLES", tables).output().unwrap());
+        assert_eq!(said.code, Some(0), "{said:?}");
+        said
+    };
+    let kept = || fs_err::read_dir(place.at("kept")).map_or(0, Iterator::count);
+    train("without", "off".as_ref());
+    assert!(!place.at("off").exists() && kept() == 0);
+    train("first", &place.at("kept"));
+    assert_eq!(kept(), 1);
+    train("second", &place.at("kept"));
+    assert_eq!(kept(), 1, "the second run found what the first one wrote");
+    // A file stands where the folder would be: one line is said, and nothing else differs.
+    let said = train("refused", &place.at("people.csv"));
+    assert!(said.err.contains("note: the next start will read the tables again"), "{}", said.err);
+    let all = |run: &str, name: &str| fs_err::read(place.at("runs").join(run).join(name)).unwrap();
+    for run in ["first", "second", "refused"] {
+        for name in ["metrics.jsonl", "results.json", "schema.json"] {
+            assert_eq!(all(run, name), all("without", name), "{run} {name}");
+        }
+        let step = |run: &str| String::from_utf8(all(run, "checkpoints/latest")).unwrap().trim().to_owned();
+        let params = |run: &str| all(run, &format!("checkpoints/{}/params.safetensors", step(run)));
+        assert_eq!(params(run), params("without"), "{run}");
+        let digest = |run: &str| -> serde_json::Value {
+            serde_json::from_slice::<serde_json::Value>(&all(run, "manifest.json")).unwrap()["data_digest"]
+                .clone()
+        };
+        assert_eq!(digest(run), digest("without"));
+        assert_eq!(digest(run).as_str().map(str::len), Some(64));
+    }
 }

@@ -141,8 +141,10 @@ fn tridiagonal(mut rows: Vec<Vec<f64>>) -> (Vec<f64>, Vec<f64>, Vec<Vec<f64>>) {
         let half = dot(&w, &v) / 2.0;
         w.iter_mut().zip(&v).for_each(|(w, v)| *w -= half * v);
         for (row, (a, b)) in rest.iter_mut().zip(v.iter().zip(&w)) {
-            let elements = row.iter_mut().skip(place + 1);
-            elements.zip(v.iter().zip(&w)).for_each(|(x, (v, w))| *x -= a * w + b * v);
+            let elements = row.get_mut(place + 1..).unwrap_or(&mut []);
+            for (x, (v, w)) in elements.iter_mut().zip(v.iter().zip(&w)) {
+                *x -= a * w + b * v;
+            }
         }
         reflections.push(v);
     }
@@ -181,7 +183,7 @@ fn chase(diagonal: &mut [f64], beside: &mut [f64], first: usize, last: usize, ro
     let (mut sine, mut cosine, mut shift) = (1.0, 1.0, 0.0);
     for place in (first..last).rev() {
         let (f, b) = (sine * at(beside, place), cosine * at(beside, place));
-        let length = f.hypot(g);
+        let length = (f * f + g * g).sqrt();
         set(beside, place + 1, length);
         if length == 0.0 {
             // The block falls apart.

@@ -1,0 +1,187 @@
+//! Data sets that were read before, as one file of tensors each.
+//!
+//! A file is named by a digest of all that its content is a function of: the bytes of the tables, the description without
+//! paths, and the form of this file. So a table that was changed or a setting that differs is another file, and where the
+//! tables lie does not matter. The names of the tables are not in it: the schema takes those of the description.
+
+use std::path::{Path, PathBuf};
+
+use flate2::Crc;
+use manytask_tensor::{Device, Tensor, checkpoint, io};
+
+use super::{Dataset, Schema, TableDataset};
+use crate::bytes::{digest, read_raw};
+use crate::{Encoded, Error, Files, OneHot, Part, Result, Split, TaskData};
+
+/// What the first bytes say. Raise the number when the same description would give other tensors.
+const MAGIC: &[u8] = b"manytask table 1\n";
+/// How many data sets are kept, the latest ones.
+const KEPT: usize = 16;
+const ENDING: &str = "table";
+
+/// What a cache was good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cached {
+    /// The data set was in it.
+    Found,
+    /// It was not, and is now.
+    Written,
+    /// It was not, and could not be written: why.
+    Refused(String),
+}
+
+impl TableDataset {
+    /// As [`TableDataset::load`], out of a folder of data sets that were read before, where it is there; otherwise it is
+    /// put there. The result is the same, bit by bit. A damaged or foreign file is passed over and written anew, and a
+    /// folder that cannot be written to is no error. Several processes may use one folder.
+    ///
+    /// # Errors
+    /// Those of [`TableDataset::load`].
+    pub fn load_cached(&self, folder: &Path) -> Result<(Dataset, Cached)> {
+        let (key, content) = self.key()?;
+        let path = folder.join(format!("{key}.{ENDING}"));
+        if let Some(found) = self.read_cached(&path, &content) {
+            return Ok((found, Cached::Found));
+        }
+        let dataset = self.load()?;
+        if dataset.digest != content {
+            return Ok((dataset, Cached::Refused("a table was changed while it was read".to_owned())));
+        }
+        let cached = match write(folder, &path, &dataset) {
+            Ok(()) => Cached::Written,
+            Err(error) => Cached::Refused(error.to_string()),
+        };
+        Ok((dataset, cached))
+    }
+
+    /// The file's name, and the digest of the tables as [`Dataset::digest`] has it.
+    fn key(&self) -> Result<(String, String)> {
+        let mut described = self.clone();
+        let mut paths = vec![std::mem::take(&mut described.source.path)];
+        if let Some(Split::Files(Files { validation, test, .. })) = &mut described.split {
+            // Which of the two it is stays in the description.
+            paths.extend([validation, test].into_iter().flatten().map(std::mem::take));
+        }
+        let digests = std::thread::scope(|scope| {
+            let work = |path: PathBuf| move || Ok(digest([read_raw(&path)?.as_slice()]));
+            let threads: Vec<_> = paths.into_iter().map(|path| scope.spawn(work(path))).collect();
+            let lost = |_| Err(Error::config("a thread that read a table ended early"));
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(lost)).collect::<Result<Vec<_>>>()
+        })?;
+        let content = digest(digests.iter().map(String::as_bytes));
+        let described = serde_json::to_vec(&described)
+            .map_err(|error| Error::config(format!("the description cannot be written down: {error}")))?;
+        let version = env!("CARGO_PKG_VERSION").as_bytes();
+        Ok((digest([MAGIC, version, b"\n", content.as_bytes(), &described]), content))
+    }
+
+    /// `None` where the file is absent or anything is wrong with it.
+    fn read_cached(&self, path: &Path, content: &str) -> Option<Dataset> {
+        let bytes = fs_err::read(path).ok()?;
+        let (sum, tensors) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<4>()?;
+        if u32::from_le_bytes(*sum) != checksum(tensors) {
+            return None;
+        }
+        let (mut tensors, text) = checkpoint::from_bytes(path, tensors, Device::Cpu).ok()?;
+        let mut schema: Schema = serde_json::from_str(text.get("schema")?).ok()?;
+        schema.source = self.source.clone();
+        let mut take = |name: &str| tensors.remove(name);
+        let (names, width) = (schema.task_names(), schema.inputs.one_hot_width());
+        let mut part = |name: &str| read_part(name, &names, width, &mut take);
+        Some(Dataset {
+            train: part("train")?,
+            validation: part("validation"),
+            test: part("test"),
+            schema,
+            digest: content.to_owned(),
+        })
+    }
+}
+
+fn checksum(bytes: &[u8]) -> u32 {
+    let mut sum = Crc::new();
+    sum.update(bytes);
+    sum.sum()
+}
+
+fn read_part(
+    part: &str,
+    names: &[String],
+    width: i64,
+    take: &mut impl FnMut(&str) -> Option<Tensor>,
+) -> Option<Part> {
+    let mut inputs = Vec::new();
+    while let Some(dense) = take(&format!("{part}.{}.dense", inputs.len())) {
+        let mut of = |what: &str| take(&format!("{part}.{}.{what}", inputs.len()));
+        let one_hot = of("places").map(|places| OneHot { places, width });
+        inputs.push(Encoded { dense, one_hot, categorical: of("categorical") });
+    }
+    let tasks = names.iter().enumerate().map(|(task, name)| {
+        let target = take(&format!("{part}.{task}.target"))?;
+        Some(TaskData { name: name.clone(), target, weight: take(&format!("{part}.{task}.weight")) })
+    });
+    Part::new(inputs, tasks.collect::<Option<_>>()?).ok()
+}
+
+fn write(folder: &Path, path: &Path, dataset: &Dataset) -> Result<()> {
+    let mut tensors = Vec::new();
+    let parts = [
+        ("train", Some(&dataset.train)),
+        ("validation", dataset.validation.as_ref()),
+        ("test", dataset.test.as_ref()),
+    ];
+    for (name, part) in parts {
+        let Some(part) = part else { continue };
+        let mut put = |number: usize, what: &str, tensor: Option<&Tensor>| {
+            tensors.extend(tensor.map(|tensor| (format!("{name}.{number}.{what}"), tensor.shallow_clone())));
+        };
+        for (number, input) in part.inputs.iter().enumerate() {
+            put(number, "dense", Some(&input.dense));
+            put(number, "places", input.one_hot.as_ref().map(|one_hot| &one_hot.places));
+            put(number, "categorical", input.categorical.as_ref());
+        }
+        for (number, task) in part.tasks.iter().enumerate() {
+            put(number, "target", Some(&task.target));
+            put(number, "weight", task.weight.as_ref());
+        }
+    }
+    let schema = serde_json::to_string(&dataset.schema).map_err(|error| Error::config(error.to_string()))?;
+    let text = checkpoint::Metadata::from([("schema".to_owned(), schema)]);
+    let content = checkpoint::to_bytes(path, &tensors, &text)?;
+    make_private(folder).map_err(|error| Error::io(folder, error))?;
+    let sum = checksum(&content).to_le_bytes();
+    io::write_atomically_with(path, |file| {
+        let write = |bytes: &[u8], file: &mut dyn std::io::Write| {
+            file.write_all(bytes)
+                .map_err(|source| manytask_tensor::Error::Io { path: path.to_owned(), source })
+        };
+        [MAGIC, &sum, &content].iter().try_for_each(|bytes| write(bytes, file))
+    })?;
+    forget_old(folder);
+    Ok(())
+}
+
+/// Makes the folder, for its owner alone: the tables may be.
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
+/// Removes all but the latest files. What cannot be removed stays.
+fn forget_old(folder: &Path) {
+    let Ok(entries) = fs_err::read_dir(folder) else { return };
+    let ours = entries.flatten().filter(|entry| entry.path().extension().is_some_and(|of| of == ENDING));
+    let mut files: Vec<_> =
+        ours.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
+    files.sort_unstable();
+    let surplus = files.len().saturating_sub(KEPT);
+    for (_, path) in files.into_iter().take(surplus) {
+        let _ = fs_err::remove_file(path);
+    }
+}
+
+#[cfg(test)]
+mod tests;
