@@ -285,6 +285,8 @@ impl<T: Real> Work<'_, T> {
         let segment = self.analytic.segment();
         space.now.copy_from_slice(self.start);
         space.kept.clear();
+        // At once: growing by doubling would leave what it outgrew behind.
+        space.kept.reserve((descent.steps as usize).div_ceil(segment) * self.start.len());
         let mut left = descent.steps as usize;
         while left > 0 {
             space.kept.extend_from_slice(&space.now);
