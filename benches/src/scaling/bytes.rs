@@ -166,10 +166,9 @@ mod tests {
     #[test]
     fn with_small_activations_memory_is_least_near_the_root() {
         let numbers = Numbers { traces: [0.0; 2], along: 0.0, ..Numbers::of(Net::Perceptron(512)) };
-        let least = (1..=50).min_by(|a, b| {
-            let of = |every: &u32| numbers.written(1, 50, Some(*every), 1);
-            of(a).total_cmp(&of(b))
-        });
-        assert_eq!(least, Some(7));
+        let of = |every| numbers.written(1, 50, Some(every), 1);
+        // 50/c + c, rounded up, is the same from 5 to 10.
+        assert!((1..=50).all(|every| of(7) <= of(every)));
+        assert!(of(7) < of(4) && of(7) < of(11));
     }
 }
