@@ -1,5 +1,6 @@
 //! Tasks on a table, or on any tensors: what a multi-task problem is trained on.
 
+use manytask_tensor::rows::select;
 use manytask_tensor::{Device, Tensor};
 
 use crate::{Encoded, Error, Result};
@@ -102,8 +103,8 @@ impl Part {
         let mut weights = Vec::with_capacity(self.tasks.len());
         // One stream serves every task; several serve one task each.
         for (task, rows) in self.tasks.iter().zip(indices.iter().cycle()) {
-            targets.push(task.target.f_index_select(0, rows)?);
-            weights.push(task.weight.as_ref().map(|weight| weight.f_index_select(0, rows)).transpose()?);
+            targets.push(select(&task.target, rows)?);
+            weights.push(task.weight.as_ref().map(|weight| select(weight, rows)).transpose()?);
         }
         Ok(Batch { inputs, targets, weights })
     }

@@ -71,7 +71,7 @@ impl Encoded {
 
     /// The rows with these numbers, `[B]` int64 on the same device.
     pub fn select(&self, rows: &Tensor) -> Result<Self> {
-        self.map(|tensor| Ok(tensor.f_index_select(0, rows)?))
+        self.map(|tensor| Ok(manytask_tensor::rows::select(tensor, rows)?))
     }
 
     /// So many rows from one on, in the same memory.

@@ -256,7 +256,7 @@ impl ClassPool {
     /// `[T, N*K, C, H, W]` float32 in `[0, 1]`.
     fn gather(&self, rows: &[i64], tasks: i64) -> Result<Tensor> {
         let rows = Tensor::f_from_slice(rows)?.f_to_device(self.images.device())?;
-        let images = self.images.f_index_select(0, &rows)?.f_to_kind(Kind::Float)?.f_div_scalar(255.0)?;
+        let images = manytask_tensor::rows::select_scaled(&self.images, &rows, 255.0)?;
         let each = rows.size().first().copied().unwrap_or_default() / tasks.max(1);
         let shape = [vec![tasks, each], self.image_shape()].concat();
         Ok(images.f_reshape(&shape)?)

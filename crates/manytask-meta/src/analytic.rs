@@ -16,7 +16,6 @@ use manytask_nn::loss::Loss;
 use manytask_nn::written::{NetAlong, NetTrace, Rows, WrittenNet, sides};
 use manytask_tensor::dense::{Real, filled, values};
 use manytask_tensor::{Kind, Layout, Params, Slot, Tensor, threads};
-use rayon::prelude::*;
 
 /// Plain gradient descent on the mean support loss: what a learner answers that does nothing else.
 #[derive(Debug, Clone, PartialEq)]
@@ -271,7 +270,22 @@ impl<T: Real> Work<'_, T> {
         if each >= self.tasks {
             return run((0, (losses, rows)));
         }
-        losses.par_chunks_mut(each).zip(rows.par_chunks_mut(each * size)).enumerate().try_for_each(run)
+        let mut runs = losses.chunks_mut(each).zip(rows.chunks_mut(each * size)).enumerate();
+        let Some(first) = runs.next() else { return Ok(()) };
+        // This thread takes a run itself: a small meta-batch is done in the time in which a pool's thread wakes up.
+        let failed = Mutex::new(None);
+        let keep = |done: Result<()>| {
+            if let Err(error) = done {
+                *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            }
+        };
+        rayon::in_place_scope(|scope| {
+            for other in runs {
+                scope.spawn(|_| keep(run(other)));
+            }
+            keep(run(first));
+        });
+        failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
     /// One task: its query loss, and its meta-gradient written over `row`.

@@ -75,11 +75,28 @@ pub fn from_bytes(path: &Path, bytes: &[u8], device: Device) -> Result<(BTreeMap
         if kind == Kind::Bool && view.data().iter().any(|byte| *byte > 1) {
             return Err(corrupt(format!("`{name}` has truth values that are neither 0 nor 1")));
         }
-        let tensor = Tensor::f_from_data_size(view.data(), &shape, kind)
-            .map_err(|error| corrupt(format!("`{name}`: {}", Error::from(error))))?;
+        let tensor =
+            tensor_of(view.data(), &shape, kind).map_err(|error| corrupt(format!("`{name}`: {error}")))?;
         tensors.insert(name, tensor.f_to_device(device)?);
     }
     Ok((tensors, metadata))
+}
+
+/// A tensor of bytes. The binding's own fills it with zeros first, for which libtorch wakes its threads.
+fn tensor_of(bytes: &[u8], shape: &[i64], kind: Kind) -> Result<Tensor> {
+    let tensor = Tensor::f_empty(shape, (kind, Device::Cpu))?;
+    if tensor.numel() * kind.elt_size_in_bytes() != bytes.len() {
+        let message = format!("{} bytes for shape {shape:?} of {kind:?}", bytes.len());
+        return Err(Error::Torch { message });
+    }
+    if !bytes.is_empty() {
+        #[expect(unsafe_code, reason = "the binding gives the memory of a tensor as a pointer only")]
+        // SAFETY: the new tensor is contiguous on the processor and has as many bytes, which nobody else has a handle to.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), tensor.data_ptr().cast::<u8>(), bytes.len());
+        }
+    }
+    Ok(tensor)
 }
 
 /// Writes parameters.

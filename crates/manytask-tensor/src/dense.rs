@@ -211,6 +211,14 @@ pub fn values<T: Real>(tensor: &Tensor) -> Result<&[T]> {
     Ok(unsafe { std::slice::from_raw_parts(pointer, length) })
 }
 
+/// The bytes of a contiguous tensor of bytes on the processor, as [`values`].
+pub(crate) fn bytes(tensor: &Tensor) -> Result<&[u8]> {
+    let (pointer, length) = lent::<u8>(tensor, Kind::Uint8)?;
+    #[expect(unsafe_code, reason = "tch lends no slice of a tensor")]
+    // SAFETY: as in `values`.
+    Ok(unsafe { std::slice::from_raw_parts(pointer, length) })
+}
+
 /// A new tensor of a shape, filled by `fill`, which is given its numbers, all zero, row by row.
 ///
 /// # Errors
@@ -232,8 +240,12 @@ pub fn filled<T: Real, E: From<Error>>(
 }
 
 fn memory<T: Real>(tensor: &Tensor) -> Result<(*mut T, usize)> {
-    if tensor.device() != Device::Cpu || tensor.kind() != T::KIND || !tensor.is_contiguous() {
-        return Err(Error::Memory { expected: T::KIND, found: tensor.kind(), device: tensor.device() });
+    lent(tensor, T::KIND)
+}
+
+fn lent<N>(tensor: &Tensor, kind: Kind) -> Result<(*mut N, usize)> {
+    if tensor.device() != Device::Cpu || tensor.kind() != kind || !tensor.is_contiguous() {
+        return Err(Error::Memory { expected: kind, found: tensor.kind(), device: tensor.device() });
     }
     let length = tensor.numel();
     // An empty tensor may have no memory, a slice must have an address.

@@ -10,7 +10,7 @@
 //! - [`random`]: every draw from a generator keyed by (seed, purpose, step, task).
 //! - [`checkpoint`] and [`io`]: safetensors with a layout check; files that are whole or absent.
 //! - [`dense`]: matrix products on memory, for passes that know their derivatives.
-//! - [`elementwise`]: many operations on elements in one pass; [`one_hot`]: rows of zeros and few ones.
+//! - [`elementwise`]: many operations on elements in one pass; [`rows`]: some of a tensor's; [`one_hot`]: rows of zeros and few ones.
 //! - [`device`], [`threads`] and [`memory`].
 //!
 //! ```
@@ -38,6 +38,7 @@ pub mod memory;
 pub mod one_hot;
 mod params;
 pub mod random;
+pub mod rows;
 mod scalar;
 pub mod threads;
 

@@ -59,17 +59,20 @@ fn written<P: Copy + TryInto<usize>>(numbers: &Tensor, places: &Tensor, width: u
     let (rows, each, of_places) =
         (numbers.size().first().copied().unwrap_or_default(), columns(numbers), columns(places));
     let all = each + width;
-    let matrix = Tensor::f_zeros([rows, all as i64], (Kind::Float, Device::Cpu))?;
+    let matrix = Tensor::f_empty([rows, all as i64], (Kind::Float, Device::Cpu))?;
     if matrix.numel() == 0 {
         return Ok(matrix);
     }
     #[expect(unsafe_code, reason = "the binding gives the memory of a tensor as a pointer only")]
     // SAFETY: all three are contiguous on the processor, of the kinds that the slices have and of as many elements, and
-    // alive to the end of this function; nobody else has a handle to the new matrix. The slice of a tensor without elements
+    // alive to the end of this function; nobody else has a handle to the new matrix, which is
+    // filled before there is a slice of it. The slice of a tensor without elements
     // is not made from its pointer, which is null.
     let (from, at, to) = unsafe {
         let from: &[f32] = slice(numbers.data_ptr().cast(), numbers.numel());
         let at: &[P] = slice(places.data_ptr().cast(), places.numel());
+        // Zeros by libtorch would wake its threads for each batch.
+        std::ptr::write_bytes(matrix.data_ptr().cast::<f32>(), 0, matrix.numel());
         (from, at, std::slice::from_raw_parts_mut(matrix.data_ptr().cast::<f32>(), matrix.numel()))
     };
     for (number, row) in to.chunks_exact_mut(all).enumerate() {

@@ -31,6 +31,22 @@ pub fn set(threads: usize) -> Result<()> {
     }
 }
 
+/// Runs `f` with kernels of one thread. libtorch's threads spin for a while after each operation that they share, and would stand
+/// in the way of others that work between such operations.
+///
+/// # Errors
+/// As `f`.
+pub fn alone<R, E: From<Error>>(f: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
+    let before = get();
+    if before == 1 {
+        return f();
+    }
+    set(1)?;
+    let done = f();
+    set(before)?;
+    done
+}
+
 /// The number of threads that kernels called from this thread may use.
 pub fn get() -> usize {
     tch::get_num_threads().max(1) as usize

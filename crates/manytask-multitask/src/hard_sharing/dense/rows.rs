@@ -154,14 +154,15 @@ fn factor<T: Real>(a: &[T], width: usize) -> Result<Option<Vec<T>>> {
     // Rows that depend on each other leave pivots of the size of rounding, which must not be negative.
     let rounding = largest * rows as f64 * f64::EPSILON;
     diagonal(&mut products, &mut |square| *square += rounding);
-    let (factor, info) = Tensor::f_from_slice(&products)?
-        .f_reshape([rows as i64, rows as i64])?
-        .f_linalg_cholesky_ex(true, false)?;
-    if info.f_int64_value(&[])? != 0 {
-        return Ok(None);
-    }
-    let factor = factor.f_contiguous()?;
-    Ok(Some(values::<f64>(&factor)?.iter().map(|x| T::of(*x)).collect()))
+    threads::alone(|| {
+        let products = Tensor::f_from_slice(&products)?.f_reshape([rows as i64, rows as i64])?;
+        let (factor, info) = products.f_linalg_cholesky_ex(true, false)?;
+        if info.f_int64_value(&[])? != 0 {
+            return Ok(None);
+        }
+        let factor = factor.f_contiguous()?;
+        Ok(Some(values::<f64>(&factor)?.iter().map(|x| T::of(*x)).collect()))
+    })
 }
 
 #[cfg(test)]
