@@ -146,5 +146,5 @@ fn part(name: &str, part: &Part) -> Result<Vec<(String, Tensor)>> {
     let inputs = part.inputs.first().context("no inputs")?;
     let labels: Vec<Tensor> = part.tasks.iter().map(|task| task.target.shallow_clone()).collect();
     let labels = Tensor::f_stack(&labels, 0)?;
-    Ok(vec![(format!("{name}_x"), inputs.dense.contiguous()), (format!("{name}_y"), labels.contiguous())])
+    Ok(vec![(format!("{name}_x"), inputs.matrix()?.contiguous()), (format!("{name}_y"), labels.contiguous())])
 }
