@@ -31,16 +31,17 @@ pub(crate) fn compare(repo: &Repository, filter: Option<&str>, threads: usize) -
     setup::ensure(repo)?;
     let contenders = Contenders::new(repo, peers(repo)?, threads)?;
     let mut table = Table::default();
+    // Rows are printed as they come: what was measured before a contender fails took its time too.
+    print!("{}", table.text());
     for work in &works {
         if work.data == Data::Whole && std::env::var_os("MANYTASK_DATA").is_none() {
             eprintln!("skipped: {}, MANYTASK_DATA not set", work.name);
-            table.skipped(work);
+            print!("{}", table.skipped(work));
             continue;
         }
         eprintln!("{}", work.name);
-        table.push(work, &rounds(&contenders, work)?)?;
+        print!("{}", table.push(work, &rounds(&contenders, work)?)?);
     }
-    print!("{}", table.text());
     // A part of the work would replace the whole.
     if filter.is_none() {
         report::keep(repo, &table.text(), &format!("cargo xtask bench --peers --threads {threads}"))?;

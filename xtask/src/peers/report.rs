@@ -21,8 +21,9 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Adds the rows of a work; an error where systems do not do the same.
-    pub(super) fn push(&mut self, work: &Work, runs: &Runs) -> Result<()> {
+    /// Adds the rows of a work, and gives them; an error where systems do not do the same.
+    pub(super) fn push(&mut self, work: &Work, runs: &Runs) -> Result<&str> {
+        let start = self.rows.len();
         let of = |system: &str| runs.get(system).map_or(&[][..], Vec::as_slice);
         let medians = |system: &str| of(system).iter().map(|run| run.microseconds).collect::<Vec<_>>();
         let ours = of(OURS).first().with_context(|| format!("{}: {OURS} did not run", work.name))?;
@@ -49,12 +50,14 @@ impl Table {
                 middle / reference
             )?;
         }
-        Ok(())
+        Ok(self.rows.get(start..).unwrap_or_default())
     }
 
-    /// Adds a row that says that a work was not done.
-    pub(super) fn skipped(&mut self, work: &Work) {
+    /// Adds a row that says that a work was not done, and gives it.
+    pub(super) fn skipped(&mut self, work: &Work) -> &str {
+        let start = self.rows.len();
         self.rows.extend(["| ", &work.name, " | skipped: MANYTASK_DATA not set | | | | |\n"]);
+        self.rows.get(start..).unwrap_or_default()
     }
 
     /// The whole table.
