@@ -37,6 +37,7 @@ fn main() -> Result<()> {
         other => bail!("there is no way `{other}`"),
     };
     keep_pages();
+    threads::join_pool();
     threads::set(cores)?;
     let work = work(name, execution)?;
     let start = work.start()?;

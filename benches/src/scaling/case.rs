@@ -130,6 +130,7 @@ impl Case {
 /// When the work cannot be made, or fails.
 pub fn measure(case: &Case) -> Result<Seen> {
     keep_pages();
+    threads::join_pool();
     threads::set(case.threads)?;
     let work = case.work()?;
     let mut first = None;

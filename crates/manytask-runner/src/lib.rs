@@ -39,6 +39,7 @@ pub use crate::registries::Registries;
 /// Runs the command of this process' arguments.
 pub fn main_with(registries: &Registries) -> ExitCode {
     manytask_tensor::memory::keep_pages();
+    manytask_tensor::threads::join_pool();
     std::panic::set_hook(Box::new(|panic| {
         let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
         // libtorch's binding panics where it has an error to give, which `catch_panics` turns back into one.

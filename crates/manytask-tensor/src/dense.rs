@@ -3,9 +3,15 @@
 //! On processors with AVX-512 a product here takes less than half of what libtorch's takes, which goes through MKL's path for
 //! unknown processors, and a small one has next to no overhead (`benches/RESULTS.md`).
 
+mod product;
+
+use std::cell::RefCell;
+use std::thread::LocalKey;
+
 use num_traits::{Float, NumAssign};
 use tch::{Device, Kind, Tensor};
 
+pub use self::product::{Onto, product, product_into};
 use crate::{Error, Result};
 
 /// The element types that passes compute in: `f32` and `f64`.
@@ -23,9 +29,26 @@ pub trait Real:
 }
 
 mod sealed {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
+    use super::{LocalKey, RefCell};
+
+    pub trait Sealed: Sized + 'static {
+        /// A thread's memory for what a product copies.
+        fn spare() -> &'static LocalKey<RefCell<Vec<Self>>>;
+    }
+
+    macro_rules! sealed {
+        ($number:ty) => {
+            impl Sealed for $number {
+                fn spare() -> &'static LocalKey<RefCell<Vec<Self>>> {
+                    thread_local!(static SPARE: RefCell<Vec<$number>> = const { RefCell::new(Vec::new()) });
+                    &SPARE
+                }
+            }
+        };
+    }
+
+    sealed!(f32);
+    sealed!(f64);
 }
 
 impl Real for f32 {
@@ -102,6 +125,13 @@ impl<'a, T: Real> Matrix<'a, T> {
         }
     }
 
+    /// At most so many of its rows, from one on.
+    fn some_rows(self, first: usize, count: usize) -> Self {
+        let first = first.min(self.rows);
+        let data = self.data.get(first * self.row_stride..).unwrap_or_default();
+        Self { data, rows: count.min(self.rows - first), ..self }
+    }
+
     /// The number of rows.
     pub fn rows(&self) -> usize {
         self.rows
@@ -111,89 +141,6 @@ impl<'a, T: Real> Matrix<'a, T> {
     pub fn columns(&self) -> usize {
         self.columns
     }
-}
-
-/// What becomes of what stood in the place of a product.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Onto {
-    /// It is overwritten.
-    Nothing,
-    /// The product is added to it.
-    Sum,
-}
-
-/// `out = scale · a b`, or `out += scale · a b`, with `out` row by row, by at most `threads` threads.
-///
-/// ```
-/// use manytask_tensor::dense::{Matrix, Onto, product};
-/// let (a, mut out) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [0.0; 4]);
-/// let a = Matrix::new(&a, 2, 3)?;
-/// product(&mut out, Onto::Nothing, 1.0, a, a.transposed(), 1)?;
-/// assert_eq!(out, [14.0, 32.0, 32.0, 77.0]);
-/// # Ok::<(), manytask_tensor::Error>(())
-/// ```
-///
-/// # Errors
-/// When the shapes do not fit.
-pub fn product<T: Real>(
-    out: &mut [T],
-    onto: Onto,
-    scale: T,
-    a: Matrix<'_, T>,
-    b: Matrix<'_, T>,
-    threads: usize,
-) -> Result<()> {
-    if out.len() != a.rows * b.columns {
-        return Err(shape("matrix product", &[a.rows, b.columns], &[out.len()]));
-    }
-    product_into(out, b.columns, onto, scale, a, b, threads)
-}
-
-/// The same with rows of `out` that begin `stride` numbers apart; what lies between is left alone.
-///
-/// # Errors
-/// When the shapes do not fit.
-pub fn product_into<T: Real>(
-    out: &mut [T],
-    stride: usize,
-    onto: Onto,
-    scale: T,
-    a: Matrix<'_, T>,
-    b: Matrix<'_, T>,
-    threads: usize,
-) -> Result<()> {
-    let reach = a.rows.saturating_sub(1) * stride + b.columns;
-    if a.columns != b.rows || stride < b.columns || out.len() < reach {
-        return Err(shape("matrix product", &[a.rows, a.columns, b.columns], &[b.rows, stride, out.len()]));
-    }
-    let parallelism = if threads > 1 { gemm::Parallelism::Rayon(threads) } else { gemm::Parallelism::None };
-    #[expect(unsafe_code, reason = "the product takes pointers")]
-    // SAFETY: `Matrix` reaches no further than its slice with its strides, whichever way it is turned, `out` reaches as far as
-    // the product, as was just checked, and a mutable borrow cannot overlap the others.
-    unsafe {
-        gemm::gemm(
-            a.rows,
-            b.columns,
-            a.columns,
-            out.as_mut_ptr(),
-            1,
-            stride as isize,
-            onto == Onto::Sum,
-            a.data.as_ptr(),
-            a.column_stride as isize,
-            a.row_stride as isize,
-            b.data.as_ptr(),
-            b.column_stride as isize,
-            b.row_stride as isize,
-            T::one(),
-            scale,
-            false,
-            false,
-            false,
-            parallelism,
-        );
-    }
-    Ok(())
 }
 
 /// The numbers of a contiguous tensor on the processor, in its own memory.
@@ -268,7 +215,7 @@ mod tests {
     }
 
     fn agrees<T: Real>(tolerance: f64) {
-        for (m, k, n) in [(1, 1, 1), (3, 5, 2), (10, 40, 40), (70, 33, 129)] {
+        for (m, k, n) in [(1, 1, 1), (3, 5, 2), (10, 40, 40), (70, 33, 129), (130, 256, 260)] {
             let (a, b) = (some([m, k], T::KIND), some([k, n], T::KIND));
             let (at, bt) = (a.tr().contiguous(), b.tr().contiguous());
             let of = |t: &'static str, x: &Tensor| (t, x.shallow_clone());

@@ -141,7 +141,7 @@ fn over<T: Element, const N: usize>(
 ) {
     let parts = (read.len() / FOR_A_THREAD).clamp(1, threads::get());
     let each = read.len().div_ceil(parts).next_multiple_of(BLOCK);
-    std::thread::scope(|scope| {
+    rayon::in_place_scope(|scope| {
         while read.len() > each {
             let (head, tail) = read.split_at(each);
             read = tail;
@@ -150,7 +150,7 @@ fn over<T: Element, const N: usize>(
                 let (first, rest) = std::mem::take(slice).split_at_mut(each);
                 (*head, *slice) = (first, rest);
             }
-            scope.spawn(move || fastest(heads, head, rule));
+            scope.spawn(move |_| fastest(heads, head, rule));
         }
         fastest(written, read, rule);
     });
