@@ -9,8 +9,10 @@ use common::{GOOD, short};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use manytask_nn::nets::{Conv4, Conv4Config, Mlp, MlpConfig};
 use manytask_nn::{Builder, Cx, Module};
+use manytask_tensor::dense::{Matrix, Onto, product, values};
+use manytask_tensor::one_hot::{OneHotRows, expand};
 use manytask_tensor::random::Key;
-use manytask_tensor::{Device, Graph, Kind, Layout, Params, grad, gradients, jacobian};
+use manytask_tensor::{Device, Graph, Kind, Layout, Params, Tensor, grad, gradients, jacobian};
 
 /// The parameters of a small perceptron, of one with a million numbers, and of four blocks of convolution.
 fn networks() -> [(&'static str, Params); 3] {
@@ -76,5 +78,63 @@ fn differentiation(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group! { name = ops; config = short(); targets = parameters, differentiation }
+/// Products of the shapes of trunks, by threads: a layer forward and its gradient.
+fn products(c: &mut Criterion) {
+    let mut group = c.benchmark_group("products");
+    for (rows, inputs, outputs) in [(32, 499, 128), (256, 499, 128), (256, 512, 512), (256, 1024, 512)] {
+        let (x, w) = (vec![0.5_f32; rows * inputs], vec![0.25_f32; outputs * inputs]);
+        let (mut out, mut gradient) = (vec![0.0_f32; rows * outputs], w.clone());
+        for threads in [1, 2] {
+            let name = format!("{rows}x{inputs}x{outputs}, threads {threads}");
+            group.bench_function(BenchmarkId::new("forward", &name), |b| {
+                let x = Matrix::new(&x, rows, inputs).expect(GOOD);
+                let w = Matrix::new(&w, outputs, inputs).expect(GOOD).transposed();
+                b.iter(|| product(&mut out, Onto::Nothing, 1.0, black_box(x), w, threads).expect(GOOD));
+            });
+            group.bench_function(BenchmarkId::new("gradient", &name), |b| {
+                let delta = Matrix::new(&out, rows, outputs).expect(GOOD).transposed();
+                let x = Matrix::new(&x, rows, inputs).expect(GOOD);
+                b.iter(|| {
+                    product(&mut gradient, Onto::Nothing, 1.0, delta, black_box(x), threads).expect(GOOD);
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+/// The first layer on 7 numbers and 33 categories in 492 places, with and without the zeros.
+fn one_hot(c: &mut Criterion) {
+    const OUTPUTS: usize = 128;
+    let mut group = c.benchmark_group("one-hot");
+    for rows in [32, 256, 1024] {
+        let numbers = Key::new(0, "numbers").normal(&[rows, 7], Kind::Float, Device::Cpu).expect(GOOD);
+        // 33 columns with places of their own, 14 or 15 each.
+        let value = Key::new(0, "places").normal(&[rows, 33], Kind::Float, Device::Cpu).expect(GOOD) * 1000.0;
+        let first = Tensor::arange(33, (Kind::Float, Device::Cpu)) * 14.9;
+        let places = (value.remainder(14.0) + first).to_kind(Kind::Int16);
+        let weight = vec![0.1_f32; OUTPUTS * 499];
+        let (mut out, mut gradient) = (vec![0.0_f32; rows as usize * OUTPUTS], weight.clone());
+        group.bench_function(BenchmarkId::new("sums", rows), |b| {
+            b.iter(|| {
+                let x = OneHotRows::new(black_box(&numbers), &places, 492).expect(GOOD);
+                x.add_product(&weight, OUTPUTS, &mut out, 1).expect(GOOD);
+                x.gradient(&out, OUTPUTS, &mut gradient, 1).expect(GOOD);
+            });
+        });
+        group.bench_function(BenchmarkId::new("matrix", rows), |b| {
+            b.iter(|| {
+                let x = expand(black_box(&numbers), &places, 492).expect(GOOD);
+                let x = Matrix::new(values(&x).expect(GOOD), rows as usize, 499).expect(GOOD);
+                let w = Matrix::new(&weight, OUTPUTS, 499).expect(GOOD).transposed();
+                product(&mut out, Onto::Nothing, 1.0, x, w, 1).expect(GOOD);
+                let delta = Matrix::new(&out, rows as usize, OUTPUTS).expect(GOOD).transposed();
+                product(&mut gradient, Onto::Nothing, 1.0, delta, x, 1).expect(GOOD);
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group! { name = ops; config = short(); targets = parameters, differentiation, products, one_hot }
 criterion_main!(ops);

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use manytask_data as data;
 use manytask_data::{Batch, BatchOrder, Batcher, LastBatch};
 use manytask_nn::Cx;
-use manytask_nn::dense::{DenseChain, DenseLayer};
+use manytask_nn::dense::DenseLayer;
 use manytask_tensor::random::Key;
 use manytask_tensor::{Layout, Params, Slot, Tensor, no_grad};
 use serde::{Deserialize, Serialize};
@@ -62,8 +62,6 @@ pub struct HardSharing {
     batchers: Mutex<Vec<Kept>>,
     /// For each part and task, whether labels are missing: only then is a batch asked which tasks are in it.
     gaps: [Vec<bool>; 3],
-    /// The trunk as a chain of linear layers, where it is nothing else and its passes are written out.
-    chain: Option<DenseChain>,
     /// The heads that are one linear layer.
     linear_heads: Vec<Option<DenseLayer>>,
 }
@@ -103,7 +101,6 @@ impl HardSharing {
         let gaps = gaps.map(|part| part.map_or(Ok(Vec::new()), gaps_of));
         let [train, validation, test] = gaps;
         Ok(Self {
-            chain: network.chain(),
             linear_heads: (0..tasks.len()).map(|task| network.linear_head(task)).collect(),
             network,
             names: tasks.iter().map(|task| task.name.clone()).collect(),

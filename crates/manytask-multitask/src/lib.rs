@@ -16,6 +16,7 @@ mod task;
 #[cfg(test)]
 mod testing;
 mod train;
+mod trunk_inputs;
 
 pub use aggregator::{Aggregator, Combination, Demand, Level, Needs, Shared, State, Step};
 pub use aggregators::{AggregatorSettings, check};

@@ -1,11 +1,13 @@
 use std::sync::Arc;
 
 use manytask_data::Encoded;
-use manytask_nn::dense::{Curve, DenseChain, DenseLayer};
+use manytask_nn::dense::{Curve, DenseChain, DenseLayer, Trace};
 use manytask_nn::layers::Embedding;
 use manytask_nn::{Builder, Cx, Module};
-use manytask_tensor::{Layout, Params, Slot, Tensor, no_grad};
+use manytask_tensor::dense::{Real, filled};
+use manytask_tensor::{Device, Kind, Layout, Params, Slot, Tensor, no_grad, threads};
 
+use crate::trunk_inputs::TrunkInputs;
 use crate::{Error, Result};
 
 /// Rows that go through the network at once: enough for the kernels, little enough for the memory.
@@ -30,6 +32,7 @@ pub struct SharedTrunk {
     heads: Vec<Box<dyn Module>>,
     shared: Vec<Slot>,
     own: Vec<Vec<Slot>>,
+    chain: Option<DenseChain>,
 }
 
 /// What a part of a network is built by: it adds its parameters and gives its definition.
@@ -78,7 +81,9 @@ impl SharedTrunk {
             .map(|task| layout.select(|entry| entry.role.is_trained() && owner(&entry.name) == Some(task)))
             .collect();
         let shared = layout.select(|entry| entry.role.is_trained() && owner(&entry.name).is_none());
-        Ok(Self { layout, embeddings, trunk, heads, shared, own })
+        let chain = DenseChain::of(trunk.as_ref(), &layout)
+            .filter(|chain| chain.is_straight() && chain.slots().eq(shared.iter().copied()));
+        Ok(Self { layout, embeddings, trunk, heads, shared, own, chain })
     }
 
     /// The parameters.
@@ -98,9 +103,8 @@ impl SharedTrunk {
 
     /// All that is shared as a chain of linear layers whose curves are straight on both sides of 0, where it is nothing else.
     /// Other curves are left to the graph, whose exponentials are faster.
-    pub fn chain(&self) -> Option<DenseChain> {
-        let chain = DenseChain::of(self.trunk.as_ref(), &self.layout)?;
-        (chain.is_straight() && chain.slots().eq(self.shared.iter().copied())).then_some(chain)
+    pub fn chain(&self) -> Option<&DenseChain> {
+        self.chain.as_ref()
     }
 
     /// A head that is one linear layer and nothing else.
@@ -165,6 +169,26 @@ impl SharedTrunk {
         }
     }
 
+    /// The representation without libtorch, where the trunk is a chain on the processor.
+    fn written_out(&self, params: &Params, inputs: &Encoded) -> Result<Option<Tensor>> {
+        fn forward<T: Real>(chain: &DenseChain, params: &Params, inputs: &Encoded) -> Result<Tensor> {
+            let inputs = TrunkInputs::new(inputs.shallow_clone(), chain)?;
+            let mut trace = Trace::default();
+            chain.forward(&chain.borrow(params)?, inputs.borrow()?, &mut trace, threads::get())?;
+            let last = trace.activations.last().map_or(&[][..], Vec::as_slice);
+            filled::<T, Error>(&[inputs.rows() as i64, chain.outputs() as i64], |out| {
+                out.copy_from_slice(last);
+                Ok(())
+            })
+        }
+        let chain = self.chain.as_ref().filter(|_| params.device() == Device::Cpu);
+        match (chain, params.kind()) {
+            (Some(chain), Kind::Float) => Ok(Some(forward::<f32>(chain, params, inputs)?)),
+            (Some(chain), Kind::Double) => Ok(Some(forward::<f64>(chain, params, inputs)?)),
+            _ => Ok(None),
+        }
+    }
+
     fn chunks(&self, params: &Params, inputs: &Encoded, tasks: &[usize]) -> Result<Vec<Tensor>> {
         let mut parts: Vec<Vec<Tensor>> = tasks.iter().map(|_| Vec::new()).collect();
         let rows = inputs.rows() as i64;
@@ -174,7 +198,10 @@ impl SharedTrunk {
             let length = ROWS.min(rows - start);
             let chunk = inputs.narrow(start, length)?;
             let mut cx = Cx::eval();
-            let representation = self.represent(params, &chunk, &mut cx)?;
+            let representation = match self.written_out(params, &chunk)? {
+                Some(representation) => representation,
+                None => self.represent(params, &chunk, &mut cx)?,
+            };
             for (&task, parts) in tasks.iter().zip(&mut parts) {
                 parts.push(self.head(task, params, &representation, &mut cx)?);
             }

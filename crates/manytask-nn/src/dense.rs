@@ -8,6 +8,7 @@
 mod chain;
 mod curvature;
 mod curve;
+mod input;
 mod loss;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use manytask_tensor::Layout;
 pub use self::chain::{DenseChain, DenseLayer, LayerWeights, Trace};
 pub use self::curvature::Directional;
 pub use self::curve::Curve;
+pub use self::input::Input;
 pub use self::loss::{PlainLoss, Target};
 use crate::Module;
 use crate::written::Primitive;

@@ -158,12 +158,33 @@ pub fn values<T: Real>(tensor: &Tensor) -> Result<&[T]> {
     Ok(unsafe { std::slice::from_raw_parts(pointer, length) })
 }
 
-/// The bytes of a contiguous tensor of bytes on the processor, as [`values`].
-pub(crate) fn bytes(tensor: &Tensor) -> Result<&[u8]> {
-    let (pointer, length) = lent::<u8>(tensor, Kind::Uint8)?;
+/// The whole numbers of a contiguous tensor on the processor, as [`values`].
+pub(crate) fn integers<N: kind::Integer>(tensor: &Tensor) -> Result<&[N]> {
+    let (pointer, length) = lent::<N>(tensor, N::KIND)?;
     #[expect(unsafe_code, reason = "tch lends no slice of a tensor")]
     // SAFETY: as in `values`.
     Ok(unsafe { std::slice::from_raw_parts(pointer, length) })
+}
+
+mod kind {
+    use tch::Kind;
+
+    /// A type of whole numbers that tensors hold.
+    pub(crate) trait Integer {
+        const KIND: Kind;
+    }
+
+    impl Integer for u8 {
+        const KIND: Kind = Kind::Uint8;
+    }
+
+    impl Integer for i16 {
+        const KIND: Kind = Kind::Int16;
+    }
+
+    impl Integer for i32 {
+        const KIND: Kind = Kind::Int;
+    }
 }
 
 /// A new tensor of a shape, filled by `fill`, which is given its numbers, all zero, row by row.

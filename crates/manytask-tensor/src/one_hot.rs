@@ -1,7 +1,10 @@
 //! Rows of which most numbers are zero, kept as the places of their ones.
 
+mod rows;
+
 use tch::{Device, Kind, Tensor};
 
+pub use self::rows::OneHotRows;
 use crate::{Error, Result};
 
 /// The matrix `[N, F + width]` of numbers `[N, F]`, followed by ones at the `places` `[N, C]` (int16 or int32, counted from

@@ -56,7 +56,7 @@ pub fn select_scaled(tensor: &Tensor, rows: &Tensor, divisor: f32) -> Result<Ten
         return Ok(some.f_div(&Tensor::from(divisor).f_to_device(some.device())?)?);
     }
     let bytes = select(tensor, rows)?;
-    let numbers = crate::dense::bytes(&bytes)?;
+    let numbers = crate::dense::integers::<u8>(&bytes)?;
     filled::<f32, Error>(&bytes.size(), |out| {
         out.iter_mut().zip(numbers).for_each(|(out, byte)| *out = f32::from(*byte) / divisor);
         Ok(())

@@ -9,7 +9,7 @@ mod rows;
 
 use manytask_data::Batch;
 use manytask_nn::Cx;
-use manytask_nn::dense::{DenseChain, DenseLayer, LayerWeights, Trace};
+use manytask_nn::dense::{DenseChain, DenseLayer, Input, LayerWeights, Trace};
 use manytask_tensor::dense::{Onto, Real, filled, values};
 use manytask_tensor::{Device, Kind, Params, Slot, Tensor, threads};
 
@@ -19,6 +19,7 @@ use self::rows::Form;
 pub(super) use self::rows::compact_is_cheaper;
 use super::pass::{broken, join, number};
 use super::{HardSharing, context};
+use crate::trunk_inputs::TrunkInputs;
 use crate::{Combination, Draw, Error, Gramian, Jacobian, Level, Pass, Result, Shared};
 
 /// Which rows of the batch are a task's.
@@ -36,7 +37,7 @@ struct DensePass<'a, T> {
     params: &'a Params,
     present: Vec<usize>,
     values: Vec<f64>,
-    x: Tensor,
+    x: TrunkInputs,
     rows: Rows,
     trace: Trace<T>,
     losses: Option<Losses<T>>,
@@ -51,7 +52,7 @@ struct DensePass<'a, T> {
 struct Trunk<'t, T> {
     chain: &'t DenseChain,
     weights: &'t [LayerWeights<'t, T>],
-    x: &'t [T],
+    x: Input<'t, T>,
     activations: &'t [Vec<T>],
     rows: &'t Rows,
 }
@@ -64,7 +65,7 @@ impl<T: Real> Trunk<'_, T> {
         mut cotangent: Vec<T>,
         rows: Option<(usize, usize)>,
         threads: usize,
-        mut see: impl FnMut(usize, &DenseLayer, &[T], &[T]) -> Result<()>,
+        mut see: impl FnMut(usize, &DenseLayer, &[T], Input<'_, T>) -> Result<()>,
     ) -> Result<()> {
         fn part<N>(all: &[N], rows: Option<(usize, usize)>, width: usize) -> &[N] {
             let Some((start, length)) = rows else { return all };
@@ -74,9 +75,13 @@ impl<T: Real> Trunk<'_, T> {
         for (number, (layer, weights)) in self.chain.layers().iter().zip(self.weights).enumerate().rev() {
             let after = self.activations.get(number).map_or(&[][..], Vec::as_slice);
             let before = number.checked_sub(1).and_then(|n| self.activations.get(n));
-            let before = before.map_or(self.x, Vec::as_slice);
+            let input = match (before.map_or(self.x, Input::from), rows) {
+                (Input::OneHot(x), Some((start, length))) => Input::OneHot(x.some(start, length)),
+                (Input::Full(x), _) => Input::Full(part(x, rows, layer.inputs)),
+                (input, None) => input,
+            };
             layer.curve.times_slope(&mut cotangent, part(after, rows, layer.outputs));
-            see(number, layer, &cotangent, part(before, rows, layer.inputs))?;
+            see(number, layer, &cotangent, input)?;
             if number > 0 {
                 layer.pull(weights.weight, &cotangent, &mut below, Onto::Nothing, threads)?;
                 std::mem::swap(&mut cotangent, &mut below);
@@ -94,7 +99,7 @@ pub(super) fn forward<'a>(
     present: &[usize],
     draw: Draw,
 ) -> Result<Option<Box<dyn Pass + 'a>>> {
-    let Some(chain) = problem.chain.as_ref().filter(|_| params.device() == Device::Cpu) else {
+    let Some(chain) = problem.network.chain().filter(|_| params.device() == Device::Cpu) else {
         return Ok(None);
     };
     Ok(match params.kind() {
@@ -114,20 +119,13 @@ impl<'a, T: Real> DensePass<'a, T> {
         draw: Draw,
     ) -> Result<Self> {
         let (inputs, own) = join(batch, present)?;
-        let x = inputs.matrix()?.f_contiguous()?;
-        let expected = [-1, chain.inputs() as i64];
-        if x.dim() != 2 || x.size().last() != expected.last() {
-            let what = "inputs of the trunk".into();
-            return Err(
-                manytask_tensor::Error::Shape { what, expected: expected.into(), found: x.size() }.into()
-            );
-        }
+        let x = TrunkInputs::new(inputs, chain)?;
         let rows = match own {
-            None => Rows::Shared(x.size().first().copied().unwrap_or_default() as usize),
+            None => Rows::Shared(x.rows()),
             Some(own) => Rows::Own(own.iter().map(|(a, b)| (*a as usize, *b as usize)).collect()),
         };
         let mut trace = Trace::default();
-        chain.forward(&chain.borrow(params)?, values(&x)?, &mut trace, threads::get())?;
+        chain.forward(&chain.borrow(params)?, x.borrow()?, &mut trace, threads::get())?;
         let mut cx = context(draw);
         let representation = trace.activations.last().map_or(&[][..], Vec::as_slice);
         let losses = Losses::new(problem, params, batch, present, (representation, &rows), &mut cx)?;
@@ -166,7 +164,7 @@ impl<'a, T: Real> DensePass<'a, T> {
         Ok(Trunk {
             chain: self.chain,
             weights,
-            x: values(&self.x)?,
+            x: self.x.borrow()?,
             activations: &self.trace.activations,
             rows: &self.rows,
         })

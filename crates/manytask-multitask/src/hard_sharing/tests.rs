@@ -2,7 +2,7 @@ use manytask_nn::layers::{Activation, Dropout, Linear, Sequential};
 use manytask_tensor::{Graph, Kind, Params, Tensor, grad};
 
 use super::*;
-use crate::testing::{network, problem_of, problems, rows, start, tasks};
+use crate::testing::{F64, network, problem_of, problems, relu_trunk, rows, start, tasks};
 use crate::{Combination, Level, Shared};
 
 const DRAW: Draw = Draw { seed: 4, step: 2, replica: 0, part: Part::Train };
@@ -113,7 +113,7 @@ fn a_direction_of_the_representation_goes_through_the_trunk_once() {
 fn inner_products_are_those_of_the_rows() {
     let mut compact = 0;
     for problem in problems(|| rows(1, 40, true)) {
-        let layers = problem.chain.as_ref().map_or(&[][..], |chain| chain.layers());
+        let layers = problem.network.chain().map_or(&[][..], |chain| chain.layers());
         compact += usize::from(!layers.is_empty() && dense::compact_is_cheaper(layers, 8, 3));
         let params = start(&problem).require_grad().unwrap();
         let rows = problem.forward(&params, DRAW).unwrap().jacobian(Level::Parameters).unwrap().gramian();
@@ -129,8 +129,75 @@ fn inner_products_are_those_of_the_rows() {
 
 #[test]
 fn the_trunk_is_written_out_where_it_is_a_chain() {
-    let chains: Vec<bool> = problems(|| rows(1, 40, true)).iter().map(|p| p.chain.is_some()).collect();
+    let chains: Vec<bool> =
+        problems(|| rows(1, 40, true)).iter().map(|p| p.network.chain().is_some()).collect();
     assert_eq!(chains, [false, true, true, true]);
+}
+
+/// Two numbers and two columns of categories in 100 places, for one task or for each.
+fn categories(seed: u64, single_input: bool) -> data::Part {
+    let inputs = |seed: u64| {
+        let normal = |what, columns| Key::new(seed, what).normal(&[200, columns], F64.0, F64.1).unwrap();
+        let places = (normal("places", 2) * 1000.0).remainder(50.0) + Tensor::from_slice(&[-1.0, 50.0]);
+        let one_hot = data::OneHot { places: places.to_kind(Kind::Int16), width: 100 };
+        data::Encoded { dense: normal("numbers", 2), one_hot: Some(one_hot), categorical: None }
+    };
+    let inputs = if single_input { vec![inputs(seed)] } else { (seed..seed + 3).map(inputs).collect() };
+    data::Part::new(inputs, rows(seed, 200, true).tasks).unwrap()
+}
+
+#[test]
+fn categories_are_summed_as_the_matrix_is_multiplied() {
+    for single_input in [true, false] {
+        let network = |trunk| {
+            let inputs = crate::InputSizes { dense: 102, categories: Vec::new() };
+            let names = ["b", "r", "m"].map(String::from);
+            let head = |b: &mut manytask_nn::Builder<'_>, task: usize, features| {
+                Ok(Box::new(Linear::new(b, features, tasks()[task].outputs)?) as Box<dyn manytask_nn::Module>)
+            };
+            SharedTrunk::build(&inputs, 0, &names, trunk, head).unwrap()
+        };
+        let parts = || Parts {
+            train: categories(1, single_input),
+            validation: Some(categories(9, true)),
+            test: None,
+        };
+        let batches = Batches { size: 120, ..Batches::default() };
+        let problem = HardSharing::new(network(relu_trunk(20)), tasks(), parts(), batches).unwrap();
+        let batch = problem.batch(DRAW).unwrap();
+        let chain = problem.network.chain().unwrap();
+        let inputs = crate::trunk_inputs::TrunkInputs::new(batch.inputs[0].shallow_clone(), chain).unwrap();
+        assert!(matches!(inputs.borrow::<f64>().unwrap(), manytask_nn::dense::Input::OneHot(_)));
+
+        let params = start(&problem).require_grad().unwrap();
+        let expected = one_by_one(&problem, &params, DRAW);
+        let mut pass = problem.forward(&params, DRAW).unwrap();
+        let combination = |weights| Combination { shared: Shared::Weights(weights), heads: vec![1.0; 3] };
+        let combined = pass.finish(&combination(vec![0.5, -2.0, 3.0])).unwrap();
+        let jacobian = pass.jacobian(Level::Parameters).unwrap().rows().copy();
+        let gramian = problem.forward(&params, DRAW).unwrap().gramian(Level::Parameters).unwrap();
+        let products = jacobian.matmul(&jacobian.tr());
+        for slot in problem.shared() {
+            let of = |task: usize| expected[task].get(*slot).unwrap();
+            assert!(close(combined.get(*slot).unwrap(), &(of(0) * 0.5 - of(1) * 2.0 + of(2) * 3.0)));
+        }
+        let largest = products.max().double_value(&[]);
+        for (task, expected) in expected.iter().enumerate() {
+            let own = problem.shared().iter().map(|slot| expected.get(*slot).unwrap().reshape([-1]));
+            assert!(close(&jacobian.select(0, task as i64), &Tensor::cat(&own.collect::<Vec<_>>(), 0)));
+            for other in 0..3 {
+                let product = products.double_value(&[task as i64, other as i64]);
+                assert!((gramian.at(task, other) - product).abs() < 1e-11 * largest);
+            }
+        }
+        let part = categories(9, true);
+        let outputs = problem.network.outputs(&params, &part.inputs).unwrap();
+        let mut cx = Cx::eval();
+        let representation = problem.network.represent(&params, &part.inputs[0], &mut cx).unwrap();
+        for (task, found) in outputs.iter().enumerate() {
+            assert!(close(found, &problem.network.head(task, &params, &representation, &mut cx).unwrap()));
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 use manytask_tensor::dense::{Matrix, Onto, Real, product, values};
 use manytask_tensor::{Params, Slot};
 
-use super::{Curve, PlainLoss, Target};
+use super::{Curve, Input, PlainLoss, Target};
 use crate::Result;
 
 /// Linear layers, each followed by a [`Curve`]. Rows of numbers go through it, row by row in memory.
@@ -55,43 +55,50 @@ impl DenseLayer {
     ///
     /// # Errors
     /// When a shape does not fit.
-    pub fn affine<T: Real>(
+    pub fn affine<'x, T: Real>(
         &self,
         weights: LayerWeights<'_, T>,
-        x: &[T],
+        x: impl Into<Input<'x, T>>,
         out: &mut Vec<T>,
         threads: usize,
     ) -> Result<()> {
-        let rows = x.len() / self.inputs.max(1);
+        let x = x.into();
+        let rows = match x {
+            Input::Full(x) => x.len() / self.inputs.max(1),
+            Input::OneHot(x) => x.rows(),
+        };
         out.resize(rows * self.outputs, T::zero());
         out.chunks_exact_mut(self.outputs.max(1)).for_each(|row| row.copy_from_slice(weights.bias));
-        let x = Matrix::new(x, rows, self.inputs)?;
-        let w = Matrix::new(weights.weight, self.outputs, self.inputs)?;
-        Ok(product(out, Onto::Sum, T::one(), x, w.transposed(), threads)?)
+        match x {
+            Input::Full(x) => {
+                let x = Matrix::new(x, rows, self.inputs)?;
+                let w = Matrix::new(weights.weight, self.outputs, self.inputs)?;
+                Ok(product(out, Onto::Sum, T::one(), x, w.transposed(), threads)?)
+            }
+            Input::OneHot(x) => Ok(x.add_product(weights.weight, self.outputs, out, threads)?),
+        }
     }
 
     /// The gradient of its parameters for δ of rows that came in as `x`: `δᵀ x` and the sum of δ's rows.
     ///
     /// # Errors
     /// When a shape does not fit.
-    pub fn gradient<T: Real>(
+    pub fn gradient<'x, T: Real>(
         &self,
         delta: &[T],
-        x: &[T],
+        x: impl Into<Input<'x, T>>,
         weight: &mut [T],
         bias: &mut [T],
         threads: usize,
     ) -> Result<()> {
-        let rows = delta.len() / self.outputs.max(1);
-        let d = Matrix::new(delta, rows, self.outputs)?;
-        product(
-            weight,
-            Onto::Nothing,
-            T::one(),
-            d.transposed(),
-            Matrix::new(x, rows, self.inputs)?,
-            threads,
-        )?;
+        match x.into() {
+            Input::Full(x) => {
+                let rows = delta.len() / self.outputs.max(1);
+                let (d, x) = (Matrix::new(delta, rows, self.outputs)?, Matrix::new(x, rows, self.inputs)?);
+                product(weight, Onto::Nothing, T::one(), d.transposed(), x, threads)?;
+            }
+            Input::OneHot(x) => x.gradient(delta, self.outputs, weight, threads)?,
+        }
         bias.fill(T::zero());
         for row in delta.chunks_exact(self.outputs.max(1)) {
             bias.iter_mut().zip(row).for_each(|(sum, d)| *sum += *d);
@@ -183,18 +190,19 @@ impl DenseChain {
     ///
     /// # Errors
     /// When a shape does not fit.
-    pub fn forward<T: Real>(
+    pub fn forward<'x, T: Real>(
         &self,
         weights: &[LayerWeights<'_, T>],
-        x: &[T],
+        x: impl Into<Input<'x, T>>,
         trace: &mut Trace<T>,
         threads: usize,
     ) -> Result<()> {
+        let x = x.into();
         trace.activations.resize_with(self.layers.len(), Vec::new);
         for (number, (layer, weights)) in self.layers.iter().zip(weights).enumerate() {
             let (before, rest) = trace.activations.split_at_mut(number);
             let Some(out) = rest.first_mut() else { break };
-            layer.affine(*weights, before.last().map_or(x, Vec::as_slice), out, threads)?;
+            layer.affine(*weights, before.last().map_or(x, Input::from), out, threads)?;
             layer.curve.apply(out);
         }
         Ok(())

@@ -81,7 +81,7 @@ impl<T: Real> Losses<T> {
                 heads,
             )?));
         }
-        let features = problem.chain.as_ref().map_or(0, DenseChain::outputs);
+        let features = problem.network.chain().map_or(0, DenseChain::outputs);
         let (mut losses, mut copies, mut own) = (Vec::new(), Vec::new(), Vec::new());
         for (row, &task) in present.iter().enumerate() {
             let (start, length) = match rows {

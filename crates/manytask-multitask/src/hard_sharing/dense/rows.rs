@@ -1,6 +1,6 @@
 //! Each task's gradient, as it is or in a form whose inner products are the same.
 
-use manytask_nn::dense::{DenseChain, DenseLayer};
+use manytask_nn::dense::{DenseChain, DenseLayer, Input};
 use manytask_tensor::dense::{Matrix, Onto, Real, filled, product, values};
 use manytask_tensor::{Tensor, threads};
 use rayon::prelude::*;
@@ -35,7 +35,7 @@ impl<T: Real> Form<T> {
         &self,
         (number, layer): (usize, &DenseLayer),
         delta: &[T],
-        input: &[T],
+        input: Input<'_, T>,
         part: &mut [T],
         threads: usize,
     ) -> Result<()> {
@@ -74,7 +74,8 @@ impl<T: Real> DensePass<'_, T> {
         if !compact_is_cheaper(layers, batch, self.present.len()) {
             return Ok(None);
         }
-        let x = values::<T>(&self.x)?;
+        let matrix = self.x.matrix()?;
+        let x = values::<T>(&matrix)?;
         let mut factors = Vec::with_capacity(layers.len());
         for (number, layer) in layers.iter().enumerate() {
             let input = number.checked_sub(1).and_then(|n| self.trace.activations.get(n));

@@ -1,0 +1,436 @@
+#![expect(
+    clippy::inline_always,
+    reason = "loops must be compiled for the instructions that their caller found"
+)]
+
+use rayon::prelude::*;
+use tch::{Kind, Tensor};
+
+use super::refused;
+use crate::dense::{Matrix, Onto, Real, integers, product, product_into, values};
+use crate::{Error, Result};
+
+/// Outputs that are computed at once: four vectors of AVX-512 in f32.
+const LANES: usize = 32;
+/// Places that are turned at once from weights row by row, or to them.
+const BLOCK: usize = 16;
+/// Additions that a thread of its own must have.
+const FOR_A_THREAD: usize = 1 << 21;
+
+/// Rows of numbers `[N, F]` followed by one-hot categories with the `places` `[N, C]` in `width` columns, as
+/// [`expand`](super::expand) makes a matrix of, with products that never see the zeros. No row has two ones at one place.
+///
+/// ```
+/// use manytask_tensor::{Tensor, one_hot::OneHotRows};
+/// let numbers = Tensor::from_slice(&[0.5_f32, 0.25]).reshape([2, 1]);
+/// let places = Tensor::from_slice(&[0_i16, 2]).reshape([2, 1]);
+/// let rows = OneHotRows::<f32>::new(&numbers, &places, 3)?;
+/// let mut out = [0.0; 2];
+/// rows.add_product(&[2.0, 10.0, 20.0, 30.0], 1, &mut out, 1)?; // one output, weights of four inputs
+/// assert_eq!(out, [11.0, 30.5]);
+/// # Ok::<(), manytask_tensor::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct OneHotRows<'a, T> {
+    numbers: &'a [T],
+    each: usize,
+    places: Places<'a>,
+    columns: usize,
+    width: usize,
+    rows: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Places<'a> {
+    Short(&'a [i16]),
+    Long(&'a [i32]),
+}
+
+impl<'a, T: Real> OneHotRows<'a, T> {
+    /// Borrows the memory of both tensors; places are int16 or int32, negative for none.
+    ///
+    /// # Errors
+    /// When shapes or kinds do not fit, a tensor is not contiguous on the processor, or a place is not below `width`.
+    pub fn new(numbers: &'a Tensor, places: &'a Tensor, width: usize) -> Result<Self> {
+        let (&[rows, each], &[same, columns]) = (numbers.size().as_slice(), places.size().as_slice()) else {
+            return Err(refused(numbers, places, "both must be matrices".into()));
+        };
+        if rows != same {
+            return Err(refused(numbers, places, "they differ in rows".into()));
+        }
+        let kept = match places.kind() {
+            Kind::Int16 => Places::Short(integers(places)?),
+            _ => Places::Long(integers(places)?),
+        };
+        let largest = match kept {
+            Places::Short(places) => places.iter().max().map(|place| i64::from(*place)),
+            Places::Long(places) => places.iter().max().map(|place| i64::from(*place)),
+        };
+        if largest.is_some_and(|largest| largest >= width as i64) {
+            return Err(refused(numbers, places, format!("a place is not below {width}")));
+        }
+        let (rows, each, columns) = (rows as usize, each as usize, columns as usize);
+        Ok(Self { numbers: values(numbers)?, each, places: kept, columns, width, rows })
+    }
+
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The numbers of a row with its zeros, `F + width`.
+    pub fn inputs(&self) -> usize {
+        self.each + self.width
+    }
+
+    /// At most so many of the rows, from one on.
+    #[must_use]
+    pub fn some(self, first: usize, count: usize) -> Self {
+        let first = first.min(self.rows);
+        let rows = count.min(self.rows - first);
+        let of_places = first * self.columns..(first + rows) * self.columns;
+        let places = match self.places {
+            Places::Short(all) => Places::Short(all.get(of_places).unwrap_or_default()),
+            Places::Long(all) => Places::Long(all.get(of_places).unwrap_or_default()),
+        };
+        let numbers = self.numbers.get(first * self.each..(first + rows) * self.each).unwrap_or_default();
+        Self { numbers, places, rows, ..self }
+    }
+
+    /// `out += X Wᵀ` with W `[outputs, F + width]`, by at most `threads` threads.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn add_product(self, weight: &[T], outputs: usize, out: &mut [T], threads: usize) -> Result<()> {
+        self.fits(weight.len(), out.len(), outputs)?;
+        if out.is_empty() {
+            return Ok(());
+        }
+        if self.each > 0 {
+            let x = Matrix::new(self.numbers, self.rows, self.each)?;
+            let w = Matrix::strided(weight, outputs, self.each, (self.inputs(), 1))?;
+            product(out, Onto::Sum, T::one(), x, w.transposed(), threads)?;
+        }
+        let each = self.rows.div_ceil(self.parts(outputs, threads));
+        let run = |(part, out): (usize, &mut [T])| {
+            pulp::Arch::new().dispatch(Sums { rows: self.some(part * each, each), weight, outputs, out });
+        };
+        if each == self.rows {
+            run((0, out));
+        } else {
+            out.par_chunks_mut(each * outputs).enumerate().for_each(run);
+        }
+        Ok(())
+    }
+
+    /// `out = δᵀ X` with δ `[N, outputs]`, by at most `threads` threads.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn gradient(self, delta: &[T], outputs: usize, out: &mut [T], threads: usize) -> Result<()> {
+        self.fits(out.len(), delta.len(), outputs)?;
+        let inputs = self.inputs();
+        if out.is_empty() {
+            return Ok(());
+        }
+        if self.each > 0 {
+            let d = Matrix::new(delta, self.rows, outputs)?.transposed();
+            let x = Matrix::new(self.numbers, self.rows, self.each)?;
+            product_into(out, inputs, Onto::Nothing, T::one(), d, x, threads)?;
+        }
+        let of_places = self.of_places();
+        let each = outputs.div_ceil(LANES).div_ceil(self.parts(outputs, threads)) * LANES;
+        let run = |(part, out): (usize, &mut [T])| {
+            let first = part * each;
+            let of_places = &of_places;
+            pulp::Arch::new().dispatch(Gradients { rows: self, of_places, delta, outputs, first, out });
+        };
+        if each >= outputs {
+            run((0, out));
+        } else {
+            out.par_chunks_mut(each * inputs).enumerate().for_each(run);
+        }
+        Ok(())
+    }
+
+    fn fits(&self, weight: usize, product: usize, outputs: usize) -> Result<()> {
+        let expected = (self.inputs() * outputs, self.rows * outputs);
+        if (weight, product) == expected {
+            return Ok(());
+        }
+        Err(Error::Shape {
+            what: "product with one-hot rows".into(),
+            expected: vec![expected.0 as i64, expected.1 as i64],
+            found: vec![weight as i64, product as i64],
+        })
+    }
+
+    /// Into how many parts the work is cut.
+    fn parts(&self, outputs: usize, threads: usize) -> usize {
+        (self.rows * self.columns * outputs / FOR_A_THREAD).clamp(1, threads.max(1))
+    }
+
+    /// The rows that have each place.
+    fn of_places(&self) -> OfPlaces {
+        match self.places {
+            Places::Short(places) => OfPlaces::new(places, self.columns, self.width),
+            Places::Long(places) => OfPlaces::new(places, self.columns, self.width),
+        }
+    }
+}
+
+/// The rows with a one at each place, place by place.
+struct OfPlaces {
+    /// Where each place's rows end.
+    ends: Vec<u32>,
+    rows: Vec<u32>,
+}
+
+impl OfPlaces {
+    /// By counting.
+    fn new<P: Place>(places: &[P], columns: usize, width: usize) -> Self {
+        let mut ends = vec![0_u32; width];
+        let mut count = 0;
+        for place in places {
+            if let Some(end) = ends.get_mut(place.index()) {
+                *end += 1;
+                count += 1;
+            }
+        }
+        let mut start = 0;
+        for end in &mut ends {
+            start += std::mem::replace(end, start);
+        }
+        // Now they are where each begins; each row that is put in its place moves it on.
+        let mut rows = vec![0; count];
+        for (row, places) in (0..).zip(places.chunks_exact(columns.max(1))) {
+            for place in places {
+                if let Some(end) = ends.get_mut(place.index()) {
+                    if let Some(free) = rows.get_mut(*end as usize) {
+                        *free = row;
+                    }
+                    *end += 1;
+                }
+            }
+        }
+        Self { ends, rows }
+    }
+}
+
+/// `out += X Wᵀ` of the categories, compiled for the instructions of the processor.
+struct Sums<'a, 'o, T> {
+    rows: OneHotRows<'a, T>,
+    weight: &'o [T],
+    outputs: usize,
+    out: &'o mut [T],
+}
+
+impl<T: Real> pulp::NullaryFnOnce for Sums<'_, '_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        match self.rows.places {
+            Places::Short(places) => self.of(places),
+            Places::Long(places) => self.of(places),
+        }
+    }
+}
+
+impl<T: Real> Sums<'_, '_, T> {
+    /// Some outputs at a time: their weights, place by place, stay in the cache.
+    #[inline(always)]
+    fn of<P: Place>(self, places: &[P]) {
+        let Self { rows: OneHotRows { each, width, columns, .. }, weight, outputs, out } = self;
+        let mut tile = vec![[T::zero(); LANES]; width];
+        for first in (0..outputs).step_by(LANES) {
+            let lanes = LANES.min(outputs - first);
+            for (number, block) in tile.chunks_mut(BLOCK).enumerate() {
+                for lane in 0..lanes {
+                    let start = (first + lane) * (each + width) + each + number * BLOCK;
+                    let own = weight.get(start..start + block.len()).unwrap_or_default();
+                    block.iter_mut().zip(own).for_each(|(column, weight)| column[lane] = *weight);
+                }
+            }
+            for (places, out) in places.chunks_exact(columns.max(1)).zip(out.chunks_exact_mut(outputs)) {
+                let mut sum = [T::zero(); LANES];
+                for place in places {
+                    if let Some(column) = tile.get(place.index()) {
+                        for lane in 0..LANES {
+                            sum[lane] += column[lane];
+                        }
+                    }
+                }
+                let out = out.get_mut(first..first + lanes).unwrap_or_default();
+                out.iter_mut().zip(sum).for_each(|(out, sum)| *out += sum);
+            }
+        }
+    }
+}
+
+/// `out = δᵀ X` of the categories for outputs from `first` on, compiled for the instructions of the processor.
+struct Gradients<'a, 'o, T> {
+    rows: OneHotRows<'a, T>,
+    of_places: &'o OfPlaces,
+    delta: &'o [T],
+    outputs: usize,
+    first: usize,
+    out: &'o mut [T],
+}
+
+impl<T: Real> pulp::NullaryFnOnce for Gradients<'_, '_, T> {
+    type Output = ();
+
+    /// Some outputs at a time: δ of all rows stays in the cache, and a place's sum in registers.
+    #[inline(always)]
+    fn call(self) {
+        let Self { rows: OneHotRows { each, width, .. }, of_places, delta, outputs, first, out } = self;
+        let inputs = each + width;
+        let mut tile = vec![[T::zero(); LANES]; delta.len() / outputs];
+        for (number, out) in out.chunks_mut(LANES * inputs).enumerate() {
+            let (first, lanes) = (first + number * LANES, out.len() / inputs);
+            for (tile, delta) in tile.iter_mut().zip(delta.chunks_exact(outputs)) {
+                let delta = delta.get(first..first + lanes).unwrap_or_default();
+                tile.iter_mut().zip(delta).for_each(|(tile, delta)| *tile = *delta);
+            }
+            let mut start = 0;
+            for (number, ends) in of_places.ends.chunks(BLOCK).enumerate() {
+                let mut block = [[T::zero(); LANES]; BLOCK];
+                for (sum, end) in block.iter_mut().zip(ends) {
+                    let rows = of_places.rows.get(start..*end as usize).unwrap_or_default();
+                    start = *end as usize;
+                    let mut total = [T::zero(); LANES];
+                    for row in rows {
+                        if let Some(delta) = tile.get(*row as usize) {
+                            for lane in 0..LANES {
+                                total[lane] += delta[lane];
+                            }
+                        }
+                    }
+                    *sum = total;
+                }
+                for (lane, out) in out.chunks_exact_mut(inputs).enumerate() {
+                    let start = each + number * BLOCK;
+                    let out = out.get_mut(start..start + ends.len()).unwrap_or_default();
+                    out.iter_mut().zip(&block).for_each(|(out, sum)| *out = sum[lane]);
+                }
+            }
+        }
+    }
+}
+
+/// A place that may be none.
+trait Place: Copy {
+    /// As an index, which is beyond any matrix where it is none.
+    fn index(self) -> usize;
+}
+
+impl Place for i16 {
+    #[inline(always)]
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl Place for i32 {
+    #[inline(always)]
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tch::Device;
+
+    use super::*;
+    use crate::one_hot::expand;
+    use crate::random::Key;
+
+    fn normal(what: &str, shape: [i64; 2], kind: Kind) -> Tensor {
+        Key::new(1, what).normal(&shape, kind, Device::Cpu).unwrap()
+    }
+
+    fn agrees<T: Real>(tolerance: f64) {
+        for (rows, each, columns, width, outputs) in [
+            (5_i64, 2_i64, 3_i64, 6_i64, 1_i64),
+            (40, 0, 2, 34, 33),
+            (300, 3, 20, 80, 130),
+            (2000, 1, 40, 120, 70),
+            (7, 2, 0, 0, 3),
+            (0, 2, 2, 5, 3),
+        ] {
+            let numbers = normal("numbers", [rows, each], T::KIND);
+            // Each column has places of its own, and some rows have none.
+            let own = (width / columns.max(1)) as f64;
+            let value =
+                (normal("places", [rows, columns], Kind::Double) * 1000.0).remainder(own + 1.0).floor();
+            let first = Tensor::arange(columns, (Kind::Double, Device::Cpu)) * own;
+            let places = value.where_self(&value.lt(own), &(-1.0 - &first)) + first;
+            for kind in [Kind::Int16, Kind::Int] {
+                let places = places.to_kind(kind);
+                let matrix = expand(&numbers, &places, width).unwrap();
+                let sparse = OneHotRows::<T>::new(&numbers, &places, width as usize).unwrap();
+                let (weight, delta) = (
+                    normal("weight", [outputs, each + width], T::KIND),
+                    normal("delta", [rows, outputs], T::KIND),
+                );
+                for threads in [1, 3] {
+                    let mut sums = values::<T>(&delta).unwrap().to_vec();
+                    sparse
+                        .add_product(values(&weight).unwrap(), outputs as usize, &mut sums, threads)
+                        .unwrap();
+                    let mut gradient = vec![T::one(); weight.numel()];
+                    sparse
+                        .gradient(values(&delta).unwrap(), outputs as usize, &mut gradient, threads)
+                        .unwrap();
+                    for (found, expected) in
+                        [(sums, &delta + matrix.matmul(&weight.tr())), (gradient, delta.tr().matmul(&matrix))]
+                    {
+                        let expected: Vec<f64> =
+                            expected.to_kind(Kind::Double).reshape([-1]).try_into().unwrap();
+                        assert_eq!(found.len(), expected.len());
+                        for (found, expected) in found.iter().zip(expected) {
+                            let gap = (found.wide() - expected).abs();
+                            assert!(gap < tolerance, "{rows} rows, {width} places, {threads}: {gap}");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_are_those_of_the_matrix() {
+        agrees::<f32>(2e-4);
+        agrees::<f64>(1e-11);
+    }
+
+    #[test]
+    fn some_rows_are_those_of_the_whole() {
+        let (numbers, places) =
+            (normal("x", [6, 2], Kind::Double), Tensor::from_slice(&[0_i16, 2, 1, -1, 2, 0]));
+        let places = places.reshape([6, 1]);
+        let all = OneHotRows::<f64>::new(&numbers, &places, 3).unwrap();
+        let weight = [1.0, 2.0, 3.0, 4.0, 5.0];
+        let (mut whole, mut part) = ([0.0; 6], [0.0; 3]);
+        all.add_product(&weight, 1, &mut whole, 1).unwrap();
+        all.some(2, 3).add_product(&weight, 1, &mut part, 1).unwrap();
+        assert_eq!(part, whole[2..5]);
+        assert_eq!((all.some(5, 9).rows(), all.some(9, 1).rows()), (1, 0));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let numbers = Tensor::zeros([2, 1], (Kind::Float, Device::Cpu));
+        let places = Tensor::from_slice(&[0_i16, 2]).reshape([2, 1]);
+        let error = OneHotRows::<f32>::new(&numbers, &places, 2).unwrap_err().to_string();
+        assert!(error.contains("below 2"), "{error}");
+        assert!(OneHotRows::<f64>::new(&numbers, &places, 3).is_err(), "another type");
+        assert!(OneHotRows::<f32>::new(&numbers, &places.narrow(0, 0, 1), 3).is_err(), "other rows");
+        assert!(OneHotRows::<f32>::new(&numbers, &places.to_kind(Kind::Int64), 3).is_err(), "wide places");
+        let rows = OneHotRows::<f32>::new(&numbers, &places, 3).unwrap();
+        assert!(rows.add_product(&[0.0; 3], 1, &mut [0.0; 2], 1).is_err());
+        assert!(rows.gradient(&[0.0; 2], 1, &mut [0.0; 3], 1).is_err());
+    }
+}
