@@ -196,6 +196,10 @@ impl Problem for MetaProblem {
         pass::forward(self, params, draw)
     }
 
+    fn shares_out(&self, params: &Params) -> bool {
+        matches!(self.execution(params), Execution::Analytic | Execution::Threads(2..))
+    }
+
     fn losses(&self, params: &Params, draw: Draw) -> Result<Vec<Option<f64>>> {
         // Adapting needs gradients of its own, so the graph is made and let go.
         let pass = self.forward(params, draw)?;

@@ -236,6 +236,10 @@ impl Problem for HardSharing {
         }
     }
 
+    fn shares_out(&self, params: &Params) -> bool {
+        self.network.written_chain(params).is_some()
+    }
+
     fn losses(&self, params: &Params, draw: Draw) -> Result<Vec<Option<f64>>> {
         let _off = no_grad();
         let batch = self.batch(draw)?;

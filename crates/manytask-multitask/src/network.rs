@@ -107,6 +107,12 @@ impl SharedTrunk {
         self.chain.as_ref()
     }
 
+    /// The chain, where passes with these parameters are written out: on a processor, in f32 or f64.
+    pub(crate) fn written_chain(&self, params: &Params) -> Option<&DenseChain> {
+        let kind = matches!(params.kind(), Kind::Float | Kind::Double);
+        self.chain.as_ref().filter(|_| kind && params.device() == Device::Cpu)
+    }
+
     /// A head that is one linear layer and nothing else.
     pub fn linear_head(&self, task: usize) -> Option<DenseLayer> {
         let chain = DenseChain::of(self.heads.get(task)?.as_ref(), &self.layout)?;
@@ -181,12 +187,11 @@ impl SharedTrunk {
                 Ok(())
             })
         }
-        let chain = self.chain.as_ref().filter(|_| params.device() == Device::Cpu);
-        match (chain, params.kind()) {
-            (Some(chain), Kind::Float) => Ok(Some(forward::<f32>(chain, params, inputs)?)),
-            (Some(chain), Kind::Double) => Ok(Some(forward::<f64>(chain, params, inputs)?)),
-            _ => Ok(None),
-        }
+        let Some(chain) = self.written_chain(params) else { return Ok(None) };
+        Ok(Some(match params.kind() {
+            Kind::Double => forward::<f64>(chain, params, inputs)?,
+            _ => forward::<f32>(chain, params, inputs)?,
+        }))
     }
 
     fn chunks(&self, params: &Params, inputs: &Encoded, tasks: &[usize]) -> Result<Vec<Tensor>> {

@@ -73,6 +73,13 @@ pub trait Problem: Debug + Send {
     /// The forward pass on one batch, with a graph to `params`, which must require gradients.
     fn forward<'a>(&'a self, params: &'a Params, draw: Draw) -> Result<Box<dyn Pass + 'a>>;
 
+    /// Whether its passes share out their work among threads themselves: the loop then keeps libtorch to one thread, see
+    /// [`threads::alone`](manytask_tensor::threads::alone).
+    fn shares_out(&self, params: &Params) -> bool {
+        let _ = params;
+        false
+    }
+
     /// The losses of one batch without a graph, and without a trace in buffers: the same batch and randomness as
     /// [`Problem::forward`] with this draw. `None` where a task is absent.
     fn losses(&self, params: &Params, draw: Draw) -> Result<Vec<Option<f64>>>;

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use manytask_nn::optim::OptimizerState;
 use manytask_nn::{Cx, clip};
-use manytask_tensor::{Params, catch_panics};
+use manytask_tensor::{Params, catch_panics, threads};
 
 pub use self::settings::{EarlyStopping, Goal, Monitor, Training};
 pub use self::state::{Best, OPTIMIZER, PARAMS, Progress, STATE};
@@ -182,7 +182,14 @@ impl<'p> Trainer<'p> {
         mut observer: impl FnMut(&Self, Event<'_>) -> Result<ControlFlow<()>, E>,
     ) -> Result<Finish, E> {
         while !self.progress.stopped && self.progress.step < self.training.steps {
-            let report = catch_panics(|| self.step())?;
+            let step = || {
+                if self.problem.shares_out(&self.params) {
+                    threads::alone(|| self.step())
+                } else {
+                    self.step()
+                }
+            };
+            let report = catch_panics(step)?;
             let step = self.progress.step;
             let mut ask = observer(self, Event::Step(&report))?.is_break();
             let due = |every: Option<u64>| every.is_some_and(|every| step.is_multiple_of(every));

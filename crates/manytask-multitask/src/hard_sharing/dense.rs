@@ -11,7 +11,7 @@ use manytask_data::Batch;
 use manytask_nn::Cx;
 use manytask_nn::dense::{DenseChain, DenseLayer, Input, LayerWeights, Trace};
 use manytask_tensor::dense::{Onto, Real, filled, values};
-use manytask_tensor::{Device, Kind, Params, Slot, Tensor, threads};
+use manytask_tensor::{Kind, Params, Slot, Tensor, threads};
 
 use self::heads::{Gradients, Losses};
 use self::rows::Form;
@@ -99,14 +99,11 @@ pub(super) fn forward<'a>(
     present: &[usize],
     draw: Draw,
 ) -> Result<Option<Box<dyn Pass + 'a>>> {
-    let Some(chain) = problem.network.chain().filter(|_| params.device() == Device::Cpu) else {
-        return Ok(None);
-    };
-    Ok(match params.kind() {
-        Kind::Float => Some(Box::new(DensePass::<f32>::new(problem, chain, params, batch, present, draw)?)),
-        Kind::Double => Some(Box::new(DensePass::<f64>::new(problem, chain, params, batch, present, draw)?)),
-        _ => None,
-    })
+    let Some(chain) = problem.network.written_chain(params) else { return Ok(None) };
+    Ok(Some(match params.kind() {
+        Kind::Double => Box::new(DensePass::<f64>::new(problem, chain, params, batch, present, draw)?),
+        _ => Box::new(DensePass::<f32>::new(problem, chain, params, batch, present, draw)?),
+    }))
 }
 
 impl<'a, T: Real> DensePass<'a, T> {

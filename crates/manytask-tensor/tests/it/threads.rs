@@ -52,6 +52,25 @@ fn many_threads_keep_theirs() {
 }
 
 #[test]
+fn libtorch_is_kept_to_one_thread_and_the_number_comes_back() {
+    alone(|| {
+        threads::set(3).unwrap();
+        let seen = threads::alone(|| {
+            let inside = threads::alone(|| Ok::<_, Error>((threads::get(), tch::get_num_threads())))?;
+            Ok::<_, Error>([inside, (threads::get(), tch::get_num_threads())])
+        });
+        assert_eq!(seen.unwrap(), [(3, 1); 2]);
+        assert_eq!((threads::get(), tch::get_num_threads()), (3, 3));
+        let broken =
+            std::panic::catch_unwind(|| threads::alone(|| -> Result<(), Error> { panic!("on purpose") }));
+        assert!(broken.is_err());
+        assert_eq!((threads::get(), tch::get_num_threads()), (3, 3));
+        threads::alone(|| threads::set(2)).unwrap();
+        assert_eq!(threads::get(), 3, "what is set inside is for the inside");
+    });
+}
+
+#[test]
 fn no_threads_is_an_error() {
     for count in [0, usize::MAX] {
         let error = threads::set(count).unwrap_err();
