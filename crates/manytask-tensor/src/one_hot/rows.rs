@@ -10,7 +10,7 @@ use super::refused;
 use crate::dense::{Matrix, Onto, Real, integers, product, product_into, values};
 use crate::{Error, Result};
 
-/// Outputs that are computed at once: four vectors of AVX-512 in f32.
+/// Outputs that are computed at once: two vectors of AVX-512 in f32.
 const LANES: usize = 32;
 /// Places that are turned at once from weights row by row, or to them.
 const BLOCK: usize = 16;
