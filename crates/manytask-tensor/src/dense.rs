@@ -236,7 +236,8 @@ mod tests {
     }
 
     fn agrees<T: Real>(tolerance: f64) {
-        for (m, k, n) in [(1, 1, 1), (3, 5, 2), (10, 40, 40), (70, 33, 129), (130, 256, 260)] {
+        for (m, k, n) in [(1, 1, 1), (3, 5, 2), (10, 40, 40), (70, 33, 129), (130, 256, 260), (40, 256, 1000)]
+        {
             let (a, b) = (some([m, k], T::KIND), some([k, n], T::KIND));
             let (at, bt) = (a.tr().contiguous(), b.tr().contiguous());
             let of = |t: &'static str, x: &Tensor| (t, x.shallow_clone());
