@@ -76,8 +76,8 @@ impl Analytic {
     ) -> std::result::Result<Self, &'static str> {
         let net = WrittenNet::of(network, layout).filter(|net| net.slots().eq(layout.trained()));
         let net = net.ok_or(
-            "the network is no chain of linear layers with relu, leaky_relu, tanh, sigmoid or identity, nor blocks of \
-             convolution, batch-norm, relu and pooling before one",
+            "the network is not, in full precision, a chain of linear layers with relu, leaky_relu, tanh, sigmoid or \
+             identity, or blocks of convolution, batch-norm, relu and pooling before one",
         )?;
         let descent = descent.ok_or("the learner is not plain gradient descent")?;
         let loss =

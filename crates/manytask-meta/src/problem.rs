@@ -3,6 +3,7 @@ use std::sync::Arc;
 use manytask_data::Episodes;
 use manytask_multitask::{Draw, Error, Evaluation, Identity, Offers, Part, Pass, Problem, Result};
 use manytask_nn::Module;
+use manytask_nn::layers::Restored;
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Output;
 use manytask_tensor::random::Key;
@@ -97,7 +98,7 @@ impl MetaProblem {
             shared: layout.trained(),
             names: (0..settings.tasks_per_step).map(|task| format!("task{task}")).collect(),
             layout,
-            judge: Judge { network, learner, output, loss },
+            judge: Judge { network: Box::new(Restored(network)), learner, output, loss },
             source,
             settings,
         })

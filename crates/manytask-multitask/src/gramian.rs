@@ -10,6 +10,8 @@ const NUMBERS: usize = 65_536;
 const EACH: usize = 8;
 /// Columns that are combined at once.
 const COLUMNS: usize = 8192;
+/// Numbers that are multiplied at once on another device: 128 mebibytes in f64.
+const THERE: usize = 1 << 24;
 
 /// `⟨a, b⟩`, of four sums that a processor makes at once.
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -140,10 +142,10 @@ impl Jacobian {
         }
         let count = a.size().first().copied().unwrap_or(0) as usize;
         // In f64 from the start: badly scaled gradients lose their small ones in f32.
-        let values = match a.kind() {
-            Kind::Float => products::<f32>(a, b, count)?,
-            Kind::Double => products::<f64>(a, b, count)?,
-            _ => products::<f64>(&a.f_to_kind(Kind::Double)?, &b.f_to_kind(Kind::Double)?, count)?,
+        let values = match (a.device(), a.kind()) {
+            (Device::Cpu, Kind::Float) => products::<f32>(a, b, count)?,
+            (Device::Cpu, Kind::Double) => products::<f64>(a, b, count)?,
+            _ => products_there(a, b, THERE)?,
         };
         Ok(Gramian { size: count, values })
     }
@@ -161,6 +163,23 @@ impl Jacobian {
         let w = Tensor::f_from_slice(weights)?.f_to_kind(rows.kind())?.f_to_device(rows.device())?;
         Ok(rows.f_tr()?.f_mv(&w).op("combination of gradients", &[rows, &w])?)
     }
+}
+
+/// The inner products of the rows of two matrices where they are, of any device and element type: only these come back.
+fn products_there(a: &Tensor, b: &Tensor, numbers: usize) -> Result<Vec<f64>> {
+    let (count, width) = a.size2()?;
+    let length = (numbers as i64 / count.max(1)).max(1);
+    let mut sum = Tensor::f_zeros([count, count], (Kind::Double, a.device()))?;
+    let mut start = 0;
+    while start < width {
+        let columns =
+            |rows: &Tensor| rows.f_narrow(1, start, length.min(width - start))?.f_to_kind(Kind::Double);
+        let left = columns(a)?;
+        let right = if std::ptr::eq(a, b) { left.shallow_clone() } else { columns(b)? };
+        sum = sum.f_addmm(&left, &right.f_tr()?)?;
+        start += length;
+    }
+    Ok(Vec::<f64>::try_from(sum.f_reshape([-1])?)?)
 }
 
 /// The inner products of the rows of two matrices, by pieces that stay in the cache. Pieces are summed in order, so that the
@@ -283,6 +302,26 @@ mod tests {
     fn cross_gramian_is_of_two_batches() {
         let (a, b) = (jacobian(Kind::Double), Jacobian::new(&(jacobian(Kind::Double).rows() * 3.0)).unwrap());
         assert_eq!(a.cross_gramian(&b).unwrap().values(), [15.0, -3.0, -3.0, 30.0]);
+    }
+
+    #[test]
+    fn on_another_device_they_are_the_same() {
+        let of =
+            |name| manytask_tensor::random::Key::new(1, name).normal(&[7, 1000], Kind::Float, Device::Cpu);
+        let (a, b) = (of("a").unwrap(), of("b").unwrap());
+        for (a, b) in [(&a, &a), (&a, &b)] {
+            let expected = products::<f32>(a, b, 7).unwrap();
+            // All columns at once, a shorter last piece, and a column at a time.
+            for numbers in [1 << 20, 7 * 300, 1] {
+                let found = products_there(a, b, numbers).unwrap();
+                let gap = found.iter().zip(&expected).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
+                assert!(found.len() == 49 && gap < 1e-9, "{numbers}: {gap}");
+            }
+        }
+        let half = Jacobian::new(&a.to_kind(Kind::BFloat16)).unwrap();
+        let near = Jacobian::new(&half.rows().to_kind(Kind::Double)).unwrap();
+        let (half, near) = (half.gramian().unwrap(), near.gramian().unwrap());
+        assert!(half.values().iter().zip(near.values()).all(|(x, y)| (x - y).abs() < 1e-9));
     }
 
     #[test]

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use manytask_data::Encoded;
 use manytask_nn::dense::{Curve, DenseChain, DenseLayer, Trace};
-use manytask_nn::layers::Embedding;
+use manytask_nn::layers::{Embedding, Restored};
 use manytask_nn::{Builder, Cx, Module};
 use manytask_tensor::dense::{Real, filled};
 use manytask_tensor::{Device, Kind, Layout, Params, Slot, Tensor, no_grad, threads};
@@ -43,7 +43,8 @@ impl SharedTrunk {
     ///
     /// `trunk` is given the size of its inputs and answers with the definition and the size of its representation; `head`
     /// is given a task's number and the size of the representation. Columns of categories become `embedding` numbers
-    /// each. Parameters are named `embedding0.weight …`, `trunk.…`, `heads.NAME.…`.
+    /// each. Parameters are named `embedding0.weight …`, `trunk.…`, `heads.NAME.…`. Representations and outputs have the
+    /// element type of the parameters, whatever layers compute in.
     ///
     /// # Errors
     /// When there is no task, or the trunk or a head cannot be built.
@@ -68,7 +69,8 @@ impl SharedTrunk {
         let mut heads = Vec::with_capacity(tasks.len());
         let mut heads_root = root.scope("heads");
         for (task, name) in tasks.iter().enumerate() {
-            heads.push(head(&mut heads_root.scope(name), task, features)?);
+            let head = head(&mut heads_root.scope(name), task, features)?;
+            heads.push(Box::new(Restored(head)) as Box<dyn Module>);
         }
         let layout = layout.build();
         let prefixes: Vec<String> = tasks.iter().map(|name| format!("heads.{name}.")).collect();
@@ -83,7 +85,7 @@ impl SharedTrunk {
         let shared = layout.select(|entry| entry.role.is_trained() && owner(&entry.name).is_none());
         let chain = DenseChain::of(trunk.as_ref(), &layout)
             .filter(|chain| chain.is_straight() && chain.slots().eq(shared.iter().copied()));
-        Ok(Self { layout, embeddings, trunk, heads, shared, own, chain })
+        Ok(Self { layout, embeddings, trunk: Box::new(Restored(trunk)), heads, shared, own, chain })
     }
 
     /// The parameters.

@@ -8,6 +8,7 @@ mod linear;
 mod norm;
 mod pool;
 mod residual;
+mod restored;
 mod sequential;
 
 pub use activation::Activation;
@@ -18,4 +19,5 @@ pub use linear::Linear;
 pub use norm::{BatchNorm, GroupNorm, LayerNorm};
 pub use pool::{AvgPool2d, Flatten, GlobalAvgPool, MaxPool2d};
 pub use residual::Residual;
+pub use restored::Restored;
 pub use sequential::Sequential;

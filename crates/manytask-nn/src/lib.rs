@@ -20,9 +20,11 @@ pub mod metrics;
 mod module;
 pub mod nets;
 pub mod optim;
+mod precision;
 pub mod schedule;
 pub mod written;
 
 pub use context::{BatchNormPolicy, Cx, Mode};
 pub use error::{Error, Result};
 pub use module::{Builder, Module};
+pub use precision::Precision;

@@ -3,7 +3,7 @@ use std::fmt::Debug;
 use manytask_tensor::{Init, LayoutBuilder, Params, Role, Slot, Tensor};
 
 use crate::written::Primitive;
-use crate::{Cx, Result};
+use crate::{Cx, Precision, Result};
 
 /// The definition of a network or a layer.
 ///
@@ -58,18 +58,43 @@ impl<M: Module + ?Sized> Module for std::sync::Arc<M> {
 pub struct Builder<'a> {
     layout: &'a mut LayoutBuilder,
     prefix: String,
+    precision: Precision,
 }
 
 impl<'a> Builder<'a> {
     /// A builder of names without a prefix.
     pub fn new(layout: &'a mut LayoutBuilder) -> Self {
-        Self { layout, prefix: String::new() }
+        Self { layout, prefix: String::new(), precision: Precision::Full }
     }
 
     /// A builder of names within `name`.
     pub fn scope(&mut self, name: impl AsRef<str>) -> Builder<'_> {
         let prefix = format!("{}{}.", self.prefix, name.as_ref());
-        Builder { layout: self.layout, prefix }
+        Builder { layout: self.layout, prefix, precision: self.precision }
+    }
+
+    /// A builder of layers that compute in `precision`. What they give may be of another element type than the parameters;
+    /// around a network [`Restored`](crate::layers::Restored) turns it back.
+    ///
+    /// ```
+    /// use manytask_nn::layers::Linear;
+    /// use manytask_nn::{Builder, Cx, Module, Precision};
+    /// use manytask_tensor::{Device, Kind, Layout, Tensor};
+    /// let mut layout = Layout::builder();
+    /// let mut root = Builder::new(&mut layout);
+    /// let layer = Linear::new(&mut root.with_precision(Precision::Bfloat16), 3, 2)?;
+    /// let params = layout.build().init(0, Kind::Float, Device::Cpu)?;
+    /// let x = Tensor::ones([4, 3], (Kind::Float, Device::Cpu));
+    /// assert_eq!(layer.forward(&params, &x, &mut Cx::eval())?.kind(), Kind::BFloat16);
+    /// # Ok::<(), manytask_nn::Error>(())
+    /// ```
+    pub fn with_precision(&mut self, precision: Precision) -> Builder<'_> {
+        Builder { layout: self.layout, prefix: self.prefix.clone(), precision }
+    }
+
+    /// What layers compute in.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Adds a parameter.

@@ -110,8 +110,8 @@ fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
     };
     let tasks = rows.describe(loaded.tasks).map_err(|failure| places.everything.place(failure))?;
     let (parts, tasks) = selected(rows, loaded.parts, tasks)?;
-    let network =
-        rows.network.build(&loaded.inputs, &tasks).map_err(|failure| places.network.place(failure))?;
+    let network = rows.network.build(&loaded.inputs, &tasks, plan.precision);
+    let network = network.map_err(|failure| places.network.place(failure))?;
     let parts = Parts {
         train: parts.train.to_device(device)?,
         validation: parts.validation.map(|part| part.to_device(device)).transpose()?,
@@ -126,7 +126,9 @@ fn with_episodes(plan: &Plan, episodes: &EpisodesPlan, device: Device) -> Result
     let loaded = episodes.source.load(&plan.folder, device).map_err(|failure| places.data.place(failure))?;
     let mut layout = Layout::builder();
     let outputs = episodes.learner.has_head().then_some(loaded.outputs);
-    let network = episodes.network.build(&mut Builder::new(&mut layout), &loaded.input, outputs);
+    let mut root = Builder::new(&mut layout);
+    let root = &mut root.with_precision(plan.precision);
+    let network = episodes.network.build(root, &loaded.input, outputs);
     // Sizes come from the configuration alone.
     let network =
         network.map_err(|error| places.network.place(Failure::new(Code::Config, error.to_string())))?;

@@ -3,9 +3,9 @@
 use std::fmt::Debug;
 
 use manytask_multitask::{Built, InputSizes, SharedTrunk, Task};
-use manytask_nn::Builder;
 use manytask_nn::layers::Linear;
 use manytask_nn::nets::{Mlp, MlpConfig};
+use manytask_nn::{Builder, Precision};
 
 use crate::config::Section;
 use crate::failure::{Code, Failure, Result};
@@ -58,18 +58,19 @@ impl NetworkPlan {
         Ok(Self { trunk, head, embedding })
     }
 
-    /// Builds it for inputs and tasks.
+    /// Builds it for inputs and tasks, with layers that compute in `precision`.
     ///
     /// # Errors
     /// When a size is impossible.
-    pub fn build(&self, inputs: &InputSizes, tasks: &[Task]) -> Result<SharedTrunk> {
+    pub fn build(&self, inputs: &InputSizes, tasks: &[Task], precision: Precision) -> Result<SharedTrunk> {
         let names: Vec<String> = tasks.iter().map(|task| task.name.clone()).collect();
         let network = SharedTrunk::build(
             inputs,
             self.embedding,
             &names,
-            |b, width| Ok(self.trunk.build(b, width)?),
+            |b, width| Ok(self.trunk.build(&mut b.with_precision(precision), width)?),
             |b, task, features| {
+                let b = &mut b.with_precision(precision);
                 let outputs = tasks.get(task).map_or(1, |task| task.outputs);
                 let Some(head) = &self.head else { return Ok(Box::new(Linear::new(b, features, outputs)?)) };
                 let (hidden, width) = head.build(&mut b.scope("hidden"), features)?;

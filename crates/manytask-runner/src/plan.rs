@@ -7,6 +7,7 @@ use std::sync::Arc;
 use manytask_data::{BatchOrder, LastBatch};
 use manytask_meta::{Execution, Learner, MetaSettings};
 use manytask_multitask::{AggregatorSettings, Batches, Task};
+use manytask_nn::Precision;
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Metric;
 use manytask_nn::optim::Optimizer;
@@ -32,6 +33,8 @@ pub struct Plan {
     pub seed: u64,
     /// Where to compute.
     pub device: DeviceChoice,
+    /// What layers compute in.
+    pub precision: Precision,
     /// Threads of each kernel; absent: one for each core.
     pub threads: Option<usize>,
     /// Where relative paths of data start.
@@ -116,6 +119,7 @@ impl Plan {
         let seed = whole.take_or("seed", 0_u64)?;
         let device: String = whole.take_or("device", "cpu".to_owned())?;
         let device = device.parse::<DeviceChoice>().map_err(|error| everything.place(error))?;
+        let precision = whole.take_or("precision", Precision::default())?;
         let threads = whole.take::<usize>("threads")?;
         if threads == Some(0) {
             return Err(everything.fault("`threads` is 0; leave it out to use every core"));
@@ -154,6 +158,7 @@ impl Plan {
         Ok(Self {
             seed,
             device,
+            precision,
             threads,
             folder,
             aggregator,

@@ -19,6 +19,7 @@ pub(crate) const SECTIONS: [Described; 7] = [
         text: "\
 seed = 0            # what every random draw is keyed by
 device = \"cpu\"      # cpu, cuda, cuda:N or auto
+precision = \"full\"  # of layers: full (float32) or bfloat16; parameters, losses and optimizer are float32 in either
 threads = 1         # of each kernel; left out: one for each core
 ",
     },

@@ -47,6 +47,6 @@ pub use device::DeviceChoice;
 pub use error::{Error, OpContext, Result};
 pub use init::Init;
 pub use layout::{Entry, Layout, LayoutBuilder, Role, Slot};
-pub use params::Params;
+pub use params::{Params, write_in_turn};
 pub use scalar::{baddbmm, catch_panics, masked_fill};
 pub use tch::{Device, IndexOp, Kind, Reduction, TchError, Tensor};

@@ -3,6 +3,7 @@ mod tasks;
 
 use std::sync::Arc;
 
+pub use arithmetic::write_in_turn;
 use tch::{Device, Kind, Tensor};
 
 use crate::{Entry, Error, Layout, Result, Slot, no_grad};

@@ -2,7 +2,7 @@ use std::ops::ControlFlow;
 
 use manytask_meta::multitask::aggregators::{EqualWeights, FixedWeights, PcGrad};
 use manytask_meta::multitask::{
-    AggregatorSettings, Combination, Draw, Evaluation, Event, Monitor, Part, Problem, Result, Trainer,
+    AggregatorSettings, Combination, Draw, Evaluation, Event, Level, Monitor, Part, Problem, Result, Trainer,
     Training,
 };
 use manytask_meta::nn::nets::{Mlp, MlpConfig};
@@ -83,11 +83,14 @@ fn every_way_of_computing_gives_the_same() {
             let mut pass = problem.forward(&params, DRAW).unwrap();
             let losses = pass.losses().to_vec();
             let gradient = pass.finish(&Combination::weights(vec![0.5, 1.0, 2.0])).unwrap();
-            (losses, gradient, problem.evaluate(&params, Part::Test).unwrap())
+            let mut pass = problem.forward(&params, DRAW).unwrap();
+            let rows = pass.jacobian(Level::Parameters).unwrap().rows().copy();
+            (losses, gradient, rows, problem.evaluate(&params, Part::Test).unwrap())
         };
-        let (losses, gradient, evaluation) = run(Execution::Loop);
+        let (losses, gradient, rows, evaluation) = run(Execution::Loop);
         for way in WAYS {
-            let (losses1, gradient1, evaluation1) = run(way);
+            let (losses1, gradient1, rows1, evaluation1) = run(way);
+            assert!((&rows - rows1).abs().max().double_value(&[]) < 1e-10, "{learner:?} {way:?}");
             for (a, b) in losses.iter().zip(&losses1) {
                 assert!((a - b).abs() < 1e-10, "{learner:?} {way:?}");
             }

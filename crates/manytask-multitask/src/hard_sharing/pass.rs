@@ -2,7 +2,7 @@
 
 use manytask_data::{Batch, Encoded};
 use manytask_nn::Cx;
-use manytask_tensor::{Graph, Kind, Params, Slot, Tensor, gradients, vjp};
+use manytask_tensor::{Graph, Kind, Params, Slot, Tensor, gradients, vjp, write_in_turn};
 
 use super::{HardSharing, context};
 use crate::{Combination, Draw, Error, Jacobian, Level, Pass, Result, Shared, SharedTrunk};
@@ -245,13 +245,7 @@ impl<'a> SharedPass<'a> {
             let graph = if number == last { Graph::Free } else { Graph::Keep };
             let parts = self.through_trunk(&self.representation.widen(number, cotangent)?, graph)?;
             // Each gradient is written where it belongs: a row is never put together elsewhere.
-            let row = rows.f_select(0, number as i64)?;
-            let mut start = 0;
-            for part in parts {
-                let length = part.numel() as i64;
-                row.f_narrow(0, start, length)?.f_copy_(&part.f_reshape([-1])?)?;
-                start += length;
-            }
+            write_in_turn(&parts, &rows.f_select(0, number as i64)?)?;
         }
         Ok(rows)
     }

@@ -2,7 +2,7 @@ use manytask_tensor::{OpContext, Params, Role, Slot, Tensor};
 
 use crate::init::{FanMode, Gain, fans, kaiming_uniform};
 use crate::written::Primitive;
-use crate::{Builder, Cx, Error, Module, Result};
+use crate::{Builder, Cx, Error, Module, Precision, Result};
 
 /// A convolution of pictures, from `[B, in, H, W]` to `[B, out, H', W']`; with a task dimension from `[T, B, in, H, W]`, as
 /// one convolution of T groups.
@@ -13,6 +13,7 @@ pub struct Conv2d {
     weight: Slot,
     bias: Option<Slot>,
     config: ConvConfig,
+    precision: Precision,
 }
 
 /// The form of a [`Conv2d`].
@@ -67,23 +68,25 @@ impl Conv2d {
         let uniform = manytask_tensor::Init::Uniform { low: -bound, high: bound };
         let bias =
             if config.bias { Some(b.parameter("bias", &[outputs], uniform, Role::Bias)?) } else { None };
-        Ok(Self { weight, bias, config })
+        Ok(Self { weight, bias, config, precision: b.precision() })
     }
 }
 
 impl Module for Conv2d {
     fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Cx) -> Result<Tensor> {
         let ConvConfig { inputs, outputs, stride, padding, dilation, groups, .. } = self.config;
-        let weight = params.get(self.weight)?;
-        let bias = self.bias.map(|slot| params.get(slot)).transpose()?;
         let shape = x.size();
+        let operand = |x: &Tensor| self.precision.operand(x);
+        let x = operand(x)?;
+        let weight = operand(params.get(self.weight)?)?;
+        let bias = self.bias.map(|slot| operand(params.get(slot)?)).transpose()?;
         let large = |side: i64| self.config.size_after(side) > 0;
         let error =
             |expected: String| Error::Input { layer: "conv2d".into(), expected, found: shape.clone() };
         match (params.tasks(), shape.as_slice()) {
             (None, &[_, channels, height, width]) if channels == inputs && large(height) && large(width) => {
-                Ok(x.f_conv2d(weight, bias, [stride; 2], [padding; 2], [dilation; 2], groups)
-                    .op("conv2d", &[x, weight])?)
+                Ok(x.f_conv2d(&weight, bias.as_ref(), [stride; 2], [padding; 2], [dilation; 2], groups)
+                    .op("conv2d", &[&x, &weight])?)
             }
             (Some(tasks), &[t, batch, channels, height, width])
                 if t == tasks && channels == inputs && large(height) && large(width) =>
@@ -112,6 +115,7 @@ impl Module for Conv2d {
     }
 
     fn primitives(&self) -> Option<Vec<Primitive>> {
-        Some(vec![Primitive::Convolution { weight: self.weight, bias: self.bias, config: self.config }])
+        let Self { weight, bias, config, precision } = *self;
+        (precision == Precision::Full).then(|| vec![Primitive::Convolution { weight, bias, config }])
     }
 }

@@ -1,7 +1,7 @@
 use manytask_tensor::{Init, OpContext, Params, Role, Slot, Tensor, baddbmm};
 
 use crate::written::Primitive;
-use crate::{Builder, Cx, Error, Module, Result};
+use crate::{Builder, Cx, Error, Module, Precision, Result};
 
 /// `y = x Wᵀ + b`, from `[B, in]` to `[B, out]`; with a task dimension from `[T, B, in]` to `[T, B, out]`.
 ///
@@ -11,6 +11,7 @@ pub struct Linear {
     weight: Slot,
     bias: Slot,
     inputs: i64,
+    precision: Precision,
 }
 
 impl Linear {
@@ -46,20 +47,24 @@ impl Linear {
             weight: b.parameter("weight", &[outputs, inputs], weight, Role::Weight)?,
             bias: b.parameter("bias", &[outputs], bias, Role::Bias)?,
             inputs,
+            precision: b.precision(),
         })
     }
 }
 
 impl Module for Linear {
     fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Cx) -> Result<Tensor> {
-        let (weight, bias) = (params.get(self.weight)?, params.get(self.bias)?);
-        let input = |expected: String| Error::Input { layer: "linear".into(), expected, found: x.size() };
-        match (params.tasks(), x.size().as_slice()) {
+        let size = x.size();
+        let input = |expected: String| Error::Input { layer: "linear".into(), expected, found: size.clone() };
+        let x = self.precision.operand(x)?;
+        let weight = self.precision.operand(params.get(self.weight)?)?;
+        let bias = self.precision.operand(params.get(self.bias)?)?;
+        match (params.tasks(), size.as_slice()) {
             (None, &[_, inputs]) if inputs == self.inputs => {
-                Ok(x.f_linear(weight, Some(bias)).op("linear", &[x, weight, bias])?)
+                Ok(x.f_linear(&weight, Some(&bias)).op("linear", &[&x, &weight, &bias])?)
             }
             (Some(tasks), &[t, _, inputs]) if t == tasks && inputs == self.inputs => {
-                Ok(baddbmm(&bias.f_unsqueeze(1)?, x, &weight.f_transpose(1, 2)?)?)
+                Ok(baddbmm(&bias.f_unsqueeze(1)?, &x, &weight.f_transpose(1, 2)?)?)
             }
             (None, _) => Err(input(format!("[B, {}]", self.inputs))),
             (Some(tasks), _) => Err(input(format!("[{tasks}, B, {}]", self.inputs))),
@@ -67,7 +72,8 @@ impl Module for Linear {
     }
 
     fn primitives(&self) -> Option<Vec<Primitive>> {
-        Some(vec![Primitive::Linear { weight: self.weight, bias: self.bias }])
+        (self.precision == Precision::Full)
+            .then(|| vec![Primitive::Linear { weight: self.weight, bias: self.bias }])
     }
 }
 

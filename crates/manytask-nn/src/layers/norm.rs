@@ -85,7 +85,7 @@ impl BatchNorm {
         let none = None::<&Tensor>;
         let y = x.f_batch_norm(Some(&weight), Some(&bias), none, none, true, 0.0, self.eps, false)?;
         if running && params.tasks().is_none() {
-            let x = x.f_detach()?;
+            let x = x.f_detach()?.f_to_kind(params.kind())?;
             let dims: Vec<i64> = (0..x.dim() as i64).filter(|dim| *dim != 1).collect();
             let (var, mean) = x.f_var_mean_dim(dims.as_slice(), true, false)?;
             for (slot, new) in [(self.running_mean, mean), (self.running_var, var)] {
@@ -174,6 +174,7 @@ impl Module for LayerNorm {
         }
         let none = None::<&Tensor>;
         let (weight, bias) = (params.get(self.weight)?, params.get(self.bias)?);
+        let x = x.f_to_kind(weight.kind())?;
         if tasks.is_none() {
             return Ok(x.f_layer_norm(&self.shape, Some(weight), Some(bias), 1e-5, false)?);
         }
@@ -220,6 +221,7 @@ impl Module for GroupNorm {
             found: size.clone(),
         };
         let (weight, bias) = (params.get(self.weight)?, params.get(self.bias)?);
+        let x = x.f_to_kind(weight.kind())?;
         match (params.tasks(), size.as_slice()) {
             (None, [_, channels, ..]) if *channels == self.channels => {
                 Ok(x.f_group_norm(self.groups, Some(weight), Some(bias), 1e-5, false)?)

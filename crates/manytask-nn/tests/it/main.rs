@@ -7,3 +7,4 @@ mod layers;
 mod losses;
 mod metrics;
 mod optim;
+mod precision;

@@ -29,7 +29,7 @@ pub(super) fn predict(arguments: &PredictArgs, registries: &Registries) -> Resul
     let mut tasks = rows.describe(tasks_of(&schema))?;
     let every = tasks.clone();
     tasks.retain(|task| rows.only.is_empty() || rows.only.contains(&task.name));
-    let network = rows.network.build(&sizes_of(&schema), &tasks)?;
+    let network = rows.network.build(&sizes_of(&schema), &tasks, plan.precision)?;
     let (params, _) = folder.params(arguments.checkpoint, network.layout(), device)?;
     let table = schema.read(&arguments.input)?;
     let mut inputs = schema.encode(&table)?;

@@ -259,3 +259,28 @@ fn a_run_is_the_same_with_and_without_tables_that_were_read_before() {
         assert_eq!(digest(run).as_str().map(str::len), Some(64));
     }
 }
+
+#[test]
+fn bfloat16_trains_predicts_and_goes_on_near_full_precision() {
+    let place = Place::new();
+    let figures = |name: &str| -> Vec<f64> {
+        let result: serde_json::Value =
+            serde_json::from_str(&place.read(&format!("runs/{name}/results.json"))).unwrap();
+        let tasks = result["tasks"].as_array().unwrap();
+        tasks.iter().map(|task| task["loss"].as_f64().unwrap()).collect()
+    };
+    place.good(&["train", "a.toml", "--quiet"]);
+    place.good(&["train", "a.toml", "--quiet", "--name", "half", "precision=\"bfloat16\""]);
+    for (full, half) in figures("a").into_iter().zip(figures("half")) {
+        assert!(full != half && (half / full - 1.0).abs() < 0.05, "{full} {half}");
+    }
+    let again: serde_json::Value =
+        serde_json::from_str(&place.good(&["eval", "runs/half", "--json"]).out).unwrap();
+    assert_eq!(again["tasks"][0]["loss"].as_f64(), Some(figures("half")[0]));
+    place.write("new.csv", "job,hours,age\na,10,30\n");
+    assert_eq!(place.good(&["predict", "runs/half", "--input", "new.csv"]).out.lines().count(), 2);
+    place.write("learner.toml", "precision = \"bfloat16\"\n[data]\nkind = \"sinusoid\"\n[network]\nkind = \"mlp\"\n[learner]\nkind = \"maml\"\n[aggregator]\nkind = \"pcgrad\"\n[optimizer]\nkind = \"adam\"\nlearning_rate = 1e-3\n[training]\nsteps = 2\n[evaluation]\ntasks = 4\n");
+    place.good(&["train", "learner.toml", "--quiet"]);
+    let said = place.run(&["train", "learner.toml", "--name", "no", "training.execution=\"analytic\""]);
+    assert!(said.code == Some(3) && said.err.contains("in full precision"), "{said:?}");
+}

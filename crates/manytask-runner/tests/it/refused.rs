@@ -40,6 +40,7 @@ const IN_THE_CONFIGURATION: &[Bad] = &[
     ),
     bad("threads = 1", "threads = 0", 3, &["a.toml:2:11: `threads` is 0"]),
     bad("threads = 1", "device = \"gpu\"", 3, &["a.toml:2:10: device `gpu`", "`cpu`, `cuda`"]),
+    bad("threads = 1", "precision = \"bf16\"", 3, &["a.toml:2:13: unknown value `bf16`", "`bfloat16`"]),
     bad("threads = 1", "device = \"cuda:7\"", 3, &["device `cuda:7` cannot be used"]),
     bad(
         "[data]\nkind = \"table\"",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::{Error, Layout, OpContext, Params, Result};
+use crate::{Error, Layout, OpContext, Params, Result, no_grad};
 
 impl Params {
     /// `self + factor · other`.
@@ -85,6 +85,19 @@ impl Params {
         Ok(Tensor::f_cat(&parts, -1)?)
     }
 
+    /// The trained entries written into a vector `[P]`, one after the other, where [`Params::flatten`] would make a new one.
+    ///
+    /// # Errors
+    /// When there is a task dimension, or the vector's length is not the number of trained numbers.
+    pub fn flatten_into(&self, vector: &Tensor) -> Result<()> {
+        let count = self.layout().trained_count();
+        if self.tasks().is_some() || vector.size() != [count] {
+            let (expected, found) = (vec![count], vector.size());
+            return Err(Error::Shape { what: "vector of parameters".into(), expected, found });
+        }
+        write_in_turn(self.iter().filter(|(entry, _)| entry.role.is_trained()).map(|(_, leaf)| leaf), vector)
+    }
+
     /// These parameters with the trained entries read from a vector `[P]` (or `[T, P]`), which they then view.
     ///
     /// # Errors
@@ -109,11 +122,25 @@ impl Params {
 
     /// Parameters of `layout` with the trained entries read from `vector` and zeros elsewhere.
     pub fn from_vector(layout: &Arc<Layout>, vector: &Tensor) -> Result<Self> {
-        let zeros = layout.zeros(vector.kind(), vector.device())?;
-        match vector.size().as_slice() {
-            [tasks, _] => zeros.expand_tasks(*tasks)?.unflatten(vector),
-            _ => zeros.unflatten(vector),
+        let (tasks, expected) = match vector.size().as_slice() {
+            &[tasks, _] if tasks > 0 => (Some(tasks), vec![tasks, layout.trained_count()]),
+            _ => (None, vec![layout.trained_count()]),
+        };
+        if vector.size() != expected {
+            return Err(Error::Shape { what: "vector of parameters".into(), expected, found: vector.size() });
         }
+        let mut start = 0;
+        let leaves = layout.entries().iter().map(|entry| {
+            let shape: Vec<i64> = tasks.into_iter().chain(entry.shape.iter().copied()).collect();
+            if !entry.role.is_trained() {
+                return Ok(Tensor::f_zeros(shape, (vector.kind(), vector.device()))?);
+            }
+            let length = entry.shape.iter().product();
+            let part = vector.f_narrow(-1, start, length)?;
+            start += length;
+            Ok(part.f_reshape(shape)?)
+        });
+        Ok(Self::of_known_shapes(layout.clone(), leaves.collect::<Result<_>>()?, tasks))
     }
 
     /// The largest absolute difference to `other`, for tests.
@@ -133,6 +160,21 @@ impl Params {
         }
         Ok(largest)
     }
+}
+
+/// Writes tensors one after the other into a vector as long as all of them.
+///
+/// # Errors
+/// When it is shorter.
+pub fn write_in_turn<'t>(parts: impl IntoIterator<Item = &'t Tensor>, vector: &Tensor) -> Result<()> {
+    let _off = no_grad();
+    let mut start = 0;
+    for part in parts {
+        let length = part.numel() as i64;
+        vector.f_narrow(0, start, length)?.f_copy_(&part.f_reshape([-1])?)?;
+        start += length;
+    }
+    Ok(())
 }
 
 /// A number as a tensor without dimensions: a product with one takes a third of the time of a product with a number, which

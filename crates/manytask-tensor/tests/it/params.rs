@@ -164,6 +164,14 @@ fn buffers_are_left_alone() {
     other.put(net.count, Tensor::from_slice(&[f64::NAN, 1e9])).unwrap();
     assert_eq!(other.dot(&params).unwrap(), params.dot(&params).unwrap());
     assert_eq!(other.flatten().unwrap().size(), [net.layout.trained_count()]);
+    let row = Tensor::zeros([2, net.layout.trained_count()], (Kind::Double, Device::Cpu));
+    other.flatten_into(&row.select(0, 1)).unwrap();
+    assert_eq!(
+        (row.select(0, 1), row.select(0, 0).abs().max().double_value(&[])),
+        (other.flatten().unwrap(), 0.0)
+    );
+    assert!(matches!(other.flatten_into(&row.select(1, 0)), Err(Error::Shape { .. })));
+    assert!(other.expand_tasks(2).unwrap().flatten_into(&row.select(0, 0)).is_err());
     let back = params.unflatten(&other.flatten().unwrap()).unwrap();
     assert_eq!(doubles(back.get(net.count).unwrap()), [7.0, 7.0]);
     let zeros = Params::from_vector(&net.layout, &other.flatten().unwrap()).unwrap();

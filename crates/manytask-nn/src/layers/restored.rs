@@ -1,0 +1,18 @@
+use manytask_tensor::{Params, Tensor};
+
+use crate::written::Primitive;
+use crate::{Cx, Module, Result};
+
+/// What a module gives, in the element type of its parameters, whatever [`Precision`](crate::Precision) its layers compute in.
+#[derive(Debug)]
+pub struct Restored<M>(pub M);
+
+impl<M: Module> Module for Restored<M> {
+    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+        Ok(self.0.forward(params, x, cx)?.f_to_kind(params.kind())?)
+    }
+
+    fn primitives(&self) -> Option<Vec<Primitive>> {
+        self.0.primitives()
+    }
+}
