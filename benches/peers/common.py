@@ -5,7 +5,8 @@ import resource
 import sys
 import time
 
-SYSTEM, WORK, STEPS, THREADS, FOLDER = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
+SYSTEM, WORK, STEPS, SECONDS = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+THREADS, FOLDER = int(sys.argv[5]), sys.argv[6]
 KIND, *REST = WORK.split("-")
 # Before any library reads them.
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(THREADS)
@@ -24,10 +25,11 @@ def say(times, losses, gradient=None):
     print(json.dumps(said))
 
 
-def measured(step, steps=STEPS):
-    """The microseconds and the losses of some steps; `step` gives the mean loss before it."""
+def measured(step, steps=STEPS, seconds=SECONDS):
+    """The microseconds and the losses of so many steps, and until so long has passed; `step` gives the mean loss before it."""
     times, losses = [], []
-    for _ in range(steps):
+    end = time.perf_counter() + seconds
+    while len(times) < steps or time.perf_counter() < end:
         start = time.perf_counter()
         loss = step()
         times.append((time.perf_counter() - start) * 1e6)
@@ -37,7 +39,7 @@ def measured(step, steps=STEPS):
 
 def report(step, gradient):
     """Measures all steps; `gradient` is asked after the first one for the gradient of one leaf."""
-    times, losses = measured(step, 1)
+    times, losses = measured(step, 1, 0)
     found = gradient().reshape(-1).tolist()
     more = measured(step, STEPS - 1)
     say(times + more[0], losses + more[1], found)

@@ -26,9 +26,9 @@ def drawn(classes):
 def both(checked, timed, gradient):
     """The losses of the written episodes, then the times of drawn ones."""
     count = 3
-    losses = measured(checked, 1)[1]
+    losses = measured(checked, 1, 0)[1]
     found = gradient().reshape(-1).tolist()
-    losses += measured(checked, count - 1)[1]
+    losses += measured(checked, count - 1, 0)[1]
     say(measured(timed)[0], losses, found)
 
 

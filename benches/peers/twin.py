@@ -1,4 +1,4 @@
-"""The work of `twin` in other systems: `python twin.py SYSTEM WORK STEPS THREADS FOLDER`.
+"""The work of `twin` in other systems: `python twin.py SYSTEM WORK STEPS SECONDS THREADS FOLDER`.
 
 Data and the parameters at the start are read from FOLDER/WORK.safetensors, which `twin` has written. Prints one line of JSON:
 the microseconds of each step, the mean loss before each, the gradient of one leaf in the first, the highest resident memory in

@@ -14,9 +14,10 @@ use manytask_multitask::aggregators::EqualWeights;
 use manytask_multitask::{
     Aggregator, AggregatorSettings, Draw, Event, Monitor, Part, Problem, StepReport, Trainer, Training,
 };
+use manytask_nn::Precision;
 use manytask_nn::optim::Optimizer;
 use manytask_nn::schedule::Schedule;
-use manytask_tensor::{Kind, Params, Tensor};
+use manytask_tensor::{Device, Kind, Params, Tensor};
 
 pub use self::solve::GramianStep;
 pub use self::works::{blocks, perceptron, pictures, waves};
@@ -38,6 +39,29 @@ pub struct Work {
     leaf: &'static str,
     /// The data, by name.
     pub data: Vec<(String, Tensor)>,
+}
+
+/// How a work is computed: of itself on the processor, as `auto` takes it, in full precision.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct How {
+    /// The way of computing a meta-batch, where there is one.
+    pub execution: Execution,
+    /// Where parameters and data are.
+    pub device: Device,
+    /// What layers compute in.
+    pub precision: Precision,
+}
+
+impl Default for How {
+    fn default() -> Self {
+        Self { execution: Execution::Auto, device: Device::Cpu, precision: Precision::Full }
+    }
+}
+
+impl From<Execution> for How {
+    fn from(execution: Execution) -> Self {
+        Self { execution, ..Self::default() }
+    }
 }
 
 /// The draw of the first step.
@@ -70,12 +94,13 @@ pub struct Measured {
 ///
 /// # Errors
 /// When there is no such work.
-pub fn work(name: &str, execution: Execution) -> Result<Work> {
+pub fn work(name: &str, how: impl Into<How>) -> Result<Work> {
+    let how = how.into();
     match name.split('-').collect::<Vec<_>>().as_slice() {
-        ["sinusoid", steps] => waves(25, steps.parse()?, OuterGradient::SecondOrder, execution),
-        ["conv4", tasks, steps] => works::conv4(name, tasks.parse()?, steps.parse()?, execution),
-        ["protonet", ways] => works::protonet(name, ways.parse()?, execution),
-        ["trunk", tasks, aggregator] => works::trunk(name, tasks.parse()?, aggregator),
+        ["sinusoid", steps] => waves(25, steps.parse()?, OuterGradient::SecondOrder, how),
+        ["conv4", tasks, steps] => works::conv4(name, tasks.parse()?, steps.parse()?, how),
+        ["protonet", ways] => works::protonet(name, ways.parse()?, how),
+        ["trunk", tasks, aggregator] => works::trunk(name, tasks.parse()?, aggregator, how),
         _ => bail!("there is no work `{name}`"),
     }
 }
@@ -115,15 +140,16 @@ impl Work {
         Ok(Trainer::new(problem, self.aggregator()?, training, &self.start()?)?)
     }
 
-    /// Makes steps of the training loop, after that what the comparison with other systems looks at.
+    /// Makes so many steps of the training loop and goes on until so many seconds have passed, after that what the comparison
+    /// with other systems looks at.
     ///
     /// # Errors
     /// When a step fails.
-    pub fn run(&self, steps: u64) -> Result<Measured> {
-        const CHECKED: u64 = 3;
-        let (times, own) = self.steps_of(self.problem(), steps)?;
+    pub fn run(&self, steps: usize, seconds: f64) -> Result<Measured> {
+        const CHECKED: usize = 3;
+        let (times, own) = self.steps_of(self.problem(), steps, seconds)?;
         let (problem, losses) = match &self.checked {
-            Some(problem) => (problem.as_ref(), self.steps_of(problem.as_ref(), CHECKED)?.1),
+            Some(problem) => (problem.as_ref(), self.steps_of(problem.as_ref(), CHECKED, 0.0)?.1),
             None => (self.problem(), own),
         };
         let equal = EqualWeights::default().build(problem.tasks())?;
@@ -136,14 +162,20 @@ impl Work {
     }
 
     /// The microseconds of each step, and the mean loss before it.
-    fn steps_of(&self, problem: &dyn Problem, steps: u64) -> Result<(Vec<f64>, Vec<f64>)> {
-        let mut trainer = self.trainer_of(problem, steps)?;
+    fn steps_of(&self, problem: &dyn Problem, steps: usize, seconds: f64) -> Result<(Vec<f64>, Vec<f64>)> {
+        let mut trainer = self.trainer_of(problem, 1 << 40)?;
         let (mut times, mut losses) = (Vec::new(), Vec::new());
-        let mut last = Instant::now();
+        let start = Instant::now();
+        let mut last = start;
         run(&self.name, &mut trainer, |report| {
             times.push(last.elapsed().as_secs_f64() * 1e6);
             losses.push(report.losses.iter().sum::<f64>() / report.losses.len() as f64);
             last = Instant::now();
+            if times.len() < steps || start.elapsed().as_secs_f64() < seconds {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         })?;
         Ok((times, losses))
     }
@@ -154,7 +186,7 @@ impl Work {
         const RATE: f64 = 1e3;
         let start = self.start()?;
         let mut trainer = Trainer::new(problem, aggregator, training(1, RATE, Optimizer::sgd(0.0)), &start)?;
-        run(&self.name, &mut trainer, |_| ())?;
+        run(&self.name, &mut trainer, |_| ControlFlow::Continue(()))?;
         let place =
             start.iter().zip(trainer.params().leaves()).find(|((entry, _), _)| entry.name == self.leaf);
         let ((_, before), after) = place.ok_or_else(|| anyhow!("{}: no leaf `{}`", self.name, self.leaf))?;
@@ -185,12 +217,13 @@ fn training(steps: u64, learning_rate: f64, optimizer: Optimizer) -> Training {
     }
 }
 
-fn run(name: &str, trainer: &mut Trainer<'_>, mut seen: impl FnMut(&StepReport)) -> Result<()> {
+fn run(
+    name: &str,
+    trainer: &mut Trainer<'_>,
+    mut seen: impl FnMut(&StepReport) -> ControlFlow<()>,
+) -> Result<()> {
     let finish = trainer.run(|_, event| -> manytask_multitask::Result<_> {
-        if let Event::Step(report) = event {
-            seen(report);
-        }
-        Ok(ControlFlow::Continue(()))
+        Ok(if let Event::Step(report) = event { seen(report) } else { ControlFlow::Continue(()) })
     });
     finish.map(drop).map_err(|error| anyhow!("{name}: {error}"))
 }

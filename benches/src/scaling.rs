@@ -2,7 +2,8 @@
 
 mod bytes;
 mod case;
+mod places;
 mod tables;
 
-pub use case::{Case, Method, Net, Seen, Shape, measure};
+pub use case::{Case, Made, Net, Seen, Shape, measure};
 pub use tables::table;

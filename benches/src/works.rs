@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use anyhow::Result;
 use manytask_data::{Episodes, Sinusoid};
-use manytask_meta::{EpisodeSource, Execution, Maml, MetaProblem, MetaSettings, OuterGradient};
+use manytask_meta::{EpisodeSource, Maml, MetaProblem, MetaSettings, OuterGradient};
 use manytask_multitask::aggregators::EqualWeights;
 use manytask_multitask::{Part, Problem};
 use manytask_nn::Builder;
@@ -20,7 +20,7 @@ pub use few_shot::{blocks, pictures};
 pub(crate) use few_shot::{conv4, protonet};
 pub(crate) use trunk::trunk;
 
-use crate::Work;
+use crate::{How, Work};
 
 /// Tasks that are the same in every step.
 #[derive(Debug)]
@@ -49,6 +49,17 @@ impl EpisodeSource for Written {
     }
 }
 
+/// Episodes on a device.
+fn on(device: Device, episodes: &Episodes) -> Result<Episodes> {
+    let Episodes { support_x, support_y, query_x, query_y } = episodes;
+    Ok(Episodes {
+        support_x: support_x.f_to_device(device)?,
+        support_y: support_y.f_to_device(device)?,
+        query_x: query_x.f_to_device(device)?,
+        query_y: query_y.f_to_device(device)?,
+    })
+}
+
 /// Episodes by the names that the other systems know them by.
 fn named(episodes: &Episodes) -> Vec<(String, Tensor)> {
     let Episodes { support_x, support_y, query_x, query_y } = episodes;
@@ -61,33 +72,35 @@ fn named(episodes: &Episodes) -> Vec<(String, Tensor)> {
 ///
 /// # Errors
 /// When a number is 0.
-pub fn waves(tasks: usize, steps: u32, outer_gradient: OuterGradient, execution: Execution) -> Result<Work> {
+pub fn waves(tasks: usize, steps: u32, outer_gradient: OuterGradient, how: impl Into<How>) -> Result<Work> {
     let learner = Maml { inner_steps: steps, outer_gradient, ..Maml::default() };
-    perceptron(tasks, 40, learner, execution)
+    perceptron(tasks, 40, learner, how)
 }
 
 /// A learner on so many sine waves of 10 shots and 10 queries, with a perceptron of two hidden layers of a width.
 ///
 /// # Errors
 /// When a number is 0.
-pub fn perceptron(tasks: usize, width: i64, learner: Maml, execution: Execution) -> Result<Work> {
+pub fn perceptron(tasks: usize, width: i64, learner: Maml, how: impl Into<How>) -> Result<Work> {
+    let How { execution, device, precision } = how.into();
     let drawn = Sinusoid::default().episodes(10, 10, 0, "bench", 0..tasks as u64, Kind::Float)?;
     let data = named(&drawn);
     let mut layout = Layout::builder();
     let config = MlpConfig { hidden: vec![width, width], output: Some(1), ..MlpConfig::default() };
-    let net = Mlp::new(&mut Builder::new(&mut layout), 1, &config)?;
+    let mut root = Builder::new(&mut layout);
+    let net = Mlp::new(&mut root.with_precision(precision), 1, &config)?;
     let name = format!("sinusoid-{}", learner.inner_steps);
     let settings = MetaSettings { tasks_per_step: tasks, execution, ..MetaSettings::default() };
     let problem = MetaProblem::new(
         layout.build(),
         Box::new(net),
         Box::new(learner),
-        Box::new(Written(drawn)),
+        Box::new(Written(on(device, &drawn)?)),
         Output::Regression,
         Loss::Mse,
         settings,
     )?;
-    let start = problem.layout().init(0, Kind::Float, Device::Cpu)?;
+    let start = problem.layout().init(0, Kind::Float, device)?;
     Ok(Work {
         name,
         execution: Some(problem.execution(&start)),

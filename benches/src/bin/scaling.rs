@@ -1,4 +1,5 @@
-//! One table of `docs/scaling.md`: `scaling TABLE`; or one measurement, in JSON: `scaling measure CASE`.
+//! One table of `docs/scaling.md` or `benches/RESULTS.md`: `scaling TABLE`; that of a GPU is `scaling gpu [DEVICE]`, `cuda` where
+//! nothing is said. Or one measurement, in JSON: `scaling measure CASE`.
 #![expect(clippy::print_stdout, reason = "a program of its own")]
 
 use anyhow::{Context, Result, bail};
@@ -12,8 +13,9 @@ fn main() -> Result<()> {
             let case: Case = serde_json::from_str(case).context("CASE")?;
             println!("{}", serde_json::to_string(&measure(&case)?)?);
         }
-        [name] => print!("{}", table(name)?),
-        _ => bail!("usage: scaling TABLE"),
+        ["gpu", device] => print!("{}", table("gpu", device)?),
+        [name] => print!("{}", table(name, "cuda")?),
+        _ => bail!("usage: scaling TABLE, or scaling gpu [DEVICE]"),
     }
     Ok(())
 }

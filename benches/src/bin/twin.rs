@@ -1,6 +1,6 @@
-//! One contender of the comparison with other systems: `twin WORK STEPS THREADS FOLDER [auto|analytic|loop|threads|batched]`.
+//! One contender of the comparison with other systems: `twin WORK STEPS SECONDS THREADS FOLDER [auto|analytic|loop|threads|batched]`.
 //!
-//! Prints one line of JSON: the microseconds of each step, the losses, the gradient of one leaf in the first step, the same
+//! Makes at least so many steps, and goes on until so many seconds have passed. Prints one line of JSON: the microseconds of each step, the losses, the gradient of one leaf in the first step, the same
 //! under equal weights, the highest resident memory in KiB. The data and the parameters it starts from are written to
 //! `FOLDER/WORK.safetensors`, for the twins in Python.
 #![expect(clippy::print_stdout, reason = "a program of its own")]
@@ -15,16 +15,17 @@ use serde_json::json;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (name, steps, cores, folder, way) = match arguments.as_slice() {
-        [name, steps, cores, folder] => (name, steps, cores, folder, "auto"),
-        [name, steps, cores, folder, way] => (name, steps, cores, folder, way.as_str()),
-        _ => bail!("usage: twin WORK STEPS THREADS FOLDER [auto|analytic|loop|threads|batched]"),
+    let (name, steps, seconds, cores, folder, way) = match arguments.as_slice() {
+        [name, steps, seconds, cores, folder] => (name, steps, seconds, cores, folder, "auto"),
+        [name, steps, seconds, cores, folder, way] => (name, steps, seconds, cores, folder, way.as_str()),
+        _ => bail!("usage: twin WORK STEPS SECONDS THREADS FOLDER [auto|analytic|loop|threads|batched]"),
     };
     let cores: usize = cores.parse().context("THREADS")?;
-    let steps: u64 = steps.parse().context("STEPS")?;
+    let steps: usize = steps.parse().context("STEPS")?;
+    let seconds: f64 = seconds.parse().context("SECONDS")?;
     let folder = Path::new(folder);
     if let Some(batches) = name.strip_prefix("census-") {
-        let seen = census::run(batches, steps, cores, folder)?;
+        let seen = census::run(batches, steps as u64, cores, folder)?;
         println!("{}", json!({ "times": seen.times, "losses": seen.losses, "memory": seen.memory }));
         return Ok(());
     }
@@ -50,7 +51,7 @@ fn main() -> Result<()> {
         &tensors,
         &checkpoint::Metadata::new(),
     )?;
-    let seen = work.run(steps)?;
+    let seen = work.run(steps, seconds)?;
     println!(
         "{}",
         json!({

@@ -5,11 +5,12 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use manytask_meta::{Execution, InnerRule, Maml};
 use manytask_multitask::{Combination, Event, Level, Pass};
+use manytask_nn::Precision;
 use manytask_nn::optim::Optimizer;
-use manytask_tensor::{memory::keep_pages, threads};
+use manytask_tensor::{DeviceChoice, memory::keep_pages, threads};
 use serde::{Deserialize, Serialize};
 
-use crate::{DRAW, Work, blocks, memory, perceptron, work};
+use crate::{DRAW, How, Work, blocks, memory, perceptron, work};
 
 /// What one process measures.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,19 +19,25 @@ pub struct Case {
     pub shape: Shape,
     /// Threads of libtorch and ours.
     pub threads: usize,
+    /// Where it is done, as in a configuration.
+    pub device: String,
+    /// What layers compute in.
+    pub precision: Precision,
     /// For how long it repeats; 0: twice.
     pub seconds: f64,
 }
 
-/// A work, and how it is done.
+/// A work, and what is done of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Shape {
-    /// Regressions on a trunk 1024-512-512, 256 rows in a batch.
+    /// Steps of training of a work, named as in [`work`].
+    Steps(String),
+    /// Passes of regressions on a trunk 1024-512-512, 256 rows in a batch.
     Trunk {
         /// Their number.
         tasks: usize,
-        /// What is done with their losses.
-        method: Method,
+        /// What is made of their losses.
+        made: Made,
     },
     /// A meta-batch.
     Inner {
@@ -51,11 +58,9 @@ pub enum Shape {
     },
 }
 
-/// What is done with the losses of tasks on a trunk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Method {
-    /// Steps of training with an aggregator, named as in [`work`].
-    Steps(String),
+/// What is made of the losses of tasks on a trunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Made {
     /// The Gramian, in the cheaper form.
     Gramian,
     /// The gradients, and their Gramian.
@@ -101,12 +106,17 @@ impl Case {
         serde_json::from_slice(&output.stdout).with_context(|| case.clone())
     }
 
+    /// A case on the processor in full precision.
+    pub(super) fn new(shape: Shape, threads: usize, seconds: f64) -> Self {
+        Self { shape, threads, device: "cpu".to_owned(), precision: Precision::Full, seconds }
+    }
+
     fn work(&self) -> Result<Work> {
+        let device = self.device.parse::<DeviceChoice>()?.resolve()?;
+        let how = How { device, precision: self.precision, ..How::default() };
         match &self.shape {
-            Shape::Trunk { tasks, method: Method::Steps(aggregator) } => {
-                work(&format!("trunk-{tasks}-{aggregator}"), Execution::Auto)
-            }
-            Shape::Trunk { tasks, .. } => work(&format!("trunk-{tasks}-equal"), Execution::Auto),
+            Shape::Steps(name) => work(name, how),
+            Shape::Trunk { tasks, .. } => work(&format!("trunk-{tasks}-equal"), how),
             &Shape::Inner { net, tasks, steps, every, momentum, way, .. } => {
                 let rule = Optimizer::sgd(if momentum { 0.5 } else { 0.0 });
                 let learner = Maml {
@@ -115,9 +125,10 @@ impl Case {
                     checkpoint_every: every,
                     ..Maml::default()
                 };
+                let how = How { execution: way, ..how };
                 match net {
-                    Net::Perceptron(width) => perceptron(tasks, width, learner, way),
-                    Net::Conv4 => blocks("conv4", tasks, learner, way),
+                    Net::Perceptron(width) => perceptron(tasks, width, learner, how),
+                    Net::Conv4 => blocks("conv4", tasks, learner, how),
                 }
             }
         }
@@ -138,11 +149,9 @@ pub fn measure(case: &Case) -> Result<Seen> {
         first.get_or_insert_with(resident);
     };
     let mut times = match &case.shape {
-        Shape::Trunk { method: Method::Steps(_), .. } | Shape::Inner { trained: true, .. } => {
-            steps(&work, case.seconds, &mut saw_one)?
-        }
-        Shape::Trunk { method, .. } => passes(&work, case.seconds, &mut saw_one, |pass| {
-            if *method == Method::Gradients {
+        Shape::Steps(_) | Shape::Inner { trained: true, .. } => steps(&work, case.seconds, &mut saw_one)?,
+        Shape::Trunk { made, .. } => passes(&work, case.seconds, &mut saw_one, |pass| {
+            if *made == Made::Gradients {
                 pass.jacobian(Level::Parameters)?;
             }
             pass.gramian(Level::Parameters)?;
@@ -206,4 +215,37 @@ fn passes(
         saw_one();
     }
     Ok(times)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(shape: Shape, device: &str, precision: Precision) -> Case {
+        Case { shape, threads: 1, device: device.to_owned(), precision, seconds: 0.0 }
+    }
+
+    #[test]
+    fn works_are_measured_in_either_precision() {
+        let inner = Shape::Inner {
+            net: Net::Perceptron(4),
+            tasks: 2,
+            steps: 1,
+            every: None,
+            momentum: false,
+            way: Execution::Auto,
+            trained: true,
+        };
+        for (precision, way) in
+            [(Precision::Full, Execution::Analytic), (Precision::Bfloat16, Execution::Batched)]
+        {
+            let seen = measure(&case(inner.clone(), "cpu", precision)).unwrap();
+            assert_eq!((seen.execution, seen.counted), (Some(way), 1));
+        }
+        let steps = Shape::Steps("trunk-2-mgda".into());
+        let seen = measure(&case(steps.clone(), "cpu", Precision::Bfloat16)).unwrap();
+        assert!(seen.microseconds > 0.0 && seen.execution.is_none());
+        let error = measure(&case(steps, "cuda:99", Precision::Full)).unwrap_err().to_string();
+        assert!(error.contains("cuda:99"), "{error}");
+    }
 }

@@ -4,12 +4,13 @@ use anyhow::{Result, bail};
 use manytask_meta::Execution;
 
 use super::bytes::{Numbers, Trunk};
-use super::case::{Case, Method, Net, Seen, Shape};
+use super::case::{Case, Made, Net, Seen, Shape};
+use super::places;
 
 /// The threads of all tables but that of threads.
-const THREADS: usize = 2;
+pub(super) const THREADS: usize = 2;
 /// How long a time is measured, in seconds.
-const SECONDS: f64 = 0.7;
+pub(super) const SECONDS: f64 = 0.7;
 /// Tasks of a meta-batch where it is not their number that changes.
 const TASKS: usize = 25;
 /// The classical perceptron 1-40-40-1.
@@ -17,11 +18,11 @@ const CLASSICAL: Net = Net::Perceptron(40);
 
 const WAYS: [Execution; 3] = [Execution::Analytic, Execution::Batched, Execution::Loop];
 
-/// A table by name, in Markdown.
+/// A table by name, in Markdown; `device` is that of the table `gpu`, written as in a configuration.
 ///
 /// # Errors
 /// When there is none, or a measurement fails.
-pub fn table(name: &str) -> Result<String> {
+pub fn table(name: &str, device: &str) -> Result<String> {
     match name {
         "trunk" => trunk(),
         "waves" => by_way("tasks", [2, 10, 25, 100, 300, 1000].map(|tasks| inner(CLASSICAL, tasks, 1))),
@@ -33,12 +34,14 @@ pub fn table(name: &str) -> Result<String> {
         "memory" => memory(),
         "checkpoints" => checkpoints(),
         "ways" => ways(),
+        "precision" => places::precision(),
+        "gpu" => places::gpu(device),
         other => bail!("there is no table `{other}`"),
     }
 }
 
 /// A meta-batch in training, its way open.
-fn inner(net: Net, tasks: usize, steps: u32) -> Shape {
+pub(super) fn inner(net: Net, tasks: usize, steps: u32) -> Shape {
     let (every, momentum, way, trained) = (None, false, Execution::Auto, true);
     Shape::Inner { net, tasks, steps, every, momentum, way, trained }
 }
@@ -52,10 +55,10 @@ fn in_way(shape: &Shape, to: Execution) -> Shape {
 }
 
 fn timed(shape: Shape, threads: usize) -> Result<Seen> {
-    Case { shape, threads, seconds: SECONDS }.seen()
+    Case::new(shape, threads, SECONDS).seen()
 }
 
-fn time(seen: &Seen) -> String {
+pub(super) fn time(seen: &Seen) -> String {
     let once = if seen.counted < 2 { ", once" } else { "" };
     let text = match seen.microseconds {
         us if us < 1e3 => format!("{us:.0} µs"),
@@ -71,7 +74,7 @@ fn mebibytes(bytes: f64) -> String {
     if found < 10.0 { format!("{found:.1} MiB") } else { format!("{found:.0} MiB") }
 }
 
-fn head(columns: &[&str]) -> String {
+pub(super) fn head(columns: &[&str]) -> String {
     format!("| {} |\n|{}\n", columns.join(" | "), "---|".repeat(columns.len()))
 }
 
@@ -80,7 +83,7 @@ fn trunk() -> Result<String> {
     for tasks in [2, 4, 12, 40, 128, 400, 1000] {
         write!(text, "| {tasks} |")?;
         for method in ["equal", "pcgrad", "mgda"] {
-            let shape = Shape::Trunk { tasks, method: Method::Steps(method.to_owned()) };
+            let shape = Shape::Steps(format!("trunk-{tasks}-{method}"));
             write!(text, " {} |", time(&timed(shape, THREADS)?))?;
         }
         text.push('\n');
@@ -109,7 +112,7 @@ fn by_way<const N: usize>(what: &str, shapes: [Shape; N]) -> Result<String> {
 }
 
 fn threads() -> Result<String> {
-    let steps = |method: &str, tasks| Shape::Trunk { tasks, method: Method::Steps(method.to_owned()) };
+    let steps = |method: &str, tasks: usize| Shape::Steps(format!("trunk-{tasks}-{method}"));
     let analytic = |net, tasks| in_way(&inner(net, tasks, 1), Execution::Analytic);
     let works = [
         ("trunk, 12 tasks, equal weights", steps("equal", 12)),
@@ -133,7 +136,7 @@ fn threads() -> Result<String> {
 
 /// What a process sees, its memory without that of the same with a tiny work.
 fn beyond(shape: &Shape, threads: usize, least: Option<&Seen>) -> Result<Seen> {
-    let once = |shape| Case { shape, threads, seconds: 0.0 }.seen();
+    let once = |shape| Case::new(shape, threads, 0.0).seen();
     let seen = once(shape.clone())?;
     let least = least.map_or_else(|| once(tiny(shape)), |least| Ok(least.clone()))?;
     Ok(Seen { first: seen.first - least.first, memory: seen.memory - least.memory, ..seen })
@@ -142,7 +145,7 @@ fn beyond(shape: &Shape, threads: usize, least: Option<&Seen>) -> Result<Seen> {
 /// The same with a single small task.
 fn tiny(shape: &Shape) -> Shape {
     match shape {
-        Shape::Trunk { .. } => Shape::Trunk { tasks: 1, method: Method::Steps("equal".to_owned()) },
+        Shape::Steps(_) | Shape::Trunk { .. } => Shape::Steps("trunk-1-equal".to_owned()),
         &Shape::Inner { momentum, way, .. } => {
             let (net, tasks, steps, every, trained) = (Net::Perceptron(2), 1, 1, None, false);
             Shape::Inner { net, tasks, steps, every, momentum, way, trained }
@@ -159,13 +162,14 @@ fn factor(net: Net) -> f64 {
     if matches!(net, Net::Conv4) { 1.7 } else { 3.0 }
 }
 
-/// The formula's bytes.
+/// The formula's bytes, of passes: none counts what a training has beside them.
 fn predicted(shape: &Shape, threads: usize) -> f64 {
     match *shape {
-        Shape::Trunk { tasks, ref method } => {
-            let rows = match method {
-                Method::Gradients => Trunk::gradients(tasks),
-                Method::Gramian | Method::Steps(_) => Trunk::compact(tasks),
+        Shape::Steps(_) => f64::NAN,
+        Shape::Trunk { tasks, made } => {
+            let rows = match made {
+                Made::Gradients => Trunk::gradients(tasks),
+                Made::Gramian => Trunk::compact(tasks),
             };
             rows + Trunk::pieces(tasks, threads)
         }
@@ -182,7 +186,7 @@ fn predicted(shape: &Shape, threads: usize) -> f64 {
 
 fn memory() -> Result<String> {
     let wide = Net::Perceptron(512);
-    let gramian = |tasks, method| Shape::Trunk { tasks, method };
+    let trunk = |tasks, made| Shape::Trunk { tasks, made };
     let (analytic, batched, one) = (Execution::Analytic, Execution::Batched, Execution::Loop);
     let works = [
         ("1-512-512-1, 2 tasks, 50 steps, analytic", pass(wide, 2, 50, None, analytic), 1),
@@ -194,10 +198,10 @@ fn memory() -> Result<String> {
         ("1-512-512-1, 25 tasks, 20 steps, batched", pass(wide, 25, 20, None, batched), 2),
         ("1-512-512-1, 25 tasks, 20 steps, loop", pass(wide, 25, 20, None, one), 2),
         ("Conv4, 1 task, 20 steps, loop", pass(Net::Conv4, 1, 20, None, one), 2),
-        ("trunk, 128 tasks, Gramian, compact", gramian(128, Method::Gramian), 2),
-        ("trunk, 400 tasks, Gramian, compact", gramian(400, Method::Gramian), 2),
-        ("trunk, 128 tasks, Gramian of gradients", gramian(128, Method::Gradients), 2),
-        ("trunk, 400 tasks, Gramian of gradients", gramian(400, Method::Gradients), 2),
+        ("trunk, 128 tasks, Gramian, compact", trunk(128, Made::Gramian), 2),
+        ("trunk, 400 tasks, Gramian, compact", trunk(400, Made::Gramian), 2),
+        ("trunk, 128 tasks, Gramian of gradients", trunk(128, Made::Gradients), 2),
+        ("trunk, 400 tasks, Gramian of gradients", trunk(400, Made::Gradients), 2),
     ];
     let columns = ["work", "threads", "by the formula", "first pass", "first / formula", "later"];
     let mut text = head(&columns);
@@ -228,7 +232,7 @@ fn checkpoints() -> Result<String> {
     for (name, net, tasks, way) in works {
         let mut without = None;
         let of = pass(net, tasks, STEPS, None, way);
-        let least = Case { shape: tiny(&of), threads: THREADS, seconds: 0.0 }.seen()?;
+        let least = Case::new(tiny(&of), THREADS, 0.0).seen()?;
         for every in [None, Some(25), Some(7), Some(1)] {
             let shape = pass(net, tasks, STEPS, every, way);
             let seen = beyond(&shape, THREADS, Some(&least))?;
@@ -269,7 +273,7 @@ fn ways() -> Result<String> {
     let columns = [Execution::Analytic, Execution::Threads(THREADS), Execution::Batched, Execution::Loop];
     let mut text = head(&["work", "analytic", "threads", "batched", "loop"]);
     for (name, shape) in works {
-        let chosen = Case { shape: shape.clone(), threads: THREADS, seconds: 0.0 }.seen()?.execution;
+        let chosen = Case::new(shape.clone(), THREADS, 0.0).seen()?.execution;
         write!(text, "| {name} |")?;
         for way in columns {
             let possible =

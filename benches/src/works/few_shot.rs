@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use manytask_data::{ClassPool, EpisodeSpec, Episodes, Pools};
-use manytask_meta::{
-    EpisodeSource, Execution, ImageEpisodes, Learner, Maml, MetaProblem, MetaSettings, ProtoNet,
-};
+use manytask_meta::{EpisodeSource, ImageEpisodes, Learner, Maml, MetaProblem, MetaSettings, ProtoNet};
 use manytask_multitask::Problem;
 use manytask_multitask::aggregators::EqualWeights;
 use manytask_nn::Builder;
@@ -16,8 +14,8 @@ use manytask_nn::nets::{Conv4, Conv4Config};
 use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Kind, Layout, Tensor};
 
-use super::{Written, named};
-use crate::Work;
+use super::{Written, named, on};
+use crate::{How, Work};
 
 /// Pictures of a class.
 const EACH: usize = 20;
@@ -54,11 +52,13 @@ fn problem(
     output: Option<i64>,
     learner: impl Learner + 'static,
     source: impl EpisodeSource + 'static,
-    (tasks_per_step, execution): (usize, Execution),
+    tasks_per_step: usize,
+    How { execution, precision, .. }: How,
 ) -> Result<MetaProblem> {
     let mut layout = Layout::builder();
     let config = Conv4Config { output, ..Conv4Config::default() };
-    let net = Conv4::new(&mut Builder::new(&mut layout), 1, 28, &config)?;
+    let mut root = Builder::new(&mut layout);
+    let net = Conv4::new(&mut root.with_precision(precision), 1, 28, &config)?;
     let settings = MetaSettings { tasks_per_step, execution, ..MetaSettings::default() };
     let problem = MetaProblem::new(
         layout.build(),
@@ -72,23 +72,24 @@ fn problem(
     Ok(problem)
 }
 
-pub(crate) fn conv4(name: &str, tasks: usize, steps: u32, execution: Execution) -> Result<Work> {
+pub(crate) fn conv4(name: &str, tasks: usize, steps: u32, how: How) -> Result<Work> {
     // The rates of Finn et al. (2017) for one step and for five.
     let rate = if steps == 1 { 0.4 } else { 0.1 };
     let learner = Maml { inner_steps: steps, inner_learning_rate: rate, ..Maml::default() };
-    blocks(name, tasks, learner, execution)
+    blocks(name, tasks, learner, how)
 }
 
 /// A learner on so many tasks of 5 ways, 1 shot and 15 queries for each class, with four blocks of 64 channels.
 ///
 /// # Errors
 /// When a number is 0.
-pub fn blocks(name: &str, tasks: usize, learner: Maml, execution: Execution) -> Result<Work> {
+pub fn blocks(name: &str, tasks: usize, learner: Maml, how: impl Into<How>) -> Result<Work> {
+    let how = how.into();
     let spec = EpisodeSpec { ways: 5, shots: 1, queries: 15 };
     let drawn = pool(&pictures(50)?)?.episodes(spec, 0, "bench", 0..tasks as u64)?;
     let data = named(&drawn);
-    let problem = problem(Some(5), learner, Written(drawn), (tasks, execution))?;
-    let start = problem.layout().init(0, Kind::Float, Device::Cpu)?;
+    let problem = problem(Some(5), learner, Written(on(how.device, &drawn)?), tasks, how)?;
+    let start = problem.layout().init(0, Kind::Float, how.device)?;
     Ok(Work {
         name: name.into(),
         execution: Some(problem.execution(&start)),
@@ -102,7 +103,7 @@ pub fn blocks(name: &str, tasks: usize, learner: Maml, execution: Execution) -> 
     })
 }
 
-pub(crate) fn protonet(name: &str, ways: usize, execution: Execution) -> Result<Work> {
+pub(crate) fn protonet(name: &str, ways: usize, how: How) -> Result<Work> {
     const CLASSES: usize = 1000;
     let spec = EpisodeSpec { ways, shots: 5, queries: 5 };
     let images = pictures(CLASSES)?;
@@ -123,17 +124,19 @@ pub(crate) fn protonet(name: &str, ways: usize, execution: Execution) -> Result<
         query_y: labels(spec.queries)?,
     };
     // One episode leaves nothing to share between threads but the kernels.
-    let pools = Pools { train: pool(&images)?, validation: None, test: pool(&pictures(ways)?)? };
+    let there = |images: &Tensor| -> Result<ClassPool> { Ok(pool(images)?.to_device(how.device)?) };
+    let pools = Pools { train: there(&images)?, validation: None, test: there(&pictures(ways)?)? };
     let source = ImageEpisodes { pools, spec };
     let data = [("pool", images), ("support_rows", support), ("query_rows", query)];
-    let drawn = problem(None, ProtoNet::default(), source, (1, execution))?;
-    let start = drawn.layout().init(0, Kind::Float, Device::Cpu)?;
+    let drawn = problem(None, ProtoNet::default(), source, 1, how)?;
+    let start = drawn.layout().init(0, Kind::Float, how.device)?;
+    let given = problem(None, ProtoNet::default(), Written(on(how.device, &episode)?), 1, how)?;
     Ok(Work {
         name: name.into(),
         execution: Some(drawn.execution(&start)),
         start,
         problem: Box::new(drawn),
-        checked: Some(Box::new(problem(None, ProtoNet::default(), Written(episode), (1, execution))?)),
+        checked: Some(Box::new(given)),
         aggregator: Box::new(EqualWeights::default()),
         learning_rate: 1e-3,
         leaf: LEAF,

@@ -16,7 +16,7 @@ use manytask_nn::nets::{Mlp, MlpConfig};
 use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Kind, Layout, Params, Tensor};
 
-use crate::Work;
+use crate::{How, Work};
 
 fn aggregator(name: &str) -> Result<Box<dyn AggregatorSettings>> {
     Ok(match name {
@@ -59,7 +59,7 @@ fn start(layout: &Arc<Layout>) -> Result<Params> {
     Ok(params)
 }
 
-pub(crate) fn trunk(name: &str, tasks: usize, method: &str) -> Result<Work> {
+pub(crate) fn trunk(name: &str, tasks: usize, method: &str, how: How) -> Result<Work> {
     const ROWS: i64 = 256;
     const INPUTS: i64 = 1024;
     let aggregator = aggregator(method)?;
@@ -72,18 +72,19 @@ pub(crate) fn trunk(name: &str, tasks: usize, method: &str) -> Result<Work> {
         weight: None,
     });
     let inputs = vec![Encoded::numbers(x.shallow_clone())];
-    let parts = Parts { train: Rows::new(inputs, labels.collect())?, validation: None, test: None };
+    let train = Rows::new(inputs, labels.collect())?.to_device(how.device)?;
+    let parts = Parts { train, validation: None, test: None };
     let config = MlpConfig { hidden: vec![512, 512], ..MlpConfig::default() };
     let network = SharedTrunk::build(
         &InputSizes { dense: INPUTS, categories: Vec::new() },
         1,
         &names,
         |b, inputs| {
-            let net = Mlp::new(b, inputs, &config)?;
+            let net = Mlp::new(&mut b.with_precision(how.precision), inputs, &config)?;
             let features = net.features();
             Ok((Box::new(net), features))
         },
-        |b, _, features| Ok(Box::new(Linear::new(b, features, 1)?)),
+        |b, _, features| Ok(Box::new(Linear::new(&mut b.with_precision(how.precision), features, 1)?)),
     )?;
     let described = names.iter().map(|name| Task::new(name, Output::Regression, 1)).collect();
     let batches = Batches { size: ROWS as usize, order: BatchOrder::Sequential, ..Batches::default() };
@@ -91,7 +92,7 @@ pub(crate) fn trunk(name: &str, tasks: usize, method: &str) -> Result<Work> {
     Ok(Work {
         name: name.into(),
         execution: None,
-        start: start(problem.layout())?,
+        start: start(problem.layout())?.to(Kind::Float, how.device)?,
         problem: Box::new(problem),
         checked: None,
         aggregator,

@@ -75,7 +75,7 @@ fn same(work: &Work, ours: &Run, theirs: &Run) -> Result<()> {
     if theirs.losses.is_empty() || ours.losses.is_empty() {
         bail!("there are no losses to compare");
     }
-    for (step, (a, b)) in ours.losses.iter().zip(&theirs.losses).enumerate() {
+    for (step, (a, b)) in ours.losses.iter().zip(&theirs.losses).take(work.compared()).enumerate() {
         let within = (tolerance.first * tolerance.growth.powi(step as i32)).min(tolerance.most);
         // Also where one is no number.
         if (a - b).abs() <= within * a.abs().max(1e-2) {

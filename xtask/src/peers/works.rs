@@ -12,10 +12,30 @@ pub(super) struct Work {
     pub(super) slow: &'static [&'static str],
     /// Steps that are not counted: allocators, compilers and pools of threads get going.
     pub(super) warm: usize,
-    /// Steps that are.
+    /// Steps that are, at least.
     pub(super) steps: usize,
+    /// Whether steps go on for [`Extent::SECONDS`], of which those begun in the first [`Extent::WARM`] do not count either.
+    pub(super) timed: bool,
     pub(super) tolerance: Tolerance,
     pub(super) data: Data,
+}
+
+/// How long a run goes on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Extent {
+    /// Steps at least.
+    pub(super) steps: usize,
+    /// Of which so many do not count.
+    pub(super) warm: usize,
+    /// Seconds at least.
+    pub(super) seconds: f64,
+    /// Steps begun in the first so many seconds do not count.
+    pub(super) warm_seconds: f64,
+}
+
+impl Extent {
+    const SECONDS: f64 = 2.0;
+    const WARM: f64 = 0.5;
 }
 
 /// Where the data come from.
@@ -67,7 +87,7 @@ impl Work {
     const FEW: usize = 2;
 
     fn new(name: String, systems: &'static [&'static str], warm: usize, steps: usize) -> Self {
-        Self { name, systems, slow: &[], warm, steps, tolerance: EXACT, data: Data::Made }
+        Self { name, systems, slow: &[], warm, steps, timed: true, tolerance: EXACT, data: Data::Made }
     }
 
     /// Everyone who does it.
@@ -75,9 +95,18 @@ impl Work {
         std::iter::once(OURS).chain(self.systems.iter().copied())
     }
 
-    /// How many steps a system makes, and how many of them do not count.
-    pub(super) fn steps_of(&self, system: &str) -> (usize, usize) {
-        if self.slow.contains(&system) { (Self::FEW, 1) } else { (self.warm + self.steps, self.warm) }
+    /// How long a system's run goes on.
+    pub(super) fn extent_of(&self, system: &str) -> Extent {
+        if self.slow.contains(&system) {
+            return Extent { steps: Self::FEW, warm: 1, seconds: 0.0, warm_seconds: 0.0 };
+        }
+        let (seconds, warm_seconds) = if self.timed { (Extent::SECONDS, Extent::WARM) } else { (0.0, 0.0) };
+        Extent { steps: self.compared(), warm: self.warm, seconds, warm_seconds }
+    }
+
+    /// The number of losses that are compared.
+    pub(super) fn compared(&self) -> usize {
+        self.warm + self.steps
     }
 }
 
@@ -112,12 +141,14 @@ pub(super) fn works() -> Vec<Work> {
         let systems = &["eager", "loader", "keras"];
         works.push(Work {
             tolerance: LEARNED,
+            timed: false,
             data: Data::Whole,
             ..Work::new(format!("census-{batch}"), systems, 1, epochs)
         });
     }
     works.push(Work {
         tolerance: FRESH,
+        timed: false,
         data: Data::Whole,
         ..Work::new("census-start".into(), &["eager", "keras"], 0, 1)
     });
@@ -153,8 +184,8 @@ mod tests {
             assert!(!work.systems.is_empty(), "{}", work.name);
             assert!(work.slow.iter().all(|system| work.systems.contains(system)), "{}", work.name);
             for system in work.contenders() {
-                let (all, warm) = work.steps_of(system);
-                assert!(all > warm, "{} {system}", work.name);
+                let Extent { steps, warm, seconds, warm_seconds } = work.extent_of(system);
+                assert!(steps > warm && seconds >= warm_seconds, "{} {system}", work.name);
             }
         }
     }

@@ -16,6 +16,7 @@ fn work(gradient: Gradient) -> Work {
         name: "trunk-2-mgda".into(),
         systems: &["torchjd"],
         slow: &[],
+        timed: false,
         warm: 1,
         steps: 2,
         tolerance: Tolerance { first: 1e-5, growth: 100.0, most: 1e-2, gradient },
