@@ -12,14 +12,23 @@ pub(crate) fn replaced(path: &Path, text: &str, marks: [&str; 2], measured: &str
     Ok(format!("{before}{begin}\n{measured}{end}{after}"))
 }
 
-/// `2 cores of` the processor's name.
+/// `2 cores of` the processor's name, with its family and model, since virtual machines often hide all of the name but the maker.
 pub(crate) fn processor() -> String {
     let info = fs_err::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model =
-        info.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(':'));
-    let model = model.map_or("an unknown processor", |(_, model)| model.trim());
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    format!("{cores} cores of {model}")
+    format!("{cores} cores of {}", described(&info))
+}
+
+fn described(info: &str) -> String {
+    let value = |key: &str| {
+        let pairs = info.lines().filter_map(|line| line.split_once(':'));
+        pairs.map(|(name, value)| (name.trim(), value.trim())).find(|(name, _)| *name == key)
+    };
+    let Some((_, name)) = value("model name") else { return "an unknown processor".to_owned() };
+    match (value("cpu family"), value("model")) {
+        (Some((_, family)), Some((_, model))) => format!("{name} (family {family}, model {model})"),
+        _ => name.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -38,5 +47,9 @@ mod tests {
     #[test]
     fn a_processor_has_cores() {
         assert!(processor().contains(" cores of "));
+        let info = "cpu family\t: 25\nmodel\t\t: 17\nmodel name\t: AMD EPYC\n\nmodel\t\t: 1\n";
+        assert_eq!(described(info), "AMD EPYC (family 25, model 17)");
+        assert_eq!(described("model name : Other\n"), "Other");
+        assert_eq!(described(""), "an unknown processor");
     }
 }

@@ -1,4 +1,6 @@
-use manytask_tensor::dense::{Matrix, Onto, Real, filled, product, values};
+use std::ops::Range;
+
+use manytask_tensor::dense::{Matrix, Onto, Real, inner_product, product, unwritten, values};
 use manytask_tensor::{Device, Kind, OpContext, Tensor, threads};
 use rayon::prelude::*;
 
@@ -8,6 +10,8 @@ use crate::Result;
 const NUMBERS: usize = 65_536;
 /// Pieces that a thread multiplies before all are summed.
 const EACH: usize = 8;
+/// So many rows are multiplied pair by pair: more are turned into f64 once, and not for each pair.
+const FEW: usize = 4;
 /// Columns that are combined at once.
 const COLUMNS: usize = 8192;
 /// Numbers that are multiplied at once on another device: 128 mebibytes in f64.
@@ -193,9 +197,15 @@ fn products<T: Real>(a: &Tensor, b: &Tensor, count: usize) -> Result<Vec<f64>> {
     let length = (NUMBERS / count.max(1)).clamp(256, 4096);
     let piece = |number: usize| -> Result<Vec<f64>> {
         let columns = number * length..((number + 1) * length).min(width);
+        if count <= FEW {
+            return Ok(few(left, right, width, &columns));
+        }
         let wide = |all: &[T]| -> Vec<f64> {
-            let rows = all.chunks_exact(width.max(1));
-            rows.flat_map(|row| row.get(columns.clone()).unwrap_or_default()).map(|x| x.wide()).collect()
+            let mut wide = Vec::with_capacity(count * columns.len());
+            for row in all.chunks_exact(width.max(1)) {
+                wide.extend(row.get(columns.clone()).unwrap_or_default().iter().map(|x| x.wide()));
+            }
+            wide
         };
         let left = wide(left);
         let right = if same { Vec::new() } else { wide(right) };
@@ -224,6 +234,21 @@ fn products<T: Real>(a: &Tensor, b: &Tensor, count: usize) -> Result<Vec<f64>> {
     Ok(sum)
 }
 
+/// The inner products of some columns, pair by pair.
+fn few<T: Real>(left: &[T], right: &[T], width: usize, columns: &Range<usize>) -> Vec<f64> {
+    let part = |row| <[T]>::get(row, columns.clone()).unwrap_or_default();
+    let (same, width) = (std::ptr::eq(left, right), width.max(1));
+    let count = left.len() / width;
+    let mut out = Vec::with_capacity(count * count);
+    for (i, a) in left.chunks_exact(width).enumerate() {
+        for (j, b) in right.chunks_exact(width).enumerate() {
+            let known = out.get(j * count + i).copied().filter(|_| same && j < i);
+            out.push(known.unwrap_or_else(|| inner_product(part(a), part(b))));
+        }
+    }
+    out
+}
+
 /// `Σ wᵢ rᵢ` by pieces that stay in the cache.
 fn combined<T: Real>(rows: &Tensor, weights: &[f64]) -> Result<Tensor> {
     let [count, width] = rows.size()[..] else { return Ok(rows.shallow_clone()) };
@@ -234,14 +259,21 @@ fn combined<T: Real>(rows: &Tensor, weights: &[f64]) -> Result<Tensor> {
     }
     let all = values::<T>(rows)?;
     let one = |(number, out): (usize, &mut [T])| {
-        for (row, weight) in all.chunks_exact(width.max(1) as usize).zip(weights) {
+        let start = number * COLUMNS;
+        for (task, (row, weight)) in all.chunks_exact(width.max(1) as usize).zip(weights).enumerate() {
             let weight = T::of(*weight);
-            let start = number * COLUMNS;
             let part = row.get(start..start + out.len()).unwrap_or_default();
-            out.iter_mut().zip(part).for_each(|(sum, x)| *sum += weight * *x);
+            if task == 0 {
+                out.iter_mut().zip(part).for_each(|(sum, x)| *sum = weight * *x);
+            } else {
+                out.iter_mut().zip(part).for_each(|(sum, x)| *sum += weight * *x);
+            }
         }
     };
-    filled(&[width], |out: &mut [T]| {
+    if weights.is_empty() {
+        return Ok(Tensor::f_zeros([width], (T::KIND, Device::Cpu))?);
+    }
+    unwritten(&[width], |out: &mut [T]| {
         if threads::get() > 1 && all.len() > NUMBERS {
             out.par_chunks_mut(COLUMNS).enumerate().for_each(one);
         } else {

@@ -3,6 +3,7 @@
 //! On processors with AVX-512 a product here takes less than half of what libtorch's takes, which goes through MKL's path for
 //! unknown processors, and a small one has next to no overhead (`benches/RESULTS.md`).
 
+mod inner;
 mod product;
 
 use std::cell::RefCell;
@@ -11,6 +12,7 @@ use std::thread::LocalKey;
 use num_traits::{Float, NumAssign};
 use tch::{Device, Kind, Tensor};
 
+pub use self::inner::inner_product;
 pub use self::product::{Onto, product, product_into};
 use crate::{Error, Result};
 
@@ -195,15 +197,43 @@ pub fn filled<T: Real, E: From<Error>>(
     shape: &[i64],
     fill: impl FnOnce(&mut [T]) -> Result<(), E>,
 ) -> Result<Tensor, E> {
+    unwritten(shape, |numbers: &mut [T]| {
+        // libtorch's own zeros would wake its threads, which then stand in the way of ours.
+        numbers.fill(T::zero());
+        fill(numbers)
+    })
+}
+
+/// A new tensor of a shape, written by `write`, which is given its numbers as memory held them before and has to overwrite each.
+///
+/// In a build with debug assertions they are NaN, so that a number that is read before it is written shows.
+///
+/// ```
+/// use manytask_tensor::{Error, dense::unwritten};
+/// let x = unwritten(&[2, 3], |numbers: &mut [f32]| {
+///     numbers.fill(1.0);
+///     Ok::<_, Error>(())
+/// })?;
+/// assert_eq!((x.size(), x.double_value(&[1, 2])), (vec![2, 3], 1.0));
+/// # Ok::<(), Error>(())
+/// ```
+///
+/// # Errors
+/// When memory runs out, or `write` fails.
+pub fn unwritten<T: Real, E: From<Error>>(
+    shape: &[i64],
+    write: impl FnOnce(&mut [T]) -> Result<(), E>,
+) -> Result<Tensor, E> {
     let tensor = Tensor::f_empty(shape, (T::KIND, Device::Cpu)).map_err(Error::from)?;
     let (pointer, length) = memory::<T>(&tensor)?;
     #[expect(unsafe_code, reason = "tch lends no slice of a tensor")]
-    // SAFETY: as in `values`; the tensor was made here, so that nobody else knows its memory, and all bits zero are the number
-    // zero. libtorch's own zeros would wake its threads, which then stand in the way of ours.
-    fill(unsafe {
-        std::ptr::write_bytes(pointer, 0, length);
-        std::slice::from_raw_parts_mut(pointer, length)
-    })?;
+    // SAFETY: as in `values`; the tensor was made here, so that nobody else knows its memory. It came from libtorch, of which the
+    // compiler knows nothing, and whatever bytes are in it are numbers.
+    let numbers = unsafe { std::slice::from_raw_parts_mut(pointer, length) };
+    if cfg!(debug_assertions) {
+        numbers.fill(T::of(f64::NAN));
+    }
+    write(numbers)?;
     Ok(tensor)
 }
 

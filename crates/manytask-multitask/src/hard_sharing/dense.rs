@@ -10,7 +10,7 @@ mod rows;
 use manytask_data::Batch;
 use manytask_nn::Cx;
 use manytask_nn::dense::{DenseChain, DenseLayer, Input, LayerWeights, Trace};
-use manytask_tensor::dense::{Onto, Real, filled, values};
+use manytask_tensor::dense::{Onto, Real, unwritten, values};
 use manytask_tensor::{Kind, Params, Slot, Tensor, threads};
 
 use self::heads::{Gradients, Losses};
@@ -171,7 +171,7 @@ impl<'a, T: Real> DensePass<'a, T> {
     fn through_trunk(&self, cotangent: Vec<T>) -> Result<Tensor> {
         let threads = threads::get();
         let weights = self.chain.borrow(self.params)?;
-        filled(&[self.chain.size() as i64], |out: &mut [T]| {
+        unwritten(&[self.chain.size() as i64], |out: &mut [T]| {
             self.trunk(&weights)?.back(cotangent, None, threads, |number, layer, delta, input| {
                 let (weight, bias) = rows::own(self.chain, number, out)?;
                 Ok(layer.gradient(delta, input, weight, bias, threads)?)

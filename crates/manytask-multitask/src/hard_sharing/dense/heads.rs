@@ -3,7 +3,7 @@
 use manytask_data::Batch;
 use manytask_nn::Cx;
 use manytask_nn::dense::{DenseChain, DenseLayer, PlainLoss, Target};
-use manytask_tensor::dense::{Matrix, Onto, Real, filled, product, values};
+use manytask_tensor::dense::{Matrix, Onto, Real, filled, product, unwritten, values};
 use manytask_tensor::{Graph, Kind, Params, Slot, Tensor, gradients, threads};
 
 use super::{HardSharing, Rows, broken};
@@ -168,7 +168,7 @@ impl<T: Real> Linear<T> {
         let outputs: Vec<usize> = heads.iter().map(|head| head.outputs).collect();
         let all: usize = outputs.iter().sum();
         let rows = residuals.len() / all.max(1);
-        let weight = filled::<T, crate::Error>(&[all as i64, features as i64], |out| {
+        let weight = unwritten::<T, crate::Error>(&[all as i64, features as i64], |out| {
             let r = Matrix::new(&residuals, all, rows)?;
             let z = Matrix::new(representation, rows, features)?;
             Ok(product(out, Onto::Nothing, T::one(), r, z, threads::get())?)

@@ -1,7 +1,7 @@
 //! Each task's gradient, as it is or in a form whose inner products are the same.
 
 use manytask_nn::dense::{DenseChain, DenseLayer, Input};
-use manytask_tensor::dense::{Matrix, Onto, Real, filled, product, values};
+use manytask_tensor::dense::{Matrix, Onto, Real, product, unwritten, values};
 use manytask_tensor::{Tensor, threads};
 use rayon::prelude::*;
 
@@ -110,7 +110,7 @@ impl<T: Real> DensePass<'_, T> {
                 form.write((number, layer), delta, input, part, each)
             })
         };
-        filled(&[tasks as i64, width as i64], |out: &mut [T]| {
+        unwritten(&[tasks as i64, width as i64], |out: &mut [T]| {
             if workers == 1 {
                 return out.chunks_exact_mut(width).enumerate().try_for_each(one);
             }
