@@ -59,7 +59,7 @@ Usage: cargo xtask COMMAND
   peers     set up the other systems for `bench --peers` (Python with venv; some gigabytes)
   scaling [TABLE]
             measure the tables of docs/scaling.md anew, or one of them: trunk, waves, width, steps, threads, memory,
-            checkpoints, ways
+            checkpoints, ways, precision; or that of a GPU in benches/RESULTS.md: gpu
   ci        what continuous integration runs: `test`, the crate in examples/downstream, the documents
   doctor    what was found, what is missing, how to fix it
 

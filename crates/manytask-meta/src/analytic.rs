@@ -14,7 +14,7 @@ use manytask_nn::Module;
 use manytask_nn::dense::{PlainLoss, Target};
 use manytask_nn::loss::Loss;
 use manytask_nn::written::{NetAlong, NetTrace, Rows, WrittenNet, sides};
-use manytask_tensor::dense::{Real, filled, values};
+use manytask_tensor::dense::{Real, unwritten, values};
 use manytask_tensor::{Kind, Layout, Params, Slot, Tensor, threads};
 
 /// Plain gradient descent on the mean support loss: what a learner answers that does nothing else.
@@ -134,7 +134,7 @@ impl Analytic {
         }
         let mut losses = vec![0.0; tasks];
         let shape = [tasks as i64, self.net.size() as i64];
-        let rows = filled::<T, Error>(&shape, |rows| work.all(&mut losses, rows))?;
+        let rows = unwritten::<T, Error>(&shape, |rows| work.all(&mut losses, rows))?;
         Ok(Some(Found { losses, rows }))
     }
 }

@@ -2,6 +2,7 @@
 
 mod dense;
 mod evaluate;
+mod gradient;
 mod pass;
 #[cfg(test)]
 mod tests;

@@ -1,18 +1,16 @@
 //! Everything that a configuration can name.
 
-use std::collections::BTreeMap;
+mod aggregators;
+mod schedules;
+
 use std::sync::Arc;
 
 use manytask_data::{Columns, Fractions, Inputs, Split, TableDataset, TableSource, TargetKind, TargetSpec};
 use manytask_meta::{Adapts, Learner, Maml, OuterGradient, ProtoNet};
 use manytask_multitask::AggregatorSettings;
-use manytask_multitask::aggregators::{
-    AlignedMtl, CaGrad, EqualWeights, FixedWeights, Mgda, NashMtl, PcGrad, UncertaintyWeighting, UpGrad,
-};
 use manytask_nn::nets::{Conv4Config, MlpConfig};
 use manytask_nn::optim::{Adam, AdamW, Optimizer, RmsProp, Sgd};
 use manytask_nn::schedule::Course;
-use serde::{Deserialize, Serialize};
 
 use crate::data::DataSettings;
 use crate::episodes::{BackboneSettings, EpisodeSettings, OmniglotSection, SinusoidSection};
@@ -49,9 +47,9 @@ impl Default for Registries {
             learners: learners(),
             backbones: backbones(),
             trunks: trunks(),
-            aggregators: aggregators(),
+            aggregators: aggregators::aggregators(),
             optimizers: optimizers(),
-            schedules: schedules(),
+            schedules: schedules::schedules(),
         }
     }
 }
@@ -174,88 +172,6 @@ fn trunks() -> Registry<Box<dyn TrunkSettings>> {
     registry
 }
 
-fn aggregators() -> Registry<Box<dyn AggregatorSettings>> {
-    type Any = Box<dyn AggregatorSettings>;
-    let mut registry = Registry::<Any>::new("aggregator", "aggregator");
-    registry.add(
-        "equal_weights",
-        "the mean of the losses",
-        "The mean over the tasks that are present, 1/K Σ l.",
-        &EqualWeights::default(),
-        |a: EqualWeights| Box::new(a) as Any,
-    );
-    registry.add(
-        "fixed_weights",
-        "a weighted sum of the losses",
-        "Σ w l with a weight for each task by name.",
-        &FixedWeights { weights: BTreeMap::from([("task".to_owned(), 1.0)]) },
-        |a: FixedWeights| Box::new(a) as Any,
-    );
-    registry.add(
-        "uncertainty_weighting",
-        "losses weighted by learned variances",
-        "Kendall, Gal & Cipolla 2018, arXiv:1705.07115: Σ (exp(-s) l + s) / 2 with a learned s for each task, which has its \
-         own Adam and no weight decay. The best s is ln l.",
-        &UncertaintyWeighting::default(),
-        |a: UncertaintyWeighting| Box::new(a) as Any,
-    );
-    registry.add(
-        "pcgrad",
-        "gradients without their components against each other",
-        "Yu et al. 2020, arXiv:2001.06782: each task's gradient gives up, in random order, what goes against the others; \
-         the sum is followed.",
-        &PcGrad::default(),
-        |a: PcGrad| Box::new(a) as Any,
-    );
-    registry.add(
-        "mgda",
-        "the shortest vector in the gradients' convex hull",
-        "Désidéri 2012; Sener & Koltun 2018, arXiv:1810.04650: a direction that is down for every task, or a sign that there \
-         is none. With level = \"representation\" it is MGDA-UB, which takes one pass through the trunk.",
-        &Mgda::default(),
-        |a: Mgda| Box::new(a) as Any,
-    );
-    add_solved(&mut registry);
-    registry
-}
-
-/// Aggregators whose weights solve a problem on the gradients' Gramian.
-fn add_solved(registry: &mut Registry<Box<dyn AggregatorSettings>>) {
-    type Any = Box<dyn AggregatorSettings>;
-    registry.add(
-        "cagrad",
-        "near the mean gradient, the direction that is best for the task it helps least",
-        "Liu et al. 2021, arXiv:2110.14048: max min <g, d> over |d - g0| <= c |g0|, solved exactly. `rescale` divides d by 1 + c² \
-         (one_plus_c_squared, as the authors' code), by 1 + c (one_plus_c), or not at all (none).",
-        &CaGrad::default(),
-        |a: CaGrad| Box::new(a) as Any,
-    );
-    registry.add(
-        "upgrad",
-        "the mean of gradients that each were projected to go against no task",
-        "Quinton & Rey 2024, arXiv:2406.16232: each gradient's nearest vector whose inner products with all gradients are at \
-         least 0, found exactly; their mean is followed.",
-        &UpGrad::default(),
-        |a: UpGrad| Box::new(a) as Any,
-    );
-    registry.add(
-        "aligned_mtl",
-        "the mean of gradients whose principal components have one length",
-        "Senushkin et al. 2023, arXiv:2305.19000: the singular values of the gradients all become the smallest, the median or \
-         the root mean square of them (`scale`: min, median, rmse).",
-        &AlignedMtl::default(),
-        |a: AlignedMtl| Box::new(a) as Any,
-    );
-    registry.add(
-        "nash_mtl",
-        "the bargain between tasks that no other beats in proportion",
-        "Navon et al. 2022, arXiv:2202.01017: weights a > 0 with G a = 1/a, solved exactly; the direction is at most `max_norm` \
-         long. With update_every = n weights are kept for n steps, which cost no more than a sum of losses but the first.",
-        &NashMtl::default(),
-        |a: NashMtl| Box::new(a) as Any,
-    );
-}
-
 fn optimizers() -> Registry<Optimizer> {
     let mut registry = Registry::new("optimizer", "optimizer").with_common("learning_rate = 1e-3\n");
     registry.add(
@@ -274,94 +190,6 @@ fn optimizers() -> Registry<Optimizer> {
         Optimizer::AdamW,
     );
     registry.add("rmsprop", "RMSprop", "Tieleman & Hinton 2012.", &RmsProp::default(), Optimizer::RmsProp);
-    registry
-}
-
-/// Settings that are not there.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct None {}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Step {
-    every: u64,
-    #[serde(default = "tenth")]
-    factor: f64,
-}
-
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Down {
-    minimum: f64,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct OneCycle {
-    rising: f64,
-    start: f64,
-    end: f64,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Plateau {
-    factor: f64,
-    patience: u64,
-    threshold: f64,
-}
-
-fn tenth() -> f64 {
-    0.1
-}
-
-impl Default for OneCycle {
-    fn default() -> Self {
-        Self { rising: 0.3, start: 25.0, end: 1e4 }
-    }
-}
-
-impl Default for Plateau {
-    fn default() -> Self {
-        Self { factor: 0.1, patience: 10, threshold: 1e-4 }
-    }
-}
-
-fn schedules() -> Registry<Course> {
-    let mut registry = Registry::new("schedule", "schedule").with_common("warm_up_steps = 0\n");
-    registry.add("constant", "one learning rate", "", &None {}, |_: None| Course::Constant);
-    registry.add(
-        "step",
-        "a factor every so many steps",
-        "",
-        &Step { every: 1000, factor: 0.1 },
-        |s: Step| Course::Step { every: s.every, factor: s.factor },
-    );
-    registry.add(
-        "cosine",
-        "down along a cosine",
-        "Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts.",
-        &Down::default(),
-        |s: Down| Course::Cosine { minimum: s.minimum },
-    );
-    registry.add("linear", "down along a line", "", &Down::default(), |s: Down| Course::Linear {
-        minimum: s.minimum,
-    });
-    registry.add(
-        "one_cycle",
-        "up and down once",
-        "Smith & Topin 2018, arXiv:1708.07120.",
-        &OneCycle::default(),
-        |s: OneCycle| Course::OneCycle { rising: s.rising, start: s.start, end: s.end },
-    );
-    registry.add(
-        "plateau",
-        "a factor when the validation figure gets no better",
-        "",
-        &Plateau::default(),
-        |s: Plateau| Course::Plateau { factor: s.factor, patience: s.patience, threshold: s.threshold },
-    );
     registry
 }
 

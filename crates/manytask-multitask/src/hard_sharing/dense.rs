@@ -11,16 +11,16 @@ use manytask_data::Batch;
 use manytask_nn::Cx;
 use manytask_nn::dense::{DenseChain, DenseLayer, Input, LayerWeights, Trace};
 use manytask_tensor::dense::{Onto, Real, unwritten, values};
-use manytask_tensor::{Kind, Params, Slot, Tensor, threads};
+use manytask_tensor::{Kind, Params, Tensor, threads};
 
 use self::heads::{Gradients, Losses};
 use self::rows::Form;
 #[cfg(test)]
 pub(super) use self::rows::compact_is_cheaper;
-use super::pass::{broken, join, number};
-use super::{HardSharing, context};
+use super::pass::{broken, join};
+use super::{HardSharing, context, gradient};
 use crate::trunk_inputs::TrunkInputs;
-use crate::{Combination, Draw, Error, Gramian, Jacobian, Level, Pass, Result, Shared};
+use crate::{Combination, Draw, Gramian, Jacobian, Level, Pass, Result, Shared};
 
 /// Which rows of the batch are a task's.
 pub(super) enum Rows {
@@ -235,46 +235,10 @@ impl<T: Real> Pass for DensePass<'_, T> {
     }
 
     fn finish(&mut self, combination: &Combination) -> Result<Params> {
-        let rows = self.present.len();
-        let weights = match &combination.shared {
-            Shared::Weights(weights) => weights.len(),
-            Shared::Direction(_) => rows,
-        };
-        if weights != rows || combination.heads.len() != rows {
-            return Err(broken("as many weights as present tasks are needed"));
-        }
+        gradient::fits(combination, self.present.len())?;
         let shared = self.shared_gradient(&combination.shared)?;
-        if shared.size() != [self.chain.size() as i64] {
-            return Err(broken("a direction that is not as long as the shared parameters"));
-        }
-        let mut leaves: Vec<Option<Tensor>> = self.params.leaves().iter().map(|_| None).collect();
-        let mut put = |slot: &Slot, gradient: Tensor| {
-            if let Some(place) = leaves.get_mut(slot.index()) {
-                *place = Some(gradient);
-            }
-        };
-        let mut start = 0;
-        for slot in self.problem.network.shared() {
-            let shape = self.params.get(*slot)?.size();
-            let length = shape.iter().product();
-            put(slot, shared.f_narrow(0, start, length)?.f_view(shape.as_slice())?);
-            start += length;
-        }
-        for (own, weight) in self.known()?.own.iter().zip(&combination.heads) {
-            for (slot, gradient) in own {
-                let scaled = if *weight == 1.0 {
-                    gradient.shallow_clone()
-                } else {
-                    gradient.f_mul(&number(*weight, gradient)?)?
-                };
-                put(slot, scaled);
-            }
-        }
-        let leaves = leaves.into_iter().zip(self.params.leaves()).map(|(gradient, leaf)| match gradient {
-            Some(gradient) => Ok(gradient),
-            None => Ok(leaf.f_detach()?.f_zeros_like()?),
-        });
-        Ok(Params::new(self.params.layout().clone(), leaves.collect::<Result<_, Error>>()?)?)
+        let shared = gradient::split(self.problem, self.params, &shared)?;
+        gradient::assemble(self.problem, self.params, shared, &self.known()?.own, &combination.heads)
     }
 
     fn take_context(&mut self) -> Cx {

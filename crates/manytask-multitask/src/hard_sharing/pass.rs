@@ -4,7 +4,7 @@ use manytask_data::{Batch, Encoded};
 use manytask_nn::Cx;
 use manytask_tensor::{Graph, Kind, Params, Slot, Tensor, gradients, vjp, write_in_turn};
 
-use super::{HardSharing, context};
+use super::{HardSharing, context, gradient};
 use crate::{Combination, Draw, Error, Jacobian, Level, Pass, Result, Shared, SharedTrunk};
 
 /// The representation of a batch: of rows that all tasks share, or of each task's rows, one after the other.
@@ -262,30 +262,19 @@ impl<'a> SharedPass<'a> {
         Ok(Tensor::f_stack(&rows, 0)?)
     }
 
-    /// A vector `[P]` in the shapes of the shared parameters.
-    fn split(&self, vector: &Tensor) -> Result<Vec<Tensor>> {
-        let shared = self.problem.network.shared();
-        let shapes =
-            shared.iter().map(|slot| Ok(self.params.get(*slot)?.size())).collect::<Result<Vec<_>>>()?;
-        let lengths: Vec<i64> = shapes.iter().map(|shape| shape.iter().product()).collect();
-        if vector.size() != [lengths.iter().sum::<i64>()] {
-            return Err(broken("a direction that is not as long as the shared parameters"));
-        }
-        let parts = vector.f_split_with_sizes(lengths, 0)?;
-        parts.iter().zip(shapes).map(|(part, shape)| Ok(part.f_reshape(shape)?)).collect()
-    }
-
     fn shared_gradient(&mut self, shared: &Shared) -> Result<Vec<Tensor>> {
         match shared {
             Shared::Weights(weights) => {
                 if let Some(jacobian) = &self.parameters {
-                    return self.split(&jacobian.combine(weights)?);
+                    return gradient::split(self.problem, self.params, &jacobian.combine(weights)?);
                 }
                 self.heads()?;
                 let cotangents = self.heads.as_ref().map_or(&[][..], |heads| &heads.cotangents);
                 self.through_trunk(&self.representation.combine(cotangents, weights)?, Graph::Free)
             }
-            Shared::Direction(vector) if self.level == Level::Parameters => self.split(vector),
+            Shared::Direction(vector) if self.level == Level::Parameters => {
+                gradient::split(self.problem, self.params, vector)
+            }
             Shared::Direction(vector) => {
                 let cotangent = vector.f_reshape(self.representation.all.size())?;
                 self.through_trunk(&cotangent, Graph::Free)
@@ -322,44 +311,10 @@ impl Pass for SharedPass<'_> {
     }
 
     fn finish(&mut self, combination: &Combination) -> Result<Params> {
-        let rows = self.present.len();
-        let weights = match &combination.shared {
-            Shared::Weights(weights) => weights.len(),
-            Shared::Direction(_) => rows,
-        };
-        if weights != rows || combination.heads.len() != rows {
-            return Err(broken("as many weights as present tasks are needed"));
-        }
+        gradient::fits(combination, self.present.len())?;
         let shared = self.shared_gradient(&combination.shared)?;
-        self.heads()?;
-        let own = self.heads.as_ref().map_or(&[][..], |heads| &heads.own);
-        let mut leaves: Vec<Option<Tensor>> = self.params.leaves().iter().map(|_| None).collect();
-        let mut put = |slot: &Slot, gradient: Tensor| {
-            if let Some(place) = leaves.get_mut(slot.index()) {
-                *place = Some(gradient);
-            }
-        };
-        for (slot, gradient) in self.problem.network.shared().iter().zip(shared) {
-            put(slot, gradient);
-        }
-        for (own, weight) in own.iter().zip(&combination.heads) {
-            for (slot, gradient) in own {
-                let same = *weight == 1.0;
-                put(
-                    slot,
-                    if same {
-                        gradient.shallow_clone()
-                    } else {
-                        gradient.f_mul(&number(*weight, gradient)?)?
-                    },
-                );
-            }
-        }
-        let leaves = leaves.into_iter().zip(self.params.leaves()).map(|(gradient, leaf)| match gradient {
-            Some(gradient) => Ok(gradient),
-            None => Ok(leaf.f_detach()?.f_zeros_like()?),
-        });
-        Ok(Params::new(self.params.layout().clone(), leaves.collect::<Result<_>>()?)?)
+        let (problem, params) = (self.problem, self.params);
+        gradient::assemble(problem, params, shared, &self.heads()?.own, &combination.heads)
     }
 
     fn take_context(&mut self) -> Cx {

@@ -1,0 +1,64 @@
+//! A gradient, put together from what passes through heads and trunk give.
+
+use manytask_tensor::{Params, Slot, Tensor};
+
+use super::HardSharing;
+use super::pass::{broken, number};
+use crate::{Combination, Result, Shared};
+
+/// Refuses a combination that is not of so many tasks.
+pub(super) fn fits(combination: &Combination, tasks: usize) -> Result<()> {
+    let weights = match &combination.shared {
+        Shared::Weights(weights) => weights.len(),
+        Shared::Direction(_) => tasks,
+    };
+    if weights == tasks && combination.heads.len() == tasks {
+        Ok(())
+    } else {
+        Err(broken("as many weights as present tasks are needed"))
+    }
+}
+
+/// A vector `[P]` in the shapes of the shared parameters.
+pub(super) fn split(problem: &HardSharing, params: &Params, vector: &Tensor) -> Result<Vec<Tensor>> {
+    let shared = problem.network.shared();
+    let shapes = shared.iter().map(|slot| Ok(params.get(*slot)?.size())).collect::<Result<Vec<_>>>()?;
+    let lengths: Vec<i64> = shapes.iter().map(|shape| shape.iter().product()).collect();
+    if vector.size() != [lengths.iter().sum::<i64>()] {
+        return Err(broken("a direction that is not as long as the shared parameters"));
+    }
+    let parts = vector.f_split_with_sizes(lengths, 0)?;
+    parts.iter().zip(shapes).map(|(part, shape)| Ok(part.f_reshape(shape)?)).collect()
+}
+
+/// The gradient of all parameters: `shared` is that of the shared ones, `own` that of each present task's head, which is
+/// multiplied by the task's weight; zeros elsewhere.
+pub(super) fn assemble(
+    problem: &HardSharing,
+    params: &Params,
+    shared: Vec<Tensor>,
+    own: &[Vec<(Slot, Tensor)>],
+    weights: &[f64],
+) -> Result<Params> {
+    let mut leaves: Vec<Option<Tensor>> = params.leaves().iter().map(|_| None).collect();
+    let mut put = |slot: &Slot, gradient: Tensor| {
+        if let Some(place) = leaves.get_mut(slot.index()) {
+            *place = Some(gradient);
+        }
+    };
+    for (slot, gradient) in problem.network.shared().iter().zip(shared) {
+        put(slot, gradient);
+    }
+    for (own, weight) in own.iter().zip(weights) {
+        for (slot, gradient) in own {
+            let same = *weight == 1.0;
+            let scaled = if same { gradient.shallow_clone() } else { gradient.f_mul(&number(*weight, gradient)?)? };
+            put(slot, scaled);
+        }
+    }
+    let leaves = leaves.into_iter().zip(params.leaves()).map(|(gradient, leaf)| match gradient {
+        Some(gradient) => Ok(gradient),
+        None => Ok(leaf.f_detach()?.f_zeros_like()?),
+    });
+    Ok(Params::new(params.layout().clone(), leaves.collect::<Result<_>>()?)?)
+}
