@@ -52,7 +52,8 @@ pub(super) fn assemble(
     for (own, weight) in own.iter().zip(weights) {
         for (slot, gradient) in own {
             let same = *weight == 1.0;
-            let scaled = if same { gradient.shallow_clone() } else { gradient.f_mul(&number(*weight, gradient)?)? };
+            let scaled =
+                if same { gradient.shallow_clone() } else { gradient.f_mul(&number(*weight, gradient)?)? };
             put(slot, scaled);
         }
     }
