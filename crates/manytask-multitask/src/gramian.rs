@@ -285,6 +285,8 @@ fn combined<T: Real>(rows: &Tensor, weights: &[f64]) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests {
+    use manytask_tensor::random::Key;
+
     use super::*;
 
     /// Rows (1, 2, 0), (−1, 0, 3): inner products 5, −1, 10.
@@ -337,28 +339,32 @@ mod tests {
     }
 
     #[test]
-    fn on_another_device_they_are_the_same() {
-        let of =
-            |name| manytask_tensor::random::Key::new(1, name).normal(&[7, 1000], Kind::Float, Device::Cpu);
-        let (a, b) = (of("a").unwrap(), of("b").unwrap());
-        for (a, b) in [(&a, &a), (&a, &b)] {
-            let expected = products::<f32>(a, b, 7).unwrap();
-            // All columns at once, a shorter last piece, and a column at a time.
-            for numbers in [1 << 20, 7 * 300, 1] {
-                let found = products_there(a, b, numbers).unwrap();
-                let gap = found.iter().zip(&expected).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
-                assert!(found.len() == 49 && gap < 1e-9, "{numbers}: {gap}");
+    fn few_rows_many_rows_and_another_device_give_the_same() {
+        for rows in [1, FEW as i64, FEW as i64 + 3] {
+            let of = |name| Key::new(1, name).normal(&[rows, 5000], Kind::Float, Device::Cpu).unwrap();
+            let (a, b) = (of("a"), of("b"));
+            for (a, b) in [(&a, &a), (&a, &b)] {
+                let wide = a.to_kind(Kind::Double).matmul(&b.to_kind(Kind::Double).tr());
+                let expected = Vec::<f64>::try_from(wide.reshape([-1])).unwrap();
+                let here = products::<f32>(a, b, rows as usize).unwrap();
+                // All columns at once, a shorter last piece, and few columns at a time.
+                let there = [1 << 20, 7 * 300, 50].map(|numbers| products_there(a, b, numbers).unwrap());
+                for found in there.iter().chain([&here]) {
+                    let gap = found.iter().zip(&expected).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
+                    assert!(found.len() == expected.len() && gap < 1e-9, "{rows}: {gap}");
+                }
             }
         }
-        let half = Jacobian::new(&a.to_kind(Kind::BFloat16)).unwrap();
-        let near = Jacobian::new(&half.rows().to_kind(Kind::Double)).unwrap();
+        let half = Key::new(1, "half").normal(&[3, 1000], Kind::BFloat16, Device::Cpu).unwrap();
+        let (half, near) =
+            (Jacobian::new(&half).unwrap(), Jacobian::new(&half.to_kind(Kind::Double)).unwrap());
         let (half, near) = (half.gramian().unwrap(), near.gramian().unwrap());
         assert!(half.values().iter().zip(near.values()).all(|(x, y)| (x - y).abs() < 1e-9));
     }
 
     #[test]
     fn the_number_of_threads_changes_no_bit() {
-        let rows = manytask_tensor::random::Key::new(1, "rows");
+        let rows = Key::new(1, "rows");
         // More pieces than are multiplied at once, and a last one that is shorter.
         let rows = rows.normal(&[300, 256 * 40 + 17], Kind::Float, Device::Cpu).unwrap();
         let (jacobian, before) = (Jacobian::new(&rows).unwrap(), threads::get());
