@@ -1,19 +1,27 @@
 //! From columns of text to tensors of inputs, by statistics of the training part alone.
 
-use manytask_tensor::{Kind, Tensor};
-use serde::{Deserialize, Serialize};
-
-use crate::inputs::{Inputs, Scale};
-use crate::table::{Column, MISSING, level_value};
-use crate::{Encoded, Error, OneHot, Result, Table};
-
+mod category;
+mod number;
 #[cfg(test)]
 mod tests;
 
+use manytask_tensor::{Kind, Tensor};
+use serde::{Deserialize, Serialize};
+
+use self::category::Category;
+use self::number::Number;
+use crate::inputs::Inputs;
+use crate::report::capped;
+use crate::table::{Column, MISSING};
+use crate::{Encoded, Error, InputCounts, Note, OneHot, Result, Table};
+
 /// How columns become inputs: fitted on the training part, kept with the model, applied to any table.
 ///
-/// - A number `x` becomes `(x - mean) / std`; a constant column becomes 0; a missing number becomes the mean, and if the
-///   training part had missing ones, a second input says so.
+/// - A number `x` becomes `(x - mean) / std`, both in double precision; a constant column becomes 0; a missing number becomes
+///   the mean, and if the training part had missing ones, a second input says so. Numbers far outside the training range
+///   are taken for a bound, see [`Inputs::clip`].
+/// - Categories are compared by value: `1` and `1.0`, `True` and `TRUE` are one. In a column in which a number has leading
+///   zeros they are codes: `007` and `7` are two.
 /// - A one-hot category never seen in the training part becomes all zeros; missing is a category if it was seen there.
 /// - A category for an embedding becomes 1, 2, …; 0 stands for one not seen in the training part.
 ///
@@ -38,26 +46,6 @@ pub struct Encoder {
     numeric: Vec<Number>,
     one_hot: Vec<Category>,
     embedding: Vec<Category>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Number {
-    name: String,
-    mean: f64,
-    /// What a missing value is taken for, before scaling.
-    fill: f64,
-    /// 0 where the column is constant.
-    inverse_std: f64,
-    missing: Missing,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Category {
-    name: String,
-    levels: Vec<String>,
-    missing: Missing,
 }
 
 /// Whether the training part had missing values in a column.
@@ -86,7 +74,7 @@ impl Encoder {
             numeric: resolved
                 .numeric
                 .iter()
-                .map(|name| Number::fit(table, table.column(name)?, inputs.scale, rows))
+                .map(|name| Number::fit(table, table.column(name)?, inputs.scale, inputs.clip, rows))
                 .collect::<Result<_>>()?,
             one_hot: categories(&resolved.one_hot)?,
             embedding: categories(&resolved.embedding)?,
@@ -114,6 +102,25 @@ impl Encoder {
         })
     }
 
+    /// What these rows have that the training part had not: numbers far outside its range, categories, gaps. `what` is what
+    /// the rows are called in the notes, such as `the test part`.
+    ///
+    /// # Errors
+    /// Those of [`Encoder::encode`].
+    pub fn review(&self, table: &Table, rows: &[usize], what: &str) -> Result<Vec<Note>> {
+        let mut unseen = Vec::new();
+        for category in self.one_hot.iter().chain(&self.embedding) {
+            unseen.extend(category.review(table, rows, what)?);
+        }
+        let mut notes = capped(unseen, &format!("have values in {what} that were not seen in training"));
+        let mut outside = Vec::new();
+        for number in &self.numeric {
+            outside.extend(number.review(table, rows, what)?);
+        }
+        notes.extend(capped(outside, &format!("have values in {what} unlike those of the training")));
+        Ok(notes)
+    }
+
     /// The number of inputs that are no embeddings, `D`: numbers and one-hot categories.
     pub fn width(&self) -> i64 {
         let numbers: usize = self.numeric.iter().map(Number::width).sum();
@@ -137,6 +144,16 @@ impl Encoder {
             category.levels.iter().map(|level| format!("{}={level}", category.name)).chain(missing)
         });
         numbers.chain(categories).collect()
+    }
+
+    /// How many columns there are of each form.
+    pub(crate) fn counts(&self) -> InputCounts {
+        InputCounts {
+            numeric: self.numeric.len(),
+            one_hot: self.one_hot.len(),
+            places: self.one_hot_width() as usize,
+            embedding: self.embedding.len(),
+        }
     }
 
     /// For each embedding column the number of values it can take, with the 0 of unseen ones.
@@ -185,90 +202,8 @@ impl Encoder {
     }
 }
 
-impl Number {
-    fn fit(table: &Table, column: &Column, scale: Scale, rows: &[usize]) -> Result<Self> {
-        let by_level = table.level_numbers(column)?;
-        let values = || codes(column, rows).map(|code| level_value(&by_level, code)).filter(|x| !x.is_nan());
-        let count = values().count();
-        if count == 0 {
-            let message = format!(
-                "{}: column `{}` has no value in the training part; put it under `ignore`",
-                table.path().display(),
-                column.name()
-            );
-            return Err(Error::config(message));
-        }
-        let mean = values().sum::<f64>() / count as f64;
-        let std = (values().map(|x| (x - mean).powi(2)).sum::<f64>() / count as f64).sqrt();
-        let (shift, inverse_std) = match scale {
-            Scale::Raw => (0.0, 1.0),
-            Scale::Standard if std > mean.abs() * 1e-12 => (mean, std.recip()),
-            Scale::Standard => (mean, 0.0),
-        };
-        let missing = if count < rows.len() { Missing::Seen } else { Missing::Unseen };
-        Ok(Self { name: column.name().to_owned(), mean: shift, fill: mean, inverse_std, missing })
-    }
-
-    fn width(&self) -> usize {
-        1 + usize::from(self.missing == Missing::Seen)
-    }
-
-    fn encode(
-        &self,
-        table: &Table,
-        rows: &[usize],
-        dense: &mut [f32],
-        width: usize,
-        at: usize,
-    ) -> Result<()> {
-        let column = table.column(&self.name)?;
-        let scaled = |x: f64| ((x - self.mean) * self.inverse_std) as f32;
-        let by_level: Vec<f32> = table.level_numbers(column)?.into_iter().map(scaled).collect();
-        let fill = scaled(self.fill);
-        for (target, code) in dense.chunks_mut(width.max(1)).zip(codes(column, rows)) {
-            let value = by_level.get(code as usize);
-            if let Some(cell) = target.get_mut(at) {
-                *cell = *value.unwrap_or(&fill);
-            }
-            if let (Missing::Seen, None, Some(cell)) = (self.missing, value, target.get_mut(at + 1)) {
-                *cell = 1.0;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Category {
-    fn fit(column: &Column, rows: &[usize]) -> Self {
-        let mut seen = vec![false; column.levels().len()];
-        let mut missing = Missing::Unseen;
-        for code in codes(column, rows) {
-            match seen.get_mut(code as usize) {
-                Some(seen) => *seen = true,
-                None => missing = Missing::Seen,
-            }
-        }
-        let levels =
-            column.levels().iter().zip(seen).filter(|(_, seen)| *seen).map(|(level, _)| level.clone());
-        let mut levels: Vec<String> = levels.collect();
-        levels.sort_unstable();
-        Self { name: column.name().to_owned(), levels, missing }
-    }
-
-    fn width(&self) -> usize {
-        self.levels.len() + usize::from(self.missing == Missing::Seen)
-    }
-
-    /// For each level of a column, and last for a missing value, the position among this category's values.
-    fn positions(&self, column: &Column) -> Vec<Option<usize>> {
-        let missing = (self.missing == Missing::Seen).then_some(self.levels.len());
-        let known = column.levels().iter().map(|level| self.levels.binary_search(level).ok());
-        known.chain([missing]).collect()
-    }
-}
-
 /// Rows beyond the table's end count as missing.
-fn codes<'a>(column: &'a Column, rows: &'a [usize]) -> impl Iterator<Item = u32> + 'a {
+fn codes<'a>(column: &'a Column, rows: &'a [usize]) -> impl Iterator<Item = u32> + Clone + 'a {
     rows.iter().map(|&row| column.codes().get(row).copied().unwrap_or(MISSING))
 }
 

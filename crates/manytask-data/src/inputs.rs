@@ -28,6 +28,10 @@ pub struct Inputs {
     pub ignore: Columns,
     /// What is done to numbers.
     pub scale: Scale,
+    /// Standardised numbers farther outside the training range than so many times its width are taken for that bound.
+    /// Absent: 10.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<f64>,
 }
 
 /// What is done to numeric inputs.
@@ -55,8 +59,25 @@ impl Inputs {
         Self { numeric: columns.into(), ..Self::default() }
     }
 
+    /// Settings out of range, or without effect.
+    pub(crate) fn check(&self) -> Result<()> {
+        let Some(clip) = self.clip else { return Ok(()) };
+        if self.scale == Scale::Raw {
+            let message =
+                "inputs: `clip` is for standardised numbers, and `scale` is \"raw\"; leave one of them out";
+            return Err(Error::config(message));
+        }
+        if clip.is_finite() && clip >= 0.0 {
+            return Ok(());
+        }
+        Err(Error::config(format!(
+            "inputs: `clip` is {clip}, it must be a number of at least 0; a large one, such as 1e9, clips nothing"
+        )))
+    }
+
     /// Looks the names up; `reserved` columns (targets, weights, groups) are never taken by `rest` or `*`.
     pub(crate) fn resolve(&self, table: &Table, reserved: &[&str]) -> Result<Resolved> {
+        self.check()?;
         let ignored = self.ignore.named(table, &[])?;
         let closed: Vec<&str> = reserved.iter().copied().chain(ignored.iter().map(String::as_str)).collect();
         let fields = [&self.numeric, &self.one_hot, &self.embedding];

@@ -1,7 +1,8 @@
 //! Tables, images, episodes, splits and batches for manytask.
 //!
 //! - [`TableDataset`] describes tasks on CSV tables and loads them as a [`Dataset`]; its parts are [`Table`], [`Split`],
-//!   [`Inputs`] with [`Encoder`], and [`TargetSpec`] with [`TargetEncoder`]. The [`Schema`] is kept with the model.
+//!   [`Inputs`] with [`Encoder`], and [`TargetSpec`] with [`TargetEncoder`]. The [`Schema`] is kept with the model, the
+//!   [`DataReport`] says what was read.
 //! - [`Part`] holds inputs and labels of several tasks as tensors, on the same rows or each on its own; a [`Batcher`]
 //!   says which rows make up a batch, and [`prefetch()`] gathers them ahead.
 //! - [`ClassPool`] holds images by class and draws [`Episodes`]; it comes from [`Omniglot`], [`image_folder`], or [`idx`]
@@ -18,10 +19,12 @@ mod error;
 pub mod idx;
 pub mod image_folder;
 mod inputs;
+mod moments;
 mod omniglot;
 mod picture;
 mod pool;
 mod prefetch;
+mod report;
 mod sinusoid;
 mod split;
 mod table;
@@ -29,6 +32,7 @@ mod table_dataset;
 mod target;
 #[cfg(test)]
 mod testing;
+mod value;
 
 pub use batch::{BatchOrder, Batcher, LastBatch};
 pub use dataset::{Batch, Part, TaskData};
@@ -40,6 +44,7 @@ pub use omniglot::{Omniglot, OmniglotSplit, Pools, RandomCharacters, Rotations, 
 pub use picture::Channels;
 pub use pool::{ClassPool, EpisodeSpec, Episodes};
 pub use prefetch::{Prefetch, Prefetched, gather, prefetch};
+pub use report::{DataReport, InputCounts, LabelCounts, Note, TargetReport};
 pub use sinusoid::Sinusoid;
 pub use split::{ByColumn, Files, Fractions, GroupFractions, Indices, Split};
 pub use table::{Column, Table, TableSource};

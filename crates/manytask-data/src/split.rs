@@ -6,6 +6,7 @@ use manytask_tensor::random::stream;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
+use crate::bytes::digest;
 use crate::{Error, Result, Table};
 
 /// How the rows of a table fall into parts. In a configuration: `split.random = { test = 0.2, seed = 1 }`.
@@ -212,6 +213,16 @@ impl ByColumn {
 }
 
 impl Indices {
+    /// SHA-256 over the digest of the files and the rows of each part.
+    pub(crate) fn digest(&self, files: &str) -> String {
+        let mut bytes = files.as_bytes().to_vec();
+        for part in [&self.train, &self.validation, &self.test] {
+            bytes.extend((part.len() as u64).to_le_bytes());
+            bytes.extend(part.iter().flat_map(|row| (*row as u64).to_le_bytes()));
+        }
+        digest([bytes.as_slice()])
+    }
+
     fn sorted(mut self) -> Self {
         self.train.sort_unstable();
         self.validation.sort_unstable();

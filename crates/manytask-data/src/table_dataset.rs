@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 pub use self::cache::Cached;
 use crate::bytes::digest;
 use crate::{
-    Encoded, Encoder, Error, Indices, Inputs, Part, Result, Split, Table, TableSource, TargetEncoder,
-    TargetSpec, TaskData,
+    DataReport, Encoded, Encoder, Error, Indices, Inputs, Part, Result, Split, Table, TableSource,
+    TargetEncoder, TargetKind, TargetSpec, TaskData,
 };
 
 /// A multi-task data set on tables, as a configuration describes it.
@@ -69,6 +69,10 @@ pub struct Dataset {
     pub schema: Schema,
     /// SHA-256 over the digests of the files, in hexadecimal digits.
     pub digest: String,
+    /// SHA-256 over that digest and the rows of each part: equal where the same rows are trained on and judged.
+    pub split_digest: String,
+    /// What was read: rows, inputs and labels of each part, and what is odd about them.
+    pub report: DataReport,
 }
 
 /// How a table becomes inputs and labels, fitted on a training part. Kept with the model, it reads new tables.
@@ -100,13 +104,11 @@ impl TableDataset {
         let (table, indices, digest) = self.read()?;
         let schema = self.fit(&table, &indices.train)?;
         let part = |rows: &[usize]| (!rows.is_empty()).then(|| schema.part(&table, rows)).transpose();
-        Ok(Dataset {
-            train: schema.part(&table, &indices.train)?,
-            validation: part(&indices.validation)?,
-            test: part(&indices.test)?,
-            digest,
-            schema,
-        })
+        let train = schema.part(&table, &indices.train)?;
+        let (validation, test) = (part(&indices.validation)?, part(&indices.test)?);
+        let report = schema.report([Some(&train), validation.as_ref(), test.as_ref()])?;
+        let split_digest = indices.digest(&digest);
+        Ok(Dataset { train, validation, test, schema, digest, split_digest, report })
     }
 
     fn check(&self) -> Result<()> {
@@ -260,6 +262,22 @@ impl Schema {
             }
         }
         Ok(streams)
+    }
+
+    /// What is in these parts: training, validation, test.
+    fn report(&self, parts: [Option<&Part>; 3]) -> Result<DataReport> {
+        let targets = || (0..self.task_names().len()).filter_map(|task| self.target(task));
+        let kinds: Vec<_> = targets().map(TargetEncoder::kind).collect();
+        let mut report = DataReport::of(parts, &kinds)?;
+        report.inputs = self.inputs.counts();
+        for (described, target) in report.targets.iter_mut().zip(targets()) {
+            described.classes = match target.kind() {
+                TargetKind::Multilabel => target.columns().to_vec(),
+                _ => target.classes().to_vec(),
+            };
+            described.standardised = Some(target.mean_std()).filter(|units| *units != (0.0, 1.0));
+        }
+        Ok(report)
     }
 
     fn weights(&self, table: &Table, rows: &[usize]) -> Result<Option<Tensor>> {

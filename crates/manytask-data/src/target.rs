@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use self::spec::{MISSING_CLASS, TargetKind, TargetSpec};
 use crate::error::{did_you_mean, nearest};
 use crate::table::{Column, level_value};
+use crate::value::sorted;
 use crate::{Error, Result, Table};
 
 /// How labels are read, fitted on the training part and kept with the model.
@@ -203,17 +204,6 @@ pub(crate) fn values(column: &Column, rows: &[usize]) -> Vec<String> {
     }
     let levels = column.levels().iter().zip(seen).filter(|(_, seen)| *seen).map(|(level, _)| level.clone());
     sorted(levels.collect())
-}
-
-/// In the order of the numbers if all are numbers, of their bytes otherwise.
-fn sorted(mut levels: Vec<String>) -> Vec<String> {
-    if levels.iter().all(|level| level.parse::<f64>().is_ok()) {
-        let number = |level: &String| level.parse::<f64>().unwrap_or_default();
-        levels.sort_by(|a, b| number(a).total_cmp(&number(b)).then_with(|| a.cmp(b)));
-    } else {
-        levels.sort_unstable();
-    }
-    levels
 }
 
 fn moments(by_level: &[f64], column: &Column, rows: &[usize]) -> (f64, f64) {

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use manytask::Registries;
 use manytask::data::{DataSettings, Loaded};
-use manytask::data_sets::{Encoded, Part, TaskData};
+use manytask::data_sets::{DataReport, Encoded, Part, TargetKind, TaskData};
 use manytask::failure;
 use manytask::multitask::{
     Aggregator, AggregatorSettings, Built, Combination, InputSizes, Needs, Parts, Result, Step, Task,
@@ -38,12 +38,16 @@ impl DataSettings for Waves {
             let tasks = vec![task("sine", x.sin().squeeze_dim(1)), task("cosine", x.cos().squeeze_dim(1))];
             Ok(Part::new(vec![Encoded::numbers(x)], tasks)?)
         };
+        let (train, validation, test) = (part(0)?, part(1)?, part(2)?);
+        let kinds = [TargetKind::Regression; 2];
         Ok(Loaded {
-            parts: Parts { train: part(0)?, validation: Some(part(1)?), test: Some(part(2)?) },
+            report: DataReport::of([Some(&train), Some(&validation), Some(&test)], &kinds)?,
+            parts: Parts { train, validation: Some(validation), test: Some(test) },
             tasks: ["sine", "cosine"].map(|name| Task::new(name, Output::Regression, 1)).into(),
             inputs: InputSizes { dense: 1, categories: Vec::new() },
             schema: None,
             digest: format!("waves of {}", self.rows),
+            split_digest: format!("waves of {}", self.rows),
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::path::Path;
 
-use manytask_data::{Cached, Schema, Split, TableDataset};
+use manytask_data::{Cached, DataReport, Schema, Split, TableDataset};
 use manytask_multitask::{InputSizes, Parts, Task};
 
 use crate::failure::Result;
@@ -32,6 +32,10 @@ pub struct Loaded {
     pub schema: Option<Schema>,
     /// A digest of the content.
     pub digest: String,
+    /// A digest of the content and of the rows of each part: equal where the same rows are trained on and judged.
+    pub split_digest: String,
+    /// What was read, shown before the training.
+    pub report: DataReport,
 }
 
 impl DataSettings for TableDataset {
@@ -59,9 +63,34 @@ impl DataSettings for TableDataset {
             tasks: tasks_of(&dataset.schema),
             inputs: sizes_of(&dataset.schema),
             digest: dataset.digest,
+            split_digest: dataset.split_digest,
+            report: dataset.report,
             schema: Some(dataset.schema),
         })
     }
+}
+
+/// How much is said of data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detail {
+    /// Rows and inputs, and the labels of each task.
+    Full,
+    /// Rows and inputs in one line.
+    Brief,
+    /// Nothing but what is odd.
+    Notes,
+}
+
+/// Says what was read of data, and what is odd about it.
+pub(crate) fn say_report(report: &DataReport, detail: Detail) {
+    if !report.rows.is_empty() {
+        match detail {
+            Detail::Full => report.lines().iter().for_each(|line| say(line)),
+            Detail::Brief => say(&report.summary()),
+            Detail::Notes => {}
+        }
+    }
+    report.notes.iter().for_each(|note| say(&format!("note: {note}")));
 }
 
 /// The tasks of a table, with their usual losses and metrics.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use manytask_data::{Part as Rows, Schema};
+use manytask_data::{DataReport, Part as Rows, Schema};
 use manytask_meta::MetaProblem;
 use manytask_multitask::{HardSharing, Part, Parts, Problem, Task, Trainer, Training, check};
 use manytask_nn::Builder;
@@ -10,6 +10,7 @@ use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Output;
 use manytask_tensor::{Device, Kind, Layout, Params, threads};
 
+use crate::data::{Detail, say_report};
 use crate::failure::{Code, Failure, Result};
 use crate::plan::{EpisodesPlan, Places, Plan, RowsPlan, Work};
 
@@ -28,6 +29,10 @@ pub struct Experiment {
     pub threads: usize,
     /// A digest of the data.
     pub digest: String,
+    /// A digest of the data and of what they are split into.
+    pub split_digest: String,
+    /// What was read of the data.
+    pub report: DataReport,
     /// The part that the result is reported on.
     pub judged_by: Part,
     plan: Plan,
@@ -53,10 +58,10 @@ impl Experiment {
             Work::Rows(rows) => with_rows(&plan, rows, device)?,
             Work::Episodes(episodes) => with_episodes(&plan, episodes, device)?,
         };
-        let Loaded { problem, schema, digest, judged_by } = loaded;
+        let Loaded { problem, schema, digest, split_digest, report, judged_by } = loaded;
         let training =
             training(&plan, problem.as_ref()).map_err(|failure| plan.places.training.place(failure))?;
-        Ok(Self { problem, schema, training, device, threads, digest, judged_by, plan })
+        Ok(Self { problem, schema, training, device, threads, digest, split_digest, report, judged_by, plan })
     }
 
     /// A training before its first step.
@@ -71,6 +76,11 @@ impl Experiment {
         let start = self.start().map_err(|failure| network.place(failure))?;
         Trainer::new(self.problem.as_ref(), aggregator, self.training.clone(), &start)
             .map_err(|error| training.place(error))
+    }
+
+    /// Says what was read of the data, and what is odd about them.
+    pub fn say_data(&self, detail: Detail) {
+        say_report(&self.report, detail);
     }
 
     /// Steps between two lines of training losses.
@@ -97,6 +107,8 @@ struct Loaded {
     problem: Box<dyn Problem>,
     schema: Option<Schema>,
     digest: String,
+    split_digest: String,
+    report: DataReport,
     judged_by: Part,
 }
 
@@ -118,7 +130,8 @@ fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
         test: parts.test.map(|part| part.to_device(device)).transpose()?,
     };
     let problem = Box::new(HardSharing::new(network, tasks, parts, rows.batches)?);
-    Ok(Loaded { problem, schema: loaded.schema, digest: loaded.digest, judged_by })
+    let (digest, split_digest) = (loaded.digest, loaded.split_digest);
+    Ok(Loaded { problem, schema: loaded.schema, digest, split_digest, report: loaded.report, judged_by })
 }
 
 fn with_episodes(plan: &Plan, episodes: &EpisodesPlan, device: Device) -> Result<Loaded> {
@@ -148,7 +161,9 @@ fn with_episodes(plan: &Plan, episodes: &EpisodesPlan, device: Device) -> Result
         episodes.settings,
     )
     .map_err(|error| places.everything.place(error))?;
-    Ok(Loaded { problem: Box::new(problem), schema: None, digest: loaded.digest, judged_by: Part::Test })
+    let split_digest = loaded.digest.clone();
+    let (problem, report) = (Box::new(problem), DataReport::default());
+    Ok(Loaded { problem, schema: None, digest: loaded.digest, split_digest, report, judged_by: Part::Test })
 }
 
 fn training(plan: &Plan, problem: &dyn Problem) -> Result<Training> {

@@ -15,7 +15,58 @@ fn numbers_are_standardised_by_the_training_rows_only() {
     let encoder = fit(&table, "numeric = 'rest'", &[0, 1]);
     let dense = encoder.encode(&table, &all(&table)).unwrap().matrix().unwrap();
     assert_eq!(dense.size(), [3, 2]);
-    assert_eq!(numbers(&dense), [-1.0, 0.0, 1.0, 0.0, 98.0, 0.0]);
+    // 100 is far outside: taken for ten widths beyond 3.
+    assert_eq!(numbers(&dense), [-1.0, 0.0, 1.0, 0.0, 21.0, 0.0]);
+    let far = fit(&table, "numeric = 'x'\nclip = 1e9", &[0, 1]);
+    assert_eq!(numbers(&far.encode(&table, &[2]).unwrap().matrix().unwrap()), [98.0]);
+    let notes = encoder.review(&table, &[2], "the test part").unwrap();
+    assert!(
+        notes[0].0.starts_with("column `x`: 1 of 1 values of the test part lie far outside"),
+        "{notes:?}"
+    );
+    assert!(notes[1].0.contains("`k`") && notes[1].0.contains("did not vary"), "{notes:?}");
+    assert!(encoder.review(&table, &[0, 1], "the training part").unwrap().is_empty());
+}
+
+#[test]
+fn equal_values_are_one_category_and_codes_are_kept() {
+    let table = table("c,d\n1,007\n2.0,7\n1.0,7\n2,007\n");
+    let encoder = fit(&table, "one_hot = ['c', 'd']", &[0, 1]);
+    assert_eq!(encoder.input_names(), ["c=1", "c=2.0", "d=007", "d=7"]);
+    let dense = encoder.encode(&table, &[2, 3]).unwrap().matrix().unwrap();
+    assert_eq!(numbers(&dense), [1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0]);
+    assert!(encoder.review(&table, &[2, 3], "the test part").unwrap().is_empty());
+}
+
+#[test]
+fn what_was_not_seen_in_training_is_told() {
+    let table = table("c,x\na,1\nb,2\nz,?\na,1.5\n");
+    let encoder = fit(&table, "one_hot = 'c'\nnumeric = 'x'", &[0, 1]);
+    let notes = |rows: &[usize]| -> Vec<String> {
+        encoder.review(&table, rows, "the test part").unwrap().into_iter().map(|note| note.0).collect()
+    };
+    let some = notes(&[2, 3]);
+    assert!(some[0].contains("column `c`: 1 of 2 rows of the test part have a value not seen"), "{some:?}");
+    assert!(some[1].contains("column `x`: 1 of 2 rows of the test part have no value"), "{some:?}");
+    assert!(
+        notes(&[2])[0]
+            .contains("column `c`: no value of the test part was seen in training (`z`; seen were `a`, `b`)")
+    );
+}
+
+#[test]
+fn numbers_far_from_zero_stay_apart_and_too_large_ones_are_refused() {
+    let far = table("x\n1000000000001\n1000000000003\n");
+    let encoder = fit(&far, "numeric = 'x'", &[0, 1]);
+    assert_eq!(numbers(&encoder.encode(&far, &[0, 1]).unwrap().matrix().unwrap()), [-1.0, 1.0]);
+    let large = table("x\n1\n2\n1e308\n");
+    let inputs: Inputs = toml::from_str("numeric = 'x'").unwrap();
+    let error = Encoder::fit(&large, &inputs, &[], &all(&large)).unwrap_err();
+    assert!(matches!(error, Error::Value { row: 3, .. }), "{error}");
+    let error = fit(&large, "numeric = 'x'", &[0, 1]).encode(&large, &[1, 2]).unwrap_err();
+    assert!(matches!(error, Error::Value { row: 3, .. }), "{error}");
+    let raw = fit(&large, "numeric = 'x'\nscale = 'raw'", &[0, 1]).encode(&large, &[2]).unwrap_err();
+    assert!(matches!(raw, Error::Value { row: 3, .. }), "{raw}");
 }
 
 #[test]

@@ -11,10 +11,10 @@ use manytask_tensor::{Device, Tensor, checkpoint, io};
 
 use super::{Dataset, Schema, TableDataset};
 use crate::bytes::{digest, read_raw};
-use crate::{Encoded, Error, Files, OneHot, Part, Result, Split, TaskData};
+use crate::{DataReport, Encoded, Error, Files, OneHot, Part, Result, Split, TaskData};
 
 /// What the first bytes say. Raise the number when the same description would give other tensors.
-const MAGIC: &[u8] = b"manytask table 1\n";
+const MAGIC: &[u8] = b"manytask table 2\n";
 /// How many data sets are kept, the latest ones.
 const KEPT: usize = 16;
 const ENDING: &str = "table";
@@ -85,6 +85,8 @@ impl TableDataset {
         let (mut tensors, text) = checkpoint::from_bytes(path, tensors, Device::Cpu).ok()?;
         let mut schema: Schema = serde_json::from_str(text.get("schema")?).ok()?;
         schema.source = self.source.clone();
+        let report: DataReport = serde_json::from_str(text.get("report")?).ok()?;
+        let split_digest = text.get("split_digest")?.clone();
         let mut take = |name: &str| tensors.remove(name);
         let (names, width) = (schema.task_names(), schema.inputs.one_hot_width());
         let mut part = |name: &str| read_part(name, &names, width, &mut take);
@@ -94,6 +96,8 @@ impl TableDataset {
             test: part("test"),
             schema,
             digest: content.to_owned(),
+            split_digest,
+            report,
         })
     }
 }
@@ -145,8 +149,12 @@ fn write(folder: &Path, path: &Path, dataset: &Dataset) -> Result<()> {
             put(number, "weight", task.weight.as_ref());
         }
     }
-    let schema = serde_json::to_string(&dataset.schema).map_err(|error| Error::config(error.to_string()))?;
-    let text = checkpoint::Metadata::from([("schema".to_owned(), schema)]);
+    let unwritten = |error: serde_json::Error| Error::config(error.to_string());
+    let text = checkpoint::Metadata::from([
+        ("schema".to_owned(), serde_json::to_string(&dataset.schema).map_err(unwritten)?),
+        ("report".to_owned(), serde_json::to_string(&dataset.report).map_err(unwritten)?),
+        ("split_digest".to_owned(), dataset.split_digest.clone()),
+    ]);
     let content = checkpoint::to_bytes(path, &tensors, &text)?;
     make_private(folder).map_err(|error| Error::io(folder, error))?;
     let sum = checksum(&content).to_le_bytes();

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::train::name_of;
 use crate::cli::{EvalArgs, PartName};
 use crate::config::Source;
+use crate::data::Detail;
 use crate::experiment::Experiment;
 use crate::failure::{Code, Failure, Result};
 use crate::plan::Plan;
@@ -25,6 +26,7 @@ pub(super) fn eval(arguments: &EvalArgs, registries: &Registries) -> Result<()> 
     let source = Source::read(&folder.path().join(CONFIG), &[])?;
     let experiment =
         Plan::read(&source, registries).and_then(Experiment::load).map_err(|failure| source.name(failure))?;
+    experiment.say_data(Detail::Brief);
     let problem: &dyn Problem = experiment.problem.as_ref();
     let (params, step) = folder.params(arguments.checkpoint, problem.layout(), experiment.device)?;
     let part = match arguments.part {

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::cli::{ResumeArgs, TrainArgs};
 use crate::config::Source;
+use crate::data::Detail;
 use crate::experiment::{Experiment, threads_of};
 use crate::failure::{Code, Failure, Result};
 use crate::plan::Plan;
@@ -31,6 +32,7 @@ pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()
     let config = effective(&source, &plan)?;
     let experiment = Experiment::load(plan).map_err(named)?;
     let trainer = experiment.trainer().map_err(named)?;
+    experiment.say_data(if arguments.quiet { Detail::Notes } else { Detail::Full });
     if arguments.dry_run {
         return dry_run(trainer);
     }
@@ -102,6 +104,7 @@ pub(super) fn resume(arguments: &ResumeArgs, registries: &Registries) -> Result<
         return Err(Failure::new(Code::Checkpoint, what)
             .hint("bring the old files back, or train anew with `manytask train`"));
     }
+    experiment.say_data(if arguments.quiet { Detail::Notes } else { Detail::Brief });
     let mut trainer = experiment.trainer()?;
     if let Some(checkpoint) = folder.find(Which::Latest)? {
         trainer.restore(&checkpoint).map_err(of_checkpoint)?;

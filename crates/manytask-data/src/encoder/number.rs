@@ -1,0 +1,195 @@
+//! Columns of numbers.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Missing, codes};
+use crate::inputs::Scale;
+use crate::moments::Moments;
+use crate::report::short;
+use crate::table::{Column, level_value};
+use crate::{Error, Note, Result, Table};
+
+/// How far beyond the training range a number counts as far outside, in widths of the range.
+const FAR: f64 = 1.0;
+/// The share of values outside the training range from which it is told even if none is far outside.
+const SHIFTED: f64 = 0.1;
+/// Values outside the training range that are always normal.
+const FEW: usize = 10;
+
+/// A column of numbers, fitted on the training part.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Number {
+    pub(super) name: String,
+    mean: f64,
+    /// What a missing value is taken for, before scaling.
+    fill: f64,
+    /// 0 where the column is constant.
+    inverse_std: f64,
+    pub(super) missing: Missing,
+    /// What the training part had; unknown of runs of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seen: Option<Seen>,
+}
+
+/// The numbers of the training part.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Seen {
+    low: f64,
+    high: f64,
+    /// Numbers farther outside than so many widths of the range are taken for its bound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    clip: Option<f64>,
+}
+
+impl Number {
+    /// # Errors
+    /// When the column has text, no number in these rows, or one so large that its deviation overflows.
+    pub(super) fn fit(
+        table: &Table,
+        column: &Column,
+        scale: Scale,
+        clip: Option<f64>,
+        rows: &[usize],
+    ) -> Result<Self> {
+        let by_level = table.level_numbers(column)?;
+        let values = || codes(column, rows).map(|code| level_value(&by_level, code));
+        let Some(moments) = Moments::of(&values()) else {
+            let message = format!(
+                "{}: column `{}` has no value in the training part; put it under `ignore`",
+                table.path().display(),
+                column.name()
+            );
+            return Err(Error::config(message));
+        };
+        if moments.overflows() {
+            let largest = rows.iter().zip(values()).filter(|(_, value)| !value.is_nan());
+            let row = largest.max_by(|a, b| a.1.abs().total_cmp(&b.1.abs())).map_or(0, |(row, _)| *row);
+            return Err(table.value_error(column, row, TOO_LARGE));
+        }
+        let (shift, inverse_std) = match scale {
+            Scale::Raw => (0.0, 1.0),
+            Scale::Standard => (moments.mean, moments.inverse_std()),
+        };
+        let missing = if moments.count < rows.len() { Missing::Seen } else { Missing::Unseen };
+        let clip = match scale {
+            Scale::Raw => None,
+            Scale::Standard => Some(clip.unwrap_or(CLIP)),
+        };
+        Ok(Self {
+            name: column.name().to_owned(),
+            mean: shift,
+            fill: moments.mean,
+            inverse_std,
+            missing,
+            seen: Some(Seen { low: moments.low, high: moments.high, clip }),
+        })
+    }
+
+    pub(super) fn width(&self) -> usize {
+        1 + usize::from(self.missing == Missing::Seen)
+    }
+
+    /// Writes the inputs of these rows into `dense`, whose rows have `width` numbers, at place `at`.
+    pub(super) fn encode(
+        &self,
+        table: &Table,
+        rows: &[usize],
+        dense: &mut [f32],
+        width: usize,
+        at: usize,
+    ) -> Result<()> {
+        let column = table.column(&self.name)?;
+        let by_level: Vec<f32> =
+            table.level_numbers(column)?.into_iter().map(|number| self.scaled(number)).collect();
+        let fill = self.scaled(self.fill);
+        for ((target, code), row) in dense.chunks_mut(width.max(1)).zip(codes(column, rows)).zip(rows) {
+            let value = by_level.get(code as usize);
+            if value.is_some_and(|value| !value.is_finite()) {
+                return Err(table.value_error(column, *row, TOO_LARGE));
+            }
+            if let Some(cell) = target.get_mut(at) {
+                *cell = *value.unwrap_or(&fill);
+            }
+            if let (Missing::Seen, None, Some(cell)) = (self.missing, value, target.get_mut(at + 1)) {
+                *cell = 1.0;
+            }
+        }
+        Ok(())
+    }
+
+    /// Not finite where it is beyond single precision.
+    fn scaled(&self, number: f64) -> f32 {
+        let scaled = |number: f64| ((number - self.mean) * self.inverse_std) as f32;
+        match self.seen {
+            Some(seen) if scaled(number).is_finite() => scaled(seen.clipped(number)),
+            _ => scaled(number),
+        }
+    }
+
+    /// What these rows have that the training part had not.
+    pub(super) fn review(&self, table: &Table, rows: &[usize], what: &str) -> Result<Vec<Note>> {
+        let column = table.column(&self.name)?;
+        let by_level = table.level_numbers(column)?;
+        let name = column.name();
+        let mut notes = Vec::new();
+        let gaps = codes(column, rows).filter(|code| by_level.get(*code as usize).is_none()).count();
+        if gaps > 0 && self.missing == Missing::Unseen {
+            notes.push(Note(format!(
+                "column `{name}`: {gaps} of {} rows of {what} have no value, which no training row lacked; taken for the mean {}",
+                rows.len(),
+                short(self.fill)
+            )));
+        }
+        let Some(seen) = self.seen else { return Ok(notes) };
+        let values = || rows.iter().zip(codes(column, rows).map(|code| level_value(&by_level, code)));
+        let outside = values().filter(|(_, value)| seen.widths_outside(*value) > 0.0).count();
+        let far = || values().filter(|(_, value)| seen.widths_outside(*value) > FAR);
+        let range = format!("the training range {} to {}", short(seen.low), short(seen.high));
+        if let Some((row, _)) = far().next() {
+            let taken = match seen.clip {
+                _ if self.inverse_std == 0.0 => "the column did not vary there and is no help".to_owned(),
+                Some(clip) => format!("values beyond {clip} times its width are taken for that bound"),
+                None => "they are taken as they are".to_owned(),
+            };
+            notes.push(Note(format!(
+                "column `{name}`: {} of {} values of {what} lie far outside {range}, the first in row {}: `{}`; {taken}",
+                far().count(),
+                rows.len(),
+                row + 1,
+                column.text(*row).unwrap_or_default(),
+            )));
+        } else if outside > FEW && outside as f64 > SHIFTED * rows.len() as f64 {
+            notes.push(Note(format!(
+                "column `{name}`: {outside} of {} values of {what} lie outside {range}",
+                rows.len()
+            )));
+        }
+        Ok(notes)
+    }
+}
+
+impl Seen {
+    fn clipped(self, number: f64) -> f64 {
+        let Some(clip) = self.clip else { return number };
+        let slack = clip * (self.high - self.low);
+        number.max(self.low - slack).min(self.high + slack)
+    }
+
+    /// How many widths of the range a number lies outside of it; 0 within.
+    fn widths_outside(self, number: f64) -> f64 {
+        let beyond = (self.low - number).max(number - self.high);
+        match self.high - self.low {
+            _ if beyond.is_nan() || beyond <= 0.0 => 0.0,
+            width if width > 0.0 => beyond / width,
+            _ => f64::INFINITY,
+        }
+    }
+}
+
+/// The bound of standardised inputs where none is set, in widths of the training range.
+const CLIP: f64 = 10.0;
+
+const TOO_LARGE: &str =
+    "a number that can be used: it is too large beside the others; correct it, or list it under `missing`";

@@ -1,0 +1,313 @@
+//! What was read of a data set: rows, inputs and labels of each part, and what is odd about them.
+
+use std::fmt::{self, Write};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, MISSING_CLASS, Part, Result, TargetKind};
+
+#[cfg(test)]
+mod tests;
+
+/// Targets that are listed one by one; more are summarised.
+const LISTED: usize = 12;
+/// Classes that are counted one by one.
+const CLASSES: usize = 8;
+
+/// What was read of a data set, to be shown before anything is trained on it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DataReport {
+    /// The rows of each part, in the order training, validation, test; those without a row are left out.
+    pub rows: Vec<(String, usize)>,
+    /// The inputs by their form.
+    pub inputs: InputCounts,
+    /// The labels of each task.
+    pub targets: Vec<TargetReport>,
+    /// How row weights count, if there are any.
+    pub weights: Option<String>,
+    /// What a user should look at, most important first.
+    pub notes: Vec<Note>,
+}
+
+/// How many inputs there are of each form.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputCounts {
+    /// Numeric columns.
+    pub numeric: usize,
+    /// One-hot columns.
+    pub one_hot: usize,
+    /// The 0/1 inputs that these make.
+    pub places: usize,
+    /// Columns for embedding layers.
+    pub embedding: usize,
+}
+
+/// The labels of one task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetReport {
+    /// The task's name.
+    pub name: String,
+    /// The names of classes, or of the columns of a multi-label task.
+    pub classes: Vec<String>,
+    /// The mean and standard deviation by which a regression's labels are standardised.
+    pub standardised: Option<(f64, f64)>,
+    /// The labels of each part.
+    pub parts: Vec<(String, LabelCounts)>,
+}
+
+/// How many labels of each sort there are in a part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LabelCounts {
+    /// Of a regression.
+    Numbers {
+        /// Rows with a label.
+        labelled: usize,
+        /// Rows without.
+        missing: usize,
+    },
+    /// Of a binary task, or of all labels of a multi-label one.
+    Answers {
+        /// Labels that are 1.
+        yes: usize,
+        /// Labels that are 0.
+        no: usize,
+        /// Labels that are missing.
+        missing: usize,
+    },
+    /// Of classes.
+    Classes {
+        /// Rows of each class.
+        counts: Vec<usize>,
+        /// Rows without a label.
+        missing: usize,
+    },
+}
+
+/// Notes of one sort that are shown one by one.
+const NOTED: usize = 8;
+/// Names that stand for many.
+const EXAMPLES: usize = 4;
+/// Characters of a value that are shown.
+const VALUE: usize = 40;
+
+/// Something about data that a user should know, with the column, target or task, the part, and the remedy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Note(pub String);
+
+/// The words for the parts of a data set.
+pub(crate) const PARTS: [&str; 3] = ["train", "validation", "test"];
+
+impl DataReport {
+    /// Counts rows and labels; `kinds` has the kind of each task.
+    ///
+    /// # Errors
+    /// When labels are not of the form of their kind.
+    pub fn of(parts: [Option<&Part>; 3], kinds: &[TargetKind]) -> Result<Self> {
+        let mut report = Self::default();
+        for (part, name) in parts.into_iter().zip(PARTS) {
+            let Some(part) = part else { continue };
+            let rows = part.streams().iter().sum::<i64>() as usize;
+            report.rows.push((name.to_owned(), rows));
+            for (number, (task, kind)) in part.tasks.iter().zip(kinds).enumerate() {
+                if report.targets.len() <= number {
+                    let (name, classes) = (task.name.clone(), Vec::new());
+                    report.targets.push(TargetReport {
+                        name,
+                        classes,
+                        standardised: None,
+                        parts: Vec::new(),
+                    });
+                }
+                let counts = LabelCounts::of(&task.target, *kind)?;
+                if let Some(target) = report.targets.get_mut(number) {
+                    target.parts.push((name.to_owned(), counts));
+                }
+            }
+        }
+        Ok(report)
+    }
+
+    /// One line for rows and inputs, then one for each task, of which many are summarised. Notes are not among them.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = vec![self.summary()];
+        let listed = if self.targets.len() > LISTED { LISTED - 1 } else { LISTED };
+        lines.extend(self.targets.iter().take(listed).map(TargetReport::line));
+        if let Some(rest) = self.targets.get(listed..).filter(|rest| !rest.is_empty()) {
+            lines.push(summarised(rest));
+        }
+        lines.extend(self.weights.iter().map(|weights| format!("  {weights}")));
+        lines
+    }
+
+    /// Rows and inputs in one line.
+    pub fn summary(&self) -> String {
+        let rows: Vec<String> = self.rows.iter().map(|(part, rows)| format!("{rows} {part}")).collect();
+        format!("data: {} rows; {}", rows.join(", "), self.inputs)
+    }
+}
+
+impl fmt::Display for InputCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut forms = Vec::new();
+        if self.numeric > 0 {
+            forms.push(format!("{} numeric", self.numeric));
+        }
+        if self.one_hot > 0 {
+            forms.push(format!("{} one-hot with {} categories", self.one_hot, self.places));
+        }
+        if self.embedding > 0 {
+            forms.push(format!("{} embedded", self.embedding));
+        }
+        if forms.is_empty() {
+            return f.write_str("inputs of no table");
+        }
+        write!(f, "input columns: {}", forms.join(", "))
+    }
+}
+
+impl TargetReport {
+    fn line(&self) -> String {
+        let mut line = format!("  {}: ", self.name);
+        let parts = self.parts.iter().map(|(part, counts)| format!("{part} {}", counts.text(&self.classes)));
+        line.push_str(&parts.collect::<Vec<_>>().join("; "));
+        if let Some((mean, std)) = self.standardised {
+            let (mean, std) = (short(mean), short(std));
+            let _ =
+                write!(line, "; standardised by mean {mean} and deviation {std}, its loss is in these units");
+        }
+        line
+    }
+}
+
+impl LabelCounts {
+    /// Counts the labels of a tensor.
+    fn of(target: &manytask_tensor::Tensor, kind: TargetKind) -> Result<Self> {
+        let flat = target.f_to_device(manytask_tensor::Device::Cpu)?.f_contiguous()?.f_reshape([-1])?;
+        let form = |_| Error::config("labels are not of the form of their target's kind");
+        if kind == TargetKind::Multiclass {
+            let labels = Vec::<i64>::try_from(flat).map_err(form)?;
+            let mut counts: Vec<usize> = Vec::new();
+            for class in labels.iter().filter(|class| **class != MISSING_CLASS) {
+                let class = usize::try_from(*class).unwrap_or_default();
+                if counts.len() <= class {
+                    counts.resize(class + 1, 0);
+                }
+                if let Some(count) = counts.get_mut(class) {
+                    *count += 1;
+                }
+            }
+            return Ok(Self::Classes { missing: labels.len() - counts.iter().sum::<usize>(), counts });
+        }
+        let labels = Vec::<f32>::try_from(flat).map_err(form)?;
+        let missing = labels.iter().filter(|label| label.is_nan()).count();
+        if kind == TargetKind::Regression {
+            return Ok(Self::Numbers { labelled: labels.len() - missing, missing });
+        }
+        let yes = labels.iter().filter(|label| **label > 0.5).count();
+        Ok(Self::Answers { yes, no: labels.len() - missing - yes, missing })
+    }
+
+    /// The number of labels.
+    pub fn labelled(&self) -> usize {
+        match self {
+            Self::Numbers { labelled, .. } => *labelled,
+            Self::Answers { yes, no, .. } => yes + no,
+            Self::Classes { counts, .. } => counts.iter().sum(),
+        }
+    }
+
+    /// The number of labels that are missing.
+    pub fn missing(&self) -> usize {
+        match self {
+            Self::Numbers { missing, .. } | Self::Answers { missing, .. } | Self::Classes { missing, .. } => {
+                *missing
+            }
+        }
+    }
+
+    fn text(&self, classes: &[String]) -> String {
+        let missing = self.missing();
+        match self {
+            Self::Numbers { labelled, .. } => format!("{labelled} labels, {missing} missing"),
+            Self::Answers { yes, no, .. } => format!("{yes} yes, {no} no, {missing} missing"),
+            Self::Classes { counts, .. } if counts.len() > CLASSES => {
+                let present = counts.iter().filter(|count| **count > 0).count();
+                format!("{} labels of {present} classes, {missing} missing", self.labelled())
+            }
+            Self::Classes { counts, .. } => {
+                let named = counts.iter().enumerate().map(|(class, count)| {
+                    let name = classes.get(class).cloned().unwrap_or_else(|| class.to_string());
+                    format!("{count} {name}")
+                });
+                let named: Vec<String> = named.chain([format!("{missing} missing")]).collect();
+                named.join(", ")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The first of several notes of one sort, each on a column, and how many columns are left.
+pub(crate) fn capped(mut notes: Vec<Note>, what: &str) -> Vec<Note> {
+    let left = notes.len().saturating_sub(NOTED);
+    notes.truncate(NOTED);
+    if left > 0 {
+        notes.push(Note(format!("{left} further columns {what}")));
+    }
+    notes
+}
+
+/// The first of several names, quoted.
+pub(crate) fn examples<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let mut names = names.into_iter();
+    let mut first: Vec<String> = names.by_ref().take(EXAMPLES).map(quoted).collect();
+    let left = names.count();
+    if left > 0 {
+        first.push(format!("and {left} more"));
+    }
+    first.join(", ")
+}
+
+/// A value as it is shown in a message: short, without control characters.
+fn quoted(value: &str) -> String {
+    let mut shown: String = value.chars().take(VALUE).flat_map(char::escape_debug).collect();
+    if value.chars().nth(VALUE).is_some() {
+        shown.push('…');
+    }
+    format!("`{shown}`")
+}
+
+/// About six digits.
+pub(crate) fn short(value: f64) -> String {
+    let size = value.abs();
+    if size != 0.0 && !(1e-3..1e7).contains(&size) {
+        return format!("{value:.5e}");
+    }
+    let text = format!("{value:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Many tasks in one line: from the fewest to the most labels in each part.
+fn summarised(targets: &[TargetReport]) -> String {
+    let mut line = format!("  and {} further tasks", targets.len());
+    for part in PARTS {
+        let labels = || {
+            let of = |target: &TargetReport| {
+                let counts = target.parts.iter().find(|(name, _)| name == part)?;
+                Some(counts.1.labelled())
+            };
+            targets.iter().filter_map(of)
+        };
+        if let (Some(fewest), Some(most)) = (labels().min(), labels().max()) {
+            let _ = write!(line, "; {part} {fewest} to {most} labels each");
+        }
+    }
+    line
+}
