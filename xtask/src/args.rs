@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::attack::{self, Kind};
 use crate::bench;
 use crate::install::{Existing, Supply};
 use crate::scaling::TABLES;
@@ -18,6 +19,7 @@ pub(crate) enum Command {
     Train(Vec<String>),
     Test(Extent),
     Bench(bench::Options),
+    Attack(attack::Options),
     Peers,
     Scaling(Option<String>),
     Ci,
@@ -56,6 +58,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
         "train" => train(words).map(Command::Train),
         "test" => test(&words).map(Command::Test),
         "bench" => bench(words).map(Command::Bench),
+        "attack" => attack(words).map(Command::Attack),
         "peers" => nothing_more("peers", &words).map(|()| Command::Peers),
         "scaling" => scaling(words).map(Command::Scaling),
         "ci" => nothing_more("ci", &words).map(|()| Command::Ci),
@@ -121,6 +124,32 @@ fn bench(words: Vec<String>) -> Result<bench::Options> {
     if options.save.is_some() && options.save == options.against {
         return Err(UsageError(
             "`--save` would overwrite the baseline that `--against` compares with".to_owned(),
+        ));
+    }
+    Ok(options)
+}
+
+fn attack(words: Vec<String>) -> Result<attack::Options> {
+    let mut options = attack::Options::default();
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--minutes" => options.minutes = number(&word, words.next())?,
+            "--seed" => options.seed = Some(number(&word, words.next())?),
+            "--trial" => options.trial = Some(number(&word, words.next())?),
+            "--binary" => options.binary = Some(PathBuf::from(value(&word, words.next())?)),
+            name => match Kind::ALL.into_iter().find(|kind| kind.name() == name) {
+                Some(kind) => options.kinds.push(kind),
+                None => return Err(unknown("attack", name)),
+            },
+        }
+    }
+    if !(options.minutes > 0.0 && options.minutes < 1e5) {
+        return Err(UsageError("`--minutes` needs a number above 0".to_owned()));
+    }
+    if options.trial.is_some() && options.seed.is_none() {
+        return Err(UsageError(
+            "`--trial` makes one trial of a seed again: name it with `--seed`".to_owned(),
         ));
     }
     Ok(options)
@@ -206,6 +235,19 @@ mod tests {
     }
 
     #[test]
+    fn attack_options() {
+        let Ok(Command::Attack(options)) =
+            read("attack --minutes 0.5 kill --seed 7 table --binary b/m --trial 3")
+        else {
+            panic!("not read");
+        };
+        assert_eq!(options.kinds, [Kind::Kill, Kind::Table]);
+        assert_eq!((options.minutes, options.seed, options.trial), (0.5, Some(7), Some(3)));
+        assert_eq!(options.binary, Some("b/m".into()));
+        assert_eq!(read("attack"), Ok(Command::Attack(attack::Options::default())));
+    }
+
+    #[test]
     fn nonsense_is_answered_with_what_is_wrong() {
         for (line, part) in [
             ("", "no command"),
@@ -218,6 +260,10 @@ mod tests {
             ("bench --threads many", "`many`"),
             ("bench --gate 5", "--against"),
             ("bench --save a --against a", "overwrite"),
+            ("attack kil", "`kil`"),
+            ("attack --minutes 0", "above 0"),
+            ("attack --minutes nan", "above 0"),
+            ("attack --trial 3", "--seed"),
             ("ci fast", "`fast`"),
             ("scaling size", "there are trunk, waves"),
             ("scaling memory ways", "`ways`"),

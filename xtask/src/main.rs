@@ -9,6 +9,7 @@
 
 mod architecture;
 mod args;
+mod attack;
 mod bench;
 mod cache;
 mod ci;
@@ -56,6 +57,14 @@ Usage: cargo xtask COMMAND
               --threads N      threads of libtorch (default 1)
               --json           print the table as JSON
               --peers          compare with other systems instead; without FILTER benches/RESULTS.md is rewritten
+  attack [KIND …]
+            attack the built manytask from outside, by trials that are functions of a seed; one table at the end.
+            Kinds: valid (random valid configurations), kill (signals at any moment), disk (failing writes), config,
+            table, run and picture (damaged files), fuzz (damaged text for the parsers); all where none is named
+              --minutes N      for so long, shared among the kinds (default 10)
+              --seed S         the seed; otherwise the time of day, which is printed
+              --trial N        one trial alone, to make it again
+              --binary PATH    a manytask that was built already, with `fuzz` beside it
   peers     set up the other systems for `bench --peers` (Python with venv; some gigabytes)
   scaling [TABLE]
             measure the tables of docs/scaling.md anew, or one of them: trunk, waves, width, steps, threads, memory,
@@ -95,6 +104,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
             peers::compare(&repo, options.filter.as_deref(), options.threads)
         }
         Command::Bench(options) => bench::bench(&repo, options),
+        Command::Attack(options) => attack::attack(&repo, options),
         Command::Peers => peers::peers(&repo).map(|_| ExitCode::SUCCESS),
         Command::Scaling(table) => scaling::scaling(&repo, table.as_deref()),
         Command::Ci => ci::ci(&repo),

@@ -1,0 +1,273 @@
+//! Random valid configurations of tasks on a random small table.
+
+use std::collections::BTreeMap;
+
+use super::names::Names;
+use super::random::Rng;
+use super::scenario::{Length, Scenario, TABLE, Text, aggregator, array, course, head, training};
+use super::table::Table;
+
+/// What is being put together.
+struct Draft {
+    table: Table,
+    tasks: Vec<Target>,
+    /// The task names where tasks are the values of a column.
+    groups: Vec<String>,
+    numeric: Vec<String>,
+    categorical: Vec<String>,
+}
+
+#[derive(Clone)]
+struct Target {
+    name: String,
+    kind: &'static str,
+    columns: Vec<String>,
+    rest: String,
+}
+
+/// A random table with a configuration that fits it.
+pub(crate) fn draw(rng: &mut Rng, names: &Names, length: Length) -> Scenario {
+    let mut draft = draft(rng);
+    let split = split(rng, &mut draft.table);
+    let weight = rng.chance(0.15);
+    if weight {
+        draft.table.draw(rng, "weight", 0.0, |rng| rng.pick(&["1", "0.5", "2", "3"]).to_owned());
+    }
+    let tasks: Vec<String> = if draft.groups.is_empty() {
+        draft.tasks.iter().map(|task| task.name.clone()).collect()
+    } else {
+        draft.groups.iter().map(|value| format!("g={value}")).collect()
+    };
+    let mut text = Text::from(head(rng));
+    text.add(format!("[data]\nkind = \"table\"\nsource = {{ path = {TABLE:?} }}\n{}", split.text));
+    if weight {
+        text.add("weight = \"weight\"\n");
+    }
+    if !draft.groups.is_empty() {
+        text.add("tasks_by = \"g\"\n");
+    }
+    text.add(inputs(rng, &draft));
+    text.add(targets(&draft));
+    let norm = rng.pick(&["none", "none", "layer", "batch"]);
+    text.add(network(rng, names, norm, !draft.categorical.is_empty()));
+    text.add(sections(rng, &draft));
+    text.add(aggregator(rng, names, &tasks, true));
+    text.add(course(rng, names, split.validated));
+    text.add(format!("[training]\n{}", training(rng, length, split.validated)));
+    text.add(batches(rng, draft.table.rows.len(), norm));
+    if tasks.len() > 1 && rng.chance(0.15) {
+        text.add(format!("only_tasks = {}\n", array(&tasks[..1])));
+    }
+    let files = BTreeMap::from([(TABLE.to_owned(), draft.table.csv().into_bytes())]);
+    Scenario { config: text.done(), files, table: Some(draft.table) }
+}
+
+fn draft(rng: &mut Rng) -> Draft {
+    let rows = if rng.chance(0.2) { rng.between(8, 20) } else { rng.between(20, 80) };
+    let mut table = Table::of_rows(rows);
+    let (mut numeric, mut categorical) = (Vec::new(), Vec::new());
+    for number in 0..rng.between(0, 3) {
+        let name = format!("x{number}");
+        let gaps = rng.pick(&[0.0, 0.0, 0.2, 0.6]);
+        let scale = rng.pick(&[1.0, 1.0, 1e-3, 1e4]);
+        table.draw(rng, &name, gaps, |rng| format!("{:.4}", rng.normal() * scale));
+        numeric.push(name);
+    }
+    if rng.chance(0.1) {
+        table.draw(rng, "constant", 0.0, |_| "7".to_owned());
+        numeric.push("constant".to_owned());
+    }
+    for number in 0..rng.between(usize::from(numeric.is_empty()), 2) {
+        let name = format!("c{number}");
+        let gaps = rng.pick(&[0.0, 0.1, 0.5]);
+        let levels = rng.between(2, 5);
+        table.draw(rng, &name, gaps, |rng| format!("level {}", rng.below(levels)));
+        categorical.push(name);
+    }
+    let mut groups = Vec::new();
+    if rng.chance(0.2) {
+        let count = rng.between(2, 4);
+        table.draw(rng, "g", 0.0, |rng| format!("s{}", rng.below(count)));
+        groups = table.levels("g");
+    }
+    let count = if groups.is_empty() { rng.between(1, 4) } else { 1 };
+    let tasks = (0..count).map(|number| target(rng, &mut table, number)).collect();
+    Draft { table, tasks, groups, numeric, categorical }
+}
+
+fn target(rng: &mut Rng, table: &mut Table, number: usize) -> Target {
+    let name = format!("y{number}");
+    let gaps = rng.pick(&[0.0, 0.0, 0.1, 0.4, 0.8]);
+    let kind = rng.pick(&["binary", "binary", "regression", "regression", "multiclass", "multilabel"]);
+    let (mut columns, mut rest) = (Vec::new(), String::new());
+    match kind {
+        "binary" if rng.chance(0.3) => {
+            table.draw(rng, &name, gaps, |rng| rng.pick(&["yes", "no"]).to_owned());
+            "positive = [\"yes\"]\n".clone_into(&mut rest);
+        }
+        "multiclass" => {
+            let classes = rng.between(2, 4);
+            table.draw(rng, &name, gaps, |rng| format!("k{}", rng.below(classes)));
+            rest =
+                format!("classes = {}\n", array(&(0..classes).map(|k| format!("k{k}")).collect::<Vec<_>>()));
+        }
+        "multilabel" => {
+            columns = (0..rng.between(2, 3)).map(|label| format!("{name}l{label}")).collect();
+            for column in &columns {
+                table.draw(rng, column, gaps, |rng| rng.below(2).to_string());
+            }
+        }
+        "regression" => {
+            let offset = rng.pick(&[0.0, 100.0, 1e6]);
+            table.draw(rng, &name, gaps, |rng| format!("{:.3}", offset + rng.normal() * 3.0));
+            if rng.chance(0.5) {
+                "standardise = true\n".clone_into(&mut rest);
+            }
+        }
+        _ => table.draw(rng, &name, gaps, |rng| rng.below(2).to_string()),
+    }
+    Target { name, kind, columns, rest }
+}
+
+struct Split {
+    text: String,
+    validated: bool,
+}
+
+fn split(rng: &mut Rng, table: &mut Table) -> Split {
+    let (validation, test) = (rng.pick(&[0.0, 0.2, 0.3]), rng.pick(&[0.0, 0.2]));
+    let shares = format!("validation = {validation:?}, test = {test:?}, seed = {}", rng.below(9));
+    let grouped = table.names.iter().any(|name| name == "g");
+    let text = match rng.below(4) {
+        0 => String::new(),
+        1 if grouped => format!("split.per_group = {{ column = \"g\", {shares} }}\n"),
+        2 => {
+            table.draw(rng, "part", 0.0, |rng| rng.pick(&["t", "t", "t", "v", "e"]).to_owned());
+            let levels = table.levels("part");
+            let named = |part: &str| {
+                array(&levels.iter().filter(|level| *level == part).cloned().collect::<Vec<_>>())
+            };
+            let text = format!("validation = {}, test = {}", named("v"), named("e"));
+            let validated = levels.iter().any(|level| level == "v");
+            return Split { text: format!("split.column = {{ column = \"part\", {text} }}\n"), validated };
+        }
+        _ => format!("split.random = {{ {shares} }}\n"),
+    };
+    Split { validated: validation > 0.0 && !text.is_empty(), text }
+}
+
+fn inputs(rng: &mut Rng, draft: &Draft) -> String {
+    let embedding = if rng.chance(0.4) { rng.some(&draft.categorical, 0.5) } else { Vec::new() };
+    let one_hot: Vec<String> =
+        draft.categorical.iter().filter(|name| !embedding.contains(name)).cloned().collect();
+    let scale = rng.pick(&["standard", "standard", "raw"]);
+    let [numeric, one_hot, embedding] = [&draft.numeric, &one_hot, &embedding].map(|names| array(names));
+    format!(
+        "[data.inputs]\nnumeric = {numeric}\none_hot = {one_hot}\nembedding = {embedding}\nscale = {scale:?}\n"
+    )
+}
+
+fn targets(draft: &Draft) -> String {
+    let described = draft.tasks.iter().map(|Target { name, kind, columns, rest }| {
+        let columns =
+            if columns.is_empty() { String::new() } else { format!("columns = {}\n", array(columns)) };
+        format!("[[data.targets]]\nname = {name:?}\nkind = {kind:?}\n{columns}{rest}")
+    });
+    described.collect()
+}
+
+fn network(rng: &mut Rng, names: &Names, norm: &str, categorical: bool) -> String {
+    let trunk = rng.pick(names.of("trunk"));
+    let activation = rng.pick(&["relu", "tanh", "gelu", "sigmoid", "leaky_relu"]);
+    let init = rng.pick(&["pytorch", "kaiming", "xavier", "truncated_normal"]);
+    let dropout = rng.pick(&["0.0", "0.0", "0.3"]);
+    let rest = format!("activation = {activation:?}, norm = {norm:?}, dropout = {dropout}, init = {init:?}");
+    let hidden = rng.pick(&["[8]", "[4, 4]", "[16, 8]"]);
+    let settings = if trunk == "mlp" { format!(", hidden = {hidden}, {rest}") } else { String::new() };
+    let mut text =
+        Text::from(format!("[network]\nkind = \"hard_sharing\"\ntrunk = {{ kind = {trunk:?}{settings} }}\n"));
+    if rng.chance(0.3) {
+        text.add(format!("head = {{ kind = \"mlp\", hidden = [4], {rest} }}\n"));
+    }
+    if categorical && rng.chance(0.4) {
+        text.add("embedding = 3\n");
+    }
+    text.done()
+}
+
+/// `[tasks.NAME]` for some, with losses and metrics of their kind.
+fn sections(rng: &mut Rng, draft: &Draft) -> String {
+    let of_kind = |kind: &str| -> (&[&str], &[&str]) {
+        match kind {
+            "regression" => (&["\"mse\"", "\"l1\"", "{ huber = { delta = 0.5 } }"], &["rmse", "mae", "r2"]),
+            "binary" => (
+                &["{ binary_cross_entropy = { positive_weight = 2.0 } }", "{ focal = { gamma = 1.0 } }"],
+                &["roc_auc", "accuracy", "f1", "average_precision", "log_loss", "calibration_error"],
+            ),
+            "multiclass" => (
+                &["{ cross_entropy = { label_smoothing = 0.1 } }"],
+                &["accuracy", "balanced_accuracy", "f1", "log_loss"],
+            ),
+            _ => (&["{ focal = { gamma = 2.0 } }"], &["roc_auc", "average_precision"]),
+        }
+    };
+    let mut text = Text::default();
+    for task in draft.tasks.iter().filter(|_| draft.groups.is_empty()) {
+        if rng.chance(0.3) {
+            let (losses, metrics) = of_kind(task.kind);
+            let mut metrics: Vec<String> = metrics.iter().map(|&metric| metric.to_owned()).collect();
+            rng.shuffle(&mut metrics);
+            metrics.truncate(2);
+            text.add(format!(
+                "[tasks.{}]\nloss = {}\nmetrics = {}\n",
+                task.name,
+                rng.pick(losses),
+                array(&metrics)
+            ));
+        }
+    }
+    text.done()
+}
+
+fn batches(rng: &mut Rng, rows: usize, norm: &str) -> String {
+    let lowest = if norm == "batch" { 3 } else { 1 };
+    let size = if rng.chance(0.2) { rows + 5 } else { rng.between(lowest, 20) };
+    let order = rng.pick(&["shuffled", "sequential"]);
+    let last = if size * 4 < rows { rng.pick(&["keep", "drop"]) } else { "keep" };
+    format!("batch_size = {size}\nbatch_order = {order:?}\nlast_batch = {last:?}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attack::table::records;
+
+    #[test]
+    fn tables_and_configurations_vary_and_are_functions_of_the_seed() {
+        let list = "trunk [network.trunk]\n  mlp x\naggregator [aggregator]\n  mgda x\n  fixed_weights x\n\
+                    optimizer [optimizer]\n  sgd x\nschedule [schedule]\n  constant x\n  plateau x\n";
+        let names = Names::parse(list);
+        let all: Vec<Scenario> =
+            (0..60).map(|n| draw(&mut Rng::new(7, "rows", n), &names, Length::Short)).collect();
+        let again = draw(&mut Rng::new(7, "rows", 3), &names, Length::Short);
+        assert_eq!((&all[3].config, &all[3].files), (&again.config, &again.files));
+        for part in [
+            "tasks_by",
+            "multilabel",
+            "weight = ",
+            "split.per_group",
+            "split.column",
+            "only_tasks",
+            "embedding = [\"",
+        ] {
+            assert!(all.iter().any(|scenario| scenario.config.contains(part)), "none has {part}");
+        }
+        for scenario in &all {
+            let table = scenario.table.as_ref().unwrap();
+            let text = String::from_utf8(scenario.files[TABLE].clone()).unwrap();
+            assert_eq!(records(&text).len(), table.rows.len() + 1);
+            let validated = scenario.config.contains("validate_every_steps");
+            assert!(validated || !scenario.config.contains("plateau"), "{}", scenario.config);
+        }
+    }
+}
