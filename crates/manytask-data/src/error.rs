@@ -36,7 +36,7 @@ pub enum Error {
         message: String,
     },
     /// A column that the table does not have.
-    #[error("{}: no column `{column}`{}", path.display(), did_you_mean(suggestion.as_deref()))]
+    #[error("{}: no column `{}`{}", path.display(), shown(column), did_you_mean(suggestion.as_deref()))]
     Column {
         /// The table's file.
         path: PathBuf,
@@ -45,8 +45,18 @@ pub enum Error {
         /// The nearest name that is there.
         suggestion: Option<String>,
     },
+    /// A column that a file must have and does not: a file of another part, or one that a model is given.
+    #[error("{}: no column `{}`{}", path.display(), shown(column), clause(hint))]
+    Lacks {
+        /// The table's file.
+        path: PathBuf,
+        /// The name of the column.
+        column: String,
+        /// Why it must be there, and the remedy.
+        hint: String,
+    },
     /// A value that cannot be used where it stands.
-    #[error("{}: row {row}, column `{column}`: `{text}` is not {expected}", path.display())]
+    #[error("{}: row {row}, column `{}`: `{}` is not {expected}", path.display(), shown(column), shown(text))]
     Value {
         /// The table's file.
         path: PathBuf,
@@ -78,6 +88,7 @@ impl Error {
             | Self::Io { path, .. }
             | Self::Corrupt { path, .. }
             | Self::Column { path, .. }
+            | Self::Lacks { path, .. }
             | Self::Value { path, .. } => Some(path),
             Self::Config { .. } | Self::Tensor(_) => None,
         }
@@ -121,7 +132,37 @@ pub(crate) fn nearest<'a>(wanted: &str, names: impl IntoIterator<Item = &'a str>
 }
 
 pub(crate) fn did_you_mean(suggestion: Option<&str>) -> String {
-    suggestion.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
+    suggestion.map(|name| format!("; did you mean `{}`?", shown(name))).unwrap_or_default()
+}
+
+/// A piece of data as messages show it: control characters escaped, and of a long text a window.
+pub(crate) fn shown(text: &str) -> String {
+    let escaped = |text: &str| -> String {
+        text.chars().fold(String::with_capacity(text.len()), |mut shown, character| {
+            if character.is_control()
+                || matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{feff}')
+            {
+                shown.extend(character.escape_default());
+            } else {
+                shown.push(character);
+            }
+            shown
+        })
+    };
+    match text.char_indices().nth(WINDOW) {
+        None => escaped(text),
+        Some((end, _)) => {
+            let head = text.get(..end).unwrap_or_default();
+            format!("{}… ({} characters)", escaped(head), text.chars().count())
+        }
+    }
+}
+
+/// How many characters of a text are shown.
+const WINDOW: usize = 80;
+
+fn clause(hint: &str) -> String {
+    if hint.is_empty() { String::new() } else { format!(", {hint}") }
 }
 
 #[cfg(test)]
@@ -134,6 +175,22 @@ mod tests {
         assert_eq!(nearest("incone", names).as_deref(), Some("income"));
         assert_eq!(nearest("Marital-Status", names).as_deref(), Some("marital_status"));
         assert_eq!(nearest("zzz", names), None);
+    }
+
+    #[test]
+    fn data_is_shown_without_control_characters_and_as_a_window() {
+        assert_eq!(shown("a\r\nb\u{1b}[31m é"), "a\\r\\nb\\u{1b}[31m é");
+        let long = shown(&"é".repeat(1_000_000));
+        assert!(long.starts_with(&"é".repeat(80)) && long.ends_with("… (1000000 characters)"), "{long}");
+        let value = Error::Value {
+            path: "a.csv".into(),
+            row: 1,
+            column: "x\ty".into(),
+            text: "z".repeat(9999),
+            expected: "a number".into(),
+        };
+        let message = value.to_string();
+        assert!(message.len() < 200 && message.contains("`x\\ty`"), "{message}");
     }
 
     #[test]

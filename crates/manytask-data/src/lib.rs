@@ -47,6 +47,6 @@ pub use prefetch::{Prefetch, Prefetched, gather, prefetch};
 pub use report::{DataReport, InputCounts, LabelCounts, Note, TargetReport};
 pub use sinusoid::Sinusoid;
 pub use split::{ByColumn, Files, Fractions, GroupFractions, Indices, Split};
-pub use table::{Column, Table, TableSource};
+pub use table::{Column, Decimal, Quotes, Separator, Table, TableSource, Thousands};
 pub use table_dataset::{Cached, Dataset, Schema, TableDataset};
 pub use target::{MISSING_CLASS, TargetEncoder, TargetKind, TargetSpec};

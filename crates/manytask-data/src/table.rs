@@ -1,37 +1,28 @@
 //! Tables of text columns, from CSV.
 
-mod quick;
+mod foreign;
+mod header;
+mod interner;
+mod look;
+mod number;
+mod pieces;
 mod read;
+mod rows;
+mod source;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use manytask_tensor::threads;
-use serde::{Deserialize, Serialize};
 
-use crate::error::nearest;
+pub(crate) use self::header::Named;
+pub(crate) use self::number::NumberFormat;
+pub use self::number::{Decimal, Thousands};
+pub use self::source::{Quotes, Separator, TableSource};
+use crate::error::{nearest, shown};
 use crate::{Error, Result};
-
-/// Where a table lies and how it is written.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TableSource {
-    /// The file: CSV, or CSV packed with gzip (told by its content, not by its name).
-    pub path: PathBuf,
-    /// Whether the first line has the columns' names; otherwise they are `column0`, `column1`, ….
-    #[serde(default = "yes")]
-    pub header: bool,
-    /// The one-byte character between the fields.
-    #[serde(default = "comma")]
-    pub separator: char,
-    /// Whether blanks around the fields are dropped.
-    #[serde(default = "yes")]
-    pub trim: bool,
-    /// What stands for a missing value. An empty list makes `NA` a category like any other.
-    #[serde(default = "usual_missing")]
-    pub missing: Vec<String>,
-}
 
 /// A table in memory: columns of text, each distinct value kept once.
 ///
@@ -52,33 +43,40 @@ pub struct TableSource {
 pub struct Table {
     path: PathBuf,
     columns: Vec<Column>,
+    /// The number of each column by its name.
+    index: HashMap<String, usize>,
     rows: usize,
     digest: String,
+    numbers: NumberFormat,
+    notes: Vec<String>,
+    other: Option<look::Other>,
+    role: Role,
+}
+
+/// What a table is read for; it decides whose mistake a missing column is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// A description names its columns.
+    Described,
+    /// A fitted model needs its columns.
+    ForModel,
 }
 
 /// A column: the distinct values in order of first occurrence, and one code per row.
 #[derive(Debug, Clone)]
 pub struct Column {
     name: String,
+    named: Named,
     levels: Vec<String>,
     codes: Vec<u32>,
+    /// The marks of missing values that stand in it.
+    marks: Vec<String>,
+    /// The first appended file that does not have it.
+    absent_from: Option<PathBuf>,
 }
 
 /// The code of a missing value.
 pub(crate) const MISSING: u32 = u32::MAX;
-
-impl TableSource {
-    /// A comma-separated file with a header, blanks trimmed and the usual marks for missing values.
-    pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), header: true, separator: ',', trim: true, missing: usual_missing() }
-    }
-
-    /// The same way of writing, another file.
-    #[must_use]
-    pub fn at(&self, path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), ..self.clone() }
-    }
-}
 
 impl Table {
     /// Reads the whole file, in as many threads as kernels may use.
@@ -114,13 +112,43 @@ impl Table {
         self.columns.iter().map(|column| column.name.as_str())
     }
 
+    /// Whether there is a column of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.index.contains_key(name)
+    }
+
     /// The column of this name.
+    ///
+    /// # Errors
+    /// When there is none, or a file that was appended does not have it.
     pub fn column(&self, name: &str) -> Result<&Column> {
-        self.columns.iter().find(|column| column.name == name).ok_or_else(|| Error::Column {
-            path: self.path.clone(),
-            column: name.to_owned(),
-            suggestion: nearest(name, self.names()),
-        })
+        let column = self.index.get(name).and_then(|number| self.columns.get(*number));
+        let column = column.ok_or_else(|| self.no_column(name))?;
+        match &column.absent_from {
+            None => Ok(column),
+            Some(path) => {
+                let needed =
+                    "which is an input, a label, a weight or a group of the training part".to_owned();
+                Err(Error::Lacks { path: path.clone(), column: name.to_owned(), hint: needed })
+            }
+        }
+    }
+
+    /// What is worth saying about how the file was read, as `people.csv: 2 blank lines passed over, …`.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// How its numbers are written.
+    pub(crate) fn format(&self) -> NumberFormat {
+        self.numbers
+    }
+
+    /// The same, to be encoded for a model: a column that is not there is a fault of the file.
+    #[must_use]
+    pub(crate) fn for_model(mut self) -> Self {
+        self.role = Role::ForModel;
+        self
     }
 
     /// A column as numbers, NaN where it is missing.
@@ -133,29 +161,33 @@ impl Table {
         Ok(column.codes.iter().map(|&code| level_value(&by_level, code)).collect())
     }
 
-    /// The rows of `other` below those of this table; columns are matched by name.
-    ///
-    /// # Errors
-    /// When `other` lacks a column of this table.
-    pub fn append(&mut self, other: &Self) -> Result<()> {
-        let others: Vec<&Column> =
-            self.columns.iter().map(|column| other.column(&column.name)).collect::<Result<_>>()?;
-        for (column, below) in self.columns.iter_mut().zip(others) {
-            column.append(below);
+    /// The rows of `other` below those of this table; columns are matched by name. A column that `other` lacks is missing in
+    /// its rows, and [`Table::column`] refuses it: only columns that are used must be in every file.
+    pub fn append(&mut self, other: &Self) {
+        for column in &mut self.columns {
+            match other.index.get(&column.name).and_then(|number| other.columns.get(*number)) {
+                Some(below) => column.append(below),
+                None => column.append_absent(other),
+            }
         }
         self.rows += other.rows;
-        Ok(())
+        self.notes.extend_from_slice(&other.notes);
     }
 
     /// The number each level stands for.
+    ///
+    /// # Errors
+    /// At the first level that is no finite number, with the row where it first stands.
     pub(crate) fn level_numbers(&self, column: &Column) -> Result<Vec<f64>> {
-        let parsed = column.levels.iter().enumerate().map(|(code, text)| match text.parse::<f64>() {
-            Ok(number) if number.is_finite() => Ok(number),
-            _ => Err(self.value_error(
-                column,
-                column.codes.iter().position(|&c| c as usize == code).unwrap_or_default(),
-                "a finite number; list it under `missing`, or make the column categorical",
-            )),
+        let parsed = column.levels.iter().enumerate().map(|(code, text)| {
+            self.numbers.parse(text).ok_or_else(|| {
+                let row = column.codes.iter().position(|&c| c as usize == code).unwrap_or_default();
+                let remedy = NumberFormat::remedy(&column.levels).unwrap_or_else(|| {
+                    "list it under `missing` or, for this column alone, under `missing_by`, or make the column categorical"
+                        .to_owned()
+                });
+                self.value_error(column, row, &format!("a finite number; {remedy}"))
+            })
         });
         parsed.collect()
     }
@@ -168,6 +200,39 @@ impl Table {
             column: column.name.clone(),
             text: column.text(row).unwrap_or("(missing)").to_owned(),
             expected: expected.to_owned(),
+        }
+    }
+
+    fn of_columns(path: &Path, columns: Vec<Column>, rows: usize, digest: String) -> Self {
+        let index =
+            columns.iter().enumerate().map(|(number, column)| (column.name.clone(), number)).collect();
+        Self {
+            path: path.to_owned(),
+            columns,
+            index,
+            rows,
+            digest,
+            numbers: NumberFormat::default(),
+            notes: Vec::new(),
+            other: None,
+            role: Role::Described,
+        }
+    }
+
+    fn no_column(&self, name: &str) -> Error {
+        let separated = self.other.as_ref().filter(|other| other.names.iter().any(|field| field == name));
+        let suggestion = nearest(name, self.names());
+        match (separated, self.role) {
+            (None, Role::Described) => {
+                Error::Column { path: self.path.clone(), column: name.to_owned(), suggestion }
+            }
+            (separated, role) => {
+                let needed = (role == Role::ForModel).then(|| "which the model needs".to_owned());
+                let remedy = separated.map(look::Other::remedy);
+                let meant = suggestion.map(|name| format!("did you mean `{}`?", shown(&name)));
+                let hint: Vec<String> = [needed, remedy.or(meant)].into_iter().flatten().collect();
+                Error::Lacks { path: self.path.clone(), column: name.to_owned(), hint: hint.join("; ") }
+            }
         }
     }
 }
@@ -193,13 +258,36 @@ impl Column {
         &self.codes
     }
 
+    /// Whether the header has no name for it: it is called `columnN`, or `Unnamed: N` as pandas writes.
+    pub fn is_nameless(&self) -> bool {
+        self.named == Named::Nameless
+    }
+
+    /// The marks of missing values that stand in it, as `NA`; that of blank fields is empty.
+    pub fn missing_marks(&self) -> &[String] {
+        &self.marks
+    }
+
     fn append(&mut self, below: &Self) {
-        let mut interner = read::Interner::with_levels(std::mem::take(&mut self.levels));
-        let codes: Vec<u32> =
-            below.levels.iter().map(|level| interner.code(level.as_bytes()).unwrap_or(MISSING)).collect();
+        let mut interner = interner::Interner::with_levels(std::mem::take(&mut self.levels));
+        let code = |level: &String| interner.code(level.as_bytes(), |_| false).unwrap_or(MISSING);
+        let codes: Vec<u32> = below.levels.iter().map(code).collect();
         self.codes
             .extend(below.codes.iter().map(|&code| codes.get(code as usize).copied().unwrap_or(MISSING)));
         self.levels = interner.into_levels();
+        for mark in &below.marks {
+            if !self.marks.contains(mark) {
+                self.marks.push(mark.clone());
+            }
+        }
+        if self.absent_from.is_none() {
+            self.absent_from.clone_from(&below.absent_from);
+        }
+    }
+
+    fn append_absent(&mut self, from: &Table) {
+        self.codes.resize(self.codes.len() + from.rows, MISSING);
+        self.absent_from.get_or_insert_with(|| from.path.clone());
     }
 }
 
@@ -211,16 +299,4 @@ pub(crate) fn read_in(source: &TableSource, threads: usize) -> Result<Table> {
 /// The value of a code, NaN if it is missing.
 pub(crate) fn level_value(by_level: &[f64], code: u32) -> f64 {
     by_level.get(code as usize).copied().unwrap_or(f64::NAN)
-}
-
-fn yes() -> bool {
-    true
-}
-
-fn comma() -> char {
-    ','
-}
-
-fn usual_missing() -> Vec<String> {
-    ["", "?", "NA", "NaN", "nan"].map(str::to_owned).to_vec()
 }

@@ -143,7 +143,7 @@ impl TableDataset {
             let Some(other) = other.transpose()? else { continue };
             digests.push(other.digest().to_owned());
             let start = table.rows();
-            table.append(&other)?;
+            table.append(&other);
             rows.extend(start..table.rows());
         }
         let digest = digest(digests.iter().map(String::as_bytes));
@@ -219,7 +219,7 @@ impl Schema {
 
     /// Reads another file written like the training data; it needs no labels.
     pub fn read(&self, path: impl Into<std::path::PathBuf>) -> Result<Table> {
-        Table::read(&self.source.at(path))
+        Ok(Table::read(&self.source.at(path))?.for_model())
     }
 
     /// The inputs of a table: of all rows, or with `tasks_by` of each task's rows.

@@ -184,8 +184,8 @@ fn known_values(table: &Table, spec: &TargetSpec, columns: &[&Column]) -> Result
 }
 
 fn zeros_and_ones(table: &Table, column: &Column) -> Result<Vec<f64>> {
-    let numbers = column.levels().iter().enumerate().map(|(code, text)| match text.parse::<f64>() {
-        Ok(number) if number == 0.0 || number == 1.0 => Ok(number),
+    let numbers = column.levels().iter().enumerate().map(|(code, text)| match table.format().parse(text) {
+        Some(number) if number == 0.0 || number == 1.0 => Ok(number),
         _ => {
             let row = column.codes().iter().position(|&c| c as usize == code).unwrap_or_default();
             Err(table.value_error(column, row, "0 or 1; name the values that mean yes under `positive`"))

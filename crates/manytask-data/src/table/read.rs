@@ -1,226 +1,169 @@
-//! CSV into columns of interned text.
+//! A file into a table, with a message for every mistake.
 
-use std::path::Path;
-
-use csv::ByteRecord;
-
-use super::{Column, MISSING, Table, TableSource, quick};
+use super::header::names;
+use super::interner::Marks;
+use super::look::{self, Other};
+use super::pieces::{self, Read, Rules, Seen};
+use super::rows::{Cursor, Dialect, Fault, FaultKind, line_ends};
+use super::source::TableSource;
+use super::{Column, Table, foreign};
 use crate::bytes::{digest, read_raw, unpack};
+use crate::error::shown;
 use crate::{Error, Result};
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 pub(super) fn read(source: &TableSource, threads: usize) -> Result<Table> {
     let path = source.path.as_path();
-    let separator = u8::try_from(source.separator).ok().filter(u8::is_ascii).ok_or_else(|| {
-        Error::config(format!("separator `{}`: must be a single ASCII character", source.separator))
-    })?;
+    let numbers = source.numbers()?;
     let raw = read_raw(path)?;
     let content = unpack(path, &raw)?;
-    let columns = match quickly(source, separator, &content, threads)? {
-        Some(columns) => columns,
-        None => carefully(source, separator, &content)?,
-    };
-    let rows = columns.first().map_or(0, |column| column.codes.len());
+    if let Some(error) = foreign::refused(path, &content) {
+        return Err(error);
+    }
+    let parsed = parse(source, &content, |rows| pieces::pieces_for(rows, source.quotes, threads))?;
+    let rows = parsed.columns.first().map_or(0, |column| column.codes.len());
     if rows == 0 {
         return Err(Error::corrupt(path, "line 2", "there is a header, but no row below it"));
     }
-    Ok(Table { path: path.to_owned(), columns, rows, digest: digest([raw.as_slice()]) })
+    let mut table = Table::of_columns(path, parsed.columns, rows, digest([raw.as_slice()]));
+    table.numbers = numbers;
+    table.notes = parsed.notes;
+    table.other = parsed.other;
+    Ok(table)
 }
 
-/// Without the reader of CSV; `None` where that cannot be.
-pub(super) fn quickly(
+/// What a content says.
+pub(super) struct Parsed {
+    pub(super) columns: Vec<Column>,
+    notes: Vec<String>,
+    other: Option<Other>,
+}
+
+/// The columns of a content, whose rows are cut into as many pieces as `count` says.
+pub(super) fn parse(
     source: &TableSource,
-    separator: u8,
     content: &[u8],
-    threads: usize,
-) -> Result<Option<Vec<Column>>> {
-    let Some((fields, rest)) = quick::first(content, separator) else { return Ok(None) };
-    let names = names(source, &ByteRecord::from(fields))?;
-    let rows = if source.header { rest } else { content };
-    let rows = rows.strip_prefix(b"\xef\xbb\xbf").unwrap_or(rows);
-    let pieces = quick::pieces_for(rows, threads);
-    Ok(quick::columns(rows, separator, source, names, pieces))
+    count: impl FnOnce(&[u8]) -> usize,
+) -> Result<Parsed> {
+    let content = content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content);
+    let separator = look::separator(source, content)?;
+    let dialect = Dialect { separator, quotes: source.quotes, trim: source.trim };
+    let (kept, blank_end) = dialect.without_blank_end(content);
+    let place = Place { source, content: kept };
+    let mut cursor = Cursor { rest: kept, dialect };
+    while cursor.pass_blank_line() {}
+    let line = place.line(cursor.rest.len());
+    let first = cursor.row().map_err(|fault| place.error(fault, &[], None))?;
+    let Some(first) = first else {
+        return Err(Error::corrupt(&source.path, "line 1", "the file is empty"));
+    };
+    let names = names(source, &first, line)?;
+    let other = look::other(source, kept, separator);
+    if let ([(name, _)], Some(other)) = (names.as_slice(), &other) {
+        return Err(look::single_column(source, name, other));
+    }
+    let rows = if source.header { cursor.rest } else { kept };
+    let trimmed = |marks: &[String]| -> Vec<String> {
+        marks.iter().map(|mark| if source.trim { mark.trim() } else { mark }.to_owned()).collect()
+    };
+    let all = trimmed(&source.missing);
+    let own: Vec<Vec<String>> = names
+        .iter()
+        .map(|(name, _)| source.missing_by.get(name).map_or(Vec::new(), |marks| trimmed(marks)))
+        .collect();
+    let marks: Vec<Marks> = own.iter().map(|own| Marks { all: &all, own }).collect();
+    let read = pieces::read(rows, Rules { dialect, marks: &marks }, count(rows)).map_err(|fault| {
+        place.error(fault, &names.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), other.as_ref())
+    })?;
+    let blank_end = if names.len() == 1 { blank_end } else { 0 };
+    let notes = notes(&place, &read, blank_end);
+    let columns = read.columns.into_iter().zip(names);
+    let columns = columns.map(|(column, (name, named))| Column { name, named, ..column }).collect();
+    Ok(Parsed { columns, notes, other })
 }
 
-/// Row by row, with a message for every mistake.
-pub(super) fn carefully(source: &TableSource, separator: u8, content: &[u8]) -> Result<Vec<Column>> {
-    let path = source.path.as_path();
-    let mut reader =
-        csv::ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator).from_reader(content);
-    let mut record = ByteRecord::new();
-    if !next(&mut reader, &mut record, path)? {
-        return Err(Error::corrupt(path, "line 1", "the file is empty"));
+/// What was read otherwise than line by line.
+fn notes(place: &Place, read: &Read, blank_end: usize) -> Vec<String> {
+    let path = place.source.path.display();
+    let first = |seen: &Seen| place.line(seen.first_left);
+    let mut notes = Vec::new();
+    if read.blank.count > 0 {
+        let (lines, line) = (counted(read.blank.count, "blank line"), first(&read.blank));
+        notes.push(format!("{path}: {lines} passed over, the first is line {line}"));
     }
-    let names = names(source, &record)?;
-    let mut columns: Vec<Builder> = names.iter().map(|_| Builder::new()).collect();
-    let missing: Vec<&[u8]> = source.missing.iter().map(String::as_bytes).collect();
-    let mut more = !source.header || next(&mut reader, &mut record, path)?;
-    while more {
-        push(&mut columns, &names, &record, source, &missing)?;
-        more = next(&mut reader, &mut record, path)?;
+    if blank_end > 0 {
+        let lines = counted(blank_end, "blank line");
+        notes.push(format!(
+            "{path}: {lines} at the end passed over; earlier ones are rows with a missing value"
+        ));
     }
-    Ok(columns.into_iter().zip(names).map(|(column, name)| column.finish(name)).collect())
+    if read.spanning.count > 0 {
+        let (rows, line) = (counted(read.spanning.count, "row"), first(&read.spanning));
+        notes.push(format!(
+            "{path}: {rows} with a quoted field over several lines, the first from line {line} on; if a quote stands there by mistake, set `quotes = \"literal\"` under `source`"
+        ));
+    }
+    notes
 }
 
-/// Distinct strings, numbered in order of first occurrence.
-pub(super) struct Interner {
-    levels: Vec<String>,
-    /// Open addressing: the number of a level plus one, or zero.
-    slots: Vec<u32>,
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
-impl Interner {
-    pub(super) fn with_levels(levels: Vec<String>) -> Self {
-        let mut interner = Self { levels, slots: Vec::new() };
-        interner.grow();
-        interner
+/// Where things are in a content.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    source: &'a TableSource,
+    content: &'a [u8],
+}
+
+impl Place<'_> {
+    /// The line, counted from 1, of what is so many bytes before the end.
+    fn line(&self, left: usize) -> usize {
+        let before = self.content.len().saturating_sub(left);
+        1 + line_ends(self.content.get(..before).unwrap_or_default())
     }
 
-    pub(super) fn into_levels(self) -> Vec<String> {
-        self.levels
-    }
-
-    /// The number of this text, a new one if it was not seen before; `None` if it is new and no UTF-8.
-    pub(super) fn code(&mut self, text: &[u8]) -> Option<u32> {
-        if (self.levels.len() + 1) * 2 > self.slots.len() {
-            self.grow();
-        }
-        let mask = self.slots.len() - 1;
-        let mut at = hash(text) as usize & mask;
-        loop {
-            let slot = self.slots.get_mut(at)?;
-            match slot.checked_sub(1) {
-                None => {
-                    let level = std::str::from_utf8(text).ok()?;
-                    let code = self.levels.len() as u32;
-                    *slot = code + 1;
-                    self.levels.push(level.to_owned());
-                    return Some(code);
-                }
-                Some(code)
-                    if self.levels.get(code as usize).is_some_and(|level| level.as_bytes() == text) =>
-                {
-                    return Some(code);
-                }
-                Some(_) => at = (at + 1) & mask,
+    fn error(&self, fault: Fault, names: &[&str], other: Option<&Other>) -> Error {
+        let line = self.line(fault.left);
+        let mut place = format!("line {line}");
+        let message = match fault.kind {
+            FaultKind::Open => {
+                let below = line_ends(self.content) + 1 - line;
+                format!(
+                    "a quote opens here and never closes (it would take the {} below for text); write two quotes for one in a \
+                     quoted field, or set `quotes = \"literal\"` under `source`",
+                    counted(below, "line")
+                )
             }
-        }
-    }
-
-    fn grow(&mut self) {
-        let size = ((self.levels.len() + 8) * 4).next_power_of_two();
-        self.slots = vec![0; size];
-        for (code, level) in self.levels.iter().enumerate() {
-            let mut at = hash(level.as_bytes()) as usize & (size - 1);
-            while self.slots.get(at).is_some_and(|slot| *slot != 0) {
-                at = (at + 1) & (size - 1);
+            FaultKind::AfterQuote { closes } => {
+                let end = self.line(fault.left.saturating_sub(closes));
+                let whither = if end == line { String::new() } else { format!(" in line {end}") };
+                let after = self.content.len().saturating_sub(fault.left) + closes + 1;
+                let after = self.content.get(after..).unwrap_or_default();
+                let after = after.get(..after.len().min(20)).unwrap_or_default();
+                let after = String::from_utf8_lossy(after);
+                format!(
+                    "the quote that opens here closes{whither} before `{}`, which is not the end of a field; write two quotes for \
+                     one in a quoted field, or set `quotes = \"literal\"` under `source`",
+                    shown(after.lines().next().unwrap_or_default())
+                )
             }
-            if let Some(slot) = self.slots.get_mut(at) {
-                *slot = code as u32 + 1;
+            FaultKind::Width { found } => {
+                let remedy = other.map_or("check `separator` and quotes".to_owned(), Other::remedy);
+                format!("has {}, the first line has {}; {remedy}", counted(found, "field"), names.len())
             }
-        }
-    }
-}
-
-/// Multiply and rotate, eight bytes at a time; only this process sees the result.
-fn hash(bytes: &[u8]) -> u64 {
-    let mut hash = bytes.len() as u64;
-    let mut take = |word: u64| hash = (hash.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
-    let (words, rest) = bytes.as_chunks::<8>();
-    for word in words {
-        take(u64::from_le_bytes(*word));
-    }
-    if !rest.is_empty() {
-        take(rest.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte)));
-    }
-    hash ^ (hash >> 32)
-}
-
-/// A column in the making.
-pub(super) struct Builder {
-    pub(super) interner: Interner,
-    pub(super) codes: Vec<u32>,
-}
-
-impl Builder {
-    pub(super) fn new() -> Self {
-        Self { interner: Interner::with_levels(Vec::new()), codes: Vec::new() }
-    }
-
-    pub(super) fn finish(self, name: String) -> Column {
-        Column { name, levels: self.interner.into_levels(), codes: self.codes }
-    }
-
-    /// The code of the text in the row before if it is the same: most columns repeat themselves.
-    fn repeated(&self, text: &[u8]) -> Option<u32> {
-        let code = *self.codes.last()?;
-        let level = self.interner.levels.get(code as usize)?;
-        (level.as_bytes() == text).then_some(code)
-    }
-}
-
-fn next(reader: &mut csv::Reader<&[u8]>, record: &mut ByteRecord, path: &Path) -> Result<bool> {
-    reader.read_byte_record(record).map_err(|error| {
-        let line = error.position().map_or(0, csv::Position::line);
-        Error::corrupt(path, format!("line {line}"), error.to_string())
-    })
-}
-
-fn names(source: &TableSource, first: &ByteRecord) -> Result<Vec<String>> {
-    if !source.header {
-        return Ok((0..first.len()).map(|index| format!("column{index}")).collect());
-    }
-    let mut names: Vec<String> = Vec::with_capacity(first.len());
-    for (index, field) in first.iter().enumerate() {
-        let text =
-            std::str::from_utf8(field).map_err(|_| not_utf8(&source.path, 1, &format!("column {index}")))?;
-        let name = match text.trim() {
-            "" => format!("column{index}"),
-            name => name.to_owned(),
+            FaultKind::NotUtf8 { column } => {
+                let name = names.get(column).copied().unwrap_or_default();
+                place = format!("line {line}, column `{}`", shown(name));
+                "is not UTF-8; convert the file, for example with iconv".to_owned()
+            }
+            FaultKind::Rows { lines } => format!(
+                "a quote opens here and closes so late that {lines} lines, each of which has the fields of a row, would be one \
+                 row; remove the quote, or set `quotes = \"literal\"` under `source`"
+            ),
         };
-        if names.contains(&name) {
-            let message = format!("two columns are called `{name}`; rename one, or set `header = false`");
-            return Err(Error::corrupt(&source.path, "line 1", message));
-        }
-        names.push(name);
+        Error::corrupt(&self.source.path, place, message)
     }
-    Ok(names)
-}
-
-fn push(
-    columns: &mut [Builder],
-    names: &[String],
-    record: &ByteRecord,
-    source: &TableSource,
-    missing: &[&[u8]],
-) -> Result<()> {
-    let line = record.position().map_or(0, csv::Position::line);
-    if record.len() != columns.len() {
-        let message = format!(
-            "has {} fields, the first line has {}; check `separator` and quotes",
-            record.len(),
-            columns.len()
-        );
-        return Err(Error::corrupt(&source.path, format!("line {line}"), message));
-    }
-    for ((column, name), field) in columns.iter_mut().zip(names).zip(record) {
-        let field = if source.trim { field.trim_ascii() } else { field };
-        let code = if let Some(code) = column.repeated(field) {
-            code
-        } else if missing.contains(&field) {
-            MISSING
-        } else {
-            let code = column.interner.code(field);
-            code.ok_or_else(|| not_utf8(&source.path, line, &format!("column `{name}`")))?
-        };
-        column.codes.push(code);
-    }
-    Ok(())
-}
-
-fn not_utf8(path: &Path, line: u64, place: &str) -> Error {
-    Error::corrupt(
-        path,
-        format!("line {line}, {place}"),
-        "is not UTF-8; convert the file, for example with iconv",
-    )
 }

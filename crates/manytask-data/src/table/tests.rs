@@ -7,6 +7,10 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod formats;
+mod quotes;
+mod rows;
+
 fn read_bytes(bytes: &[u8], change: impl FnOnce(&mut TableSource)) -> Result<Table> {
     let dir = tempfile::tempdir().unwrap();
     let mut source = TableSource::new(dir.path().join("t.csv"));
@@ -33,7 +37,8 @@ fn gzip_is_told_by_content() {
 
 #[test]
 fn without_header_columns_are_numbered() {
-    let table = read_bytes(b"1; x\n2; y\n", |s| (s.header, s.separator) = (false, ';')).unwrap();
+    let table =
+        read_bytes(b"1; x\n2; y\n", |s| (s.header, s.separator) = (false, Separator::SEMICOLON)).unwrap();
     assert_eq!(table.names().collect::<Vec<_>>(), ["column0", "column1"]);
     assert_eq!(table.rows(), 2);
     assert_eq!(table.column("column1").unwrap().text(0), Some("x"));
@@ -55,6 +60,34 @@ fn missing_marks_are_settings() {
 }
 
 #[test]
+fn what_other_programs_write_for_a_missing_value_is_missing() {
+    let marks = [
+        "", " ", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-nan", "null", "NULL", "None",
+        "\\N", " None ",
+    ];
+    let text = marks.map(|mark| format!("{mark},1\n")).concat();
+    let table = read(&format!("a,b\n{text}x,1\n")).unwrap();
+    let a = table.column("a").unwrap();
+    for (row, mark) in marks.iter().enumerate() {
+        assert_eq!(a.text(row), None, "{mark:?}");
+    }
+    assert_eq!(a.levels(), ["x"]);
+    assert_eq!(a.missing_marks()[..3], ["", "?", "NA"]);
+    assert!(table.column("b").unwrap().missing_marks().is_empty());
+}
+
+#[test]
+fn marks_of_missing_values_can_be_those_of_a_column() {
+    let text = b"a,b\n-1,-1\nNA,999\n";
+    let table = read_bytes(text, |s| *s = s.clone().with_missing("a", &["-1 ".into()])).unwrap();
+    let a = table.column("a").unwrap();
+    assert_eq!([a.text(0), a.text(1)], [None, None]);
+    assert_eq!(table.column("b").unwrap().levels(), ["-1", "999"]);
+    let source: TableSource = toml::from_str("path = 'a'\nmissing_by = { b = ['999'] }").unwrap();
+    assert_eq!(source.missing_by["b"], ["999"]);
+}
+
+#[test]
 fn numbers_must_be_finite() {
     for bad in ["inf", "-Infinity", "abc", "1,5"] {
         let error = read(&format!("a\n1\n\"{bad}\"\n")).unwrap().numbers("a").unwrap_err();
@@ -66,22 +99,74 @@ fn numbers_must_be_finite() {
 #[test]
 fn appended_rows_share_levels() {
     let mut table = read("a,b\nx,1\ny,2\n").unwrap();
-    table.append(&read("b,a\n3,z\n?,x\n").unwrap()).unwrap();
+    table.append(&read("b,a\n3,z\n?,x\n").unwrap());
     let a = table.column("a").unwrap();
     assert_eq!(a.levels(), ["x", "y", "z"]);
     assert_eq!((0..4).map(|row| a.text(row).unwrap()).collect::<Vec<_>>(), ["x", "y", "z", "x"]);
     assert_eq!(table.column("b").unwrap().text(3), None);
-    let error = table.append(&read("a,c\n1,2\n").unwrap()).unwrap_err();
-    assert!(matches!(error, Error::Column { .. }), "{error}");
+}
+
+#[test]
+fn a_column_that_an_appended_file_lacks_is_refused_only_where_it_is_used() {
+    let mut table = read("a,b,note\nx,1,p\n").unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let other = TableSource::new(dir.path().join("later.csv"));
+    fs_err::write(&other.path, "b,a\n3,z\n").unwrap();
+    table.append(&Table::read(&other).unwrap());
+    table.append(&read("b,a,note\n3,z,q\n").unwrap());
+    assert_eq!((table.rows(), table.numbers("b").unwrap().len()), (3, 3));
+    assert!(table.has("note"));
+    let error = table.column("note").unwrap_err();
+    assert!(matches!(&error, Error::Lacks { path, .. } if *path == other.path), "{error}");
+    assert!(error.to_string().contains("later.csv: no column `note`"), "{error}");
+}
+
+#[test]
+fn a_column_that_a_file_for_a_model_lacks_is_its_fault() {
+    let table = read("a,b\n1,2\n").unwrap();
+    assert!(matches!(table.column("c"), Err(Error::Column { .. })));
+    let error = table.for_model().column("B").unwrap_err();
+    assert!(matches!(error, Error::Lacks { .. }), "{error}");
+    assert!(
+        error.to_string().ends_with("no column `B`, which the model needs; did you mean `b`?"),
+        "{error}"
+    );
+}
+
+#[test]
+fn names_are_told_apart() {
+    let table = read(",a,Unnamed: 2,\"x\r\ny\"\n0,1,2,3\n").unwrap();
+    let nameless: Vec<bool> = table.columns().iter().map(Column::is_nameless).collect();
+    assert_eq!(nameless, [true, false, true, false]);
+    assert_eq!(table.names().collect::<Vec<_>>(), ["column0", "a", "Unnamed: 2", "x\r\ny"]);
+    assert_eq!(read("column1,\n1,2\n").unwrap().names().collect::<Vec<_>>(), ["column1", "column1_"]);
+    let error = read("\"x\ty\",b,\"x\ty\"\n1,2,3\n").unwrap_err().to_string();
+    assert!(error.contains("called `x\\ty`, the 1st and the 3rd"), "{error}");
+    let numbered = read_bytes(b"1,2\n", |s| s.header = false).unwrap();
+    assert!(numbered.columns().iter().all(|column| !column.is_nameless()));
+}
+
+#[test]
+fn a_hundred_thousand_columns_are_looked_up_and_appended_at_once() {
+    let names: Vec<String> = (0..100_000).map(|i| format!("x{i}")).collect();
+    let text = format!("{}\n{}\n", names.join(","), vec!["1"; names.len()].join(","));
+    let start = std::time::Instant::now();
+    let mut table = read(&text).unwrap();
+    let other = table.clone();
+    table.append(&other);
+    assert!(names.iter().all(|name| table.column(name).unwrap().text(1) == Some("1")));
+    // One walk over all columns for each of them takes more than a minute.
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
 }
 
 #[test]
 fn damaged_files_say_where() {
     let cut = gzip("a,b\n1,2\n".repeat(1000).as_bytes());
-    let cases: [(&[u8], &str); 7] = [
+    let cases: [(&[u8], &str); 8] = [
         (b"", "empty"),
         (b"a,b\n", "no row"),
         (b"a,b\n1,2\n1,2,3\n", "line 3: has 3 fields, the first line has 2"),
+        (b"a,b\n1\n", "line 2: has 1 field, the first line has 2"),
         (b"a,a\n1,2\n", "two columns are called `a`"),
         (b"a,b\n1,\xff\n", "line 2, column `b`: is not UTF-8"),
         (b"\xff,b\n1,2\n", "line 1, column 0: is not UTF-8"),
@@ -102,8 +187,9 @@ fn absent_files_folders_and_wide_separators_are_errors() {
     assert!(matches!(error, Error::Missing { .. }), "{error}");
     let error = Table::read(&TableSource::new(dir.path())).unwrap_err();
     assert!(error.to_string().contains("is a folder"), "{error}");
-    let error = read_bytes(b"a\n1\n", |s| s.separator = 'é').unwrap_err();
-    assert!(matches!(error, Error::Config { .. }), "{error}");
+    for bad in ['é', '"', '\n', 'a', '0'] {
+        assert!(matches!(Separator::new(bad), Err(Error::Config { .. })), "{bad}");
+    }
 }
 
 #[test]
@@ -133,50 +219,6 @@ proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = read_bytes(&bytes, |_| {});
-    }
-}
-
-/// Names, levels and codes.
-fn shown(columns: &[Column]) -> Vec<(String, Vec<String>, Vec<u32>)> {
-    columns.iter().map(|c| (c.name.clone(), c.levels.clone(), c.codes.clone())).collect()
-}
-
-proptest! {
-    #[test]
-    fn the_quick_reader_gives_what_the_careful_one_gives_or_nothing(
-        rows in prop::collection::vec(
-            prop::collection::vec(prop::sample::select(vec!["", "a", "?", " a", "é", "bb ", "12"]), 1..4),
-            1..12,
-        ),
-        width in 1..4_usize,
-        ends in prop::collection::vec(prop::sample::select(vec!["\n", "\r\n", "\n\n", "\r"]), 12),
-        header: bool,
-        pieces in 1..5_usize,
-    ) {
-        let mut text = String::new();
-        for (row, end) in rows.iter().zip(ends) {
-            // Most rows have the width, some have their own.
-            let fields: Vec<&str> =
-                if row.len() == 3 { row.clone() } else { row.iter().copied().cycle().take(width).collect() };
-            text.push_str(&fields.join(","));
-            text.push_str(end);
-        }
-        let source = TableSource { header, ..TableSource::new("t.csv") };
-        let careful = read::carefully(&source, b',', text.as_bytes());
-        match read::quickly(&source, b',', text.as_bytes(), 1) {
-            Ok(Some(quick)) => {
-                let careful = careful.unwrap();
-                prop_assert_eq!(shown(&quick), shown(&careful));
-                let (fields, rest) = quick::first(text.as_bytes(), b',').unwrap();
-                let rows = if header { rest } else { text.as_bytes() };
-                prop_assert!(fields.len() == quick.len());
-                let names = quick.iter().map(|column| column.name.clone()).collect();
-                let cut = quick::columns(rows, b',', &source, names, pieces).unwrap();
-                prop_assert_eq!(shown(&cut), shown(&careful));
-            }
-            Ok(None) => prop_assert!(careful.is_err(), "an even table was given up: {text:?}"),
-            Err(_) => prop_assert!(careful.is_err()),
-        }
     }
 }
 
