@@ -120,14 +120,7 @@ impl Split {
     pub fn indices(&self, table: &Table) -> Result<Indices> {
         let indices = match self {
             Self::Random(f) => random(table.rows(), f.checked()?, f.seed),
-            Self::Files(f) => {
-                let fractions = Fractions { validation: f.validation_fraction, test: 0.0, seed: f.seed };
-                if f.validation.is_some() && f.validation_fraction != 0.0 {
-                    let message = "split: give either a `validation` file or a `validation_fraction`";
-                    return Err(Error::config(message));
-                }
-                random(table.rows(), fractions.checked()?, f.seed)
-            }
+            Self::Files(f) => random(table.rows(), f.fractions()?, f.seed),
             Self::Grouped(f) => grouped(&groups(table, &f.column)?, f.fractions()?, f.seed),
             Self::PerGroup(f) => per_group(&groups(table, &f.column)?, f.fractions()?, f.seed),
             Self::Column(by) => by.indices(table)?,
@@ -139,6 +132,29 @@ impl Split {
             )));
         }
         Ok(indices)
+    }
+
+    /// Refuses shares and values that are impossible for any table.
+    ///
+    /// # Errors
+    /// When the shares leave nothing to train on, or a value is named for two parts.
+    pub fn check(&self) -> Result<()> {
+        match self {
+            Self::Random(f) => f.checked().map(|_| ()),
+            Self::Files(f) => f.fractions().map(|_| ()),
+            Self::Grouped(f) | Self::PerGroup(f) => f.fractions().map(|_| ()),
+            Self::Column(by) => by.check(),
+        }
+    }
+
+    /// Whether rows are asked for to validate on.
+    pub fn asks_for_validation(&self) -> bool {
+        match self {
+            Self::Random(f) => f.validation > 0.0,
+            Self::Files(f) => f.validation.is_some() || f.validation_fraction > 0.0,
+            Self::Grouped(f) | Self::PerGroup(f) => f.validation > 0.0,
+            Self::Column(by) => !by.validation.is_empty(),
+        }
     }
 
     /// The column the split looks at, which is no input.
@@ -178,7 +194,29 @@ impl GroupFractions {
     }
 }
 
+impl Files {
+    fn fractions(&self) -> Result<Fractions> {
+        if self.validation.is_some() && self.validation_fraction != 0.0 {
+            let message = "split: give either a `validation` file or a `validation_fraction`";
+            return Err(Error::config(message));
+        }
+        Fractions { validation: self.validation_fraction, test: 0.0, seed: self.seed }.checked()
+    }
+}
+
 impl ByColumn {
+    fn check(&self) -> Result<()> {
+        let mut named = std::collections::HashMap::new();
+        for (part, values) in [&self.train, &self.validation, &self.test].into_iter().enumerate() {
+            for value in values {
+                if *named.entry(value).or_insert(part) != part {
+                    return Err(Error::config(format!("split: the value `{value}` is named for two parts")));
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn indices(&self, table: &Table) -> Result<Indices> {
         let column = table.column(&self.column)?;
         for value in self.train.iter().chain(&self.validation).chain(&self.test) {
@@ -187,12 +225,8 @@ impl ByColumn {
                     format!("split: the value `{value}` does not occur in column `{}`", self.column);
                 return Err(Error::config(message));
             }
-            if [&self.train, &self.validation, &self.test].iter().filter(|part| part.contains(value)).count()
-                > 1
-            {
-                return Err(Error::config(format!("split: the value `{value}` is named for two parts")));
-            }
         }
+        self.check()?;
         let mut indices = Indices::default();
         for row in 0..table.rows() {
             let named =

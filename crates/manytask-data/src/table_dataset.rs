@@ -111,13 +111,19 @@ impl TableDataset {
         Ok(Dataset { train, validation, test, schema, digest, split_digest, report })
     }
 
-    fn check(&self) -> Result<()> {
+    /// Refuses a description that fits no table, before anything is read.
+    ///
+    /// # Errors
+    /// When there is no target, two have one name, one has settings of another kind, or the split is impossible.
+    pub fn check(&self) -> Result<()> {
         if self.targets.is_empty() {
             return Err(Error::config("targets: there are none; describe at least one"));
         }
         if self.tasks_by.is_some() && self.targets.len() > 1 {
             return Err(Error::config("tasks_by: takes a single target, which all its tasks share"));
         }
+        self.targets.iter().try_for_each(TargetSpec::check)?;
+        self.split.iter().try_for_each(Split::check)?;
         let mut names = HashSet::new();
         match self.targets.iter().find(|target| !names.insert(target.name.as_str())) {
             Some(target) => Err(Error::config(format!("targets: two are called `{}`", target.name))),

@@ -235,7 +235,7 @@ impl Learner for Maml {
         if self.adapts.slots(layout).is_empty() {
             let names: Vec<&str> = layout.entries().iter().map(|entry| entry.name.as_str()).collect();
             return Err(Error::setting(
-                format!("adapts = {:?} is none of the network's parameters", self.adapts),
+                "adapts names none of the network's parameters",
                 format!("they are {}", names.join(", ")),
             ));
         }

@@ -35,6 +35,20 @@ pub trait AggregatorSettings: Debug {
     /// # Errors
     /// When a setting is out of range or names a task that is not there.
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>>;
+
+    /// An aggregator for some of the tasks that the settings were written for: what they say of the others is passed over.
+    ///
+    /// # Errors
+    /// As [`AggregatorSettings::build`], where a task is one of `all`.
+    fn build_for_some(&self, tasks: &[String], all: &[String]) -> Result<Box<dyn Aggregator>> {
+        let _ = all;
+        self.build(tasks)
+    }
+
+    /// The tasks that the settings name.
+    fn named(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Refuses an aggregator that needs what a problem has not.
@@ -42,7 +56,15 @@ pub trait AggregatorSettings: Debug {
 /// # Errors
 /// With what it needs, and what to take instead.
 pub fn check(aggregator: &dyn Aggregator, problem: &dyn Problem) -> Result<()> {
-    fits(aggregator.name(), aggregator.needs(), problem.identity(), problem.offers())
+    check_for(aggregator, problem.identity(), problem.offers())
+}
+
+/// Refuses an aggregator that needs what problems of a sort have not.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_for(aggregator: &dyn Aggregator, identity: Identity, offers: Offers) -> Result<()> {
+    fits(aggregator.name(), aggregator.needs(), identity, offers)
 }
 
 fn fits(name: &str, needs: Needs, identity: Identity, offers: Offers) -> Result<()> {

@@ -19,7 +19,7 @@ mod train;
 mod trunk_inputs;
 
 pub use aggregator::{Aggregator, Combination, Demand, Level, Needs, Shared, State, Step};
-pub use aggregators::{AggregatorSettings, check};
+pub use aggregators::{AggregatorSettings, check, check_for};
 pub use delta::{AllFigures, Delta, delta_m, delta_m_all};
 pub use error::{Error, Result};
 pub use gramian::{Gramian, Jacobian};

@@ -72,13 +72,13 @@ impl Task {
         };
         if !fits {
             return refuse(
-                format!("the loss {:?} is not for {:?} outputs", self.loss, self.output),
+                format!("the loss `{}` is not for {} targets", self.loss.name(), self.output.name()),
                 "take mse, l1 or huber for a regression, binary_cross_entropy or focal for binary labels, cross_entropy for classes",
             );
         }
         if let Some(metric) = self.metrics.iter().find(|metric| !metric.fits(self.output)) {
             return refuse(
-                format!("the metric `{}` is not for {:?} outputs", metric.name(), self.output),
+                format!("the metric `{}` is not for {} targets", metric.name(), self.output.name()),
                 "leave it out, or take another kind of target",
             );
         }
@@ -86,6 +86,14 @@ impl Task {
             return refuse(
                 "no metric is named".into(),
                 "name one at least: the first is the task's primary figure",
+            );
+        }
+        if let Loss::CrossEntropy { class_weights: Some(weights), .. } = &self.loss
+            && weights.len() as i64 != self.outputs
+        {
+            return refuse(
+                format!("{} `class_weights` for {} classes", weights.len(), self.outputs),
+                "write one for each class, in the order of the classes",
             );
         }
         self.loss.check()?;
@@ -111,7 +119,7 @@ impl Task {
     }
 
     /// An evaluation of it without values.
-    pub(crate) fn form(&self) -> TaskEvaluation {
+    pub fn form(&self) -> TaskEvaluation {
         TaskEvaluation {
             name: self.name.clone(),
             loss: None,

@@ -81,6 +81,18 @@ pub fn present(target: &Tensor) -> Result<Tensor> {
 }
 
 impl Loss {
+    /// Its name in a configuration.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Mse => "mse",
+            Self::L1 => "l1",
+            Self::Huber { .. } => "huber",
+            Self::BinaryCrossEntropy { .. } => "binary_cross_entropy",
+            Self::CrossEntropy { .. } => "cross_entropy",
+            Self::Focal { .. } => "focal",
+        }
+    }
+
     /// Refuses settings out of range.
     ///
     /// # Errors

@@ -24,6 +24,18 @@ pub enum Output {
     Multilabel,
 }
 
+impl Output {
+    /// What predicts it, in words: `regression`, `binary`, `multiclass` or `multilabel`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Regression => "regression",
+            Self::Binary => "binary",
+            Self::Multiclass => "multiclass",
+            Self::Multilabel => "multilabel",
+        }
+    }
+}
+
 /// A figure over a whole part of the data. Missing labels (NaN, or −100 for classes) do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -118,7 +130,11 @@ impl Metric {
         weight: Option<&Tensor>,
     ) -> Result<Option<f64>> {
         if !self.fits(output) {
-            return Err(Error::setting("metric", self.name(), format!("it is not for {output:?} outputs")));
+            return Err(Error::setting(
+                "metric",
+                self.name(),
+                format!("it is not for {} outputs", output.name()),
+            ));
         }
         let rows = prediction.size().first().copied().unwrap_or_default();
         let columns = if rows == 0 { 1 } else { prediction.numel() as i64 / rows };

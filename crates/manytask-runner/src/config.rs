@@ -2,12 +2,16 @@
 
 mod fault;
 mod overrides;
+mod paths;
 mod section;
 mod spot;
 #[cfg(test)]
 mod tests;
+mod value;
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use toml::Spanned;
 use toml::de::DeTable;
@@ -22,7 +26,7 @@ use crate::failure::{Code, Failure, Result};
 pub struct Source {
     path: PathBuf,
     /// The file's text, then each override in a line of its own.
-    text: String,
+    text: Arc<str>,
     /// Where the file's text ends.
     end: usize,
 }
@@ -34,7 +38,13 @@ impl Source {
     /// When the file is not there, is a folder, or is not UTF-8 (exit code 3).
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
         let refuse = |what: String| Failure::new(Code::Config, format!("{}: {what}", path.display()));
-        let bytes = match fs_err::read(path) {
+        let bytes = match bounded(path) {
+            Ok(bytes) if bytes.len() as u64 > LARGEST => {
+                return Err(refuse(format!(
+                    "is larger than {} MiB, which no configuration is",
+                    LARGEST >> 20
+                )));
+            }
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let failure = refuse("there is no such configuration".into());
@@ -46,6 +56,10 @@ impl Source {
             Err(_) if path.is_dir() => return Err(refuse("is a folder; name a configuration in it".into())),
             Err(error) => return Err(Failure::new(Code::Config, error.to_string())),
         };
+        if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) || bytes.contains(&0) {
+            return Err(refuse("is UTF-16 or no text; a configuration is UTF-8".into())
+                .hint("save it as UTF-8 in the editor, or: iconv -f UTF-16 -t UTF-8 OLD > NEW"));
+        }
         let text = String::from_utf8(bytes).map_err(|error| {
             let line = error
                 .as_bytes()
@@ -61,16 +75,16 @@ impl Source {
     /// A configuration that is already in memory; `path` is what errors name.
     ///
     /// # Errors
-    /// When an override is not `a.b.c=value` (exit code 2).
+    /// When an override is not `a.b.c=value`, or two are for the same key (exit code 2).
     pub fn new(path: &Path, text: &str, overrides: &[String]) -> Result<Self> {
+        overrides::check(overrides)?;
         let mut all = text.to_owned();
         let end = all.len();
         for change in overrides {
-            overrides::check(change)?;
             all.push('\n');
             all.push_str(change);
         }
-        Ok(Self { path: path.to_owned(), text: all, end })
+        Ok(Self { path: path.to_owned(), text: all.into(), end })
     }
 
     /// The file.
@@ -109,7 +123,7 @@ impl Source {
             return Err(Failure::new(Code::Config, format!("{}: is empty", self.path.display()))
                 .hint("`manytask explain NAME` shows what can stand in a configuration"));
         }
-        Ok(Section::new(self, String::new(), table))
+        Ok(Section::whole(self, table))
     }
 
     /// The configuration with its overrides in place, as TOML.
@@ -136,6 +150,16 @@ impl Source {
         }
         Ok(table)
     }
+}
+
+/// More than this is no configuration.
+const LARGEST: u64 = 64 << 20;
+
+/// What is in a file, up to a little more than the largest configuration.
+fn bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs_err::File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The file of the same folder whose name is nearest.

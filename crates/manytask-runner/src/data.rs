@@ -3,8 +3,9 @@
 use std::fmt::Debug;
 use std::path::Path;
 
-use manytask_data::{Cached, DataReport, Schema, Split, TableDataset};
+use manytask_data::{Cached, DataReport, Schema, Split, TableDataset, TargetKind, TargetSpec};
 use manytask_multitask::{InputSizes, Parts, Task};
+use manytask_nn::metrics::Output;
 
 use crate::failure::Result;
 use crate::report::say;
@@ -17,6 +18,37 @@ pub trait DataSettings: Debug + Send + Sync {
     /// # Errors
     /// When a file is missing or damaged, or does not have what the settings name.
     fn load(&self, folder: &Path) -> Result<Loaded>;
+
+    /// What the settings say by themselves, before anything is read.
+    ///
+    /// # Errors
+    /// When they are impossible whatever the files hold.
+    fn outline(&self) -> Result<Outline> {
+        Ok(Outline::default())
+    }
+}
+
+/// What is known of rows with labels before they are read.
+#[derive(Debug, Default)]
+pub struct Outline {
+    /// The tasks.
+    pub tasks: OutlinedTasks,
+    /// Whether there is a validation part.
+    pub validation: Option<bool>,
+    /// Whether columns are embedded.
+    pub embeds: Option<bool>,
+}
+
+/// What is known of tasks before their data are read. A task with 0 outputs has as many classes as the data.
+#[derive(Debug, Default)]
+pub enum OutlinedTasks {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// All of them.
+    Named(Vec<Task>),
+    /// Each is like this one, under names that the data have.
+    Alike(Task),
 }
 
 /// Rows with labels, in parts.
@@ -39,6 +71,19 @@ pub struct Loaded {
 }
 
 impl DataSettings for TableDataset {
+    fn outline(&self) -> Result<Outline> {
+        self.check()?;
+        let embeds = Some(!self.inputs.embedding.0.is_empty());
+        let validation = Some(self.split.as_ref().is_some_and(Split::asks_for_validation));
+        let pattern = |target: &TargetSpec| target.columns.iter().any(|name| name.contains('*'));
+        let tasks = match self.targets.as_slice() {
+            targets if targets.iter().any(pattern) => OutlinedTasks::Unknown,
+            [target] if self.tasks_by.is_some() => OutlinedTasks::Alike(outlined(target)),
+            targets => OutlinedTasks::Named(targets.iter().map(outlined).collect()),
+        };
+        Ok(Outline { tasks, validation, embeds })
+    }
+
     fn load(&self, folder: &Path) -> Result<Loaded> {
         let mut described = self.clone();
         described.source.path = folder.join(&described.source.path);
@@ -91,6 +136,17 @@ pub(crate) fn say_report(report: &DataReport, detail: Detail) {
         }
     }
     report.notes.iter().for_each(|note| say(&format!("note: {note}")));
+}
+
+/// The task of a target whose table was not read.
+fn outlined(target: &TargetSpec) -> Task {
+    let (output, outputs) = match target.kind {
+        TargetKind::Regression => (Output::Regression, 1),
+        TargetKind::Binary => (Output::Binary, 1),
+        TargetKind::Multiclass => (Output::Multiclass, target.classes.len() as i64),
+        TargetKind::Multilabel => (Output::Multilabel, target.column_names().len() as i64),
+    };
+    Task::new(&target.name, output, outputs)
 }
 
 /// The tasks of a table, with their usual losses and metrics.

@@ -15,7 +15,7 @@ use manytask_tensor::{Device, Kind};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::failure::Result;
+use crate::failure::{Code, Failure, Result};
 
 /// The settings of a source of tasks.
 pub trait EpisodeSettings: Debug + Send + Sync {
@@ -24,6 +24,34 @@ pub trait EpisodeSettings: Debug + Send + Sync {
     /// # Errors
     /// When a file is missing or damaged.
     fn load(&self, folder: &Path, device: Device) -> Result<LoadedEpisodes>;
+
+    /// What the settings say by themselves, before anything is read; `None` where that is nothing.
+    ///
+    /// # Errors
+    /// When they are impossible whatever the files hold.
+    fn outline(&self) -> Result<Option<EpisodeOutline>> {
+        Ok(None)
+    }
+}
+
+/// The form of what episodes are made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EpisodeForm {
+    /// The shape of one example, `[D]` or `[C, H, W]`.
+    pub input: Vec<i64>,
+    /// What predictions mean.
+    pub output: Output,
+    /// Classes, or numbers that are predicted.
+    pub outputs: i64,
+}
+
+/// What is known of episodes before anything is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EpisodeOutline {
+    /// Their form.
+    pub form: EpisodeForm,
+    /// Whether there are tasks to validate on.
+    pub validation: bool,
 }
 
 /// A source of tasks, and the form of what it gives.
@@ -81,6 +109,11 @@ impl Default for SinusoidSection {
 }
 
 impl EpisodeSettings for SinusoidSection {
+    fn outline(&self) -> Result<Option<EpisodeOutline>> {
+        let form = EpisodeForm { input: vec![1], output: Output::Regression, outputs: 1 };
+        Ok(Some(EpisodeOutline { form, validation: true }))
+    }
+
     fn load(&self, _folder: &Path, device: Device) -> Result<LoadedEpisodes> {
         let Self { shots, queries, amplitude, phase, frequency, x } = self.clone();
         let family = Sinusoid { amplitude, phase, frequency, x };
@@ -128,6 +161,22 @@ impl Default for OmniglotSection {
 }
 
 impl EpisodeSettings for OmniglotSection {
+    fn outline(&self) -> Result<Option<EpisodeOutline>> {
+        let size = |what: &str, value: usize| {
+            i64::try_from(value).map_err(|_| {
+                Failure::new(Code::Config, format!("`{what}` is {value}, which is beyond counting"))
+            })
+        };
+        let (side, ways) = (size("size", self.size)?, size("ways", self.ways)?);
+        let form = EpisodeForm { input: vec![1, side, side], output: Output::Multiclass, outputs: ways };
+        let validation = match &self.split {
+            OmniglotSplit::Random(random) => random.validation > 0,
+            OmniglotSplit::Vinyals(_) => true,
+            OmniglotSplit::Lake => false,
+        };
+        Ok(Some(EpisodeOutline { form, validation }))
+    }
+
     fn load(&self, folder: &Path, device: Device) -> Result<LoadedEpisodes> {
         let at = |path: &PathBuf| folder.join(path);
         let split = match &self.split {
@@ -165,7 +214,7 @@ impl BackboneSettings for MlpConfig {
         input: &[i64],
         outputs: Option<i64>,
     ) -> manytask_nn::Result<Box<dyn Module>> {
-        let config = Self { output: outputs.or(self.output), ..self.clone() };
+        let config = Self { output: own_output(self.output, outputs)?, ..self.clone() };
         let net = Mlp::new(b, input.iter().product(), &config)?;
         Ok(if input.len() == 1 {
             Box::new(net)
@@ -196,7 +245,19 @@ impl BackboneSettings for Conv4Config {
                 "conv4 is for square ones",
             ));
         }
-        let config = Self { output: outputs.or(self.output), ..self.clone() };
+        let config = Self { output: own_output(self.output, outputs)?, ..self.clone() };
         Ok(Box::new(Conv4::new(b, channels, height, &config)?))
+    }
+}
+
+/// The size of a network's last layer: the data's where the learner needs a head, otherwise the configuration's.
+fn own_output(written: Option<i64>, needed: Option<i64>) -> manytask_nn::Result<Option<i64>> {
+    match (written, needed) {
+        (Some(written), Some(needed)) => Err(Error::setting(
+            "output",
+            &written,
+            format!("the tasks decide the size of the head, {needed}; leave it out"),
+        )),
+        _ => Ok(written.or(needed)),
     }
 }

@@ -1,18 +1,20 @@
 //! A plan with its data: what can be trained.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use manytask_data::{DataReport, Part as Rows, Schema};
 use manytask_meta::MetaProblem;
-use manytask_multitask::{HardSharing, Part, Parts, Problem, Task, Trainer, Training, check};
-use manytask_nn::Builder;
+use manytask_multitask::{HardSharing, Monitor, Part, Parts, Problem, Task, Trainer, Training, check};
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Output;
-use manytask_tensor::{Device, Kind, Layout, Params, threads};
+use manytask_tensor::{Device, Kind, Params, threads};
 
 use crate::data::{Detail, say_report};
-use crate::failure::{Code, Failure, Result};
+use crate::episodes::EpisodeForm;
+use crate::failure::Result;
 use crate::plan::{EpisodesPlan, Places, Plan, RowsPlan, Work};
+use crate::report::say;
 
 /// A problem with everything that is needed to train it.
 #[derive(Debug)]
@@ -35,6 +37,10 @@ pub struct Experiment {
     pub report: DataReport,
     /// The part that the result is reported on.
     pub judged_by: Part,
+    /// What is to be said before a training.
+    notes: Vec<String>,
+    /// The tasks of the data, also those that `only_tasks` leaves out.
+    all_tasks: Vec<String>,
     plan: Plan,
 }
 
@@ -50,6 +56,7 @@ impl Experiment {
     /// # Errors
     /// When data are missing or damaged, or do not have what the plan names.
     pub fn load(plan: Plan) -> Result<Self> {
+        plan.check()?;
         let everything = &plan.places.everything;
         let device = plan.device.resolve().map_err(|error| everything.place(error))?;
         let threads = threads_of(&plan);
@@ -58,10 +65,22 @@ impl Experiment {
             Work::Rows(rows) => with_rows(&plan, rows, device)?,
             Work::Episodes(episodes) => with_episodes(&plan, episodes, device)?,
         };
-        let Loaded { problem, schema, digest, split_digest, report, judged_by } = loaded;
-        let training =
-            training(&plan, problem.as_ref()).map_err(|failure| plan.places.training.place(failure))?;
-        Ok(Self { problem, schema, training, device, threads, digest, split_digest, report, judged_by, plan })
+        let training = plan.training(loaded.problem.steps_per_epoch());
+        let training = training.map_err(|failure| plan.places.training.place(failure))?;
+        Ok(Self {
+            problem: loaded.problem,
+            schema: loaded.schema,
+            training: Training { monitor: loaded.monitor, ..training },
+            device,
+            threads,
+            digest: loaded.digest,
+            split_digest: loaded.split_digest,
+            report: loaded.report,
+            judged_by: loaded.judged_by,
+            notes: loaded.notes,
+            all_tasks: loaded.all_tasks,
+            plan,
+        })
     }
 
     /// A training before its first step.
@@ -69,8 +88,9 @@ impl Experiment {
     /// # Errors
     /// When the aggregator needs what the problem has not, or settings are out of range.
     pub fn trainer(&self) -> Result<Trainer<'_>> {
+        self.notes.iter().for_each(|note| say(note));
         let Places { aggregator: of_aggregator, network, training, .. } = &self.plan.places;
-        let aggregator = self.plan.aggregator.build(self.problem.tasks());
+        let aggregator = self.plan.aggregator.build_for_some(self.problem.tasks(), &self.all_tasks);
         let aggregator = aggregator.map_err(|error| of_aggregator.place(error))?;
         check(aggregator.as_ref(), self.problem.as_ref()).map_err(|error| of_aggregator.place(error))?;
         let start = self.start().map_err(|failure| network.place(failure))?;
@@ -110,6 +130,9 @@ struct Loaded {
     split_digest: String,
     report: DataReport,
     judged_by: Part,
+    monitor: Monitor,
+    notes: Vec<String>,
+    all_tasks: Vec<String>,
 }
 
 fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
@@ -120,8 +143,10 @@ fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
         Parts { validation: Some(_), .. } => Part::Validation,
         _ => Part::Train,
     };
-    let tasks = rows.describe(loaded.tasks).map_err(|failure| places.everything.place(failure))?;
+    let tasks = rows.describe(loaded.tasks).map_err(|failure| places.of_tasks(failure))?;
+    let all = tasks.clone();
     let (parts, tasks) = selected(rows, loaded.parts, tasks)?;
+    let (monitor, note) = plan.monitor(&all, &tasks).map_err(|failure| places.training.place(failure))?;
     let network = rows.network.build(&loaded.inputs, &tasks, plan.precision);
     let network = network.map_err(|failure| places.network.place(failure))?;
     let parts = Parts {
@@ -130,63 +155,47 @@ fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
         test: parts.test.map(|part| part.to_device(device)).transpose()?,
     };
     let problem = Box::new(HardSharing::new(network, tasks, parts, rows.batches)?);
-    let (digest, split_digest) = (loaded.digest, loaded.split_digest);
-    Ok(Loaded { problem, schema: loaded.schema, digest, split_digest, report: loaded.report, judged_by })
+    Ok(Loaded {
+        problem,
+        schema: loaded.schema,
+        digest: loaded.digest,
+        split_digest: loaded.split_digest,
+        report: loaded.report,
+        judged_by,
+        monitor,
+        notes: note.into_iter().collect(),
+        all_tasks: all.into_iter().map(|task| task.name).collect(),
+    })
 }
 
 fn with_episodes(plan: &Plan, episodes: &EpisodesPlan, device: Device) -> Result<Loaded> {
     let places = &plan.places;
     let loaded = episodes.source.load(&plan.folder, device).map_err(|failure| places.data.place(failure))?;
-    let mut layout = Layout::builder();
-    let outputs = episodes.learner.has_head().then_some(loaded.outputs);
-    let mut root = Builder::new(&mut layout);
-    let root = &mut root.with_precision(plan.precision);
-    let network = episodes.network.build(root, &loaded.input, outputs);
-    // Sizes come from the configuration alone.
-    let network =
-        network.map_err(|error| places.network.place(Failure::new(Code::Config, error.to_string())))?;
+    let form = EpisodeForm { input: loaded.input, output: loaded.output, outputs: loaded.outputs };
+    let built = episodes.build(&form, plan.precision);
+    let (layout, network) = built.map_err(|failure| places.network.place(failure))?;
     let loss = match loaded.output {
         Output::Regression => Loss::Mse,
         Output::Multiclass => Loss::CrossEntropy { class_weights: None, label_smoothing: 0.0 },
         Output::Binary | Output::Multilabel => Loss::BinaryCrossEntropy { positive_weight: None },
     };
     let learner = Box::new(Arc::clone(&episodes.learner));
-    let problem = MetaProblem::new(
-        layout.build(),
-        network,
-        learner,
-        loaded.source,
-        loaded.output,
-        loss,
-        episodes.settings,
-    )
-    .map_err(|error| places.everything.place(error))?;
-    let split_digest = loaded.digest.clone();
-    let (problem, report) = (Box::new(problem), DataReport::default());
-    Ok(Loaded { problem, schema: None, digest: loaded.digest, split_digest, report, judged_by: Part::Test })
-}
-
-fn training(plan: &Plan, problem: &dyn Problem) -> Result<Training> {
-    let each = problem.steps_per_epoch();
-    let section = &plan.training;
-    let steps = section.total(each).ok_or_else(|| {
-        Failure::new(Code::Config, "[training] counts epochs, but tasks are sampled without end")
-            .hint("set `steps` instead")
-    })?;
-    let training = Training {
-        seed: plan.seed,
-        steps,
-        learning_rate: plan.learning_rate,
-        optimizer: plan.optimizer.clone(),
-        schedule: plan.schedule.clone(),
-        clip_norm: section.clip_norm,
-        validate_every: section.validate_every(each),
-        save_every: section.save_every_steps,
-        monitor: section.monitor.clone(),
-        early_stopping: section.early_stopping,
-    };
-    training.check()?;
-    Ok(training)
+    let problem =
+        MetaProblem::new(layout, network, learner, loaded.source, loaded.output, loss, episodes.settings)
+            .map_err(|error| places.everything.place(error))?;
+    let monitor = plan.training.monitor.clone().unwrap_or_default();
+    monitor.read(&problem.form()).map_err(|error| places.training.place(error))?;
+    Ok(Loaded {
+        all_tasks: problem.tasks().to_vec(),
+        problem: Box::new(problem),
+        schema: None,
+        split_digest: loaded.digest.clone(),
+        digest: loaded.digest,
+        report: DataReport::default(),
+        judged_by: Part::Test,
+        monitor,
+        notes: Vec::new(),
+    })
 }
 
 /// The tasks that `only_tasks` leaves, with their rows.
@@ -194,7 +203,8 @@ fn selected(plan: &RowsPlan, parts: Parts, tasks: Vec<Task>) -> Result<(Parts, V
     if plan.only.is_empty() {
         return Ok((parts, tasks));
     }
-    let keep: Vec<bool> = tasks.iter().map(|task| plan.only.contains(&task.name)).collect();
+    let only: HashSet<&String> = plan.only.iter().collect();
+    let keep: Vec<bool> = tasks.iter().map(|task| only.contains(&task.name)).collect();
     let cut = |mut part: Rows| -> Result<Rows> {
         if !part.is_single_input() {
             let mut kept = keep.iter();

@@ -28,12 +28,16 @@ impl TrunkSettings for MlpConfig {
     }
 }
 
+/// Numbers for each embedded column, where nothing is written.
+const EMBEDDING: i64 = 8;
+
 /// `[network]` of tasks on rows: a shared trunk, and a head for each task.
 #[derive(Debug)]
 pub struct NetworkPlan {
     trunk: Box<dyn TrunkSettings>,
     head: Option<Box<dyn TrunkSettings>>,
-    embedding: i64,
+    /// Numbers for each embedded column, where it is written.
+    embedding: Option<i64>,
 }
 
 impl NetworkPlan {
@@ -50,12 +54,17 @@ impl NetworkPlan {
         }
         let trunk = registries.trunks.make(section.required_table("trunk")?)?;
         let head = section.table("head")?.map(|head| registries.trunks.make(head)).transpose()?;
-        let embedding = section.take_or("embedding", 8)?;
-        if embedding < 1 {
+        let embedding = section.take::<i64>("embedding")?;
+        if embedding.is_some_and(|size| size < 1) {
             return Err(spot.fault("`embedding` is below 1"));
         }
         section.finish()?;
         Ok(Self { trunk, head, embedding })
+    }
+
+    /// Whether it says how columns are embedded.
+    pub(crate) fn sets_embedding(&self) -> bool {
+        self.embedding.is_some()
     }
 
     /// Builds it for inputs and tasks, with layers that compute in `precision`.
@@ -66,7 +75,7 @@ impl NetworkPlan {
         let names: Vec<String> = tasks.iter().map(|task| task.name.clone()).collect();
         let network = SharedTrunk::build(
             inputs,
-            self.embedding,
+            self.embedding.unwrap_or(EMBEDDING),
             &names,
             |b, width| Ok(self.trunk.build(&mut b.with_precision(precision), width)?),
             |b, task, features| {

@@ -168,7 +168,7 @@ mod tests {
             keep_checkpoints: Some(1),
             log_every_steps: Some(1),
             clip_norm: Some(1.0),
-            monitor: manytask_multitask::Monitor::default(),
+            monitor: Some(manytask_multitask::Monitor::default()),
             early_stopping: Some(manytask_multitask::EarlyStopping { patience: 1, min_delta: 0.0 }),
         };
         for key in toml::Table::try_from(all).unwrap().keys() {

@@ -70,8 +70,11 @@ impl TargetSpec {
         }
     }
 
-    /// Settings of one kind that stand beside another kind.
-    pub(super) fn check(&self) -> Result<()> {
+    /// Refuses settings of one kind that stand beside another kind.
+    ///
+    /// # Errors
+    /// With the target's name and the kind that the setting is for.
+    pub fn check(&self) -> Result<()> {
         let refuse = |what: &str| Err(Error::config(format!("target `{}`: {what}", self.name)));
         let labels = matches!(self.kind, TargetKind::Binary | TargetKind::Multilabel);
         if self.columns.len() > 1 && self.kind != TargetKind::Multilabel {

@@ -21,13 +21,21 @@ struct Fixed {
 
 impl AggregatorSettings for FixedWeights {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
+        self.build_for_some(tasks, tasks)
+    }
+
+    fn named(&self) -> Vec<String> {
+        self.weights.keys().cloned().collect()
+    }
+
+    fn build_for_some(&self, tasks: &[String], all: &[String]) -> Result<Box<dyn Aggregator>> {
         let named = |names: Vec<&str>| names.join("`, `");
         let unknown: Vec<&str> =
-            self.weights.keys().filter(|name| !tasks.contains(name)).map(String::as_str).collect();
+            self.weights.keys().filter(|name| !all.contains(name)).map(String::as_str).collect();
         let missing: Vec<&str> =
             tasks.iter().filter(|name| !self.weights.contains_key(*name)).map(String::as_str).collect();
         if !unknown.is_empty() {
-            let all = named(tasks.iter().map(String::as_str).collect());
+            let all = named(all.iter().map(String::as_str).collect());
             return Err(Error::setting(
                 format!("fixed_weights: there is no task `{}`", named(unknown)),
                 format!("the tasks are `{all}`"),

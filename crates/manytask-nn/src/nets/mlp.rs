@@ -88,6 +88,9 @@ impl Mlp {
         let mut layers: Vec<Box<dyn Module>> = Vec::new();
         let mut features = inputs;
         for (i, &size) in config.hidden.iter().enumerate() {
+            if size < 1 {
+                return Err(Error::setting("hidden", &size, "each size must be at least 1"));
+            }
             let mut b = b.scope(format!("layer{i}"));
             layers.push(Box::new(linear(&mut b, features, size, config.init)?));
             match config.norm {

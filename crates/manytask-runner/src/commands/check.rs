@@ -9,16 +9,17 @@ use crate::report::{print, say};
 pub(super) fn check(arguments: &CheckArgs, registries: &Registries) -> Result<()> {
     let mut wrong = Vec::new();
     for path in &arguments.configs {
-        let read = || -> Result<Source> {
+        let read = || -> Result<(Source, Plan)> {
             let source = Source::read(path, &[])?;
-            Plan::read(&source, registries).map_err(|failure| source.name(failure))?;
-            Ok(source)
+            let plan = Plan::read(&source, registries).map_err(|failure| source.name(failure))?;
+            plan.check().map_err(|failure| source.name(failure))?;
+            Ok((source, plan))
         };
         match read() {
-            Ok(source) => {
+            Ok((source, plan)) => {
                 say(&format!("{}: good", path.display()));
                 if arguments.print {
-                    let text = toml::to_string(&source.effective()?);
+                    let text = toml::to_string(&with_defaults(source.effective()?, plan.settings));
                     print(&text.map_err(|error| Failure::new(Code::Bug, error.to_string()))?)?;
                 }
             }
@@ -33,4 +34,18 @@ pub(super) fn check(arguments: &CheckArgs, registries: &Registries) -> Result<()
         first.hints.extend(other.hints);
     }
     Err(first)
+}
+
+/// What is written, and the defaults of what is not.
+fn with_defaults(mut written: toml::Table, settings: toml::Table) -> toml::Table {
+    for (key, value) in settings {
+        let both = match (written.remove(&key), value) {
+            (Some(toml::Value::Table(written)), toml::Value::Table(read)) => {
+                toml::Value::Table(with_defaults(written, read))
+            }
+            (_, value) => value,
+        };
+        written.insert(key, both);
+    }
+    written
 }

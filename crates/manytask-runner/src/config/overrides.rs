@@ -6,7 +6,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Source;
+use super::{Source, paths};
 use crate::failure::{Code, Failure, Result};
 
 /// One name between the dots of a key, and where it stands.
@@ -15,12 +15,40 @@ struct Part {
     place: Range<usize>,
 }
 
-/// Refuses what has not the form of an override.
-pub(super) fn check(change: &str) -> Result<()> {
-    split(change).map(|_| ()).map_err(|what| {
-        Failure::new(Code::Usage, format!("the argument `{change}` {what}"))
-            .hint("write key=value, e.g. training.epochs=3")
-    })
+/// Parts of a key beyond which nothing is meant.
+const DEEPEST: usize = 64;
+
+/// Refuses what has not the form of an override, and a key that is given twice or within another one.
+pub(super) fn check(changes: &[String]) -> Result<()> {
+    let mut keys: Vec<(Vec<String>, &String)> = Vec::with_capacity(changes.len());
+    for change in changes {
+        let (parts, _) = split(change).map_err(|what| {
+            Failure::new(Code::Usage, format!("the argument `{}` {what}", window(change)))
+                .hint("write key=value, e.g. training.epochs=3")
+        })?;
+        keys.push((parts.into_iter().map(|part| part.name).collect(), change));
+    }
+    // What begins with a key stands right behind it.
+    keys.sort_by(|a, b| a.0.cmp(&b.0));
+    for pair in keys.windows(2) {
+        let [(first, one), (second, other)] = pair else { continue };
+        if second.starts_with(first) {
+            let (one, other) = (window(one), window(other));
+            let what = format!("the arguments `{one}` and `{other}` are both for `{}`", first.join("."));
+            return Err(Failure::new(Code::Usage, what).hint("leave one of them out"));
+        }
+    }
+    Ok(())
+}
+
+/// An argument, or its beginning where it is long.
+fn window(change: &str) -> String {
+    const SHOWN: usize = 80;
+    let mut text: String = change.chars().take(SHOWN).collect();
+    if text.len() < change.len() {
+        text.push('…');
+    }
+    text
 }
 
 /// Puts an override in its place; `start` is where its text begins in the source.
@@ -37,7 +65,7 @@ pub(super) fn apply<'s>(
     let value = change.get(end..).unwrap_or_default();
     let value_start = start + end + (value.len() - value.trim_start().len());
     let value = value.trim();
-    let value = match DeValue::parse(value) {
+    let mut value = match DeValue::parse(value) {
         Ok(parsed) => shifted(parsed, value_start),
         // A bare word is a string; what looks like something else is a mistake in it.
         Err(error) if value.starts_with(['"', '\'', '[', '{']) => {
@@ -47,6 +75,8 @@ pub(super) fn apply<'s>(
         }
         Err(_) => Spanned::new(value_start..value_start + value.len(), DeValue::String(Cow::Borrowed(value))),
     };
+    let mut key: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+    paths::from_here(&mut key, value.get_mut());
     put_in_table(source, table, &parts, value)
 }
 
@@ -114,6 +144,9 @@ fn split(change: &str) -> Result<(Vec<Part>, usize), &'static str> {
                 let name = bare('"').or_else(|| bare('\'')).unwrap_or(text).to_owned();
                 if name.is_empty() {
                     return Err("has an empty key");
+                }
+                if parts.len() == DEEPEST {
+                    return Err("has a key of too many parts");
                 }
                 parts.push(Part { name, place: start + blanks..start + blanks + text.len() });
                 start = at + 1;

@@ -1,11 +1,15 @@
 //! Tables that are taken apart key by key, so that what is left over at the end is a mistake.
 
+use std::cell::RefCell;
 use std::ops::Range;
+use std::rc::Rc;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::value::Value;
 use super::{Source, Spot, fault};
 use crate::failure::Result;
 
@@ -13,21 +17,28 @@ use crate::failure::Result;
 #[derive(Debug)]
 pub struct Section<'s> {
     source: &'s Source,
-    /// Its dotted name; empty for the whole.
-    name: String,
+    /// The names of the sections around it and its own; empty for the whole.
+    path: Vec<String>,
     table: Spanned<DeTable<'s>>,
     /// What was asked for, for "did you mean".
     asked: Vec<String>,
+    /// All that was read of the whole, with defaults.
+    record: Rc<RefCell<toml::Table>>,
 }
 
 impl<'s> Section<'s> {
-    pub(super) fn new(source: &'s Source, name: String, table: Spanned<DeTable<'s>>) -> Self {
-        Self { source, name, table, asked: Vec::new() }
+    pub(super) fn whole(source: &'s Source, table: Spanned<DeTable<'s>>) -> Self {
+        Self { source, path: Vec::new(), table, asked: Vec::new(), record: Rc::default() }
     }
 
     /// Its dotted name.
-    pub fn name(&self) -> &str {
-        &self.name
+    pub fn name(&self) -> String {
+        self.path.join(".")
+    }
+
+    /// All that was read so far of the whole configuration, with the defaults of what is not written.
+    pub fn read_so_far(&self) -> toml::Table {
+        self.record.borrow().clone()
     }
 
     /// The configuration it is of.
@@ -49,28 +60,32 @@ impl<'s> Section<'s> {
     ///
     /// # Errors
     /// When it has another type, with its place.
-    pub fn take<T: DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>> {
+    pub fn take<T: DeserializeOwned + Serialize>(&mut self, key: &str) -> Result<Option<T>> {
         let Some((_, value)) = self.remove(key) else { return Ok(None) };
         let span = value.span();
-        let value = T::deserialize(toml::de::ValueDeserializer::from(value));
-        value
-            .map(Some)
-            .map_err(|error| self.source.fault(error.message(), error.span().unwrap_or(span), Vec::new()))
+        let value = T::deserialize(Value(value))
+            .map_err(|error| self.source.fault(&error.what, error.place.unwrap_or(span), Vec::new()))?;
+        self.note(key, &value);
+        Ok(Some(value))
     }
 
     /// Takes a value, or what stands for its absence.
     ///
     /// # Errors
     /// As [`Section::take`].
-    pub fn take_or<T: DeserializeOwned>(&mut self, key: &str, absent: T) -> Result<T> {
-        Ok(self.take(key)?.unwrap_or(absent))
+    pub fn take_or<T: DeserializeOwned + Serialize>(&mut self, key: &str, absent: T) -> Result<T> {
+        if let Some(value) = self.take(key)? {
+            return Ok(value);
+        }
+        self.note(key, &absent);
+        Ok(absent)
     }
 
     /// Takes a value that must be there.
     ///
     /// # Errors
     /// As [`Section::take`], and when it is missing.
-    pub fn required<T: DeserializeOwned>(&mut self, key: &str) -> Result<T> {
+    pub fn required<T: DeserializeOwned + Serialize>(&mut self, key: &str) -> Result<T> {
         match self.take(key)? {
             Some(value) => Ok(value),
             None => Err(self.missing(key)),
@@ -86,8 +101,14 @@ impl<'s> Section<'s> {
         let span = value.span();
         match value.into_inner() {
             DeValue::Table(table) => {
-                let name = if self.name.is_empty() { key.to_owned() } else { format!("{}.{key}", self.name) };
-                Ok(Some(Section::new(self.source, name, Spanned::new(span, table))))
+                let path = self.path.iter().cloned().chain([key.to_owned()]).collect();
+                Ok(Some(Section {
+                    source: self.source,
+                    path,
+                    table: Spanned::new(span, table),
+                    asked: Vec::new(),
+                    record: Rc::clone(&self.record),
+                }))
             }
             other => {
                 let what = format!("`{key}` is of type {}, a table is needed", other.type_str());
@@ -127,7 +148,10 @@ impl<'s> Section<'s> {
         let Some((_, value)) = self.remove("kind") else { return Err(self.missing("kind")) };
         let span = value.span();
         match value.into_inner() {
-            DeValue::String(kind) => Ok((kind.into_owned(), span)),
+            DeValue::String(kind) => {
+                self.note("kind", &kind);
+                Ok((kind.into_owned(), span))
+            }
             other => {
                 let what = format!("`kind` is of type {}, a string is needed", other.type_str());
                 Err(self.source.fault(&what, span, Vec::new()))
@@ -139,17 +163,20 @@ impl<'s> Section<'s> {
     ///
     /// # Errors
     /// At an unknown, missing or wrong key, with its place.
-    pub fn rest<T: DeserializeOwned>(self) -> Result<T> {
-        let header = self.header();
-        let whole = self.table.span();
-        let of = if self.name.is_empty() { String::new() } else { format!(" in [{}]", self.name) };
-        T::deserialize(toml::Deserializer::from(self.table)).map_err(|error| {
-            let what = error.message();
-            let missing = what.starts_with("missing field");
-            let what = if missing { format!("{what}{of}") } else { what.to_owned() };
-            let place = error.span().filter(|span| *span != whole).unwrap_or(header);
-            self.source.fault(&what, place, Vec::new())
-        })
+    pub fn rest<T: DeserializeOwned + Serialize>(mut self) -> Result<T> {
+        let (header, whole, of) = (self.header(), self.table.span(), self.of());
+        let table = std::mem::replace(&mut self.table, Spanned::new(whole.clone(), DeTable::new()));
+        let table = Spanned::new(whole.clone(), DeValue::Table(table.into_inner()));
+        let value = T::deserialize(Value(table)).map_err(|error| {
+            let place = error.place.filter(|place| *place != whole);
+            let missing = error.what.starts_with("missing field") && place.is_none();
+            let what = if missing { format!("{}{of}", error.what) } else { error.what };
+            self.source.fault(&what, place.unwrap_or(header), Vec::new())
+        })?;
+        if let Ok(toml::Value::Table(all)) = toml::Value::try_from(&value) {
+            self.here(|table| table.extend(all));
+        }
+        Ok(value)
     }
 
     /// Refuses what is left.
@@ -159,7 +186,7 @@ impl<'s> Section<'s> {
     pub fn finish(self) -> Result<()> {
         let Some(key) = self.table.get_ref().keys().next() else { return Ok(()) };
         let names: Vec<String> = self.asked.iter().map(|name| format!("`{name}`")).collect();
-        let of = if self.name.is_empty() { String::new() } else { format!(" in [{}]", self.name) };
+        let of = self.of();
         let hint = match fault::nearest(key.get_ref(), self.asked.iter().map(String::as_str)) {
             Some(name) => format!("did you mean `{name}`?"),
             None => format!("there are {}", names.join(", ")),
@@ -178,7 +205,7 @@ impl<'s> Section<'s> {
     }
 
     fn missing(&self, key: &str) -> crate::failure::Failure {
-        let of = if self.name.is_empty() { String::new() } else { format!(" in [{}]", self.name) };
+        let of = self.of();
         let similar = fault::nearest(key, self.table.get_ref().keys().map(|key| key.get_ref().as_ref()));
         let hints = similar.map(|name| format!("`{name}` is there; is it meant?")).into_iter().collect();
         self.source.fault(&format!("missing key `{key}`{of}"), self.header(), hints)
@@ -188,6 +215,32 @@ impl<'s> Section<'s> {
     fn header(&self) -> Range<usize> {
         let span = self.table.span();
         span.start..span.start + usize::from(span.end > span.start)
+    }
+
+    /// ` in [NAME]`, for messages.
+    fn of(&self) -> String {
+        if self.path.is_empty() { String::new() } else { format!(" in [{}]", self.name()) }
+    }
+
+    /// Keeps what was read. What TOML cannot write, such as numbers beyond its own, is left as the file has it.
+    fn note<T: Serialize>(&self, key: &str, value: &T) {
+        if let Ok(value) = toml::Value::try_from(value) {
+            self.here(|table| {
+                table.insert(key.to_owned(), value);
+            });
+        }
+    }
+
+    /// The place of this section in the record.
+    fn here(&self, change: impl FnOnce(&mut toml::Table)) {
+        let mut record = self.record.borrow_mut();
+        let mut table = &mut *record;
+        for name in &self.path {
+            let inner = table.entry(name.clone()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            let toml::Value::Table(inner) = inner else { return };
+            table = inner;
+        }
+        change(table);
     }
 
     fn remove(&mut self, key: &str) -> Option<(Spanned<std::borrow::Cow<'s, str>>, Spanned<DeValue<'s>>)> {

@@ -1,4 +1,4 @@
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::*;
 
@@ -7,7 +7,7 @@ fn source(text: &str, overrides: &[&str]) -> Source {
     Source::new(Path::new("a.toml"), text, &overrides).unwrap()
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
+#[derive(Debug, Serialize, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 struct Net {
     hidden: Vec<i64>,
@@ -17,7 +17,7 @@ struct Net {
     colour: Option<Colour>,
 }
 
-#[derive(Debug, Deserialize, PartialEq)]
+#[derive(Debug, Serialize, Deserialize, PartialEq)]
 #[serde(rename_all = "snake_case")]
 enum Colour {
     Red,
@@ -131,7 +131,7 @@ fn files_that_cannot_be_read_are_named() {
 
 /// What is said of a whole configuration of one table `[t]` with one number `n`.
 fn wrong(text: &str) -> String {
-    #[derive(Debug, Deserialize)]
+    #[derive(Debug, Serialize, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct One {
         #[serde(rename = "n")]

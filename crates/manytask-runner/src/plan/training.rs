@@ -25,7 +25,7 @@ pub struct TrainingSection {
     /// The largest norm of a gradient.
     pub clip_norm: Option<f64>,
     /// What decides which parameters are the best.
-    pub monitor: Monitor,
+    pub monitor: Option<Monitor>,
     /// When to end early.
     pub early_stopping: Option<EarlyStopping>,
 }
@@ -42,7 +42,7 @@ impl TrainingSection {
             keep_checkpoints: section.take("keep_checkpoints")?,
             log_every_steps: section.take("log_every_steps")?,
             clip_norm: section.take("clip_norm")?,
-            monitor: section.take("monitor")?.unwrap_or_default(),
+            monitor: section.take("monitor")?,
             early_stopping: section.take("early_stopping")?,
         };
         if read.epochs.is_some() == read.steps.is_some() {
@@ -65,6 +65,16 @@ impl TrainingSection {
             return Err(spot.fault("`keep_checkpoints` is 0; the last one is needed to go on"));
         }
         Ok(read)
+    }
+
+    /// Whether the validation part is looked at.
+    pub(crate) fn validates(&self) -> bool {
+        self.validate_every_epochs.is_some() || self.validate_every_steps.is_some()
+    }
+
+    /// The key that has it looked at.
+    pub(crate) fn validate_key(&self) -> &'static str {
+        if self.validate_every_epochs.is_some() { "validate_every_epochs" } else { "validate_every_steps" }
     }
 
     /// The number of steps.

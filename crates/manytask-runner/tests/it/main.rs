@@ -6,3 +6,4 @@ mod commands;
 mod configs;
 mod killed;
 mod refused;
+mod settings;

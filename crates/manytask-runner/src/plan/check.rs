@@ -1,0 +1,190 @@
+//! What can be refused before any data are read: all that `train` would say of the configuration alone.
+
+use manytask_multitask::{Evaluation, Identity, Monitor, Offers, Task, Training, check_for};
+use manytask_nn::schedule::Course;
+
+use super::{EpisodesPlan, Plan, RowsPlan, Work};
+use crate::data::OutlinedTasks;
+use crate::failure::{Code, Failure, Result};
+
+impl Plan {
+    /// Refuses what is impossible, or has no effect, whatever the data hold.
+    ///
+    /// # Errors
+    /// At the first mistake, with its place (exit code 3).
+    pub fn check(&self) -> Result<()> {
+        self.check_validation()?;
+        match &self.work {
+            Work::Rows(rows) => {
+                self.training(Some(1)).map_err(|failure| self.places.training.place(failure))?;
+                self.check_rows(rows)
+            }
+            Work::Episodes(episodes) => {
+                self.training(None).map_err(|failure| self.places.training.place(failure))?;
+                self.check_episodes(episodes)
+            }
+        }
+    }
+
+    /// How the loop trains, where an epoch has so many steps.
+    ///
+    /// # Errors
+    /// When a setting is out of range, or epochs are counted where there are none.
+    pub(crate) fn training(&self, steps_per_epoch: Option<u64>) -> Result<Training> {
+        let section = &self.training;
+        let steps = section.total(steps_per_epoch).ok_or_else(|| {
+            Failure::new(Code::Config, "[training] counts `epochs`, but tasks are sampled without end")
+                .hint("set `steps` instead")
+        })?;
+        let training = Training {
+            seed: self.seed,
+            steps,
+            learning_rate: self.learning_rate,
+            optimizer: self.optimizer.clone(),
+            schedule: self.schedule.clone(),
+            clip_norm: section.clip_norm,
+            validate_every: section.validate_every(steps_per_epoch),
+            save_every: section.save_every_steps,
+            monitor: section.monitor.clone().unwrap_or_default(),
+            early_stopping: section.early_stopping,
+        };
+        training.check()?;
+        Ok(training)
+    }
+
+    /// The monitor of a training of `kept` out of `all` tasks. One that looks at what `only_tasks` leaves out is passed over,
+    /// which the second answer says.
+    ///
+    /// # Errors
+    /// When no task or figure has its name.
+    pub(crate) fn monitor(&self, all: &[Task], kept: &[Task]) -> Result<(Monitor, Option<String>)> {
+        let form = |tasks: &[Task]| Evaluation { tasks: tasks.iter().map(Task::form).collect() };
+        let monitor = self.training.monitor.clone().unwrap_or_default();
+        monitor.read(&form(all))?;
+        let kept = form(kept);
+        if monitor.read(&kept).is_ok() {
+            return Ok((monitor, None));
+        }
+        let wider = Monitor { task: None, ..monitor.clone() };
+        let instead = if wider.read(&kept).is_ok() { wider } else { Monitor::default() };
+        let of = monitor.task.map_or(String::new(), |task| format!(" of `{task}`"));
+        let note = format!(
+            "note: `monitor` is the {}{of}, which `only_tasks` leaves out: the mean {} of the tasks that are trained decides instead",
+            monitor.figure, instead.figure
+        );
+        Ok((instead, Some(note)))
+    }
+
+    /// Refuses settings that look at a validation part where none is looked at.
+    fn check_validation(&self) -> Result<()> {
+        let section = &self.training;
+        let when = match &self.work {
+            Work::Rows(_) => "set `validate_every_epochs` or `validate_every_steps`",
+            Work::Episodes(_) => "set `validate_every_steps`",
+        };
+        if section.validates() {
+            return match self.has_validation()? {
+                Some(false) => Err(self
+                    .places
+                    .everything
+                    .fault(format!(
+                        "`{}` is set, but the data have no validation part",
+                        section.validate_key()
+                    ))
+                    .hint("give the split one, or leave it out")),
+                _ => Ok(()),
+            };
+        }
+        let idle = |what: &str| {
+            let what = format!("{what} has no effect: no validation part is looked at");
+            Err(self.places.everything.fault(what).hint(format!("{when}, or leave it out")))
+        };
+        if section.early_stopping.is_some() {
+            return idle("`early_stopping`");
+        }
+        if section.monitor.is_some() {
+            return idle("`monitor`");
+        }
+        if matches!(self.schedule.course, Course::Plateau { .. }) {
+            return idle("[schedule] `plateau`");
+        }
+        Ok(())
+    }
+
+    /// Whether there is a validation part, where the settings of the data say so.
+    fn has_validation(&self) -> Result<Option<bool>> {
+        let place = |failure| self.places.data.place(failure);
+        Ok(match &self.work {
+            Work::Rows(rows) => rows.data.outline().map_err(place)?.validation,
+            Work::Episodes(episodes) => {
+                episodes.source.outline().map_err(place)?.map(|outline| outline.validation)
+            }
+        })
+    }
+
+    fn check_rows(&self, rows: &RowsPlan) -> Result<()> {
+        let places = &self.places;
+        let outline = rows.data.outline().map_err(|failure| places.data.place(failure))?;
+        if outline.embeds == Some(false) && rows.network.sets_embedding() {
+            let what = "`embedding` has no effect: no column is embedded";
+            return Err(places
+                .network
+                .fault(what)
+                .hint("name columns under `inputs.embedding`, or leave it out"));
+        }
+        let offers =
+            |representation| Offers { representation, validation: outline.validation.unwrap_or(true) };
+        let (all, offers) = match outline.tasks {
+            OutlinedTasks::Unknown => return self.check_unnamed(rows, &[], offers(true)),
+            OutlinedTasks::Alike(task) => {
+                let tasks = rows.variants(&task).map_err(|failure| places.of_tasks(failure))?;
+                return self.check_unnamed(rows, &tasks, offers(false));
+            }
+            OutlinedTasks::Named(tasks) => {
+                let described = rows.describe(tasks).map_err(|failure| places.of_tasks(failure))?;
+                (described, offers(true))
+            }
+        };
+        let kept = rows.kept(all.clone());
+        self.monitor(&all, &kept).map_err(|failure| places.training.place(failure))?;
+        rows.check_network(&kept, self.precision).map_err(|failure| places.network.place(failure))?;
+        let names = |tasks: &[Task]| tasks.iter().map(|task| task.name.clone()).collect::<Vec<_>>();
+        self.check_aggregator(Some((&names(&kept), &names(&all))), Identity::Fixed, offers)
+    }
+
+    /// Checks what does not depend on the names of the tasks, which only the data have.
+    fn check_unnamed(&self, rows: &RowsPlan, tasks: &[Task], offers: Offers) -> Result<()> {
+        rows.check_network(tasks, self.precision).map_err(|failure| self.places.network.place(failure))?;
+        self.check_aggregator(None, Identity::Fixed, offers)
+    }
+
+    fn check_episodes(&self, episodes: &EpisodesPlan) -> Result<()> {
+        let places = &self.places;
+        let outline = episodes.source.outline().map_err(|failure| places.data.place(failure))?;
+        let validation = outline.as_ref().is_none_or(|outline| outline.validation);
+        if let Some(outline) = outline {
+            let (layout, _) = episodes
+                .build(&outline.form, self.precision)
+                .map_err(|failure| places.network.place(failure))?;
+            episodes.learner.check(&layout).map_err(|error| places.everything.place(error))?;
+        }
+        let offers = Offers { representation: false, validation };
+        self.check_aggregator(None, Identity::Resampled, offers)
+    }
+
+    /// Builds the aggregator for some of all tasks; where their names are not known, for those that it names itself.
+    fn check_aggregator(
+        &self,
+        tasks: Option<(&[String], &[String])>,
+        identity: Identity,
+        offers: Offers,
+    ) -> Result<()> {
+        let spot = &self.places.aggregator;
+        let built = match tasks {
+            Some((kept, all)) => self.aggregator.build_for_some(kept, all),
+            None => self.aggregator.build(&self.aggregator.named()),
+        };
+        let aggregator = built.map_err(|error| spot.place(error))?;
+        check_for(aggregator.as_ref(), identity, offers).map_err(|error| spot.place(error))
+    }
+}

@@ -1,0 +1,79 @@
+use std::sync::Arc;
+
+use manytask_meta::{Execution, Learner, MetaSettings};
+use manytask_nn::{Builder, Module, Precision};
+use manytask_tensor::Layout;
+
+use crate::config::Section;
+use crate::episodes::{BackboneSettings, EpisodeForm, EpisodeSettings};
+use crate::failure::{Code, Failure, Result};
+use crate::registries::Registries;
+
+/// Tasks drawn anew at each step, for a learner.
+#[derive(Debug)]
+pub struct EpisodesPlan {
+    pub(crate) source: Box<dyn EpisodeSettings>,
+    pub(crate) network: Box<dyn BackboneSettings>,
+    pub(crate) learner: Arc<dyn Learner>,
+    pub(crate) settings: MetaSettings,
+}
+
+impl EpisodesPlan {
+    pub(super) fn read(
+        data: Section<'_>,
+        network: Section<'_>,
+        learner: Section<'_>,
+        mut training: Section<'_>,
+        evaluation: Option<Section<'_>>,
+        registries: &Registries,
+    ) -> Result<Self> {
+        let usual = MetaSettings::default();
+        let spot = training.spot();
+        let mut settings = MetaSettings {
+            tasks_per_step: training.take_or("tasks_per_step", usual.tasks_per_step)?,
+            execution: training.take_or("execution", usual.execution)?,
+            ..usual
+        };
+        if settings.tasks_per_step == 0 {
+            return Err(spot.fault("`tasks_per_step` is 0"));
+        }
+        if settings.execution == Execution::Threads(0) {
+            return Err(spot.fault("`execution` is in 0 threads"));
+        }
+        training.finish()?;
+        if let Some(mut section) = evaluation {
+            settings.evaluation_tasks = section.take_or("tasks", usual.evaluation_tasks)?;
+            settings.evaluation_queries = section.take("queries")?;
+            settings.evaluation_steps = section.take("inner_steps")?;
+            settings.evaluation_seed = section.take_or("seed", usual.evaluation_seed)?;
+            if settings.evaluation_tasks == 0 || settings.evaluation_queries == Some(0) {
+                return Err(section.fault("[evaluation] has a number that is 0"));
+            }
+            section.finish()?;
+        }
+        Ok(Self {
+            source: registries.episodes.make(data)?,
+            network: registries.backbones.make(network)?,
+            learner: registries.learners.make(learner)?,
+            settings,
+        })
+    }
+
+    /// The network for examples of a form, with layers that compute in `precision`.
+    ///
+    /// # Errors
+    /// When a size is impossible, or examples of this form are not for it.
+    pub(crate) fn build(
+        &self,
+        form: &EpisodeForm,
+        precision: Precision,
+    ) -> Result<(Arc<Layout>, Box<dyn Module>)> {
+        let mut layout = Layout::builder();
+        let outputs = self.learner.has_head().then_some(form.outputs);
+        let mut root = Builder::new(&mut layout);
+        let network = self.network.build(&mut root.with_precision(precision), &form.input, outputs);
+        // Sizes come from the configuration alone.
+        let network = network.map_err(|error| Failure::new(Code::Config, error.to_string()))?;
+        Ok((layout.build(), network))
+    }
+}

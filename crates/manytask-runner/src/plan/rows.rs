@@ -1,0 +1,157 @@
+use std::collections::{BTreeMap, HashSet};
+
+use manytask_data::{BatchOrder, LastBatch};
+use manytask_multitask::{Batches, InputSizes, Task};
+use manytask_nn::Precision;
+use manytask_nn::loss::Loss;
+use manytask_nn::metrics::{Metric, Output};
+use serde::{Deserialize, Serialize};
+
+use crate::config::Section;
+use crate::data::DataSettings;
+use crate::failure::{Code, Failure, Result};
+use crate::network::NetworkPlan;
+use crate::registries::Registries;
+
+/// Tasks on rows with a shared trunk.
+#[derive(Debug)]
+pub struct RowsPlan {
+    pub(crate) data: Box<dyn DataSettings>,
+    pub(crate) network: NetworkPlan,
+    pub(crate) tasks: BTreeMap<String, TaskSection>,
+    pub(crate) batches: Batches,
+    pub(crate) only: Vec<String>,
+}
+
+/// `[tasks.NAME]`; `[tasks.default]` is for all that are not named.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TaskSection {
+    /// What is minimised.
+    pub loss: Option<Loss>,
+    /// What is reported, the primary figure first.
+    pub metrics: Option<Vec<Metric>>,
+}
+
+impl RowsPlan {
+    pub(super) fn read(
+        data: Section<'_>,
+        network: Section<'_>,
+        tasks: Option<Section<'_>>,
+        mut training: Section<'_>,
+        registries: &Registries,
+    ) -> Result<Self> {
+        let spot = training.spot();
+        let batches = Batches {
+            size: training.take_or("batch_size", Batches::default().size)?,
+            order: training.take_or("batch_order", BatchOrder::default())?,
+            last: training.take_or("last_batch", LastBatch::default())?,
+        };
+        if batches.size == 0 {
+            return Err(spot.fault("`batch_size` is 0"));
+        }
+        let only = training.take_or("only_tasks", Vec::new())?;
+        training.finish()?;
+        let mut described = BTreeMap::new();
+        if let Some(mut tasks) = tasks {
+            for (name, section) in tasks.tables()? {
+                described.insert(name, section.rest::<TaskSection>()?);
+            }
+        }
+        Ok(Self {
+            data: registries.data.make(data)?,
+            network: NetworkPlan::read(network, registries)?,
+            tasks: described,
+            batches,
+            only,
+        })
+    }
+
+    /// The tasks with what `[tasks]` says of them.
+    ///
+    /// # Errors
+    /// When it names a task that is not there, or a loss or metric does not fit.
+    pub(crate) fn describe(&self, tasks: Vec<Task>) -> Result<Vec<Task>> {
+        let names: HashSet<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
+        let sections = self.tasks.keys().map(|name| ("[tasks]", name)).filter(|(_, name)| *name != "default");
+        let only = self.only.iter().map(|name| ("`only_tasks`", name));
+        if let Some((place, name)) = sections.chain(only).find(|(_, name)| !names.contains(name.as_str())) {
+            let what = format!("{place} names `{name}`, which is no task");
+            let failure = Failure::new(Code::Config, what);
+            return Err(match crate::config::nearest(name, names.iter().copied()) {
+                Some(near) => failure.hint(format!("did you mean `{near}`?")),
+                None => failure.hint(format!("the tasks are {}", listed(&tasks))),
+            });
+        }
+        let described = tasks.into_iter().map(|mut task| {
+            for section in [self.tasks.get("default"), self.tasks.get(&task.name)].into_iter().flatten() {
+                section.apply(&mut task);
+            }
+            task.check()?;
+            Ok(task)
+        });
+        described.collect()
+    }
+
+    /// A task of each form that `[tasks]` gives to tasks like `task`, whose names only the data have.
+    ///
+    /// # Errors
+    /// When a loss or metric does not fit.
+    pub(crate) fn variants(&self, task: &Task) -> Result<Vec<Task>> {
+        let default = self.tasks.get("default");
+        let own = self.tasks.iter().filter(|(name, _)| *name != "default");
+        let own = own.map(|(name, section)| (name.as_str(), Some(section)));
+        let described = std::iter::once((task.name.as_str(), None)).chain(own).map(|(name, section)| {
+            let mut task = Task { name: name.to_owned(), ..task.clone() };
+            default.into_iter().chain(section).for_each(|section| section.apply(&mut task));
+            task.check()?;
+            Ok(task)
+        });
+        described.collect()
+    }
+
+    /// Refuses a network that cannot be built, whatever its inputs are.
+    ///
+    /// # Errors
+    /// When a size or a share is impossible.
+    pub(crate) fn check_network(&self, tasks: &[Task], precision: Precision) -> Result<()> {
+        let mut sizes = HashSet::new();
+        let mut tasks: Vec<Task> = tasks.iter().filter(|task| sizes.insert(task.outputs)).cloned().collect();
+        if tasks.is_empty() {
+            tasks.push(Task::new("task", Output::Regression, 1));
+        }
+        tasks.iter_mut().for_each(|task| task.outputs = task.outputs.max(1));
+        let inputs = InputSizes { dense: 1, categories: Vec::new() };
+        self.network.build(&inputs, &tasks, precision).map(|_| ())
+    }
+
+    /// The tasks that `only_tasks` leaves.
+    pub(crate) fn kept(&self, tasks: Vec<Task>) -> Vec<Task> {
+        let only: HashSet<&String> = self.only.iter().collect();
+        tasks.into_iter().filter(|task| only.is_empty() || only.contains(&task.name)).collect()
+    }
+}
+
+impl TaskSection {
+    fn apply(&self, task: &mut Task) {
+        if let Some(loss) = &self.loss {
+            task.loss = loss.clone();
+        }
+        if let Some(metrics) = &self.metrics {
+            task.metrics.clone_from(metrics);
+        }
+        if let (0, Loss::CrossEntropy { class_weights: Some(weights), .. }) = (task.outputs, &task.loss) {
+            task.outputs = weights.len() as i64;
+        }
+    }
+}
+
+/// The names of the first tasks.
+fn listed(tasks: &[Task]) -> String {
+    const SHOWN: usize = 20;
+    let mut names: Vec<&str> = tasks.iter().take(SHOWN).map(|task| task.name.as_str()).collect();
+    let more = tasks.len().saturating_sub(SHOWN);
+    let rest = format!("and {more} more");
+    names.extend((more > 0).then_some(rest.as_str()));
+    names.join(", ")
+}
