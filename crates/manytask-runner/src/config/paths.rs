@@ -15,7 +15,7 @@ const KEYS: [&[&str]; 4] = [
 
 /// Writes out the relative paths in an override for `key`, where they name something as seen from the working directory;
 /// others are left, and start at the file like its own.
-pub(super) fn from_here<'s>(key: &mut Vec<&str>, value: &mut DeValue<'s>) {
+pub(super) fn from_here(key: &mut Vec<&str>, value: &mut DeValue<'_>) {
     match value {
         DeValue::String(text) if KEYS.iter().any(|path| fits(path, key)) => {
             let path = Path::new(text.as_ref());

@@ -120,7 +120,9 @@ impl RowsPlan {
         if tasks.is_empty() {
             tasks.push(Task::new("task", Output::Regression, 1));
         }
-        tasks.iter_mut().for_each(|task| task.outputs = task.outputs.max(1));
+        for task in &mut tasks {
+            task.outputs = task.outputs.max(1);
+        }
         let inputs = InputSizes { dense: 1, categories: Vec::new() };
         self.network.build(&inputs, &tasks, precision).map(|_| ())
     }
