@@ -78,7 +78,8 @@ impl Subject {
         let file = |name| fs_err::File::create(folder.join(name)).map(|file| file.into_parts().0);
         command.stdout(file("out.txt")?).stderr(file("err.txt")?);
         let child = command.spawn().with_context(|| format!("cannot start {}", self.binary.display()))?;
-        let line = format!("manytask {}", arguments.join(" "));
+        let program = self.binary.file_name().unwrap_or_default().to_string_lossy();
+        let line = format!("{program} {}", arguments.join(" "));
         Ok(Running { child, line, folder: folder.to_owned(), start: Instant::now(), limit: self.limit })
     }
 }

@@ -1,37 +1,27 @@
 //! The parsers, fed with damaged text in a process of their own, which is quicker than a command for each.
 
-use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use crate::attack::subject::End;
+use crate::attack::subject::Subject;
 use crate::attack::trial::Trial;
 
 /// Inputs of one process.
-const INPUTS: usize = 2000;
+const INPUTS: usize = 1500;
+/// What they may take together.
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// One process of the program that feeds the parsers, with a seed of its own.
 pub(super) fn attack(trial: &mut Trial<'_>) -> Result<()> {
-    let program = trial.equipment.fuzz.clone().context("the program `fuzz` was not built")?;
+    let binary = trial
+        .equipment
+        .fuzz
+        .clone()
+        .context("no program `fuzz` lies beside manytask: build manytask-fuzz")?;
     let seed = (trial.rng.next() >> 1).to_string();
-    let inputs = INPUTS.to_string();
-    trial.note(&format!("{} {seed} {inputs} {}", program.display(), trial.folder.display()))?;
-    let output = Command::new(&program)
-        .args([&seed, &inputs])
-        .arg(&trial.folder)
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("cannot start {}", program.display()))?;
-    let end = output.status.code().map_or(End::Signal(0), End::Code);
-    trial.tally.count_end(end);
-    if end == End::Code(0) {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    let said: Vec<&str> = said.lines().take(5).collect();
-    bail!(
-        "{end:?} of `{} {seed} {inputs}`; the input lies in the folder: {}",
-        program.display(),
-        said.join(" | ")
-    );
+    let subject = Subject { binary, limit: LIMIT };
+    let running = subject.start(&trial.folder, &[&seed, &INPUTS.to_string(), "."], &trial.variables)?;
+    trial.finish(running)?.expect(&[0])?;
+    Ok(())
 }

@@ -1,0 +1,122 @@
+//! Inputs that are whole, to be damaged.
+
+use std::path::Path;
+
+use anyhow::Result;
+use manytask_data::TableDataset;
+use manytask_data::{Inputs, TableSource, TargetKind, TargetSpec};
+use manytask_tensor::{Tensor, checkpoint};
+
+/// Tables.
+pub(crate) const TABLES: [&str; 5] = [
+    "a,b,c\n1,x,0\n2,y,1\n,x,NA\n4,\"z, \"\"q\"\"\",1\n",
+    "\u{feff}a;b\r\n1;x\r\n2;y\r\n",
+    "\n\na\tb\n1\t\"two\nlines\"\n",
+    "a\n1\n\n2\n",
+    "a,a b,\"c\"\n1.5e3,?,null\n",
+];
+
+/// Configurations.
+pub(crate) const CONFIGS: [&str; 2] = [
+    r#"seed = 1
+[data]
+kind = "table"
+source = { path = "a.csv", missing = ["", "NA"] }
+split.random = { validation = 0.2, test = 0.2, seed = 1 }
+inputs = { numeric = ["a"], one_hot = "rest" }
+targets = [{ name = "y", kind = "binary", positive = ["yes"] }, { name = "z", kind = "regression" }]
+[network]
+kind = "hard_sharing"
+trunk = { kind = "mlp", hidden = [8, 4], activation = "relu", dropout = 0.5 }
+head = { kind = "mlp", hidden = [4] }
+[tasks.default]
+metrics = ["roc_auc", "accuracy"]
+[tasks.z]
+loss = { huber = { delta = 0.5 } }
+metrics = ["rmse"]
+[aggregator]
+kind = "mgda"
+level = "representation"
+[optimizer]
+kind = "adamw"
+learning_rate = 1e-3
+[schedule]
+kind = "one_cycle"
+warm_up_steps = 5
+[training]
+epochs = 3
+batch_size = 16
+validate_every_epochs = 1
+monitor = { figure = "roc_auc", task = "y" }
+early_stopping = { patience = 4 }
+"#,
+    r#"device = "cpu"
+threads = 1
+[data]
+kind = "sinusoid"
+shots = 5
+queries = 5
+[network]
+kind = "mlp"
+hidden = [8]
+[learner]
+kind = "maml"
+inner_steps = 2
+inner_learning_rate = 0.01
+inner_rule = { sgd = { momentum = 0.5 } }
+[aggregator]
+kind = "equal_weights"
+[optimizer]
+kind = "adam"
+learning_rate = 1e-3
+[training]
+steps = 10
+tasks_per_step = 4
+execution = { threads = 2 }
+[evaluation]
+tasks = 10
+"#,
+];
+
+/// Changes on the command line, one in each line.
+pub(crate) const CHANGES: [&str; 3] = [
+    "seed=3",
+    "data.targets=[{ name = \"y\", kind = \"binary\" }]\ntraining.batch_size=8\n",
+    "\"data\".'source'.path = \"b.csv\"\ndata.targets.0.name=\"q\"\n",
+];
+
+/// A file of tensors.
+pub(crate) fn tensors(folder: &Path) -> Result<Vec<u8>> {
+    let tensors = [
+        ("w".to_owned(), Tensor::from_slice(&[1.0_f32, 2.0])),
+        ("n".to_owned(), Tensor::from_slice(&[3_i64])),
+        ("b".to_owned(), Tensor::from_slice(&[true, false])),
+    ];
+    let about = checkpoint::Metadata::from([("step".to_owned(), "7".to_owned())]);
+    Ok(checkpoint::to_bytes(&folder.join("tensors"), &tensors, &about)?)
+}
+
+/// A file of images as MNIST has them.
+pub(crate) fn idx() -> Vec<u8> {
+    let mut bytes = vec![0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 3];
+    bytes.extend(0..12);
+    bytes
+}
+
+/// The schema of a small table, which lies beside it as `schema.csv`.
+pub(crate) fn schema(folder: &Path) -> Result<Vec<u8>> {
+    let path = folder.join("schema.csv");
+    fs_err::write(&path, "a,c,y,z\n1,u,0,1.5\n2,v,1,\n3,u,1,0.5\n4,,0,2.5\n")?;
+    let data = TableDataset {
+        source: TableSource::new(&path),
+        split: None,
+        inputs: Inputs { numeric: "a".into(), one_hot: "c".into(), ..Inputs::default() },
+        targets: vec![
+            TargetSpec::new("y", TargetKind::Binary),
+            TargetSpec { standardise: true, ..TargetSpec::new("z", TargetKind::Regression) },
+        ],
+        weight: None,
+        tasks_by: None,
+    };
+    Ok(serde_json::to_vec(&data.load()?.schema)?)
+}
