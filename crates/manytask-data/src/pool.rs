@@ -208,15 +208,49 @@ impl ClassPool {
         Self::new(Tensor::f_cat(&images, 0)?, &counts.collect::<Vec<_>>(), names.collect())
     }
 
+    /// Whether the classes, called the `part` part, are enough for such episodes.
+    ///
+    /// # Errors
+    /// When the episodes have fewer than two classes, no shot or no query, the pool has fewer classes than ways, or a class has
+    /// fewer images than shots and queries: with the numbers and the remedy.
+    pub fn check(&self, spec: EpisodeSpec, part: &str) -> Result<()> {
+        let EpisodeSpec { ways, shots, queries } = spec;
+        for (what, number, least) in [("ways", ways, 2), ("shots", shots, 1), ("queries", queries, 1)] {
+            if number < least {
+                return Err(Error::config(format!(
+                    "`{what}` is {number}: an episode needs at least 2 ways, a shot and a query"
+                )));
+            }
+        }
+        if ways > self.classes() {
+            return Err(Error::config(format!(
+                "`ways` is {ways}, but the {part} part has only {} classes; take fewer ways, or give it more classes in the \
+                 split",
+                self.classes()
+            )));
+        }
+        let needed = shots.saturating_add(queries);
+        match (0..self.classes()).find(|&class| self.count(class) < needed) {
+            None => Ok(()),
+            Some(class) => Err(Error::config(format!(
+                "{shots} shots and {queries} `queries` are {needed} images of a class, but class `{}` of the {part} part has \
+                 only {}; take fewer of them",
+                self.names.get(class).map_or("", String::as_str),
+                self.count(class)
+            ))),
+        }
+    }
+
     /// The episodes with these numbers, images as float32 in `[0, 1]`. Each is a function of (seed, purpose, number) and
     /// of nothing else: the same number is the same episode in any batch, any run and on any device.
     ///
     /// # Errors
-    /// When the pool has fewer classes than ways, or a class has fewer images than shots and queries.
+    /// As [`ClassPool::check`], and when so many numbers do not fit in memory.
     pub fn episodes(&self, spec: EpisodeSpec, seed: u64, purpose: &str, ids: Range<u64>) -> Result<Episodes> {
-        self.check(spec)?;
+        self.check(spec, purpose)?;
         let tasks = ids.end.saturating_sub(ids.start) as i64;
-        let (mut support, mut query) = (Vec::new(), Vec::new());
+        let mut support = room(tasks, spec.ways, spec.shots)?;
+        let mut query = room(tasks, spec.ways, spec.queries)?;
         for id in ids {
             let mut rng = stream(seed, purpose, id, 0);
             for class in sample(&mut rng, self.classes(), spec.ways) {
@@ -235,24 +269,6 @@ impl ClassPool {
         })
     }
 
-    fn check(&self, spec: EpisodeSpec) -> Result<()> {
-        let EpisodeSpec { ways, shots, queries } = spec;
-        if ways == 0 || shots + queries == 0 {
-            return Err(Error::config("episodes need at least one way, and a shot or a query"));
-        }
-        if ways > self.classes() {
-            return Err(Error::config(format!("{ways} ways, but there are only {} classes", self.classes())));
-        }
-        match (0..self.classes()).find(|&class| self.count(class) < shots + queries) {
-            None => Ok(()),
-            Some(class) => Err(Error::config(format!(
-                "{shots} shots and {queries} queries, but class `{}` has only {} images",
-                self.names.get(class).map_or("", String::as_str),
-                self.count(class)
-            ))),
-        }
-    }
-
     /// `[T, N*K, C, H, W]` float32 in `[0, 1]`.
     fn gather(&self, rows: &[i64], tasks: i64) -> Result<Tensor> {
         let rows = Tensor::f_from_slice(rows)?.f_to_device(self.images.device())?;
@@ -267,6 +283,21 @@ impl ClassPool {
         let labels = Tensor::f_arange(ways as i64, (Kind::Int64, self.images.device()))?;
         let labels = labels.f_repeat_interleave_self_int(each as i64, 0, None)?;
         Ok(labels.f_unsqueeze(0)?.f_repeat([tasks, 1])?)
+    }
+}
+
+/// Room for the values of so many tasks of so many rows, each of so many numbers.
+///
+/// # Errors
+/// When they do not fit in memory.
+pub(crate) fn room<T>(tasks: i64, rows: usize, each: usize) -> Result<Vec<T>> {
+    let mut values = Vec::new();
+    let count = usize::try_from(tasks).ok().and_then(|tasks| tasks.checked_mul(rows)?.checked_mul(each));
+    match count.map(|count| values.try_reserve_exact(count)) {
+        Some(Ok(())) => Ok(values),
+        _ => Err(Error::config(format!(
+            "{tasks} tasks of {rows} times {each} examples do not fit in memory; take fewer tasks at once, shots or queries"
+        ))),
     }
 }
 

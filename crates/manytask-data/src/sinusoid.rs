@@ -8,6 +8,7 @@ use manytask_tensor::{Kind, Tensor};
 use rand::Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::pool::room;
 use crate::{Episodes, Error, Result};
 
 /// `y = a sin(f x - p)`, with amplitude, phase and frequency drawn for each task and `x` for each example, all uniformly.
@@ -46,7 +47,7 @@ impl Sinusoid {
     /// `[T, K, 1]`. Each is a function of (seed, purpose, number) and of nothing else, and computed in float64.
     ///
     /// # Errors
-    /// When a range is empty or not finite, or there is neither a shot nor a query.
+    /// As [`Sinusoid::check`], and when so many numbers do not fit in memory.
     pub fn episodes(
         &self,
         shots: usize,
@@ -56,12 +57,10 @@ impl Sinusoid {
         ids: Range<u64>,
         kind: Kind,
     ) -> Result<Episodes> {
-        self.check()?;
-        if shots + queries == 0 {
-            return Err(Error::config("episodes need a shot or a query"));
-        }
+        self.check(shots, queries)?;
         let tasks = ids.end.saturating_sub(ids.start) as i64;
-        let [mut support_x, mut support_y, mut query_x, mut query_y]: [Vec<f64>; 4] = Default::default();
+        let (mut support_x, mut support_y) = (room(tasks, 1, shots)?, room(tasks, 1, shots)?);
+        let (mut query_x, mut query_y) = (room(tasks, 1, queries)?, room(tasks, 1, queries)?);
         for id in ids {
             let mut rng = stream(seed, purpose, id, 0);
             let mut draw = |[low, high]: [f64; 2]| low + (high - low) * rng.random::<f64>();
@@ -88,18 +87,31 @@ impl Sinusoid {
         })
     }
 
-    fn check(&self) -> Result<()> {
+    /// Whether there are such tasks.
+    ///
+    /// # Errors
+    /// When a range is empty or not finite, or there is no shot or no query.
+    pub fn check(&self, shots: usize, queries: usize) -> Result<()> {
+        for (what, number) in [("shots", shots), ("queries", queries)] {
+            if number == 0 {
+                return Err(Error::config(format!(
+                    "`{what}` is 0: a task needs a shot and a query at least"
+                )));
+            }
+        }
         let ranges = [
             ("amplitude", self.amplitude),
             ("phase", self.phase),
             ("frequency", self.frequency),
             ("x", self.x),
         ];
-        match ranges.iter().find(|(_, [low, high])| !(low.is_finite() && high.is_finite() && low <= high)) {
+        // Beyond, squares are not finite in single precision.
+        let usable = |value: f64| value.abs() <= 1e18;
+        match ranges.iter().find(|(_, [low, high])| !(usable(*low) && usable(*high) && low <= high)) {
             None => Ok(()),
-            Some((name, range)) => {
-                Err(Error::config(format!("sinusoid: {name} = {range:?} is no range from low to high")))
-            }
+            Some((name, range)) => Err(Error::config(format!(
+                "sinusoid: {name} = {range:?} is no range from low to high within ±1e18"
+            ))),
         }
     }
 }
@@ -143,7 +155,9 @@ mod tests {
             let family: Sinusoid = toml::from_str(text).unwrap();
             assert!(family.episodes(1, 1, 0, "x", 0..1, Kind::Float).is_err(), "{text}");
         }
-        assert!(Sinusoid::default().episodes(0, 0, 0, "x", 0..1, Kind::Float).is_err());
+        for (shots, queries) in [(0, 1), (1, 0), (usize::MAX, 1), (1 << 62, 1 << 62)] {
+            assert!(Sinusoid::default().episodes(shots, queries, 0, "x", 0..3, Kind::Float).is_err());
+        }
         assert!(toml::from_str::<Sinusoid>("amplitudes = [0.0, 1.0]").is_err());
     }
 }

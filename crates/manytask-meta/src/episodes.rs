@@ -16,10 +16,18 @@ pub trait EpisodeSource: Debug + Send {
 
     /// Whether there is a validation part.
     fn has_validation(&self) -> bool;
+
+    /// Refuses a part that cannot give such tasks: too few classes, or too few examples of one.
+    ///
+    /// # Errors
+    /// With the part, the numbers and the remedy.
+    fn check(&self, part: Part, queries: Option<usize>) -> Result<()> {
+        self.episodes(part, 0, 0..1, queries).map(drop)
+    }
 }
 
-/// The name of a part in the keys of draws.
-fn purpose(part: Part) -> &'static str {
+/// The name of a part, in the keys of draws and for who reads.
+pub(crate) fn purpose(part: Part) -> &'static str {
     match part {
         Part::Train => "train",
         Part::Validation => "validation",
@@ -67,6 +75,10 @@ impl EpisodeSource for SinusoidEpisodes {
     fn has_validation(&self) -> bool {
         true
     }
+
+    fn check(&self, _part: Part, queries: Option<usize>) -> Result<()> {
+        Ok(self.family.check(self.shots, queries.unwrap_or(self.queries))?)
+    }
 }
 
 /// N-way K-shot tasks on images, of classes that no two parts share.
@@ -78,25 +90,37 @@ pub struct ImageEpisodes {
     pub spec: EpisodeSpec,
 }
 
-impl EpisodeSource for ImageEpisodes {
-    fn episodes(&self, part: Part, seed: u64, ids: Range<u64>, queries: Option<usize>) -> Result<Episodes> {
-        let pool: Option<&ClassPool> = match part {
+impl ImageEpisodes {
+    fn pool(&self, part: Part) -> Result<&ClassPool> {
+        let pool = match part {
             Part::Train => Some(&self.pools.train),
             Part::Validation => self.pools.validation.as_ref(),
             Part::Test => Some(&self.pools.test),
         };
-        let pool = pool.ok_or_else(|| {
+        pool.ok_or_else(|| {
             Error::setting(
                 "the classes have no validation part",
                 "name one in the split, or leave out what asks for it",
             )
-        })?;
-        let spec = EpisodeSpec { queries: queries.unwrap_or(self.spec.queries), ..self.spec };
-        Ok(pool.episodes(spec, seed, purpose(part), ids)?)
+        })
+    }
+
+    fn spec(&self, queries: Option<usize>) -> EpisodeSpec {
+        EpisodeSpec { queries: queries.unwrap_or(self.spec.queries), ..self.spec }
+    }
+}
+
+impl EpisodeSource for ImageEpisodes {
+    fn episodes(&self, part: Part, seed: u64, ids: Range<u64>, queries: Option<usize>) -> Result<Episodes> {
+        Ok(self.pool(part)?.episodes(self.spec(queries), seed, purpose(part), ids)?)
     }
 
     fn has_validation(&self) -> bool {
         self.pools.validation.is_some()
+    }
+
+    fn check(&self, part: Part, queries: Option<usize>) -> Result<()> {
+        Ok(self.pool(part)?.check(self.spec(queries), purpose(part))?)
     }
 }
 

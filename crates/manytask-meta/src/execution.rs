@@ -1,5 +1,7 @@
+use std::sync::{Mutex, PoisonError};
+
 use manytask_multitask::{Error, Result};
-use manytask_tensor::{Device, Layout};
+use manytask_tensor::{Device, Layout, threads};
 use serde::{Deserialize, Serialize};
 
 /// How the tasks of a meta-batch are computed. All ways give the same numbers, within rounding.
@@ -36,14 +38,46 @@ impl Execution {
         }
     }
 
-    /// Refuses no thread at all.
+    /// Refuses no thread at all, and more than any machine has a use for.
     ///
     /// # Errors
-    /// When there is none.
+    /// With the range.
     pub(crate) fn check(self) -> Result<()> {
-        if self == Self::Threads(0) {
-            return Err(Error::setting("execution in 0 threads", "take 1 at least, or `batched`"));
+        const MOST: usize = 1024;
+        match self {
+            Self::Threads(threads) if !(1..=MOST).contains(&threads) => Err(Error::setting(
+                format!("`execution` in {threads} threads"),
+                format!("take 1 to {MOST}, or `batched`"),
+            )),
+            _ => Ok(()),
         }
-        Ok(())
     }
+}
+
+/// Does each piece of work in a thread of its own whose kernels have one thread; what they give, in the order of the pieces.
+///
+/// Where the system gives no more threads, this one does what is left.
+pub(crate) fn in_threads<L: Send, R: Send>(
+    loads: Vec<L>,
+    work: impl Fn(L) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let loads: Vec<Mutex<Option<L>>> = loads.into_iter().map(|load| Mutex::new(Some(load))).collect();
+    let run = |place: &Mutex<Option<L>>| {
+        let load = place.lock().unwrap_or_else(PoisonError::into_inner).take();
+        load.map(&work).transpose()
+    };
+    std::thread::scope(|scope| {
+        let start = |place| {
+            std::thread::Builder::new().spawn_scoped(scope, move || {
+                threads::set(1)?;
+                run(place)
+            })
+        };
+        let started: Vec<_> = loads.iter().map(start).collect();
+        let all = loads.iter().zip(started).map(|(place, started)| match started {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => threads::alone(|| run(place)),
+        });
+        all.filter_map(Result::transpose).collect()
+    })
 }

@@ -2,6 +2,7 @@ use std::fmt::Debug;
 
 use manytask_multitask::Result;
 use manytask_nn::loss::Loss;
+use manytask_nn::metrics::Output;
 use manytask_nn::{BatchNormPolicy, Cx, Module};
 use manytask_tensor::random::Key;
 use manytask_tensor::{Layout, Params, Tensor};
@@ -32,6 +33,14 @@ pub trait Learner: Debug + Send + Sync {
     /// # Errors
     /// With what is missing, and the remedy.
     fn check(&self, layout: &Layout) -> Result<()>;
+
+    /// Refuses predictions of a meaning that it cannot make.
+    ///
+    /// # Errors
+    /// With the remedy.
+    fn check_output(&self, _output: Output) -> Result<()> {
+        Ok(())
+    }
 
     /// The predictions on the query set, with a graph to `params`.
     fn predict(&self, scene: &Scene<'_>, params: &Params) -> Result<Tensor>;
@@ -74,6 +83,10 @@ impl<L: Learner + ?Sized> Learner for std::sync::Arc<L> {
 
     fn check(&self, layout: &Layout) -> Result<()> {
         (**self).check(layout)
+    }
+
+    fn check_output(&self, output: Output) -> Result<()> {
+        (**self).check_output(output)
     }
 
     fn predict(&self, scene: &Scene<'_>, params: &Params) -> Result<Tensor> {

@@ -42,6 +42,7 @@ mod maml;
 mod pass;
 mod problem;
 mod protonet;
+mod ready;
 
 pub use manytask_data as data;
 pub use manytask_multitask as multitask;

@@ -30,6 +30,9 @@ pub struct Maml {
     pub checkpoint_every: Option<u32>,
 }
 
+/// The most steps of adaptation, in training or evaluation.
+pub(crate) const MOST_STEPS: u32 = 10_000;
+
 /// How an inner gradient becomes an inner step: any optimizer of [`manytask_nn::optim`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -211,15 +214,18 @@ impl Learner for Maml {
     }
 
     fn check(&self, layout: &Layout) -> Result<()> {
-        const MOST: u32 = 10_000;
         let rate = self.inner_learning_rate;
-        if !(rate.is_finite() && rate > 0.0) {
-            return Err(Error::setting(format!("inner_learning_rate is {rate}"), "it must be above 0"));
+        // As it is used: 1e39 is infinite there, and 1e-46 is 0.
+        if !((rate as f32).is_finite() && rate as f32 > 0.0) {
+            return Err(Error::setting(
+                format!("inner_learning_rate is {rate}"),
+                "it must be above 0 and finite in single precision",
+            ));
         }
-        if self.inner_steps == 0 || self.inner_steps > MOST {
+        if self.inner_steps == 0 || self.inner_steps > MOST_STEPS {
             return Err(Error::setting(
                 format!("inner_steps is {}", self.inner_steps),
-                format!("take 1 to {MOST}"),
+                format!("take 1 to {MOST_STEPS}"),
             ));
         }
         if self.checkpoint_every == Some(0) {

@@ -3,11 +3,11 @@
 use manytask_data::Episodes;
 use manytask_multitask::{Combination, Draw, Error, Jacobian, Level, Pass, Result, Shared};
 use manytask_nn::Cx;
-use manytask_tensor::{Graph, Kind, Params, Tensor, grad, threads};
+use manytask_tensor::{Graph, Kind, Params, Tensor, grad};
 
 use crate::analytic::Found;
 use crate::episodes::select;
-use crate::execution::Execution;
+use crate::execution::{self, Execution};
 use crate::problem::{Judge, MetaProblem, key};
 
 pub(crate) fn forward<'a>(
@@ -148,24 +148,11 @@ fn in_threads(
             rows: rows.f_narrow(0, start as i64, ids.len() as i64)?,
         });
     }
-    std::thread::scope(|scope| {
-        let spawn = |load: Load| {
-            scope.spawn(move || {
-                threads::set(1)?;
-                let range = load.start..load.start + load.ids.len();
-                rows_of(judge, &load.params, &load.episodes, draw, &load.ids, range, &load.rows)
-            })
-        };
-        let handles: Vec<_> = loads.into_iter().map(spawn).collect();
-        let mut losses = Vec::with_capacity(ids.len());
-        for handle in handles {
-            match handle.join() {
-                Ok(found) => losses.extend(found?),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        Ok(losses)
-    })
+    let of_load = |load: Load| {
+        let range = load.start..load.start + load.ids.len();
+        rows_of(judge, &load.params, &load.episodes, draw, &load.ids, range, &load.rows)
+    };
+    Ok(execution::in_threads(loads, of_load)?.concat())
 }
 
 /// A pass whose gradients are there already, the rows of one matrix.

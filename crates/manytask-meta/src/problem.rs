@@ -14,14 +14,15 @@ use crate::analytic::Analytic;
 use crate::episodes::EpisodeSource;
 use crate::execution::Execution;
 use crate::learner::{Learner, Scene};
-use crate::{evaluate, pass};
+use crate::maml::MOST_STEPS;
+use crate::{evaluate, pass, ready};
 
 /// Tasks drawn anew at each step: the losses are the query losses after a learner has seen each task's support set.
 #[derive(Debug)]
 pub struct MetaProblem {
-    layout: Arc<Layout>,
+    pub(crate) layout: Arc<Layout>,
     pub(crate) judge: Judge,
-    source: Box<dyn EpisodeSource>,
+    pub(crate) source: Box<dyn EpisodeSource>,
     pub(crate) settings: MetaSettings,
     shared: Vec<Slot>,
     names: Vec<String>,
@@ -69,11 +70,37 @@ impl Default for MetaSettings {
     }
 }
 
+impl MetaSettings {
+    /// Refuses numbers that are out of range.
+    ///
+    /// # Errors
+    /// With the number and its range.
+    pub fn check(&self) -> Result<()> {
+        let within = |what: &str, number: usize, most: usize| {
+            if (1..=most).contains(&number) {
+                return Ok(());
+            }
+            Err(Error::setting(format!("{what} is {number}"), format!("take 1 to {most}")))
+        };
+        within("`tasks_per_step`", self.tasks_per_step, 1 << 20)?;
+        within("the number of evaluation `tasks`", self.evaluation_tasks, 1 << 24)?;
+        if let Some(queries) = self.evaluation_queries {
+            within("the number of evaluation `queries`", queries, 1 << 31)?;
+        }
+        if self.evaluation_steps.is_some_and(|steps| steps > MOST_STEPS) {
+            let steps = self.evaluation_steps.unwrap_or_default();
+            let what = format!("the number of evaluation `inner_steps` is {steps}");
+            return Err(Error::setting(what, format!("take 0 to {MOST_STEPS}")));
+        }
+        self.execution.check()
+    }
+}
+
 impl MetaProblem {
     /// Puts network, learner and tasks together; `output` says what the predictions mean.
     ///
     /// # Errors
-    /// When the learner cannot work with the network, or a number of tasks is 0.
+    /// When the learner cannot work with the network or such predictions, or a setting is out of range.
     pub fn new(
         layout: Arc<Layout>,
         network: Box<dyn Module>,
@@ -83,12 +110,10 @@ impl MetaProblem {
         loss: Loss,
         settings: MetaSettings,
     ) -> Result<Self> {
-        if settings.tasks_per_step == 0 || settings.evaluation_tasks == 0 {
-            return Err(Error::setting("a meta-batch or an evaluation of 0 tasks", "take at least 1"));
-        }
-        settings.execution.check()?;
+        settings.check()?;
         loss.check()?;
         learner.check(&layout)?;
+        learner.check_output(output)?;
         let analytic = Analytic::of(network.as_ref(), &layout, learner.descent(&layout), &loss);
         if let (Execution::Analytic, Err(reason)) = (settings.execution, &analytic) {
             return Err(Error::setting(format!("execution is analytic, but {reason}"), "take `auto`"));
@@ -108,8 +133,13 @@ impl MetaProblem {
     pub(crate) fn draw(&self, draw: Draw) -> Result<(Episodes, Vec<u64>)> {
         let count = self.settings.tasks_per_step as u64;
         // Replicas are other tasks: they are numbered behind all that the steps can reach.
-        let first = (u64::from(draw.replica) << 48) + draw.step * count;
-        let ids = first..first + count;
+        let first = draw.step.checked_mul(count).and_then(|of| of.checked_add(u64::from(draw.replica) << 48));
+        let ids = first.and_then(|first| Some(first..first.checked_add(count)?)).ok_or_else(|| {
+            Error::setting(
+                format!("step {} of {count} tasks", draw.step),
+                "take fewer steps: tasks are numbered in 64 bits",
+            )
+        })?;
         Ok((self.source.episodes(draw.part, draw.seed, ids.clone(), None)?, ids.collect()))
     }
 
@@ -209,6 +239,10 @@ impl Problem for MetaProblem {
 
     fn form(&self) -> Evaluation {
         evaluate::form(self)
+    }
+
+    fn ready(&self, part: Part) -> Result<()> {
+        ready::ready(self, part)
     }
 
     fn evaluate(&self, params: &Params, part: Part) -> Result<Evaluation> {

@@ -1,4 +1,5 @@
 use manytask_multitask::{Error, Result};
+use manytask_nn::metrics::Output;
 use manytask_nn::written::{NetTrace, Rows, WrittenNet};
 use manytask_tensor::dense::{Real, filled, values};
 use manytask_tensor::{Device, Graph, Kind, Layout, Params, Tensor, gradients, no_grad, threads};
@@ -13,6 +14,13 @@ use crate::learner::{Learner, Scene};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProtoNet {}
+
+fn of_values() -> Error {
+    Error::setting(
+        "`protonet` on tasks without classes: prototypes are of classes, and these tasks predict values",
+        "take tasks with classes, or another learner, e.g. `maml`",
+    )
+}
 
 /// An embedding `[T, N, …]` or `[N, …]` as `[T, N, D]`, with T = 1 where there is no task dimension.
 fn flat(embedding: &Tensor, tasks: Option<i64>) -> Result<Tensor> {
@@ -58,10 +66,7 @@ impl ProtoNet {
             scene.support_y.f_unsqueeze(0)?
         };
         if labels.kind() != Kind::Int64 || labels.dim() != 2 {
-            return Err(Error::setting(
-                "prototypes of values",
-                "take tasks with classes, or another learner",
-            ));
+            return Err(of_values());
         }
         let classes = labels.f_max()?.f_int64_value(&[])? + 1;
         let numbers =
@@ -134,6 +139,10 @@ impl Learner for ProtoNet {
 
     fn check(&self, _layout: &Layout) -> Result<()> {
         Ok(())
+    }
+
+    fn check_output(&self, output: Output) -> Result<()> {
+        if output == Output::Multiclass { Ok(()) } else { Err(of_values()) }
     }
 
     fn predict(&self, scene: &Scene<'_>, params: &Params) -> Result<Tensor> {

@@ -17,12 +17,10 @@ pub struct Delta {
 ///
 /// ```
 /// use manytask_multitask::{delta_m, Evaluation, TaskEvaluation};
-/// let of = |accuracy: f64, error: f64| Evaluation {
-///     tasks: vec![
-///         TaskEvaluation { name: "a".into(), loss: None, metrics: vec![("accuracy".into(), Some(accuracy))], higher_is_better: true },
-///         TaskEvaluation { name: "b".into(), loss: None, metrics: vec![("mae".into(), Some(error))], higher_is_better: false },
-///     ],
-/// };
+/// let of = |accuracy: f64, error: f64| Evaluation::new(vec![
+///     TaskEvaluation { name: "a".into(), loss: None, metrics: vec![("accuracy".into(), Some(accuracy))], higher_is_better: true },
+///     TaskEvaluation { name: "b".into(), loss: None, metrics: vec![("mae".into(), Some(error))], higher_is_better: false },
+/// ]);
 /// // Accuracy from 0.80 to 0.84 is 5 % better, an error from 2.0 to 2.2 is 10 % worse.
 /// let delta = delta_m(&of(0.84, 2.2), &of(0.80, 2.0));
 /// assert!((delta.mean.unwrap() - 2.5).abs() < 1e-9);
@@ -43,14 +41,12 @@ pub fn delta_m(network: &Evaluation, baseline: &Evaluation) -> Delta {
 ///
 /// ```
 /// use manytask_multitask::{delta_m_all, Evaluation, TaskEvaluation};
-/// let of = |accuracy: f64, loss: f64| Evaluation {
-///     tasks: vec![TaskEvaluation {
-///         name: "a".into(),
-///         loss: None,
-///         metrics: vec![("accuracy".into(), Some(accuracy)), ("log_loss".into(), Some(loss)), ("f1".into(), None)],
-///         higher_is_better: true,
-///     }],
-/// };
+/// let of = |accuracy: f64, loss: f64| Evaluation::new(vec![TaskEvaluation {
+///     name: "a".into(),
+///     loss: None,
+///     metrics: vec![("accuracy".into(), Some(accuracy)), ("log_loss".into(), Some(loss)), ("f1".into(), None)],
+///     higher_is_better: true,
+/// }]);
 /// // Accuracy 5 % better, the loss 10 % worse.
 /// let all = delta_m_all(&of(0.84, 2.2), &of(0.80, 2.0), |metric| Some(metric != "log_loss"));
 /// assert!((all.delta.mean.unwrap() - 2.5).abs() < 1e-9);
@@ -121,7 +117,7 @@ mod tests {
             metrics: vec![("r2".into(), *figure)],
             higher_is_better: true,
         };
-        Evaluation { tasks: figures.iter().map(task).collect() }
+        Evaluation::new(figures.iter().map(task).collect())
     }
 
     #[test]
@@ -138,17 +134,13 @@ mod tests {
     #[test]
     fn all_figures_are_a_mean_of_means() {
         type Figures<'a> = (&'a str, &'a [(&'a str, Option<f64>)]);
-        let of = |figures: &[Figures<'_>]| Evaluation {
-            tasks: figures
-                .iter()
-                .map(|(name, metrics)| TaskEvaluation {
-                    name: (*name).into(),
-                    loss: Some(1.0),
-                    metrics: metrics.iter().map(|(metric, value)| ((*metric).into(), *value)).collect(),
-                    higher_is_better: true,
-                })
-                .collect(),
+        let task = |(name, metrics): &Figures<'_>| TaskEvaluation {
+            name: (*name).into(),
+            loss: Some(1.0),
+            metrics: metrics.iter().map(|(metric, value)| ((*metric).into(), *value)).collect(),
+            higher_is_better: true,
         };
+        let of = |figures: &[Figures<'_>]| Evaluation::new(figures.iter().map(task).collect());
         // Task a: accuracy 10 % better, auc 20 % worse, so 5 % worse; task b: the error halved.
         let network = of(&[
             ("a", &[("accuracy", Some(0.55)), ("auc", Some(0.4)), ("other", Some(3.0))]),

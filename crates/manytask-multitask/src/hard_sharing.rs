@@ -257,7 +257,7 @@ impl Problem for HardSharing {
     }
 
     fn form(&self) -> Evaluation {
-        Evaluation { tasks: self.tasks.iter().map(Task::form).collect() }
+        Evaluation::new(self.tasks.iter().map(Task::form).collect())
     }
 
     fn evaluate(&self, params: &Params, part: Part) -> Result<Evaluation> {

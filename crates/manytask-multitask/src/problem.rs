@@ -87,6 +87,21 @@ pub trait Problem: Debug + Send {
     /// The form of an evaluation: its tasks and the names of their figures, without values.
     fn form(&self) -> Evaluation;
 
+    /// Refuses a part that cannot give what a training or an evaluation takes from it, before the first step: too few classes
+    /// or examples for its tasks, or sizes that a layer of the network cannot work with.
+    ///
+    /// # Errors
+    /// With the part, the numbers and the remedy.
+    fn ready(&self, part: Part) -> Result<()> {
+        let _ = part;
+        Ok(())
+    }
+
+    /// What the figures of an evaluation depend on beside parameters and data, by name: told with the result.
+    fn protocol(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
     /// Losses and metrics over a whole part.
     fn evaluate(&self, params: &Params, part: Part) -> Result<Evaluation>;
 }
@@ -129,6 +144,9 @@ pub trait Pass {
 pub struct Evaluation {
     /// For each task its figures; for resampled tasks one entry over all episodes.
     pub tasks: Vec<TaskEvaluation>,
+    /// What a reader of the figures must know, a line each: what was left out of them, why, and the remedy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Losses and metrics of one task.
@@ -155,6 +173,11 @@ impl TaskEvaluation {
 }
 
 impl Evaluation {
+    /// The figures of some tasks, with nothing to note.
+    pub fn new(tasks: Vec<TaskEvaluation>) -> Self {
+        Self { tasks, notes: Vec::new() }
+    }
+
     /// A task's figures by its name.
     pub fn task(&self, name: &str) -> Option<&TaskEvaluation> {
         self.tasks.iter().find(|task| task.name == name)
@@ -188,9 +211,11 @@ mod tests {
             metrics: vec![("auc".into(), auc)],
             higher_is_better: true,
         };
-        let evaluation = Evaluation {
-            tasks: vec![task("a", Some(1.0), Some(0.5)), task("b", Some(4.0), None), task("c", None, None)],
-        };
+        let evaluation = Evaluation::new(vec![
+            task("a", Some(1.0), Some(0.5)),
+            task("b", Some(4.0), None),
+            task("c", None, None),
+        ]);
         assert_eq!(evaluation.mean_loss(), Some(2.5));
         assert_eq!(evaluation.mean("auc"), Some(0.5));
         assert_eq!(evaluation.mean("f1"), None);

@@ -93,6 +93,7 @@ impl Experiment {
         let aggregator = self.plan.aggregator.build_for_some(self.problem.tasks(), &self.all_tasks);
         let aggregator = aggregator.map_err(|error| of_aggregator.place(error))?;
         check(aggregator.as_ref(), self.problem.as_ref()).map_err(|error| of_aggregator.place(error))?;
+        self.ready()?;
         let start = self.start().map_err(|failure| network.place(failure))?;
         Trainer::new(self.problem.as_ref(), aggregator, self.training.clone(), &start)
             .map_err(|error| training.place(error))
@@ -101,6 +102,16 @@ impl Experiment {
     /// Says what was read of the data, and what is odd about them.
     pub fn say_data(&self, detail: Detail) {
         say_report(&self.report, detail);
+    }
+
+    /// Refuses parts that cannot give what the training, its validation or the evaluation at its end take from them.
+    fn ready(&self) -> Result<()> {
+        let validated = self.training.validate_every.is_some() && self.problem.offers().validation;
+        let parts = [Some(Part::Train), validated.then_some(Part::Validation), Some(self.judged_by)];
+        for part in parts.into_iter().flatten() {
+            self.problem.ready(part).map_err(|error| self.plan.places.data.place(error))?;
+        }
+        Ok(())
     }
 
     /// Steps between two lines of training losses.

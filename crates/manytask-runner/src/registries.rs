@@ -1,12 +1,13 @@
 //! Everything that a configuration can name.
 
 mod aggregators;
+mod learners;
 mod schedules;
 
 use std::sync::Arc;
 
 use manytask_data::{Columns, Fractions, Inputs, Split, TableDataset, TableSource, TargetKind, TargetSpec};
-use manytask_meta::{Adapts, Learner, Maml, OuterGradient, ProtoNet};
+use manytask_meta::Learner;
 use manytask_multitask::AggregatorSettings;
 use manytask_nn::nets::{Conv4Config, MlpConfig};
 use manytask_nn::optim::{Adam, AdamW, Optimizer, RmsProp, Sgd};
@@ -44,7 +45,7 @@ impl Default for Registries {
         Self {
             data: data(),
             episodes: episodes(),
-            learners: learners(),
+            learners: learners::learners(),
             backbones: backbones(),
             trunks: trunks(),
             aggregators: aggregators::aggregators(),
@@ -95,51 +96,6 @@ fn episodes() -> Registry<Box<dyn EpisodeSettings>> {
     registry
 }
 
-fn learners() -> Registry<Arc<dyn Learner>> {
-    type Any = Arc<dyn Learner>;
-    let mut registry = Registry::<Any>::new("learner", "learner");
-    let maml = Maml::default();
-    registry.add(
-        "maml",
-        "a start from which few steps of gradient descent lead far",
-        "Finn et al. 2017, arXiv:1703.03400: the gradient of the query loss goes through the inner steps.\n\
-         With `checkpoint_every = C` the parameters of every C-th inner step are kept and what lies between is computed\n\
-         again: less memory for many inner steps, at most one further pass through them. Left out, all is kept.",
-        &maml,
-        |m: Maml| Arc::new(m) as Any,
-    );
-    let first = Maml { outer_gradient: OuterGradient::FirstOrder, ..maml.clone() };
-    registry.add(
-        "fomaml",
-        "MAML with the gradient at the adapted parameters",
-        "Finn et al. 2017, section 5.2: inner steps count as constants; a fraction of the time and memory.",
-        &first,
-        |m: Maml| Arc::new(Maml { outer_gradient: OuterGradient::FirstOrder, ..m }) as Any,
-    );
-    registry.add(
-        "anil",
-        "MAML of which the head alone adapts",
-        "Raghu et al. 2020, arXiv:1909.09157.",
-        &Maml { adapts: Adapts::Head, ..maml.clone() },
-        |m: Maml| Arc::new(Maml { adapts: Adapts::Head, ..m }) as Any,
-    );
-    registry.add(
-        "boil",
-        "MAML of which all but the head adapts",
-        "Oh et al. 2021, arXiv:2008.08882.",
-        &Maml { adapts: Adapts::Body, ..maml },
-        |m: Maml| Arc::new(Maml { adapts: Adapts::Body, ..m }) as Any,
-    );
-    registry.add(
-        "protonet",
-        "classes by the mean of their embeddings",
-        "Snell et al. 2017, arXiv:1703.05175: logits are negative squared distances to the classes' means.",
-        &ProtoNet::default(),
-        |p: ProtoNet| Arc::new(p) as Any,
-    );
-    registry
-}
-
 fn backbones() -> Registry<Box<dyn BackboneSettings>> {
     type Any = Box<dyn BackboneSettings>;
     let mut registry = Registry::<Any>::new("backbone", "network");
@@ -153,7 +109,8 @@ fn backbones() -> Registry<Box<dyn BackboneSettings>> {
     registry.add(
         "conv4",
         "four blocks of convolution, batch-norm, ReLU and max-pooling",
-        "Vinyals et al. 2016: the network of few-shot learning.",
+        "Vinyals et al. 2016: the network of few-shot learning. Its batch-norm takes the statistics of each forward pass' own \
+         examples: a task's queries are normalised together (transductive).",
         &Conv4Config::default(),
         |conv: Conv4Config| Box::new(conv) as Any,
     );

@@ -2,7 +2,8 @@
 
 use std::io::Write;
 
-use manytask_multitask::{Delta, Evaluation};
+use manytask_multitask::{Delta, Evaluation, Problem};
+use serde_json::{Map, Value, json};
 
 use crate::failure::{Code, Failure, Result};
 
@@ -23,6 +24,28 @@ pub(crate) fn print(text: &str) -> Result<()> {
 /// Writes a line to stderr.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Adds to a result in JSON what its figures depend on and what a reader must know of them, where there is any.
+pub(crate) fn circumstances(result: &mut Value, problem: &dyn Problem, evaluation: &Evaluation) {
+    let protocol: Map<String, Value> =
+        problem.protocol().into_iter().map(|(name, how)| (name.to_owned(), json!(how))).collect();
+    if !protocol.is_empty() {
+        result["protocol"] = Value::Object(protocol);
+    }
+    if !evaluation.notes.is_empty() {
+        result["notes"] = json!(evaluation.notes);
+    }
+}
+
+/// Says the same.
+pub(crate) fn say_circumstances(problem: &dyn Problem, evaluation: &Evaluation) {
+    for (name, how) in problem.protocol() {
+        say(&format!("{name}: {how}"));
+    }
+    for note in &evaluation.notes {
+        say(&format!("note: {note}"));
+    }
 }
 
 /// A number with four significant digits.
@@ -132,7 +155,7 @@ mod tests {
             higher_is_better: true,
         };
         let evaluation =
-            Evaluation { tasks: vec![task("income", "roc_auc", Some(0.91)), task("a", "rmse", None)] };
+            Evaluation::new(vec![task("income", "roc_auc", Some(0.91)), task("a", "rmse", None)]);
         let expected = "\
 task      loss  roc_auc  rmse
 income  0.5000   0.9100     -

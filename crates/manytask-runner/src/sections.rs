@@ -96,7 +96,7 @@ early_stopping = { patience = 4, min_delta = 0.0 } # so many looks at the valida
         text: "\
 [evaluation]
 tasks = 600
-queries = 15        # for each class; left out: as in training
+queries = 15        # for each class; left out: as in training; batch-norm normalises a task's queries together (transductive)
 inner_steps = 3     # left out: as in training
 seed = 0            # what these tasks are keyed by
 ",

@@ -25,7 +25,7 @@ fn contents(x: &Tensor, episode: i64) -> Vec<(u8, u8)> {
 
 proptest! {
     #[test]
-    fn episodes_have_distinct_classes_and_images(ways in 1_usize..8, shots in 1_usize..4, seed: u64, id in 0_u64..1000) {
+    fn episodes_have_distinct_classes_and_images(ways in 2_usize..8, shots in 1_usize..4, seed: u64, id in 0_u64..1000) {
         let episodes = pool(8).episodes(spec(ways, shots, 2), seed, "test", id..id + 1).unwrap();
         let (support, query) = (contents(&episodes.support_x, 0), contents(&episodes.query_x, 0));
         let images: HashSet<_> = support.iter().chain(&query).collect();
@@ -90,13 +90,19 @@ fn classes_are_selected_joined_and_sorted_from_labels() {
 fn what_cannot_be_drawn_is_refused() {
     let pool = pool(3);
     for (spec, expected) in [
-        (spec(4, 1, 1), "4 ways, but there are only 3 classes"),
-        (spec(2, 3, 3), "class `c0` has only 5 images"),
-        (spec(0, 1, 1), "at least one way"),
+        (spec(4, 1, 1), "`ways` is 4, but the test part has only 3 classes"),
+        (spec(2, 3, 3), "6 images of a class, but class `c0` of the test part has only 5"),
+        (spec(1, 1, 1), "`ways` is 1: an episode needs at least 2"),
+        (spec(2, 0, 1), "`shots` is 0"),
+        (spec(2, 1, 0), "`queries` is 0"),
+        (spec(usize::MAX, 1, 1), "only 3 classes"),
+        (spec(2, usize::MAX, usize::MAX), "only 5"),
     ] {
-        let error = pool.episodes(spec, 0, "x", 0..1).unwrap_err().to_string();
+        let error = pool.episodes(spec, 0, "test", 0..1).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
+    let error = pool.episodes(spec(2, 1, 1), 0, "test", 0..u64::MAX / 2).unwrap_err().to_string();
+    assert!(error.contains("do not fit in memory"), "{error}");
     let images = || Tensor::zeros([4, 1, 2, 2], (Kind::Uint8, Device::Cpu));
     assert!(ClassPool::new(images(), &[3], vec!["a".into()]).is_err());
     assert!(ClassPool::new(images(), &[4], Vec::new()).is_err());

@@ -1,9 +1,13 @@
 use manytask_meta::multitask::{Part, Problem};
+use manytask_meta::nn::nets::{Mlp, MlpConfig, Norm};
 use manytask_meta::nn::optim::{Optimizer, Sgd};
-use manytask_meta::tensor::{Device, Kind};
-use manytask_meta::{Adapts, Execution, InnerRule, Maml, MetaSettings, ProtoNet};
+use manytask_meta::nn::{Builder, Module, loss::Loss, metrics::Output};
+use manytask_meta::tensor::{Device, Kind, Layout};
+use manytask_meta::{
+    Adapts, Execution, InnerRule, Maml, MetaProblem, MetaSettings, ProtoNet, SinusoidEpisodes,
+};
 
-use crate::source::sinusoids;
+use crate::source::{WAYS, sinusoids};
 
 fn refused(learner: Maml, settings: MetaSettings) -> String {
     sinusoids(Box::new(learner), settings).unwrap_err().to_string()
@@ -30,15 +34,116 @@ fn settings_that_cannot_be_are_refused_with_a_remedy() {
 }
 
 #[test]
-fn prototypes_of_values_are_an_error_and_no_panic() {
-    let problem = sinusoids(
-        Box::new(ProtoNet::default()),
-        MetaSettings { evaluation_tasks: 2, ..MetaSettings::default() },
-    )
-    .unwrap();
-    let params = problem.layout().init(1, Kind::Double, Device::Cpu).unwrap();
-    let error = problem.evaluate(&params, Part::Test).unwrap_err().to_string();
+fn prototypes_of_values_are_refused_before_anything_is_computed() {
+    let error = sinusoids(Box::new(ProtoNet::default()), MetaSettings::default()).unwrap_err().to_string();
     assert!(error.contains("classes"), "{error}");
+}
+
+#[test]
+fn numbers_that_no_machine_has_room_for_are_refused_before_anything_is_allocated() {
+    let good = MetaSettings::default;
+    for (settings, says) in [
+        (MetaSettings { tasks_per_step: usize::MAX, ..good() }, "tasks_per_step"),
+        (MetaSettings { evaluation_tasks: 1 << 40, ..good() }, "tasks"),
+        (MetaSettings { evaluation_queries: Some(0), ..good() }, "queries"),
+        (MetaSettings { evaluation_queries: Some(usize::MAX), ..good() }, "queries"),
+        (MetaSettings { evaluation_steps: Some(u32::MAX), ..good() }, "inner_steps"),
+        (MetaSettings { execution: Execution::Threads(1 << 40), ..good() }, "threads"),
+    ] {
+        let error = refused(Maml::default(), settings);
+        assert!(error.contains(says) && error.contains("take"), "{error}");
+    }
+    for rate in [f64::NAN, f64::INFINITY, 1e39, 1e-60, 0.0] {
+        let learner = Maml { inner_learning_rate: rate, ..Maml::default() };
+        assert!(refused(learner, good()).contains("inner_learning_rate"), "{rate}");
+    }
+}
+
+#[test]
+fn what_a_part_cannot_give_is_refused_before_the_first_step() {
+    let problem = sinusoids(Box::new(Maml::default()), MetaSettings::default()).unwrap();
+    for part in [Part::Train, Part::Validation, Part::Test] {
+        problem.ready(part).unwrap();
+    }
+    let with = |shots, queries, norm| {
+        let mut layout = Layout::builder();
+        let config = MlpConfig { hidden: vec![3], output: Some(1), norm, ..MlpConfig::default() };
+        let net = Mlp::new(&mut Builder::new(&mut layout), 1, &config).unwrap();
+        let source = SinusoidEpisodes { shots, queries, ..SinusoidEpisodes::default() };
+        let settings = MetaSettings { evaluation_queries: Some(2), ..MetaSettings::default() };
+        let (learner, output) = (Box::new(Maml::default()), Output::Regression);
+        MetaProblem::new(
+            layout.build(),
+            Box::new(net),
+            learner,
+            Box::new(source),
+            output,
+            Loss::Mse,
+            settings,
+        )
+        .unwrap()
+    };
+    for (shots, queries, part, says) in [
+        (0, 1, Part::Train, "`shots` is 0"),
+        (1, 0, Part::Train, "`queries` is 0"),
+        (1, 2, Part::Train, "the support set of a task of the train part has 1 examples, and batch_norm"),
+        (2, 1, Part::Train, "the query set of a task of the train part has 1 examples, and batch_norm"),
+        (1, 2, Part::Test, "the support set of a task of the test part"),
+    ] {
+        let error = with(shots, queries, Norm::Batch).ready(part).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+    // Two of each are enough, as a test part with queries of its own has them; layer-norm takes one.
+    with(2, 1, Norm::Batch).ready(Part::Test).unwrap();
+    with(1, 1, Norm::Layer).ready(Part::Train).unwrap();
+}
+
+#[test]
+fn tasks_that_diverge_while_they_are_adapted_are_told_in_every_way_of_computing() {
+    for execution in WAYS {
+        let settings = MetaSettings {
+            tasks_per_step: 3,
+            evaluation_tasks: 8,
+            evaluation_steps: Some(60),
+            execution,
+            ..MetaSettings::default()
+        };
+        // Large amplitudes diverge at this rate, small ones do not.
+        let learner = Maml { inner_learning_rate: 0.4, ..Maml::default() };
+        let (layout, source) = (relu_layout(), SinusoidEpisodes { shots: 5, ..SinusoidEpisodes::default() });
+        let (layout, net) = layout;
+        let problem = MetaProblem::new(
+            layout,
+            net,
+            Box::new(learner),
+            Box::new(source),
+            Output::Regression,
+            Loss::Mse,
+            settings,
+        )
+        .unwrap();
+        let params = problem.layout().init(1, Kind::Float, Device::Cpu).unwrap();
+        let evaluation = problem.evaluate(&params, Part::Test).unwrap();
+        let task = &evaluation.tasks[0];
+        let diverged = task.figure("diverged").unwrap();
+        assert!((1.0..=8.0).contains(&diverged), "{execution:?} {diverged}");
+        assert!(
+            evaluation.notes[0].contains(&format!("{diverged} of 8 evaluation tasks diverged")),
+            "{evaluation:?}"
+        );
+        for (name, value) in &task.metrics {
+            assert!(value.is_none_or(f64::is_finite), "{execution:?} {name} {value:?}");
+        }
+        assert!(task.loss.is_none_or(f64::is_finite));
+    }
+}
+
+/// A wide perceptron, for which a rate is soon too large.
+fn relu_layout() -> (std::sync::Arc<Layout>, Box<dyn Module>) {
+    let mut layout = Layout::builder();
+    let config = MlpConfig { hidden: vec![40, 40], output: Some(1), ..MlpConfig::default() };
+    let net = Mlp::new(&mut Builder::new(&mut layout), 1, &config).unwrap();
+    (layout.build(), Box::new(net))
 }
 
 #[test]

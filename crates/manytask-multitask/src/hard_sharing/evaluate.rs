@@ -14,5 +14,5 @@ pub(super) fn evaluate(problem: &HardSharing, params: &Params, part: &data::Part
         let weight = labels.weight.as_ref().map(to_cpu).transpose()?;
         task.evaluate(&to_cpu(logits)?, &to_cpu(&labels.target)?, weight.as_ref())
     });
-    Ok(Evaluation { tasks: tasks.collect::<Result<_>>()? })
+    Ok(Evaluation::new(tasks.collect::<Result<_>>()?))
 }

@@ -183,7 +183,7 @@ mod tests {
             metrics: vec![("auc".into(), auc), ("f1".into(), Some(0.3))],
             higher_is_better,
         };
-        Evaluation { tasks: vec![task("a", 1.0, Some(0.5), true), task("b", 2.0, None, true)] }
+        Evaluation::new(vec![task("a", 1.0, Some(0.5), true), task("b", 2.0, None, true)])
     }
 
     #[test]

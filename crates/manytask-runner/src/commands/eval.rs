@@ -10,7 +10,7 @@ use crate::experiment::Experiment;
 use crate::failure::{Code, Failure, Result};
 use crate::plan::Plan;
 use crate::registries::Registries;
-use crate::report::{print, table};
+use crate::report::{circumstances, print, say_circumstances, table};
 use crate::run::{CONFIG, RESULTS, RunFolder, json as to_json, read_json};
 
 /// The part of `results.json` that is compared.
@@ -42,15 +42,18 @@ pub(super) fn eval(arguments: &EvalArgs, registries: &Registries) -> Result<()> 
     };
     if arguments.json {
         let changes = delta.map(|delta| json!({ "mean": delta.mean, "tasks": delta.tasks }));
-        let all =
+        let mut all =
             json!({ "step": step, "part": name_of(part), "tasks": evaluation.tasks, "delta_m": changes });
+        circumstances(&mut all, problem, &evaluation);
         print(&String::from_utf8_lossy(&to_json(&all)?))
     } else {
         print(&format!(
             "{} part, parameters of step {step}\n{}",
             name_of(part),
             table(&evaluation, delta.as_ref())
-        ))
+        ))?;
+        say_circumstances(problem, &evaluation);
+        Ok(())
     }
 }
 
@@ -65,5 +68,5 @@ fn baselines(runs: &[std::path::PathBuf], part: Part) -> Result<Evaluation> {
         }
         tasks.extend(results.tasks);
     }
-    Ok(Evaluation { tasks })
+    Ok(Evaluation::new(tasks))
 }

@@ -14,7 +14,7 @@ use crate::failure::{Code, Failure, Result};
 use crate::plan::Plan;
 use crate::progress::{Progress, Quiet};
 use crate::registries::Registries;
-use crate::report::{figure, print, say, table};
+use crate::report::{circumstances, figure, print, say, say_circumstances, table};
 use crate::run::{
     CONFIG, Exact, MANIFEST, Manifest, Metrics, RESULTS, RunFolder, SCHEMA, TensorBoard, Which, Written,
     json as to_json, of_checkpoint,
@@ -179,11 +179,13 @@ impl Drive<'_> {
         let best = trainer.progress().best.map_or(step, |best| best.step);
         let evaluation = self.judge()?;
         let part = name_of(self.experiment.judged_by);
-        let results = json!({ "step": best, "part": part, "tasks": evaluation.tasks });
+        let mut results = json!({ "step": best, "part": part, "tasks": evaluation.tasks });
+        circumstances(&mut results, self.experiment.problem.as_ref(), &evaluation);
         self.folder.write(RESULTS, &to_json(&results)?)?;
         let ended =
             if finish == Finish::StoppedEarly { format!(", stopped early at {step}") } else { String::new() };
         print(&format!("\n{part} part, parameters of step {best}{ended}\n{}", table(&evaluation, None)))?;
+        say_circumstances(self.experiment.problem.as_ref(), &evaluation);
         let next = if self.experiment.schema.is_some() { " --input FILE" } else { "" };
         let verb = if self.experiment.schema.is_some() { "predict" } else { "eval" };
         print(&format!("\nmanytask {verb} {path}{next}\n"))
@@ -217,6 +219,9 @@ impl Drive<'_> {
                     metrics.write(&json!({ "step": step, "part": "validation", "tasks": evaluation.tasks, "improved": improved }))?;
                     board.write(step, &scalars(evaluation))?;
                     progress.note(&summary(step, evaluation, improved));
+                    for note in &evaluation.notes {
+                        progress.note(&format!("note: {note}"));
+                    }
                 }
                 Event::Checkpoint { step, improved } => {
                     metrics.sync()?;

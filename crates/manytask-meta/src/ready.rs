@@ -1,0 +1,44 @@
+//! What can be known of episodes and a network before the first step.
+
+use manytask_data::Episodes;
+use manytask_multitask::{Error, Part, Result};
+use manytask_tensor::no_grad;
+
+use crate::episodes::{purpose, select};
+use crate::problem::MetaProblem;
+
+/// Refuses a part that cannot give the tasks of a training, or those of an evaluation where it is not the training part; and
+/// tasks of which a layer of the network cannot take the support set or the query set.
+pub(crate) fn ready(problem: &MetaProblem, part: Part) -> Result<()> {
+    let queries = if part == Part::Train { None } else { problem.settings.evaluation_queries };
+    problem.source.check(part, queries)?;
+    let episodes = problem.source.episodes(part, 0, 0..1, queries)?;
+    fits(problem, &select(&episodes, 0)?, part)
+}
+
+/// A pass of at most two examples of each set, with parameters of zero: more rows are no news to any layer.
+fn fits(problem: &MetaProblem, episode: &Episodes, part: Part) -> Result<()> {
+    let _off = no_grad();
+    let params = problem.layout.zeros(episode.support_x.kind(), episode.support_x.device())?;
+    let scene = problem.judge.scene(episode, None, None);
+    for (x, set) in [(scene.support_x, "support set"), (scene.query_x, "query set")] {
+        let examples = x.size().first().copied().unwrap_or_default();
+        let rows = x.f_narrow(0, 0, examples.min(2))?;
+        let passed = scene.network.forward(&params, &rows, &mut scene.context(0));
+        passed.map(drop).map_err(|error| match error {
+            manytask_nn::Error::Input { layer, expected, found } => {
+                let part = purpose(part);
+                let what = format!(
+                    "the {set} of a task of the {part} part has {examples} examples, and {layer} needs {expected} and finds {found:?}"
+                );
+                let remedy = match examples {
+                    1 => "take 2 shots and 2 queries at least, or another `norm`",
+                    _ => "change the network, or the form of the examples",
+                };
+                Error::setting(what, remedy)
+            }
+            other => other.into(),
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! Learners by their names in a configuration.
+
+use std::sync::Arc;
+
+use manytask_meta::{Adapts, InnerRule, Learner, Maml, OuterGradient, ProtoNet};
+use serde::{Deserialize, Serialize};
+
+use crate::registry::Registry;
+
+/// `[learner]` of a kind that is MAML with one setting that it fixes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Written {
+    inner_steps: u32,
+    inner_learning_rate: f64,
+    inner_rule: InnerRule,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adapts: Option<Adapts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outer_gradient: Option<OuterGradient>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint_every: Option<u32>,
+}
+
+/// MAML with `outer_gradient = "first_order"`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+struct FirstOrder(Maml);
+
+/// MAML with `adapts = "head"`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+struct HeadAdapts(Maml);
+
+/// MAML with `adapts = "body"`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+struct BodyAdapts(Maml);
+
+impl Default for Written {
+    fn default() -> Self {
+        let Maml { inner_steps, inner_learning_rate, inner_rule, checkpoint_every, .. } = Maml::default();
+        Self {
+            inner_steps,
+            inner_learning_rate,
+            inner_rule,
+            adapts: None,
+            outer_gradient: None,
+            checkpoint_every,
+        }
+    }
+}
+
+impl From<Written> for Maml {
+    fn from(written: Written) -> Self {
+        let Written {
+            inner_steps,
+            inner_learning_rate,
+            inner_rule,
+            adapts,
+            outer_gradient,
+            checkpoint_every,
+        } = written;
+        Self {
+            inner_steps,
+            inner_learning_rate,
+            inner_rule,
+            adapts: adapts.unwrap_or_default(),
+            outer_gradient: outer_gradient.unwrap_or_default(),
+            checkpoint_every,
+        }
+    }
+}
+
+impl From<Maml> for Written {
+    fn from(maml: Maml) -> Self {
+        let Maml { inner_steps, inner_learning_rate, inner_rule, adapts, outer_gradient, checkpoint_every } =
+            maml;
+        Self {
+            inner_steps,
+            inner_learning_rate,
+            inner_rule,
+            adapts: Some(adapts),
+            outer_gradient: Some(outer_gradient),
+            checkpoint_every,
+        }
+    }
+}
+
+/// Sets what a kind fixes; refuses another value that is written down.
+fn fix<T: PartialEq>(place: &mut Option<T>, kind: &str, setting: &str, value: T) -> Result<(), String> {
+    match place {
+        Some(other) if *other != value => Err(format!(
+            "`{kind}` is maml with {setting} and takes no other; leave the key out, or take kind = \"maml\" with it"
+        )),
+        _ => {
+            *place = Some(value);
+            Ok(())
+        }
+    }
+}
+
+impl TryFrom<Written> for FirstOrder {
+    type Error = String;
+    fn try_from(mut written: Written) -> Result<Self, String> {
+        let setting = "outer_gradient = \"first_order\"";
+        fix(&mut written.outer_gradient, "fomaml", setting, OuterGradient::FirstOrder)?;
+        Ok(Self(written.into()))
+    }
+}
+
+impl TryFrom<Written> for HeadAdapts {
+    type Error = String;
+    fn try_from(mut written: Written) -> Result<Self, String> {
+        fix(&mut written.adapts, "anil", "adapts = \"head\"", Adapts::Head)?;
+        Ok(Self(written.into()))
+    }
+}
+
+impl TryFrom<Written> for BodyAdapts {
+    type Error = String;
+    fn try_from(mut written: Written) -> Result<Self, String> {
+        fix(&mut written.adapts, "boil", "adapts = \"body\"", Adapts::Body)?;
+        Ok(Self(written.into()))
+    }
+}
+
+impl From<FirstOrder> for Written {
+    fn from(FirstOrder(maml): FirstOrder) -> Self {
+        Self { outer_gradient: None, ..maml.into() }
+    }
+}
+
+impl From<HeadAdapts> for Written {
+    fn from(HeadAdapts(maml): HeadAdapts) -> Self {
+        Self { adapts: None, ..maml.into() }
+    }
+}
+
+impl From<BodyAdapts> for Written {
+    fn from(BodyAdapts(maml): BodyAdapts) -> Self {
+        Self { adapts: None, ..maml.into() }
+    }
+}
+
+/// What every explanation of a learner ends with.
+const BATCH_NORM: &str = "\nBatch-norm takes the statistics of each forward pass' own examples, in training and evaluation: \
+                          the support set is\nnormalised by itself, and a task's queries together (transductive). Running \
+                          statistics are never used.";
+
+pub(super) fn learners() -> Registry<Arc<dyn Learner>> {
+    type Any = Arc<dyn Learner>;
+    let mut registry = Registry::<Any>::new("learner", "learner");
+    let about = |text: &str| format!("{text}{BATCH_NORM}");
+    let maml = Maml::default();
+    registry.add(
+        "maml",
+        "a start from which few steps of gradient descent lead far",
+        &about(
+            "Finn et al. 2017, arXiv:1703.03400: the gradient of the query loss goes through the inner steps.\n\
+             With `checkpoint_every = C` the parameters of every C-th inner step are kept and what lies between is computed\n\
+             again: less memory for many inner steps, at most one further pass through them. Left out, all is kept.",
+        ),
+        &maml,
+        |m: Maml| Arc::new(m) as Any,
+    );
+    registry.add(
+        "fomaml",
+        "MAML with the gradient at the adapted parameters",
+        &about(
+            "Finn et al. 2017, section 5.2: inner steps count as constants (`outer_gradient` is \"first_order\"); a fraction of \
+             the time and memory.",
+        ),
+        &FirstOrder(Maml { outer_gradient: OuterGradient::FirstOrder, ..maml.clone() }),
+        |FirstOrder(m)| Arc::new(m) as Any,
+    );
+    registry.add(
+        "anil",
+        "MAML of which the head alone adapts",
+        &about("Raghu et al. 2020, arXiv:1909.09157: `adapts` is \"head\"."),
+        &HeadAdapts(Maml { adapts: Adapts::Head, ..maml.clone() }),
+        |HeadAdapts(m)| Arc::new(m) as Any,
+    );
+    registry.add(
+        "boil",
+        "MAML of which all but the head adapts",
+        &about("Oh et al. 2021, arXiv:2008.08882: `adapts` is \"body\"."),
+        &BodyAdapts(Maml { adapts: Adapts::Body, ..maml }),
+        |BodyAdapts(m)| Arc::new(m) as Any,
+    );
+    registry.add(
+        "protonet",
+        "classes by the mean of their embeddings",
+        &about("Snell et al. 2017, arXiv:1703.05175: logits are negative squared distances to the classes' means."),
+        &ProtoNet::default(),
+        |p: ProtoNet| Arc::new(p) as Any,
+    );
+    registry
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Source;
+    use crate::failure::Result;
+
+    fn made(text: &str) -> Result<Arc<dyn Learner>> {
+        let source = Source::new(Path::new("a.toml"), text, &[])?;
+        learners().make(source.section()?.required_table("learner")?)
+    }
+
+    #[test]
+    fn what_a_kind_fixes_is_refused_where_something_else_is_written() {
+        for (kind, key, fixed, other) in [
+            ("fomaml", "outer_gradient", "first_order", "second_order"),
+            ("anil", "adapts", "head", "all"),
+            ("boil", "adapts", "body", "head"),
+        ] {
+            let with = |value: &str| made(&format!("[learner]\nkind = \"{kind}\"\n{key} = \"{value}\"\n"));
+            assert!(with(fixed).is_ok(), "{kind}");
+            let message = with(other).unwrap_err().message;
+            assert!(message.contains(&format!("{key} = \"{fixed}\" and takes no other")), "{message}");
+            assert!(made(&format!("[learner]\nkind = \"{kind}\"\ninner_step = 3\n")).is_err());
+            let example = learners().example(kind).unwrap_or_default();
+            assert!(!example.contains(key) && example.contains("inner_steps"), "{example}");
+        }
+    }
+}
