@@ -11,6 +11,8 @@ use crate::bytes::{read_raw, unpack};
 use crate::{Error, Result};
 
 const UNSIGNED_BYTE: u8 = 8;
+/// More dimensions than any data set has.
+const MOST_DIMENSIONS: u8 = 16;
 
 /// Reads a file of unsigned bytes, plain or gzip by content, into a uint8 tensor of the file's dimensions.
 ///
@@ -34,6 +36,9 @@ pub fn read(path: &Path) -> Result<Tensor> {
     };
     if kind != UNSIGNED_BYTE {
         return Err(header(&format!("element type {kind:#04x}; only unsigned bytes (0x08) are read")));
+    }
+    if dimensions > MOST_DIMENSIONS {
+        return Err(header(&format!("{dimensions} dimensions; at most {MOST_DIMENSIONS} are read")));
     }
     let (sizes, elements) = rest
         .split_at_checked(usize::from(dimensions) * 4)
@@ -94,6 +99,8 @@ mod tests {
             (TWO_BY_THREE[..9].to_vec(), "ends before its 2 dimensions"),
             (TWO_BY_THREE[..17].to_vec(), "5 bytes for dimensions [2, 3]"),
             (with(4, 255), "cut off or damaged"),
+            (with(3, 200), "200 dimensions; at most 16"),
+            ([[0, 0, 8, 3].as_slice(), &[255; 12]].concat(), "0 bytes for dimensions [4294967295"),
         ];
         for (bytes, expected) in cases {
             let error = read_bytes(&bytes).unwrap_err();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use manytask_tensor::Tensor;
 
-use crate::picture::decode;
+use crate::picture::{check_size, decode};
 use crate::{Channels, ClassPool, Error, Result};
 
 /// Reads `folder/CLASS/*.png` (and `.jpg`, `.jpeg`): every folder in it is a class, in the order of the names.
@@ -20,9 +20,7 @@ use crate::{Channels, ClassPool, Error, Result};
 /// # Errors
 /// When the folder is absent, has no folders with images in it, or an image cannot be read.
 pub fn read(folder: &Path, channels: Channels, size: usize) -> Result<ClassPool> {
-    if size == 0 {
-        return Err(Error::config("images: the size must be at least 1 pixel"));
-    }
+    check_size(size)?;
     let mut names = Vec::new();
     let mut counts = Vec::new();
     let mut pixels = Vec::new();

@@ -44,7 +44,7 @@ pub use omniglot::{Omniglot, OmniglotSplit, Pools, RandomCharacters, Rotations, 
 pub use picture::Channels;
 pub use pool::{ClassPool, EpisodeSpec, Episodes};
 pub use prefetch::{Prefetch, Prefetched, gather, prefetch};
-pub use report::{DataReport, InputCounts, LabelCounts, Note, TargetReport};
+pub use report::{ClassCounts, DataReport, InputCounts, LabelCounts, Note, TargetReport};
 pub use sinusoid::Sinusoid;
 pub use split::{ByColumn, Files, Fractions, GroupFractions, Indices, Split};
 pub use table::{Column, Decimal, Quotes, Separator, Table, TableSource, Thousands};

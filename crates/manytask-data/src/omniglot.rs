@@ -11,7 +11,8 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{did_you_mean, nearest};
-use crate::{ClassPool, Error, Result};
+use crate::picture::check_size;
+use crate::{ClassCounts, ClassPool, Error, Result};
 
 /// The characters of Omniglot; ink is 255, paper 0.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub struct Omniglot {
     folder: PathBuf,
     background: ClassPool,
     evaluation: ClassPool,
+    passed_over: Vec<String>,
 }
 
 /// Which characters are for training, validation and test.
@@ -81,6 +83,24 @@ pub struct Pools {
     pub test: ClassPool,
 }
 
+impl Pools {
+    /// Each part by its name.
+    pub fn parts(&self) -> impl Iterator<Item = (&'static str, &ClassPool)> {
+        let validation = self.validation.as_ref().map(|pool| ("validation", pool));
+        [Some(("train", &self.train)), validation, Some(("test", &self.test))].into_iter().flatten()
+    }
+
+    /// The parts with their classes and images.
+    pub fn counts(&self) -> Vec<ClassCounts> {
+        let of = |(part, pool): (&str, &ClassPool)| ClassCounts {
+            part: part.to_owned(),
+            classes: pool.classes(),
+            images: (0..pool.classes()).map(|class| pool.count(class)).sum(),
+        };
+        self.parts().map(of).collect()
+    }
+}
+
 impl Omniglot {
     /// Reads `images_background` and `images_evaluation` from a folder, as `.zip` or unpacked, into images of
     /// `[1, size, size]` by area average (the field uses 28). Classes are named `Alphabet/characterNN`.
@@ -95,14 +115,24 @@ impl Omniglot {
     /// # Errors
     /// When one of the two is absent, damaged, or not in the official tree.
     pub fn open(folder: &Path, size: usize) -> Result<Self> {
-        if size == 0 {
-            return Err(Error::config("omniglot: the size must be at least 1 pixel"));
-        }
-        Ok(Self {
-            folder: folder.to_owned(),
-            background: source::read(folder, "images_background", size)?,
-            evaluation: source::read(folder, "images_evaluation", size)?,
-        })
+        check_size(size)?;
+        let (background, mut passed_over) = source::read(folder, "images_background", size)?;
+        let (evaluation, others) = source::read(folder, "images_evaluation", size)?;
+        passed_over.extend(others);
+        Ok(Self { folder: folder.to_owned(), background, evaluation, passed_over })
+    }
+
+    /// Files and folders that are no drawings or hold none, by their names within the folder: they are in no class.
+    pub fn passed_over(&self) -> &[String] {
+        &self.passed_over
+    }
+
+    /// SHA-256 over all characters with their drawings, at this size.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn digest(&self) -> Result<String> {
+        Ok(format!("{}{}", self.background.digest()?, self.evaluation.digest()?))
     }
 
     /// The 30 alphabets of the background set.

@@ -1,8 +1,9 @@
 //! Decoding and shrinking of single pictures.
 
+use std::io::Cursor;
 use std::path::Path;
 
-use image::DynamicImage;
+use image::{DynamicImage, ImageReader, Limits};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -28,6 +29,24 @@ impl Channels {
     }
 }
 
+/// The longest side of a picture that is decoded, and the memory that decoding may take: what a file declares is checked before
+/// anything is allocated for it.
+const LONGEST_SIDE: u32 = 1 << 14;
+const MEMORY: u64 = 1 << 28;
+/// The largest side that pictures are brought to.
+const LARGEST: usize = 1024;
+
+/// Refuses a side that pictures cannot be brought to.
+///
+/// # Errors
+/// With the range.
+pub(crate) fn check_size(size: usize) -> Result<()> {
+    if (1..=LARGEST).contains(&size) {
+        return Ok(());
+    }
+    Err(Error::config(format!("`size` is {size}: the side of pictures is 1 to {LARGEST} pixels")))
+}
+
 /// PNG or JPEG into planes `[C, size, size]`, by area average.
 pub(crate) fn decode(
     bytes: &[u8],
@@ -36,9 +55,20 @@ pub(crate) fn decode(
     channels: Channels,
     size: usize,
 ) -> Result<Vec<u8>> {
-    let picture = image::load_from_memory(bytes)
-        .map_err(|error| Error::corrupt(path, place, format!("is no readable image: {error}")))?;
+    let damaged = |error: &dyn std::fmt::Display| {
+        Error::corrupt(path, place, format!("is no readable image: {error}; fetch it again"))
+    };
+    let mut limits = Limits::default();
+    (limits.max_image_width, limits.max_image_height) = (Some(LONGEST_SIDE), Some(LONGEST_SIDE));
+    limits.max_alloc = Some(MEMORY);
+    let mut reader =
+        ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| damaged(&error))?;
+    reader.limits(limits);
+    let picture = reader.decode().map_err(|error| damaged(&error))?;
     let (width, height) = (picture.width() as usize, picture.height() as usize);
+    if width == 0 || height == 0 {
+        return Err(damaged(&"it has no pixel"));
+    }
     let interleaved = match channels {
         Channels::Gray => DynamicImage::into_luma8(picture).into_raw(),
         Channels::Rgb => DynamicImage::into_rgb8(picture).into_raw(),

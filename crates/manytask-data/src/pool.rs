@@ -7,6 +7,7 @@ use manytask_tensor::{Device, Kind, Tensor};
 use rand::seq::index::sample;
 use serde::{Deserialize, Serialize};
 
+use crate::bytes::digest;
 use crate::{Error, Result};
 
 /// Images by class, in memory: what episodes are drawn from.
@@ -138,6 +139,17 @@ impl ClassPool {
             (0..self.classes()).flat_map(|class| std::iter::repeat_n(class as i64, self.count(class)));
         let labels = Tensor::f_from_slice(&classes.collect::<Vec<_>>())?.f_to_device(self.images.device())?;
         Ok((self.images.shallow_clone(), labels))
+    }
+
+    /// SHA-256 over the classes, their names and their images.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn digest(&self) -> Result<String> {
+        let pixels =
+            Vec::<u8>::try_from(self.images.f_to_device(Device::Cpu)?.f_contiguous()?.f_reshape([-1])?)?;
+        let form = format!("{:?} {:?} {:?}", self.images.size(), self.starts, self.names);
+        Ok(digest([form.as_bytes(), &pixels]))
     }
 
     /// The pool on a device, where its episodes are gathered then.

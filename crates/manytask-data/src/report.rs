@@ -19,6 +19,9 @@ const CLASSES: usize = 8;
 pub struct DataReport {
     /// The rows of each part, in the order training, validation, test; those without a row are left out.
     pub rows: Vec<(String, usize)>,
+    /// Of a data set of episodes: the parts with their classes and images.
+    #[serde(skip)]
+    pub classes: Vec<ClassCounts>,
     /// The inputs by their form.
     pub inputs: InputCounts,
     /// The labels of each task.
@@ -27,6 +30,17 @@ pub struct DataReport {
     pub weights: Option<String>,
     /// What a user should look at, most important first.
     pub notes: Vec<Note>,
+}
+
+/// The classes of a part that episodes are drawn from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ClassCounts {
+    /// The part.
+    pub part: String,
+    /// How many classes it has.
+    pub classes: usize,
+    /// How many images these have together.
+    pub images: usize,
 }
 
 /// How many inputs there are of each form.
@@ -141,8 +155,20 @@ impl DataReport {
         lines
     }
 
-    /// Rows and inputs in one line.
+    /// Whether nothing is known of the rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.classes.is_empty()
+    }
+
+    /// Rows and inputs, or classes and images, in one line.
     pub fn summary(&self) -> String {
+        if !self.classes.is_empty() {
+            let of_part = |counts: &ClassCounts| {
+                let ClassCounts { part, classes, images } = counts;
+                format!("{classes} {part} classes of {images} images")
+            };
+            return format!("data: {}", self.classes.iter().map(of_part).collect::<Vec<_>>().join(", "));
+        }
         let rows: Vec<String> = self.rows.iter().map(|(part, rows)| format!("{rows} {part}")).collect();
         format!("data: {} rows; {}", rows.join(", "), self.inputs)
     }

@@ -7,7 +7,7 @@ use manytask_nn::layers::Restored;
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Output;
 use manytask_tensor::random::Key;
-use manytask_tensor::{Layout, Params, Slot, Tensor};
+use manytask_tensor::{Layout, Params, Role, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::analytic::Analytic;
@@ -239,6 +239,14 @@ impl Problem for MetaProblem {
 
     fn form(&self) -> Evaluation {
         evaluate::form(self)
+    }
+
+    fn protocol(&self) -> Vec<(&'static str, String)> {
+        // Running statistics are the only buffers of a network.
+        let normalised = self.layout.entries().iter().any(|entry| entry.role == Role::Buffer);
+        let how =
+            "statistics of each pass' own examples: a task's queries are normalised together (transductive)";
+        normalised.then(|| ("batch_norm", how.to_owned())).into_iter().collect()
     }
 
     fn ready(&self, part: Part) -> Result<()> {

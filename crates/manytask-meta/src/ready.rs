@@ -26,18 +26,16 @@ fn fits(problem: &MetaProblem, episode: &Episodes, part: Part) -> Result<()> {
         let rows = x.f_narrow(0, 0, examples.min(2))?;
         let passed = scene.network.forward(&params, &rows, &mut scene.context(0));
         passed.map(drop).map_err(|error| match error {
-            manytask_nn::Error::Input { layer, expected, found } => {
-                let part = purpose(part);
-                let what = format!(
-                    "the {set} of a task of the {part} part has {examples} examples, and {layer} needs {expected} and finds {found:?}"
-                );
+            manytask_nn::Error::Tensor(error) => error.into(),
+            refused => {
                 let remedy = match examples {
                     1 => "take 2 shots and 2 queries at least, or another `norm`",
                     _ => "change the network, or the form of the examples",
                 };
-                Error::setting(what, remedy)
+                let (part, plural) = (purpose(part), if examples == 1 { "" } else { "s" });
+                let set = format!("the {set} of a task of the {part} part has {examples} example{plural}");
+                Error::setting(format!("{set}, which the network cannot take: {refused}"), remedy)
             }
-            other => other.into(),
         })?;
     }
     Ok(())

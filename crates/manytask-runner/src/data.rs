@@ -128,7 +128,7 @@ pub enum Detail {
 
 /// Says what was read of data, and what is odd about it.
 pub(crate) fn say_report(report: &DataReport, detail: Detail) {
-    if !report.rows.is_empty() {
+    if !report.is_empty() {
         match detail {
             Detail::Full => report.lines().iter().for_each(|line| say(line)),
             Detail::Brief => say(&report.summary()),

@@ -4,7 +4,8 @@ use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
 use manytask_data::{
-    EpisodeSpec, Omniglot, OmniglotSplit, RandomCharacters, Rotations, Sinusoid, VinyalsFiles,
+    DataReport, EpisodeSpec, Note, Omniglot, OmniglotSplit, RandomCharacters, Rotations, Sinusoid,
+    VinyalsFiles,
 };
 use manytask_meta::{EpisodeSource, ImageEpisodes, SinusoidEpisodes};
 use manytask_nn::layers::{Flatten, Sequential};
@@ -67,6 +68,10 @@ pub struct LoadedEpisodes {
     pub outputs: i64,
     /// A digest of the content.
     pub digest: String,
+    /// A digest of the content and of the classes of each part: equal where the same classes are trained on and judged.
+    pub split_digest: String,
+    /// What was read, shown before the training.
+    pub report: DataReport,
 }
 
 /// The settings of a network for examples of a shape.
@@ -118,12 +123,15 @@ impl EpisodeSettings for SinusoidSection {
         let Self { shots, queries, amplitude, phase, frequency, x } = self.clone();
         let family = Sinusoid { amplitude, phase, frequency, x };
         family.check(shots, queries)?;
+        let digest = format!("{:x}", Sha256::digest(format!("{family:?}")));
         Ok(LoadedEpisodes {
             source: Box::new(SinusoidEpisodes { family, shots, queries, kind: Kind::Float, device }),
             input: vec![1],
             output: Output::Regression,
             outputs: 1,
-            digest: format!("{:x}", Sha256::digest(format!("{self:?}"))),
+            split_digest: digest.clone(),
+            digest,
+            report: DataReport::default(),
         })
     }
 }
@@ -186,9 +194,18 @@ impl EpisodeSettings for OmniglotSection {
             }),
             other => other.clone(),
         };
-        let pools = Omniglot::open(folder, self.size)?.split(&split, self.rotations)?;
-        let (images, _) = pools.train.labelled()?;
-        let bytes = Vec::<u8>::try_from(images.f_reshape([-1])?)?;
+        let omniglot = Omniglot::open(folder, self.size)?;
+        let pools = omniglot.split(&split, self.rotations)?;
+        let digest = omniglot.digest()?;
+        let mut of_split = Sha256::new_with_prefix(&digest);
+        for (part, pool) in pools.parts() {
+            of_split.update(format!("{part} {:?}", pool.names()));
+        }
+        let report = DataReport {
+            classes: pools.counts(),
+            notes: passed_over(omniglot.passed_over()).into_iter().collect(),
+            ..DataReport::default()
+        };
         let pools = manytask_data::Pools {
             train: pools.train.to_device(device)?,
             validation: pools.validation.map(|pool| pool.to_device(device)).transpose()?,
@@ -200,9 +217,26 @@ impl EpisodeSettings for OmniglotSection {
             input: vec![1, self.size as i64, self.size as i64],
             output: Output::Multiclass,
             outputs: self.ways as i64,
-            digest: format!("{:x}", Sha256::digest(bytes)),
+            digest: format!("{:x}", Sha256::digest(digest)),
+            split_digest: format!("{:x}", of_split.finalize()),
+            report,
         })
     }
+}
+
+/// What is told of files that are no drawings.
+fn passed_over(names: &[String]) -> Option<Note> {
+    const SHOWN: usize = 4;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    let more = if names.len() > SHOWN { " and others" } else { "" };
+    (!names.is_empty()).then(|| {
+        Note(format!(
+            "{} files or folders are no drawings ALPHABET/characterNN/NAME.png or hold none, and are in no class: {}{more}; \
+             take them away, or name them so",
+            names.len(),
+            shown.join(", ")
+        ))
+    })
 }
 
 impl BackboneSettings for MlpConfig {

@@ -27,10 +27,21 @@ enum Source {
     Archive { path: PathBuf, bytes: Vec<u8> },
 }
 
-/// Reads `folder/half` or `folder/half.zip`.
-pub(super) fn read(folder: &Path, half: &str, size: usize) -> Result<ClassPool> {
+/// The largest file of a drawing, unpacked; those of Omniglot have some hundred bytes.
+const LARGEST_FILE: u64 = 1 << 24;
+
+/// What lies in a half of Omniglot.
+#[derive(Debug, Default)]
+struct Listing {
+    drawings: Vec<Drawing>,
+    /// Names of what is no drawing.
+    others: Vec<String>,
+}
+
+/// Reads `folder/half` or `folder/half.zip`: the characters, and the names of what is no drawing.
+pub(super) fn read(folder: &Path, half: &str, size: usize) -> Result<(ClassPool, Vec<String>)> {
     let source = Source::find(folder, half)?;
-    let drawings = source.drawings(half)?;
+    let Listing { drawings, others } = source.listing(half)?;
     let chunk = drawings.len().div_ceil(THREADS).max(1);
     let decoded: Vec<Result<Vec<u8>>> = std::thread::scope(|scope| {
         let source = &source;
@@ -54,7 +65,7 @@ pub(super) fn read(folder: &Path, half: &str, size: usize) -> Result<ClassPool> 
         }
     }
     let images = Tensor::f_from_slice(&pixels)?.f_reshape([-1, 1, size as i64, size as i64])?;
-    ClassPool::new(images, &counts, names)
+    Ok((ClassPool::new(images, &counts, names)?, others))
 }
 
 impl Source {
@@ -80,26 +91,42 @@ impl Source {
         }
     }
 
-    /// All drawings, sorted by character and file name.
-    fn drawings(&self, half: &str) -> Result<Vec<Drawing>> {
-        let mut drawings = match self {
-            Self::Folder(path) => in_folder(path)?,
+    /// All drawings, sorted by character and file name, and what else there is.
+    fn listing(&self, half: &str) -> Result<Listing> {
+        let mut listing = match self {
+            Self::Folder(path) => in_folder(path, half)?,
             Self::Archive { path, bytes } => {
+                let mut listing = Listing::default();
                 let archive = archive(path, bytes)?;
-                archive.file_names().filter_map(|name| in_archive(name, half)).collect()
+                // A name that ends in `/` is a folder.
+                for name in archive.file_names().filter(|name| !name.ends_with('/')) {
+                    match in_archive(name, half) {
+                        Some(drawing) => listing.drawings.push(drawing),
+                        None => listing.others.push(name.to_owned()),
+                    }
+                }
+                listing
             }
         };
-        if drawings.is_empty() {
+        if listing.drawings.is_empty() {
             let message = format!("has no drawings {half}/ALPHABET/characterNN/NNNN_NN.png; fetch it again");
             return Err(Error::corrupt(self.path(), "content", message));
         }
-        drawings.sort_unstable_by(|a, b| (&a.character, &a.file).cmp(&(&b.character, &b.file)));
-        Ok(drawings)
+        listing.drawings.sort_unstable_by(|a, b| (&a.character, &a.file).cmp(&(&b.character, &b.file)));
+        listing.others.sort_unstable();
+        Ok(listing)
     }
 
     /// The pixels of some drawings, one after the other, ink 255.
     fn decode(&self, drawings: &[Drawing], half: &str, size: usize) -> Result<Vec<u8>> {
-        let mut pixels = Vec::with_capacity(drawings.len() * size * size);
+        let mut pixels = Vec::new();
+        let room = drawings.len().checked_mul(size * size).map(|count| pixels.try_reserve_exact(count));
+        if !matches!(room, Some(Ok(()))) {
+            return Err(Error::config(format!(
+                "{} drawings of {size} x {size} pixels do not fit in memory; take a smaller `size`",
+                drawings.len()
+            )));
+        }
         let mut archive = match self {
             Self::Folder(_) => None,
             Self::Archive { path, bytes } => Some(archive(path, bytes)?),
@@ -111,8 +138,17 @@ impl Source {
                 (Some(archive), source) => {
                     let damaged = |error: String| Error::corrupt(source.path(), &*inner, error);
                     bytes.clear();
-                    let mut entry = archive.by_name(&inner).map_err(|error| damaged(error.to_string()))?;
-                    entry.read_to_end(&mut bytes).map_err(|error| damaged(error.to_string()))?;
+                    let entry = archive.by_name(&inner).map_err(|error| damaged(error.to_string()))?;
+                    // Whatever the archive says of its size.
+                    let mut entry = entry.take(LARGEST_FILE + 1);
+                    entry
+                        .read_to_end(&mut bytes)
+                        .map_err(|error| damaged(format!("{error}; the file is damaged, fetch it again")))?;
+                    if bytes.len() as u64 > LARGEST_FILE {
+                        return Err(damaged(format!(
+                            "is larger than {LARGEST_FILE} bytes, which no drawing is"
+                        )));
+                    }
                     (source.path().to_owned(), inner.as_str())
                 }
                 (None, source) => {
@@ -141,18 +177,34 @@ fn in_archive(name: &str, half: &str) -> Option<Drawing> {
     drawing.then(|| Drawing { character: character.to_owned(), file: file.to_owned() })
 }
 
-fn in_folder(path: &Path) -> Result<Vec<Drawing>> {
-    let mut drawings = Vec::new();
-    for alphabet in entries(path)?.into_iter().filter(|path| path.is_dir()) {
-        for character in entries(&alphabet)?.into_iter().filter(|path| path.is_dir()) {
+fn in_folder(path: &Path, half: &str) -> Result<Listing> {
+    let mut listing = Listing::default();
+    for alphabet in entries(path)? {
+        let of_alphabet = format!("{half}/{}", file_name(&alphabet));
+        if !alphabet.is_dir() {
+            listing.others.push(of_alphabet);
+            continue;
+        }
+        for character in entries(&alphabet)? {
             let name = format!("{}/{}", file_name(&alphabet), file_name(&character));
-            let files = entries(&character)?.into_iter().map(|path| file_name(&path));
-            drawings.extend(
-                files.filter(|file| is_drawing(file)).map(|file| Drawing { character: name.clone(), file }),
-            );
+            if !character.is_dir() {
+                listing.others.push(format!("{half}/{name}"));
+                continue;
+            }
+            let before = listing.drawings.len();
+            for file in entries(&character)?.iter().map(|path| file_name(path)) {
+                if is_drawing(&file) {
+                    listing.drawings.push(Drawing { character: name.clone(), file });
+                } else {
+                    listing.others.push(format!("{half}/{name}/{file}"));
+                }
+            }
+            if listing.drawings.len() == before {
+                listing.others.push(format!("{half}/{name}"));
+            }
         }
     }
-    Ok(drawings)
+    Ok(listing)
 }
 
 fn is_drawing(file: &str) -> bool {

@@ -56,6 +56,39 @@ fn archives_and_folders_give_the_same() {
 }
 
 #[test]
+fn what_is_no_drawing_is_named_and_every_split_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in [drawings("images_background", "Alpha"), drawings("images_evaluation", "Beta")].concat() {
+        let path = dir.path().join(name);
+        fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+        fs_err::write(path, png()).unwrap();
+    }
+    let half = dir.path().join("images_background");
+    assert!(Omniglot::open(dir.path(), 2).unwrap().passed_over().is_empty());
+    let digest = Omniglot::open(dir.path(), 2).unwrap().digest().unwrap();
+    fs_err::write(half.join("notes.txt"), "x").unwrap();
+    fs_err::write(half.join("Alpha/character01/0001_03.PNG"), png()).unwrap();
+    fs_err::create_dir(half.join("Alpha/character09")).unwrap();
+    let omniglot = Omniglot::open(dir.path(), 2).unwrap();
+    assert_eq!(
+        omniglot.passed_over(),
+        [
+            "images_background/Alpha/character01/0001_03.PNG",
+            "images_background/Alpha/character09",
+            "images_background/notes.txt"
+        ]
+    );
+    assert_eq!(omniglot.digest().unwrap(), digest);
+    let pools = omniglot.split(&OmniglotSplit::Lake, Rotations::Quarter).unwrap();
+    let counts: Vec<_> = pools.counts().into_iter().map(|of| (of.part, of.classes, of.images)).collect();
+    assert_eq!(counts, [("train".to_owned(), 12, 24), ("test".to_owned(), 12, 24)]);
+    // One drawing of the other half, in another place.
+    let white = GrayImage::from_pixel(4, 4, Luma([255]));
+    white.save(dir.path().join("images_evaluation/Beta/character03/0001_02.png")).unwrap();
+    assert_ne!(Omniglot::open(dir.path(), 2).unwrap().digest().unwrap(), digest);
+}
+
+#[test]
 fn splits_share_no_class() {
     let dir = archives();
     let omniglot = Omniglot::open(dir.path(), 2).unwrap();
@@ -116,5 +149,66 @@ fn absent_and_damaged_archives_are_named() {
     write_zip(dir.path(), "images_evaluation", "Beta/deeper");
     let error = Omniglot::open(dir.path(), 2).unwrap_err().to_string();
     assert!(error.contains("has no drawings"), "{error}");
-    assert!(Omniglot::open(dir.path(), 0).is_err());
+    for size in [0, 1025, usize::MAX] {
+        assert!(Omniglot::open(dir.path(), size).unwrap_err().to_string().contains("`size`"));
+    }
+}
+
+/// Bytes with a few of them changed, taken out, or cut off, by a small generator of its own.
+fn mutated(bytes: &[u8], seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 16) as usize % below.max(1)
+    };
+    let mut bytes = bytes.to_vec();
+    for _ in 0..=next(3) {
+        let at = next(bytes.len());
+        match next(4) {
+            0 => bytes.truncate(at.max(1)),
+            1 => bytes.extend_from_within(at..),
+            2 => bytes[at] ^= 1 << next(8),
+            _ => bytes[at] = [0, 1, 0x7f, 0xff][next(4)],
+        }
+    }
+    bytes
+}
+
+#[test]
+fn no_damage_of_a_picture_or_an_archive_makes_it_panic_or_take_memory() {
+    let whole = png();
+    let mut read = 0;
+    for seed in 0..3000 {
+        read += usize::from(
+            crate::picture::decode(&mutated(&whole, seed), Path::new("a"), "b", crate::Channels::Gray, 2)
+                .is_ok(),
+        );
+    }
+    assert!(read < 1500, "damage is noticed: {read}");
+    let dir = archives();
+    let path = dir.path().join("images_evaluation.zip");
+    let whole = fs_err::read(&path).unwrap();
+    for seed in 0..300 {
+        fs_err::write(&path, mutated(&whole, seed)).unwrap();
+        if let Err(error) = Omniglot::open(dir.path(), 2) {
+            assert!(error.path().is_some() && !error.to_string().contains("panicked"), "{seed}: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_picture_that_declares_more_than_there_is_is_refused_before_memory_is_taken() {
+    let mut huge = png();
+    // Width and height stand behind the signature, the length and the name of the first chunk.
+    for side in [[0_u8, 0, 0x3f, 0xff], [0x7f, 0xff, 0xff, 0xff]] {
+        huge[16..20].copy_from_slice(&side);
+        huge[20..24].copy_from_slice(&side);
+        let mut crc = flate2::Crc::new();
+        crc.update(&huge[12..29]);
+        huge[29..33].copy_from_slice(&crc.sum().to_be_bytes());
+        let decoded = crate::picture::decode(&huge, Path::new("a"), "b", crate::Channels::Gray, 2);
+        assert!(matches!(decoded, Err(Error::Corrupt { .. })), "{side:?}");
+    }
 }

@@ -86,8 +86,18 @@ fn what_a_part_cannot_give_is_refused_before_the_first_step() {
     for (shots, queries, part, says) in [
         (0, 1, Part::Train, "`shots` is 0"),
         (1, 0, Part::Train, "`queries` is 0"),
-        (1, 2, Part::Train, "the support set of a task of the train part has 1 examples, and batch_norm"),
-        (2, 1, Part::Train, "the query set of a task of the train part has 1 examples, and batch_norm"),
+        (
+            1,
+            2,
+            Part::Train,
+            "the support set of a task of the train part has 1 example, which the network cannot take: batch_norm",
+        ),
+        (
+            2,
+            1,
+            Part::Train,
+            "the query set of a task of the train part has 1 example, which the network cannot take: batch_norm",
+        ),
         (1, 2, Part::Test, "the support set of a task of the test part"),
     ] {
         let error = with(shots, queries, Norm::Batch).ready(part).unwrap_err().to_string();

@@ -2,6 +2,10 @@
 
 use std::io::Write as _;
 
+use manytask::data_sets::{OmniglotSplit, RandomCharacters, Rotations};
+use manytask::episodes::{EpisodeSettings, OmniglotSection};
+use manytask::tensor::Device;
+
 use crate::command::{Place, Said};
 
 /// Drawings of `characters` characters in each half, `each` of each, in folders as Omniglot's.
@@ -152,7 +156,7 @@ fn waves_that_cannot_be_learned_from_are_refused_before_the_first_step() {
         (&["learner={ kind = \"protonet\" }"], &["protonet", "classes"]),
         (
             &[batch_norm, "data.shots=1"],
-            &["support set of a task of the train part has 1 examples", "hint: take 2 shots"],
+            &["support set of a task of the train part has 1 example,", "hint: take 2 shots"],
         ),
         (&[batch_norm, "data.queries=1"], &["query set of a task of the train part"]),
         (&[batch_norm, "evaluation.queries=1"], &["query set of a task of the test part"]),
@@ -196,4 +200,45 @@ fn adaptations_that_diverge_are_told_by_training_validation_and_eval() {
         !said.err.contains("note") && !place.read("runs/b/results.json").contains("diverged"),
         "{said:?}"
     );
+}
+
+#[test]
+fn classes_and_pictures_of_every_part_are_told_and_what_is_no_drawing() {
+    let place = place();
+    let said = place.good(&["train", "pictures.toml", "--name", "a"]);
+    let line = "data: 6 train classes of 24 images, 4 validation classes of 16 images, 4 test classes of 16 images\n";
+    assert!(said.err.contains(line) && !said.err.contains("note"), "{said:?}");
+    assert!(said.err.contains("batch_norm: statistics of each pass' own examples"), "{said:?}");
+    assert!(place.read("runs/a/results.json").contains("transductive"));
+    place.write("tree/images_background/notes.txt", "x");
+    let said = place.good(&["train", "pictures.toml", "--dry-run"]);
+    assert!(
+        said.err.contains("note: 1 files or folders are no drawings") && said.err.contains("notes.txt"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn digests_are_of_all_parts_and_of_what_they_are_split_into() {
+    let place = place();
+    let folder = place.at("tree");
+    let digests = |train, seed, rotations| {
+        let split = OmniglotSplit::Random(RandomCharacters { train, validation: 4, seed });
+        let section = OmniglotSection { split, rotations, size: 8, ..OmniglotSection::default() };
+        let loaded = section.load(&folder, Device::Cpu).unwrap();
+        (loaded.digest, loaded.split_digest)
+    };
+    let first = digests(6, 1, Rotations::None);
+    assert_eq!(first, digests(6, 1, Rotations::None));
+    for (digest, split) in
+        [digests(5, 1, Rotations::None), digests(6, 2, Rotations::None), digests(6, 1, Rotations::Quarter)]
+    {
+        assert!(digest == first.0 && split != first.1);
+    }
+    for half in ["images_background", "images_evaluation"] {
+        let before = digests(6, 1, Rotations::None);
+        place.write(&format!("tree/{half}/Made_up/character07/0007_04.png"), png(28, |_, _| 255));
+        let after = digests(6, 1, Rotations::None);
+        assert!(before.0 != after.0 && before.1 != after.1, "{half}");
+    }
 }
