@@ -142,18 +142,19 @@ mod tests {
     #[test]
     fn tasks_that_diverge_are_counted_and_in_no_figure_from_there_on() {
         let good: &[f64] = &[4.0, 2.0, 1.0];
-        let all =
-            [good, &[4.0, 3.0, f64::NAN], &[4.0, f64::INFINITY, 0.5], &[0.1, 0.1, 1.1e4], &[3.0, 5.0, 3.0]];
-        let summary = Summary::of(&trace(&all));
-        assert_eq!(summary.loss, Some(2.0));
-        assert_eq!(summary.values[0], Some(4.0));
-        // After one step of the third task none, after two steps of the second and fourth.
-        let steps = [2.0 * 15.1 / 5.0, 2.0 * 10.1 / 4.0, 4.0].map(Some);
-        assert_eq!(summary.values[4..], steps);
-        assert_eq!(summary.diverged, Some(Diverged { tasks: 3, of: 5, first: 1, steps: 2 }));
+        let odd: [&[f64]; 3] = [&[4.0, 3.0, f64::NAN], &[4.0, f64::INFINITY, 0.5], &[0.1, 0.1, 1.1e4]];
+        let summary = Summary::of(&trace(&[good, odd[0], odd[1], odd[2], &[3.0, 5.0, 3.0], good]));
+        assert_eq!((summary.loss, summary.values[0]), (Some(5.0 / 3.0), Some(10.0 / 3.0)));
+        // The third task is out after one step, the second and fourth after two.
+        let means: Vec<f64> = summary.values[4..].iter().map(|value| value.unwrap()).collect();
+        for (mean, expected) in means.iter().zip([2.0 * 19.1 / 6.0, 2.0 * 12.1 / 5.0, 10.0 / 3.0]) {
+            assert!((mean - expected).abs() < 1e-12, "{means:?}");
+        }
+        assert_eq!(summary.diverged, Some(Diverged { tasks: 3, of: 6, first: 1, steps: 2 }));
         let note = summary.diverged.unwrap().note();
+        assert!(note.starts_with("3 of 6 evaluation tasks diverged"), "{note}");
         assert!(
-            note.starts_with("3 of 5 evaluation tasks diverged") && note.contains("after 1 of 2"),
+            note.contains("after 1 of 2 inner steps") && note.contains("they are in no figure"),
             "{note}"
         );
         assert!(Summary::of(&trace(&[good, good])).diverged.is_none());
