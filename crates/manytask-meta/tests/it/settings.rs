@@ -26,7 +26,9 @@ fn settings_that_cannot_be_are_refused_with_a_remedy() {
     assert!(unknown.contains("tail") && unknown.contains("head.weight"), "{unknown}");
     let rule = InnerRule(Optimizer::Sgd(Sgd { momentum: 2.0, ..Sgd::default() }));
     assert!(refused(Maml { inner_rule: rule, ..Maml::default() }, good()).contains("momentum"));
-    assert!(refused(Maml::default(), MetaSettings { tasks_per_step: 0, ..good() }).contains("0 tasks"));
+    assert!(
+        refused(Maml::default(), MetaSettings { tasks_per_step: 0, ..good() }).contains("tasks_per_step")
+    );
     assert!(
         refused(Maml::default(), MetaSettings { execution: Execution::Threads(0), ..good() })
             .contains("threads")
