@@ -16,7 +16,7 @@ fn drawings(place: &Place, characters: usize, each: usize) {
             fs_err::create_dir_all(&folder).unwrap();
             for number in 1..=each {
                 let pixel = |x: usize, y: usize| {
-                    if (x / 4 * 3 + y / 4 * 5 + number / 3) % (character + 2) == 0 { 0 } else { 255 }
+                    if (x / 4 * 3 + y / 4 * 5 + number / 3).is_multiple_of(character + 2) { 0 } else { 255 }
                 };
                 fs_err::write(folder.join(format!("{character:04}_{number:02}.png")), png(28, pixel))
                     .unwrap();
