@@ -122,6 +122,14 @@ impl Omniglot {
         Ok(Self { folder: folder.to_owned(), background, evaluation, passed_over })
     }
 
+    /// Whether drawings can be brought to this size.
+    ///
+    /// # Errors
+    /// With the range.
+    pub fn check_size(size: usize) -> Result<()> {
+        check_size(size)
+    }
+
     /// Files and folders that are no drawings or hold none, by their names within the folder: they are in no class.
     pub fn passed_over(&self) -> &[String] {
         &self.passed_over

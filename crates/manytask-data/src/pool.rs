@@ -57,6 +57,25 @@ pub struct Episodes {
     pub query_y: Tensor,
 }
 
+impl EpisodeSpec {
+    /// Whether there are such episodes of any classes.
+    ///
+    /// # Errors
+    /// With fewer than two classes, which would leave nothing to tell apart, or without a shot or a query.
+    pub fn check(&self) -> Result<()> {
+        for (what, number, least) in
+            [("ways", self.ways, 2), ("shots", self.shots, 1), ("queries", self.queries, 1)]
+        {
+            if number < least {
+                return Err(Error::config(format!(
+                    "`{what}` is {number}: an episode needs at least 2 ways, a shot and a query"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl ClassPool {
     /// Images `[M, C, H, W]` uint8, class after class; `counts` are the numbers of images of each class.
     ///
@@ -223,17 +242,11 @@ impl ClassPool {
     /// Whether the classes, called the `part` part, are enough for such episodes.
     ///
     /// # Errors
-    /// When the episodes have fewer than two classes, no shot or no query, the pool has fewer classes than ways, or a class has
-    /// fewer images than shots and queries: with the numbers and the remedy.
+    /// As [`EpisodeSpec::check`], and when the pool has fewer classes than ways, or a class fewer images than shots and queries:
+    /// with the numbers and the remedy.
     pub fn check(&self, spec: EpisodeSpec, part: &str) -> Result<()> {
+        spec.check()?;
         let EpisodeSpec { ways, shots, queries } = spec;
-        for (what, number, least) in [("ways", ways, 2), ("shots", shots, 1), ("queries", queries, 1)] {
-            if number < least {
-                return Err(Error::config(format!(
-                    "`{what}` is {number}: an episode needs at least 2 ways, a shot and a query"
-                )));
-            }
-        }
         if ways > self.classes() {
             return Err(Error::config(format!(
                 "`ways` is {ways}, but the {part} part has only {} classes; take fewer ways, or give it more classes in the \

@@ -89,7 +89,7 @@ pub trait BackboneSettings: Debug + Send + Sync {
 }
 
 /// `[data]` of sine waves.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SinusoidSection {
     /// Examples to adapt on.
@@ -113,15 +113,22 @@ impl Default for SinusoidSection {
     }
 }
 
+impl SinusoidSection {
+    fn family(&self) -> Sinusoid {
+        let Self { amplitude, phase, frequency, x, .. } = *self;
+        Sinusoid { amplitude, phase, frequency, x }
+    }
+}
+
 impl EpisodeSettings for SinusoidSection {
     fn outline(&self) -> Result<Option<EpisodeOutline>> {
+        self.family().check(self.shots, self.queries)?;
         let form = EpisodeForm { input: vec![1], output: Output::Regression, outputs: 1 };
         Ok(Some(EpisodeOutline { form, validation: true }))
     }
 
     fn load(&self, _folder: &Path, device: Device) -> Result<LoadedEpisodes> {
-        let Self { shots, queries, amplitude, phase, frequency, x } = self.clone();
-        let family = Sinusoid { amplitude, phase, frequency, x };
+        let (Self { shots, queries, .. }, family) = (*self, self.family());
         family.check(shots, queries)?;
         let digest = format!("{:x}", Sha256::digest(format!("{family:?}")));
         Ok(LoadedEpisodes {
@@ -167,8 +174,16 @@ impl Default for OmniglotSection {
     }
 }
 
+impl OmniglotSection {
+    fn spec(&self) -> EpisodeSpec {
+        EpisodeSpec { ways: self.ways, shots: self.shots, queries: self.queries }
+    }
+}
+
 impl EpisodeSettings for OmniglotSection {
     fn outline(&self) -> Result<Option<EpisodeOutline>> {
+        self.spec().check()?;
+        Omniglot::check_size(self.size)?;
         let size = |what: &str, value: usize| {
             i64::try_from(value).map_err(|_| {
                 Failure::new(Code::Config, format!("`{what}` is {value}, which is beyond counting"))
@@ -211,7 +226,7 @@ impl EpisodeSettings for OmniglotSection {
             validation: pools.validation.map(|pool| pool.to_device(device)).transpose()?,
             test: pools.test.to_device(device)?,
         };
-        let spec = EpisodeSpec { ways: self.ways, shots: self.shots, queries: self.queries };
+        let spec = self.spec();
         Ok(LoadedEpisodes {
             source: Box::new(ImageEpisodes { pools, spec }),
             input: vec![1, self.size as i64, self.size as i64],

@@ -58,7 +58,7 @@ impl Plan {
     /// # Errors
     /// When no task or figure has its name.
     pub(crate) fn monitor(&self, all: &[Task], kept: &[Task]) -> Result<(Monitor, Option<String>)> {
-        let form = |tasks: &[Task]| Evaluation { tasks: tasks.iter().map(Task::form).collect() };
+        let form = |tasks: &[Task]| Evaluation::new(tasks.iter().map(Task::form).collect());
         let monitor = self.training.monitor.clone().unwrap_or_default();
         monitor.read(&form(all))?;
         let kept = form(kept);
@@ -161,8 +161,11 @@ impl Plan {
     fn check_episodes(&self, episodes: &EpisodesPlan) -> Result<()> {
         let places = &self.places;
         let outline = episodes.source.outline().map_err(|failure| places.data.place(failure))?;
+        episodes.settings.check().map_err(|error| places.everything.place(error))?;
         let validation = outline.as_ref().is_none_or(|outline| outline.validation);
         if let Some(outline) = outline {
+            let of_output = episodes.learner.check_output(outline.form.output);
+            of_output.map_err(|error| places.everything.place(error))?;
             let (layout, _) = episodes
                 .build(&outline.form, self.precision)
                 .map_err(|failure| places.network.place(failure))?;
