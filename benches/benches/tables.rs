@@ -43,10 +43,11 @@ fn description(path: &Path) -> TableDataset {
             ..manytask_data::Inputs::default()
         },
         targets: vec![manytask_data::TargetSpec {
-            columns: vec![last],
+            columns: manytask_data::Columns(vec![last]),
             ..manytask_data::TargetSpec::new("yes", manytask_data::TargetKind::Binary)
         }],
         weight: None,
+        weight_in: None,
         tasks_by: None,
     }
 }

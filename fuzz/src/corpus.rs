@@ -113,9 +113,10 @@ pub(crate) fn schema(folder: &Path) -> Result<Vec<u8>> {
         inputs: Inputs { numeric: "a".into(), one_hot: "c".into(), ..Inputs::default() },
         targets: vec![
             TargetSpec::new("y", TargetKind::Binary),
-            TargetSpec { standardise: true, ..TargetSpec::new("z", TargetKind::Regression) },
+            TargetSpec { standardise: Some(true), ..TargetSpec::new("z", TargetKind::Regression) },
         ],
         weight: None,
+        weight_in: None,
         tasks_by: None,
     };
     Ok(serde_json::to_vec(&data.load()?.schema)?)

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use self::category::Category;
 use self::number::Number;
-use crate::inputs::Inputs;
+use crate::inputs::{Inputs, Resolved};
 use crate::report::capped;
 use crate::table::{Column, MISSING};
 use crate::{Encoded, Error, InputCounts, Note, OneHot, Result, Table};
@@ -63,7 +63,17 @@ impl Encoder {
     /// # Errors
     /// When a column is not there, named twice, reserved, or has text where numbers should be; when no row is given.
     pub fn fit(table: &Table, inputs: &Inputs, reserved: &[&str], rows: &[usize]) -> Result<Self> {
-        let resolved = inputs.resolve(table, reserved)?;
+        let resolved = inputs.resolve(table, &reserved.iter().copied().collect())?;
+        Self::fit_resolved(table, inputs, &resolved, rows)
+    }
+
+    /// As [`Encoder::fit`], of columns that were looked up before.
+    pub(crate) fn fit_resolved(
+        table: &Table,
+        inputs: &Inputs,
+        resolved: &Resolved,
+        rows: &[usize],
+    ) -> Result<Self> {
         if rows.is_empty() {
             return Err(Error::config("the training part has no rows; check the split"));
         }
@@ -119,6 +129,15 @@ impl Encoder {
         }
         notes.extend(capped(outside, &format!("have values in {what} unlike those of the training")));
         Ok(notes)
+    }
+
+    /// What is odd about the numbers of the training part.
+    pub(crate) fn oddities(&self, table: &Table, rows: &[usize]) -> Result<Vec<Note>> {
+        let mut notes = Vec::new();
+        for number in &self.numeric {
+            notes.extend(number.oddity(table, rows)?);
+        }
+        Ok(capped(notes, "have odd numbers in the training part"))
     }
 
     /// The number of inputs that are no embeddings, `D`: numbers and one-hot categories.

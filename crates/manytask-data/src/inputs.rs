@@ -1,18 +1,13 @@
 //! Which columns of a table are inputs, and in which form.
 
-use std::fmt;
+use std::collections::HashSet;
 
-use serde::de::{self, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, Table};
-
-/// Names of columns: exact, with `*` for any characters (`ecfp4_*`), or the word `rest` for all that are not named
-/// elsewhere.
-///
-/// In a configuration: `"rest"`, `"x*"` or `["age", "weeks_*"]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Columns(pub Vec<String>);
+use crate::columns::{Columns, Named, REST};
+use crate::findings::numbers_rows;
+use crate::report::examples;
+use crate::{Column, Error, Note, Result, Table};
 
 /// The inputs of a network, by the form in which their columns are read.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -51,6 +46,10 @@ pub(crate) struct Resolved {
     pub(crate) numeric: Vec<String>,
     pub(crate) one_hot: Vec<String>,
     pub(crate) embedding: Vec<String>,
+    /// Those that are named one by one, and not by `rest` or `*`.
+    pub(crate) exactly: HashSet<String>,
+    /// What was decided that the settings do not say.
+    pub(crate) notes: Vec<Note>,
 }
 
 impl Inputs {
@@ -75,150 +74,91 @@ impl Inputs {
         )))
     }
 
-    /// Looks the names up; `reserved` columns (targets, weights, groups) are never taken by `rest` or `*`.
-    pub(crate) fn resolve(&self, table: &Table, reserved: &[&str]) -> Result<Resolved> {
+    /// Looks the names up; `reserved` columns (targets, weights, groups) are never taken by `rest` or `*`, and neither are
+    /// columns without a name that number the rows.
+    pub(crate) fn resolve(&self, table: &Table, reserved: &HashSet<&str>) -> Result<Resolved> {
         self.check()?;
-        let ignored = self.ignore.named(table, &[])?;
-        let closed: Vec<&str> = reserved.iter().copied().chain(ignored.iter().map(String::as_str)).collect();
+        let ignored = self.ignore.find(table, &HashSet::new(), "inputs")?.names;
+        let mut closed = reserved.clone();
+        closed.extend(ignored.iter().map(String::as_str));
+        let counters: Vec<&str> =
+            table.columns().iter().filter(|column| numbers_rows(column)).map(Column::name).collect();
+        closed.extend(&counters);
         let fields = [&self.numeric, &self.one_hot, &self.embedding];
-        let mut found: [Vec<String>; 3] = Default::default();
-        for (columns, names) in fields.iter().zip(&mut found) {
-            columns.forbid(reserved)?;
-            *names = columns.named(table, &closed)?;
+        let mut found: [Named; 3] = Default::default();
+        for (columns, named) in fields.iter().zip(&mut found) {
+            forbid(columns, reserved)?;
+            *named = columns.without_rest().find(table, &closed, "inputs")?;
         }
         if let Some(twice) = twice(&found) {
             return Err(Error::config(format!(
                 "inputs: column `{twice}` is named in two forms; keep one of them"
             )));
         }
-        let mut takes_rest =
-            fields.iter().zip(0..).filter(|(columns, _)| columns.has_rest()).map(|(_, form)| form);
-        if let Some(form) = takes_rest.next() {
-            if takes_rest.next().is_some() {
-                return Err(Error::config("inputs: `rest` can stand in one form only"));
-            }
-            let open =
-                |name: &&str| !closed.contains(name) && !found.iter().flatten().any(|taken| taken == name);
-            let rest: Vec<String> = table.names().filter(open).map(str::to_owned).collect();
-            if let Some(names) = found.get_mut::<usize>(form) {
-                names.extend(rest);
-            }
-        }
-        if found.iter().all(Vec::is_empty) {
+        let notes = self.notes(table, &found, &counters, &ignored);
+        self.add_rest(table, &closed, &mut found)?;
+        if found.iter().all(|named| named.names.is_empty()) {
             return Err(Error::config(
                 "inputs: no column is an input; name some under `numeric`, `one_hot` or `embedding`",
             ));
         }
-        let [numeric, one_hot, embedding] = found;
-        Ok(Resolved { numeric, one_hot, embedding })
-    }
-}
-
-impl Columns {
-    fn has_rest(&self) -> bool {
-        self.0.iter().any(|pattern| pattern == "rest")
+        let exactly = found.iter_mut().flat_map(|named| std::mem::take(&mut named.exactly)).collect();
+        let [numeric, one_hot, embedding] = found.map(|named| named.names);
+        Ok(Resolved { numeric, one_hot, embedding, exactly, notes })
     }
 
-    /// A target among the inputs would be an answer among the questions.
-    fn forbid(&self, reserved: &[&str]) -> Result<()> {
-        match self.0.iter().find(|name| reserved.contains(&name.as_str())) {
-            None => Ok(()),
-            Some(name) => Err(Error::config(format!(
-                "inputs: column `{name}` is a target, a weight or a group and cannot be an input as well"
-            ))),
+    /// Puts the columns that are not named elsewhere where `rest` stands.
+    fn add_rest(&self, table: &Table, closed: &HashSet<&str>, found: &mut [Named; 3]) -> Result<()> {
+        let fields = [&self.numeric, &self.one_hot, &self.embedding];
+        let taken: HashSet<String> = found.iter().flat_map(|named| named.names.iter().cloned()).collect();
+        let mut takers = fields.iter().zip(found).filter(|(columns, _)| columns.has_rest());
+        let Some((_, named)) = takers.next() else { return Ok(()) };
+        if takers.next().is_some() {
+            return Err(Error::config("inputs: `rest` can stand in one form only"));
         }
+        let open = table.names().filter(|name| !closed.contains(name) && !taken.contains(*name));
+        named.names.extend(open.map(str::to_owned));
+        Ok(())
     }
 
-    /// The columns meant by names and patterns, leaving `rest` and the `closed` ones out.
-    fn named(&self, table: &Table, closed: &[&str]) -> Result<Vec<String>> {
-        let mut found: Vec<String> = Vec::new();
-        for pattern in self.0.iter().filter(|pattern| *pattern != "rest") {
-            if pattern.contains('*') {
-                let hits = table.names().filter(|name| matches(pattern, name) && !closed.contains(name));
-                let before = found.len();
-                found.extend(hits.map(str::to_owned));
-                if found.len() == before {
-                    let message =
-                        format!("inputs: no column of {} matches `{pattern}`", table.path().display());
-                    return Err(Error::config(message));
-                }
-            } else {
-                found.push(table.column(pattern)?.name().to_owned());
-            }
+    fn notes(&self, table: &Table, found: &[Named; 3], counters: &[&str], ignored: &[String]) -> Vec<Note> {
+        let fields = [&self.numeric, &self.one_hot, &self.embedding];
+        let takes_more = fields.iter().any(|columns| columns.has_rest() || columns.may_be_several());
+        let named = |name: &str| {
+            ignored.iter().any(|other| other == name)
+                || found.iter().any(|named| named.exactly.contains(name))
+        };
+        let mut notes = Vec::new();
+        let passed: Vec<&str> = counters.iter().copied().filter(|name| !named(name)).collect();
+        if takes_more && !passed.is_empty() {
+            notes.push(Note(format!(
+                "the column {} has no name and numbers the rows: it is no input (name it to have it, or put it under `ignore`)",
+                examples(passed)
+            )));
         }
-        let mut unique: Vec<String> = Vec::with_capacity(found.len());
-        let mut seen = std::collections::HashSet::new();
-        unique.extend(found.into_iter().filter(|name| seen.insert(name.clone())));
-        Ok(unique)
-    }
-}
-
-impl<S: AsRef<str>> From<&[S]> for Columns {
-    fn from(names: &[S]) -> Self {
-        Self(names.iter().map(|name| name.as_ref().to_owned()).collect())
-    }
-}
-
-impl<const N: usize> From<[&str; N]> for Columns {
-    fn from(names: [&str; N]) -> Self {
-        Self::from(names.as_slice())
-    }
-}
-
-impl From<&str> for Columns {
-    fn from(name: &str) -> Self {
-        Self(vec![name.to_owned()])
-    }
-}
-
-impl Serialize for Columns {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Columns {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(OneOrMany)
-    }
-}
-
-/// A string or a list of strings, without `untagged`, which would lose the place of a mistake.
-struct OneOrMany;
-
-impl<'de> Visitor<'de> for OneOrMany {
-    type Value = Columns;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a column name, a pattern such as \"x*\", \"rest\", or a list of these")
-    }
-
-    fn visit_str<E: de::Error>(self, name: &str) -> Result<Columns, E> {
-        Ok(Columns::from(name))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Columns, A::Error> {
-        let mut names = Vec::new();
-        while let Some(name) = list.next_element()? {
-            names.push(name);
+        if fields.iter().any(|columns| columns.has_rest()) && table.names().any(|name| name == REST) {
+            notes.push(Note(
+                "inputs: `rest` stands for all columns that are not named elsewhere; the column that is called so is `\\rest`"
+                    .to_owned(),
+            ));
         }
-        Ok(Columns(names))
+        notes
     }
 }
 
-/// Whether a name fits a pattern in which `*` stands for any characters.
-fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == name,
-        Some((head, tail)) => name.strip_prefix(head).is_some_and(|rest| {
-            (0..=rest.len()).any(|at| rest.get(at..).is_some_and(|rest| matches(tail, rest)))
-        }),
+/// A target among the inputs would be an answer among the questions.
+fn forbid(columns: &Columns, reserved: &HashSet<&str>) -> Result<()> {
+    match columns.without_rest().first_of(reserved) {
+        None => Ok(()),
+        Some(name) => Err(Error::config(format!(
+            "inputs: column `{name}` is a target, a weight or a group and cannot be an input as well"
+        ))),
     }
 }
 
-fn twice(found: &[Vec<String>]) -> Option<&String> {
-    let mut seen = std::collections::HashSet::new();
-    found.iter().flatten().find(|name| !seen.insert(*name))
+fn twice(found: &[Named; 3]) -> Option<&String> {
+    let mut seen = HashSet::new();
+    found.iter().flat_map(|named| &named.names).find(|name| !seen.insert(*name))
 }
 
 #[cfg(test)]
@@ -230,29 +170,42 @@ mod tests {
         toml::from_str(text).unwrap()
     }
 
+    fn resolve(text: &str, table: &Table) -> Result<Resolved> {
+        inputs(text).resolve(table, &HashSet::from(["y"]))
+    }
+
     #[test]
     fn names_patterns_and_the_rest() {
         let table = table("x1,x2,c,d,y\n1,2,a,b,0\n");
-        let found =
-            inputs("numeric = 'x*'\none_hot = 'rest'\nembedding = ['d']").resolve(&table, &["y"]).unwrap();
+        let found = resolve("numeric = 'x*'\none_hot = 'rest'\nembedding = ['d']", &table).unwrap();
         assert_eq!(found.numeric, ["x1", "x2"]);
         assert_eq!(found.one_hot, ["c"]);
         assert_eq!(found.embedding, ["d"]);
-        let found = inputs("numeric = 'rest'\nignore = ['c', 'd']").resolve(&table, &["y"]).unwrap();
+        assert_eq!(found.exactly, HashSet::from(["d".to_owned()]));
+        let found = resolve("numeric = 'rest'\nignore = ['c', 'd']", &table).unwrap();
         assert_eq!(found.numeric, ["x1", "x2"]);
     }
 
     #[test]
-    fn patterns() {
-        for (pattern, name, fits) in [
-            ("x*", "x12", true),
-            ("*", "", true),
-            ("a*c*e", "abcde", true),
-            ("a*c", "abcd", false),
-            ("é*", "éa", true),
-        ] {
-            assert_eq!(matches(pattern, name), fits, "{pattern} {name}");
-        }
+    fn a_column_called_rest_is_told_apart_from_the_word() {
+        let table = table("rest,a,y\n1,2,0\n");
+        let found = resolve("numeric = '\\rest'", &table).unwrap();
+        assert_eq!((found.numeric, found.notes.len()), (vec!["rest".to_owned()], 0));
+        let found = resolve("numeric = 'rest'", &table).unwrap();
+        assert_eq!((found.numeric.len(), found.notes.len()), (2, 1));
+    }
+
+    #[test]
+    fn row_numbers_without_a_name_are_no_input_unless_named() {
+        let table = table(",a,y\n0,5,0\n1,4,0\n2,6,1\n3,1,1\n");
+        let found = resolve("numeric = 'rest'", &table).unwrap();
+        assert_eq!(found.numeric, ["a"]);
+        assert!(found.notes[0].0.contains("`column0` has no name"), "{:?}", found.notes);
+        assert_eq!(resolve("numeric = '*'", &table).unwrap().numeric, ["a"]);
+        let found = resolve("numeric = ['column0', 'a']", &table).unwrap();
+        assert_eq!((found.numeric.len(), found.notes.len()), (2, 0));
+        let found = resolve("numeric = 'rest'\nignore = 'column0'", &table).unwrap();
+        assert_eq!((found.numeric.len(), found.notes.len()), (1, 0));
     }
 
     #[test]
@@ -265,9 +218,11 @@ mod tests {
             ("numeric = ['y']", "cannot be an input as well"),
             ("numeric = 'z*'", "matches `z*`"),
             ("", "no column is an input"),
+            ("numeric = 'age'\nclip = inf", "at least 0"),
+            ("numeric = 'age'\nclip = 3\nscale = 'raw'", "leave one of them out"),
         ];
         for (text, expected) in cases {
-            let error = inputs(text).resolve(&table, &["y"]).unwrap_err().to_string();
+            let error = resolve(text, &table).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");
         }
         assert!(toml::from_str::<Inputs>("numeric = 3").unwrap_err().to_string().contains("a column name"));

@@ -12,10 +12,12 @@
 
 mod batch;
 mod bytes;
+mod columns;
 mod dataset;
 mod encoded;
 mod encoder;
 mod error;
+mod findings;
 pub mod idx;
 pub mod image_folder;
 mod inputs;
@@ -35,11 +37,12 @@ mod testing;
 mod value;
 
 pub use batch::{BatchOrder, Batcher, LastBatch};
+pub use columns::Columns;
 pub use dataset::{Batch, Part, TaskData};
 pub use encoded::{Encoded, OneHot};
 pub use encoder::Encoder;
 pub use error::{Error, Result};
-pub use inputs::{Columns, Inputs, Scale};
+pub use inputs::{Inputs, Scale};
 pub use omniglot::{Omniglot, OmniglotSplit, Pools, RandomCharacters, Rotations, VinyalsFiles};
 pub use picture::Channels;
 pub use pool::{ClassPool, EpisodeSpec, Episodes};
@@ -48,5 +51,5 @@ pub use report::{ClassCounts, DataReport, InputCounts, LabelCounts, Note, Target
 pub use sinusoid::Sinusoid;
 pub use split::{ByColumn, Files, Fractions, GroupFractions, Indices, Split};
 pub use table::{Column, Decimal, Quotes, Separator, Table, TableSource, Thousands};
-pub use table_dataset::{Cached, Dataset, Schema, TableDataset};
-pub use target::{MISSING_CLASS, TargetEncoder, TargetKind, TargetSpec};
+pub use table_dataset::{Cached, Dataset, Schema, TableDataset, WeightIn};
+pub use target::{MISSING_CLASS, Negative, TargetEncoder, TargetKind, TargetSpec};

@@ -1,13 +1,16 @@
 //! What was read of a data set: rows, inputs and labels of each part, and what is odd about them.
 
+mod odd;
+#[cfg(test)]
+mod tests;
+
 use std::fmt::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
+use self::odd::OddLabels;
+use crate::error::shown;
 use crate::{Error, MISSING_CLASS, Part, Result, TargetKind};
-
-#[cfg(test)]
-mod tests;
 
 /// Targets that are listed one by one; more are summarised.
 const LISTED: usize = 12;
@@ -102,8 +105,6 @@ pub enum LabelCounts {
 const NOTED: usize = 8;
 /// Names that stand for many.
 const EXAMPLES: usize = 4;
-/// Characters of a value that are shown.
-const VALUE: usize = 40;
 
 /// Something about data that a user should know, with the column, target or task, the part, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +121,7 @@ impl DataReport {
     /// When labels are not of the form of their kind.
     pub fn of(parts: [Option<&Part>; 3], kinds: &[TargetKind]) -> Result<Self> {
         let mut report = Self::default();
+        let mut odd = OddLabels::default();
         for (part, name) in parts.into_iter().zip(PARTS) {
             let Some(part) = part else { continue };
             let rows = part.streams().iter().sum::<i64>() as usize;
@@ -135,11 +137,13 @@ impl DataReport {
                     });
                 }
                 let counts = LabelCounts::of(&task.target, *kind)?;
+                odd.look(&task.name, name, &task.target, &counts)?;
                 if let Some(target) = report.targets.get_mut(number) {
                     target.parts.push((name.to_owned(), counts));
                 }
             }
         }
+        report.notes = odd.notes();
         Ok(report)
     }
 
@@ -301,13 +305,9 @@ pub(crate) fn examples<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     first.join(", ")
 }
 
-/// A value as it is shown in a message: short, without control characters.
-fn quoted(value: &str) -> String {
-    let mut shown: String = value.chars().take(VALUE).flat_map(char::escape_debug).collect();
-    if value.chars().nth(VALUE).is_some() {
-        shown.push('…');
-    }
-    format!("`{shown}`")
+/// A value as it is shown in a message.
+pub(crate) fn quoted(value: &str) -> String {
+    format!("`{}`", shown(value))
 }
 
 /// About six digits.

@@ -7,9 +7,11 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::digest;
+use crate::report::quoted;
+use crate::value::Values;
 use crate::{Error, Result, Table};
 
-/// How the rows of a table fall into parts. In a configuration: `split.random = { test = 0.2, seed = 1 }`.
+/// How the rows of a table fall into parts. Values of columns are compared as categories are: `1` and `1.0` are one. In a configuration: `split.random = { test = 0.2, seed = 1 }`.
 ///
 /// ```
 /// # use manytask_data::{Table, TableSource};
@@ -131,6 +133,7 @@ impl Split {
                 table.path().display()
             )));
         }
+        self.check_shares(table, &indices)?;
         Ok(indices)
     }
 
@@ -155,6 +158,27 @@ impl Split {
             Self::Grouped(f) | Self::PerGroup(f) => f.validation > 0.0,
             Self::Column(by) => !by.validation.is_empty(),
         }
+    }
+
+    /// A share that makes no row would be a setting without effect.
+    fn check_shares(&self, table: &Table, indices: &Indices) -> Result<()> {
+        let shares = match self {
+            Self::Random(f) => [("validation", f.validation), ("test", f.test)],
+            Self::Grouped(f) | Self::PerGroup(f) => [("validation", f.validation), ("test", f.test)],
+            Self::Files(f) => [("validation_fraction", f.validation_fraction), ("test", 0.0)],
+            Self::Column(_) => return Ok(()),
+        };
+        for ((key, share), part) in shares.into_iter().zip([&indices.validation, &indices.test]) {
+            if share > 0.0 && part.is_empty() {
+                let of = self.column().map_or(String::new(), |column| format!(" by `{column}`"));
+                return Err(Error::config(format!(
+                    "split: {key} = {share} of the {} rows of {}{of} makes no row; take a larger share, or leave it out",
+                    table.rows(),
+                    table.path().display()
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// The column the split looks at, which is no input.
@@ -210,7 +234,10 @@ impl ByColumn {
         for (part, values) in [&self.train, &self.validation, &self.test].into_iter().enumerate() {
             for value in values {
                 if *named.entry(value).or_insert(part) != part {
-                    return Err(Error::config(format!("split: the value `{value}` is named for two parts")));
+                    return Err(Error::config(format!(
+                        "split: the value {} is named for two parts",
+                        quoted(value)
+                    )));
                 }
             }
         }
@@ -219,28 +246,43 @@ impl ByColumn {
 
     fn indices(&self, table: &Table) -> Result<Indices> {
         let column = table.column(&self.column)?;
-        for value in self.train.iter().chain(&self.validation).chain(&self.test) {
-            if !column.levels().contains(value) {
-                let message =
-                    format!("split: the value `{value}` does not occur in column `{}`", self.column);
-                return Err(Error::config(message));
+        let all: Vec<usize> = (0..table.rows()).collect();
+        let values = Values::of(column, &all);
+        let known = values.compare.places(&values.names);
+        let mut parts = vec![None; values.names.len()];
+        for (part, named) in [(0, &self.train), (1, &self.validation), (2, &self.test)] {
+            for value in named {
+                let place = known.get(&values.compare.key(value)).and_then(|place| parts.get_mut(*place));
+                match place {
+                    None => {
+                        let message = format!(
+                            "split: the value {} does not occur in column `{}`",
+                            quoted(value),
+                            self.column
+                        );
+                        return Err(Error::config(message));
+                    }
+                    Some(Some(other)) if *other != part => {
+                        let message = format!("split: the value {} is named for two parts", quoted(value));
+                        return Err(Error::config(message));
+                    }
+                    Some(place) => *place = Some(part),
+                }
             }
         }
-        self.check()?;
+        let by_level = values.compare.places_of(column, &values.names);
         let mut indices = Indices::default();
-        for row in 0..table.rows() {
-            let named =
-                |part: &[String]| column.text(row).is_some_and(|text| part.iter().any(|value| value == text));
-            let part = if named(&self.validation) {
-                &mut indices.validation
-            } else if named(&self.test) {
-                &mut indices.test
-            } else if self.train.is_empty() || named(&self.train) {
-                &mut indices.train
-            } else {
-                return Err(table.value_error(column, row, "named for any part of the split"));
+        for (row, code) in column.codes().iter().enumerate() {
+            let place = by_level.get(*code as usize).copied().flatten();
+            let rows = match place.and_then(|place| parts.get(place).copied().flatten()) {
+                Some(1) => &mut indices.validation,
+                Some(2) => &mut indices.test,
+                None if !self.train.is_empty() => {
+                    return Err(table.value_error(column, row, "named for any part of the split"));
+                }
+                _ => &mut indices.train,
             };
-            part.push(row);
+            rows.push(row);
         }
         Ok(indices)
     }
@@ -268,10 +310,13 @@ impl Indices {
 /// The rows of each value of a column, in order of first occurrence; rows without a value are a group of their own.
 fn groups(table: &Table, name: &str) -> Result<Vec<Vec<usize>>> {
     let column = table.column(name)?;
-    let count = column.levels().len();
-    let mut groups = vec![Vec::new(); count + 1];
-    for (row, &code) in column.codes().iter().enumerate() {
-        if let Some(group) = groups.get_mut((code as usize).min(count)) {
+    let all: Vec<usize> = (0..table.rows()).collect();
+    let values = Values::of(column, &all);
+    let by_level = values.compare.places_of(column, &values.names);
+    let mut groups = vec![Vec::new(); values.names.len() + 1];
+    for (row, code) in column.codes().iter().enumerate() {
+        let place = by_level.get(*code as usize).copied().flatten().unwrap_or(values.names.len());
+        if let Some(group) = groups.get_mut(place) {
             group.push(row);
         }
     }

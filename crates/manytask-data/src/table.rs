@@ -48,6 +48,8 @@ pub struct Table {
     rows: usize,
     digest: String,
     numbers: NumberFormat,
+    /// The first row of each file that was appended.
+    appended: Vec<(usize, PathBuf)>,
     notes: Vec<String>,
     other: Option<look::Other>,
     role: Role,
@@ -170,6 +172,7 @@ impl Table {
                 None => column.append_absent(other),
             }
         }
+        self.appended.push((self.rows, other.path.clone()));
         self.rows += other.rows;
         self.notes.extend_from_slice(&other.notes);
     }
@@ -194,12 +197,29 @@ impl Table {
 
     /// An error about the value in a row (counted from 0).
     pub(crate) fn value_error(&self, column: &Column, row: usize, expected: &str) -> Error {
+        let (path, row_of_file) = self.place(row);
         Error::Value {
-            path: self.path.clone(),
-            row: row + 1,
+            path: path.to_owned(),
+            row: row_of_file + 1,
             column: column.name.clone(),
             text: column.text(row).unwrap_or("(missing)").to_owned(),
             expected: expected.to_owned(),
+        }
+    }
+
+    /// The file of a row, and which of its rows it is, both counted from 0.
+    fn place(&self, row: usize) -> (&Path, usize) {
+        let file = self.appended.iter().rev().find(|(first, _)| *first <= row);
+        file.map_or((self.path.as_path(), row), |(first, path)| (path.as_path(), row - first))
+    }
+
+    /// What a row (counted from 0) is called in a message: `row 7`, or `row 7 of test.csv`.
+    pub(crate) fn row_name(&self, row: usize) -> String {
+        let (path, row) = self.place(row);
+        if self.appended.is_empty() {
+            format!("row {}", row + 1)
+        } else {
+            format!("row {} of {}", row + 1, path.display())
         }
     }
 
@@ -213,6 +233,7 @@ impl Table {
             rows,
             digest,
             numbers: NumberFormat::default(),
+            appended: Vec::new(),
             notes: Vec::new(),
             other: None,
             role: Role::Described,

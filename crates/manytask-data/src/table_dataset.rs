@@ -1,17 +1,23 @@
 //! Tasks on tables, from the description to tensors.
 
 mod cache;
+mod schema;
 
 use std::collections::HashSet;
 
-use manytask_tensor::{Tensor, threads};
+use manytask_tensor::{Kind, threads};
 use serde::{Deserialize, Serialize};
 
 pub use self::cache::Cached;
+pub use self::schema::Schema;
+use self::schema::TasksBy;
 use crate::bytes::digest;
+use crate::findings::Scene;
+use crate::inputs::Resolved;
+use crate::report::PARTS;
 use crate::{
-    DataReport, Encoded, Encoder, Error, Indices, Inputs, Part, Result, Split, Table, TableSource,
-    TargetEncoder, TargetKind, TargetSpec, TaskData,
+    DataReport, Encoder, Error, Indices, Inputs, Note, Part, Result, Split, Table, TableSource,
+    TargetEncoder, TargetSpec,
 };
 
 /// A multi-task data set on tables, as a configuration describes it.
@@ -51,9 +57,23 @@ pub struct TableDataset {
     /// A column that says how much each row counts in the loss.
     #[serde(default)]
     pub weight: Option<String>,
+    /// Where weights count. Absent: in the loss.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight_in: Option<WeightIn>,
     /// A column whose every value is a task with its rows, all with the same single target (multi-input).
     #[serde(default)]
     pub tasks_by: Option<String>,
+}
+
+/// Where the weights of rows count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WeightIn {
+    /// In the loss; in metrics all rows count alike.
+    #[default]
+    Loss,
+    /// In the loss and in metrics.
+    LossAndMetrics,
 }
 
 /// A data set ready for training.
@@ -75,25 +95,6 @@ pub struct Dataset {
     pub report: DataReport,
 }
 
-/// How a table becomes inputs and labels, fitted on a training part. Kept with the model, it reads new tables.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Schema {
-    source: TableSource,
-    inputs: Encoder,
-    targets: Vec<TargetEncoder>,
-    weight: Option<String>,
-    tasks_by: Option<TasksBy>,
-}
-
-/// The tasks that are values of a column.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TasksBy {
-    column: String,
-    values: Vec<String>,
-}
-
 impl TableDataset {
     /// Reads, splits, fits the encoders on the training part and encodes all parts.
     ///
@@ -101,14 +102,34 @@ impl TableDataset {
     /// When a file cannot be read, or the description does not fit the table; see [`Error`].
     pub fn load(&self) -> Result<Dataset> {
         self.check()?;
-        let (table, indices, digest) = self.read()?;
-        let schema = self.fit(&table, &indices.train)?;
-        let part = |rows: &[usize]| (!rows.is_empty()).then(|| schema.part(&table, rows)).transpose();
-        let train = schema.part(&table, &indices.train)?;
+        let (described, read) = self.read_described()?;
+        let Read { table, indices, digest } = &read;
+        let (schema, inputs) = described.fit(table, &indices.train)?;
+        let part = |rows: &[usize]| (!rows.is_empty()).then(|| schema.part(table, rows)).transpose();
+        let train = schema.part(table, &indices.train)?;
         let (validation, test) = (part(&indices.validation)?, part(&indices.test)?);
-        let report = schema.report([Some(&train), validation.as_ref(), test.as_ref()])?;
-        let split_digest = indices.digest(&digest);
-        Ok(Dataset { train, validation, test, schema, digest, split_digest, report })
+        let parts = [Some(&train), validation.as_ref(), test.as_ref()];
+        check_weights(parts)?;
+        let mut report = schema.report(parts)?;
+        let scene = Scene {
+            table,
+            indices,
+            inputs: &inputs,
+            encoder: schema.inputs(),
+            targets: &schema.targets,
+            groups: self.groups(),
+        };
+        report.notes.extend(scene.findings()?);
+        report.notes.splice(0..0, table.notes().iter().cloned().map(Note));
+        Ok(Dataset {
+            split_digest: indices.digest(digest),
+            digest: digest.clone(),
+            train,
+            validation,
+            test,
+            schema,
+            report,
+        })
     }
 
     /// Refuses a description that fits no table, before anything is read.
@@ -122,17 +143,74 @@ impl TableDataset {
         if self.tasks_by.is_some() && self.targets.len() > 1 {
             return Err(Error::config("tasks_by: takes a single target, which all its tasks share"));
         }
+        if self.weight.is_none() && self.weight_in.is_some() {
+            return Err(Error::config("`weight_in` is set and `weight` is not; name the column of weights"));
+        }
+        self.inputs.check()?;
         self.targets.iter().try_for_each(TargetSpec::check)?;
         self.split.iter().try_for_each(Split::check)?;
+        self.different_names()
+    }
+
+    fn different_names(&self) -> Result<()> {
         let mut names = HashSet::new();
-        match self.targets.iter().find(|target| !names.insert(target.name.as_str())) {
+        let mut named = self.targets.iter().filter(|target| !target.name.is_empty());
+        match named.find(|target| !names.insert(target.name.as_str())) {
             Some(target) => Err(Error::config(format!("targets: two are called `{}`", target.name))),
             None => Ok(()),
         }
     }
 
+    /// The tables, and the description with every column of a target named. Marks of missing labels whose columns are known
+    /// by their star alone take a second reading.
+    fn read_described(&self) -> Result<(Self, Read)> {
+        let mut first = self.clone();
+        for target in &self.targets {
+            first.source = target.mark(first.source, &target.named_columns());
+        }
+        let read = first.read()?;
+        let mut described = first.expanded(&read.table)?;
+        for target in &described.targets {
+            described.source = target.mark(described.source, &target.columns.0);
+        }
+        let read = if described.source == first.source { read } else { described.read()? };
+        Ok((described, read))
+    }
+
+    /// The same with one target for each task, all columns named one by one.
+    fn expanded(&self, table: &Table) -> Result<Self> {
+        let mut closed: HashSet<String> = self.others().into_iter().map(str::to_owned).collect();
+        for target in &self.targets {
+            closed.extend(target.exact_columns(table));
+        }
+        let closed: HashSet<&str> = closed.iter().map(String::as_str).collect();
+        let mut targets = Vec::new();
+        for target in &self.targets {
+            targets.extend(target.expanded(table, &closed)?);
+        }
+        let described = Self { targets, ..self.clone() };
+        described.different_names()?;
+        if described.tasks_by.is_some() && described.targets.len() > 1 {
+            return Err(Error::config("tasks_by: takes a single target, which all its tasks share"));
+        }
+        Ok(described)
+    }
+
+    /// Columns that are neither inputs nor targets.
+    fn others(&self) -> Vec<&str> {
+        let mut others = self.groups();
+        others.extend(self.weight.as_deref());
+        others
+    }
+
+    /// Columns whose values are tasks, groups or parts.
+    fn groups(&self) -> Vec<&str> {
+        let split = self.split.as_ref().and_then(Split::column);
+        self.tasks_by.as_deref().into_iter().chain(split).collect()
+    }
+
     /// All files as one table, and the rows of each part in it.
-    fn read(&self) -> Result<(Table, Indices, String)> {
+    fn read(&self) -> Result<Read> {
         let files = match &self.split {
             Some(Split::Files(files)) => [files.validation.as_ref(), files.test.as_ref()],
             _ => [None, None],
@@ -153,33 +231,54 @@ impl TableDataset {
             rows.extend(start..table.rows());
         }
         let digest = digest(digests.iter().map(String::as_bytes));
-        Ok((table, indices, digest))
+        Ok(Read { table, indices, digest })
     }
 
-    fn fit(&self, table: &Table, rows: &[usize]) -> Result<Schema> {
-        let mut reserved: Vec<&str> = self.targets.iter().flat_map(TargetSpec::column_names).collect();
-        reserved.extend(self.weight.as_deref());
-        reserved.extend(self.tasks_by.as_deref());
-        reserved.extend(self.split.as_ref().and_then(Split::column));
-        for column in &reserved {
+    fn fit(&self, table: &Table, rows: &[usize]) -> Result<(Schema, Resolved)> {
+        let mut others = self.others();
+        others.extend(self.targets.iter().flat_map(|target| target.columns.0.iter().map(String::as_str)));
+        for column in &others {
             table.column(column)?;
         }
-        let tasks_by = self.tasks_by.as_ref().map(|name| -> Result<TasksBy> {
-            let column = table.column(name)?;
-            Ok(TasksBy { column: name.clone(), values: crate::target::values(column, rows) })
-        });
-        Ok(Schema {
+        let reserved: HashSet<&str> = others.into_iter().collect();
+        let inputs = self.inputs.resolve(table, &reserved)?;
+        let targets = self.targets.iter().map(|target| TargetEncoder::fit_one(table, target, rows));
+        let schema = Schema {
             source: self.source.clone(),
-            inputs: Encoder::fit(table, &self.inputs, &reserved, rows)?,
-            targets: self
-                .targets
-                .iter()
-                .map(|target| TargetEncoder::fit(table, target, rows))
-                .collect::<Result<_>>()?,
+            inputs: Encoder::fit_resolved(table, &self.inputs, &inputs, rows)?,
+            targets: targets.collect::<Result<_>>()?,
             weight: self.weight.clone(),
-            tasks_by: tasks_by.transpose()?,
-        })
+            weight_in: self.weight_in.unwrap_or_default(),
+            tasks_by: self.tasks_by.as_ref().map(|name| TasksBy::fit(table, name, rows)).transpose()?,
+        };
+        Ok((schema, inputs))
     }
+}
+
+/// What the files hold.
+struct Read {
+    /// All files, one below the other.
+    table: Table,
+    /// The rows of each part.
+    indices: Indices,
+    /// Of the files.
+    digest: String,
+}
+
+/// Weights that are all 0 would make a loss of nothing.
+fn check_weights(parts: [Option<&Part>; 3]) -> Result<()> {
+    for (part, name) in parts.into_iter().zip(PARTS) {
+        for task in part.into_iter().flat_map(|part| &part.tasks) {
+            let Some(weight) = &task.weight else { continue };
+            if weight.numel() > 0 && weight.f_sum(Kind::Double)?.f_double_value(&[])? == 0.0 {
+                return Err(Error::config(format!(
+                    "weight: all rows of task `{}` in the {name} part have the weight 0; leave them out, or weigh them",
+                    task.name
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A table and up to two others; with more than one thread at the same time.
@@ -199,106 +298,6 @@ fn read_all(
         let table = Table::read(source);
         (table, started.map(|thread| thread.map(|thread| thread.join().unwrap_or_else(lost))))
     })
-}
-
-impl Schema {
-    /// How inputs are read.
-    pub fn inputs(&self) -> &Encoder {
-        &self.inputs
-    }
-
-    /// The names of the tasks: those of the targets, or `school=1`, `school=2`, … with `tasks_by`.
-    pub fn task_names(&self) -> Vec<String> {
-        match &self.tasks_by {
-            None => self.targets.iter().map(|target| target.name().to_owned()).collect(),
-            Some(by) => by.values.iter().map(|value| format!("{}={value}", by.column)).collect(),
-        }
-    }
-
-    /// How the labels of a task (counted from 0) are read; `None` beyond the last task.
-    pub fn target(&self, task: usize) -> Option<&TargetEncoder> {
-        match &self.tasks_by {
-            None => self.targets.get(task),
-            Some(by) => self.targets.first().filter(|_| task < by.values.len()),
-        }
-    }
-
-    /// Reads another file written like the training data; it needs no labels.
-    pub fn read(&self, path: impl Into<std::path::PathBuf>) -> Result<Table> {
-        Ok(Table::read(&self.source.at(path))?.for_model())
-    }
-
-    /// The inputs of a table: of all rows, or with `tasks_by` of each task's rows.
-    ///
-    /// # Errors
-    /// When an input column is not there, a number cannot be read, or a row belongs to no task of the training part.
-    pub fn encode(&self, table: &Table) -> Result<Vec<Encoded>> {
-        let all: Vec<usize> = (0..table.rows()).collect();
-        self.streams(table, &all)?.iter().map(|rows| self.inputs.encode(table, rows)).collect()
-    }
-
-    /// Inputs and labels of the given rows (counted from 0) of a table.
-    pub fn part(&self, table: &Table, rows: &[usize]) -> Result<Part> {
-        let streams = self.streams(table, rows)?;
-        let inputs = streams.iter().map(|rows| self.inputs.encode(table, rows)).collect::<Result<_>>()?;
-        let names = self.task_names().into_iter().enumerate();
-        let tasks = names.zip(streams.iter().cycle()).map(|((task, name), rows)| {
-            let target = self
-                .target(task)
-                .ok_or_else(|| Error::config(format!("task `{name}` has no target")))?
-                .encode(table, rows)?;
-            Ok(TaskData { name, target, weight: self.weights(table, rows)? })
-        });
-        Part::new(inputs, tasks.collect::<Result<_>>()?)
-    }
-
-    /// The rows of each stream of inputs, in the order of `rows`: one stream, or with `tasks_by` one for each task.
-    pub fn streams(&self, table: &Table, rows: &[usize]) -> Result<Vec<Vec<usize>>> {
-        let Some(by) = &self.tasks_by else { return Ok(vec![rows.to_vec()]) };
-        let column = table.column(&by.column)?;
-        let task = |level: &String| by.values.iter().position(|value| value == level);
-        let by_level: Vec<Option<usize>> = column.levels().iter().map(task).collect();
-        let mut streams = vec![Vec::new(); by.values.len()];
-        for &row in rows {
-            let task =
-                column.codes().get(row).and_then(|&code| by_level.get(code as usize).copied().flatten());
-            match task.and_then(|task| streams.get_mut(task)) {
-                Some(stream) => stream.push(row),
-                None => return Err(table.value_error(column, row, "a task of the training part")),
-            }
-        }
-        Ok(streams)
-    }
-
-    /// What is in these parts: training, validation, test.
-    fn report(&self, parts: [Option<&Part>; 3]) -> Result<DataReport> {
-        let targets = || (0..self.task_names().len()).filter_map(|task| self.target(task));
-        let kinds: Vec<_> = targets().map(TargetEncoder::kind).collect();
-        let mut report = DataReport::of(parts, &kinds)?;
-        report.inputs = self.inputs.counts();
-        for (described, target) in report.targets.iter_mut().zip(targets()) {
-            described.classes = match target.kind() {
-                TargetKind::Multilabel => target.columns().to_vec(),
-                _ => target.classes().to_vec(),
-            };
-            described.standardised = Some(target.mean_std()).filter(|units| *units != (0.0, 1.0));
-        }
-        Ok(report)
-    }
-
-    fn weights(&self, table: &Table, rows: &[usize]) -> Result<Option<Tensor>> {
-        let Some(name) = &self.weight else { return Ok(None) };
-        let numbers = table.numbers(name)?;
-        let weights = rows.iter().map(|&row| match numbers.get(row) {
-            Some(weight) if *weight >= 0.0 => Ok(*weight as f32),
-            _ => Err(table.value_error(
-                table.column(name)?,
-                row,
-                "a weight; weights are numbers of at least 0",
-            )),
-        });
-        Ok(Some(Tensor::f_from_slice(&weights.collect::<Result<Vec<f32>>>()?)?))
-    }
 }
 
 #[cfg(test)]

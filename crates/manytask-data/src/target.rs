@@ -1,16 +1,20 @@
 //! From columns of text to tensors of labels.
 
+mod answers;
 mod spec;
 #[cfg(test)]
 mod tests;
 
-use manytask_tensor::Tensor;
+use manytask_tensor::{Kind, Tensor};
 use serde::{Deserialize, Serialize};
 
+use self::answers::Answers;
+pub use self::answers::Negative;
 pub use self::spec::{MISSING_CLASS, TargetKind, TargetSpec};
-use crate::error::{did_you_mean, nearest};
+use crate::moments::Moments;
+use crate::report::quoted;
 use crate::table::{Column, level_value};
-use crate::value::sorted;
+use crate::value::{Compare, Values, sorted};
 use crate::{Error, Result, Table};
 
 /// How labels are read, fitted on the training part and kept with the model.
@@ -20,21 +24,38 @@ pub struct TargetEncoder {
     name: String,
     kind: TargetKind,
     columns: Vec<String>,
+    /// What runs of earlier versions kept; [`Answers`] has it now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     positive: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    answers: Option<Answers>,
     classes: Vec<String>,
+    #[serde(default)]
+    compare: Compare,
     mean: f64,
     std: f64,
 }
 
 impl TargetEncoder {
-    /// Looks at the labels of the given rows and no others.
+    /// Looks at the labels of the given rows and no others, but checks that the settings name every value of the table.
     ///
     /// # Errors
-    /// When a column is not there, has no label in these rows, or a value named in the settings does not occur.
+    /// When a column is not there, has no label in these rows, or has values that the settings do not account for.
     pub fn fit(table: &Table, spec: &TargetSpec, rows: &[usize]) -> Result<Self> {
-        spec.check()?;
+        match spec.expanded(table, &std::collections::HashSet::new())?.as_slice() {
+            [spec] => Self::fit_one(table, spec, rows),
+            many => Err(Error::config(format!(
+                "target `{}`: is {} tasks, one for each column",
+                spec.task_name(),
+                many.len()
+            ))),
+        }
+    }
+
+    /// Of a target whose columns are named one by one.
+    pub(crate) fn fit_one(table: &Table, spec: &TargetSpec, rows: &[usize]) -> Result<Self> {
         let columns: Vec<&Column> =
-            spec.column_names().into_iter().map(|name| table.column(name)).collect::<Result<_>>()?;
+            spec.columns.0.iter().map(|name| table.column(name)).collect::<Result<_>>()?;
         for column in &columns {
             if rows.iter().all(|&row| column.text(row).is_none()) {
                 let (name, file) = (column.name(), table.path().display());
@@ -45,22 +66,28 @@ impl TargetEncoder {
                 return Err(Error::config(message));
             }
         }
-        known_values(table, spec, &columns)?;
         let mut encoder = Self {
             name: spec.name.clone(),
             kind: spec.kind,
-            columns: columns.iter().map(|column| column.name().to_owned()).collect(),
-            positive: spec.positive.clone(),
+            columns: spec.columns.0.clone(),
+            positive: Vec::new(),
+            answers: Answers::fit(table, spec, &columns)?,
             classes: spec.classes.clone(),
+            compare: Compare::Value,
             mean: 0.0,
             std: 1.0,
         };
         match (spec.kind, columns.first()) {
-            (TargetKind::Multiclass, Some(column)) if spec.classes.is_empty() => {
-                encoder.classes = values(column, rows);
+            (TargetKind::Multiclass, Some(column)) => {
+                let values = Values::of(column, rows);
+                encoder.compare = values.compare;
+                if spec.classes.is_empty() {
+                    encoder.classes = sorted(values.names);
+                }
+                encoder.check_classes()?;
             }
-            (TargetKind::Regression, Some(column)) if spec.standardise => {
-                (encoder.mean, encoder.std) = moments(&table.level_numbers(column)?, column, rows);
+            (TargetKind::Regression, Some(column)) if spec.standardises() => {
+                encoder.standardise(table, column, rows)?;
             }
             _ => {}
         }
@@ -121,40 +148,80 @@ impl TargetEncoder {
         (self.mean, self.std)
     }
 
-    /// Predictions of a regression in the units of the column: `y * std + mean`.
+    /// Predictions of a regression in the units of the column: `y * std + mean`, in double precision.
     pub fn decode(&self, predictions: &Tensor) -> Result<Tensor> {
-        Ok(predictions.f_mul_scalar(self.std)?.f_add_scalar(self.mean)?)
+        Ok(predictions.f_to_kind(Kind::Double)?.f_mul_scalar(self.std)?.f_add_scalar(self.mean)?)
+    }
+
+    fn standardise(&mut self, table: &Table, column: &Column, rows: &[usize]) -> Result<()> {
+        let by_level = table.level_numbers(column)?;
+        let label =
+            |row: &usize| column.codes().get(*row).map_or(f64::NAN, |code| level_value(&by_level, *code));
+        let Some(moments) = Moments::of(&rows.iter().map(label)) else { return Ok(()) };
+        if moments.overflows() {
+            let labelled = rows.iter().filter(|row| !label(row).is_nan());
+            let row = labelled.max_by(|a, b| label(a).abs().total_cmp(&label(b).abs())).copied();
+            return Err(table.value_error(column, row.unwrap_or_default(), TOO_LARGE));
+        }
+        let varies = moments.inverse_std() > 0.0;
+        (self.mean, self.std) = (moments.mean, if varies { moments.std } else { 1.0 });
+        Ok(())
+    }
+
+    fn check_classes(&self) -> Result<()> {
+        let places = self.compare.places(&self.classes);
+        if places.len() == self.classes.len() {
+            return Ok(());
+        }
+        let first = |(place, class): &(usize, &String)| places.get(&self.compare.key(class)) != Some(place);
+        let twice = self.classes.iter().enumerate().find(first).map_or("", |(_, class)| class);
+        Err(Error::config(format!("target `{}`: the class {} is listed twice", self.name, quoted(twice))))
     }
 
     fn encode_numbers(&self, table: &Table, column: &Column, rows: &[usize]) -> Result<Tensor> {
-        let by_level: Vec<f64> = match self.kind {
-            TargetKind::Regression => {
-                table.level_numbers(column)?.iter().map(|y| (y - self.mean) / self.std).collect()
+        let by_level: Vec<Option<f64>> = match (self.kind, &self.answers) {
+            (TargetKind::Regression, _) => {
+                let units = |y: f64| Some((y - self.mean) / self.std);
+                table.level_numbers(column)?.into_iter().map(units).collect()
             }
-            _ if self.positive.is_empty() => zeros_and_ones(table, column)?,
-            _ => column
-                .levels()
-                .iter()
-                .map(|level| f64::from(u8::from(self.positive.contains(level))))
-                .collect(),
+            (_, Some(answers)) => answers.by_level(column),
+            (_, None) => zeros_and_ones(table, column),
         };
-        let label = |&row: &usize| {
-            column.codes().get(row).map_or(f64::NAN, |&code| level_value(&by_level, code)) as f32
-        };
-        Ok(Tensor::f_from_slice(&rows.iter().map(label).collect::<Vec<f32>>())?)
+        let mut labels = Vec::with_capacity(rows.len());
+        for row in rows {
+            let level = column.codes().get(*row).and_then(|code| by_level.get(*code as usize));
+            let label = match level {
+                None => f32::NAN,
+                Some(Some(label)) if (*label as f32).is_finite() => *label as f32,
+                Some(_) => return Err(table.value_error(column, *row, self.expected())),
+            };
+            labels.push(label);
+        }
+        Ok(Tensor::f_from_slice(&labels)?)
+    }
+
+    /// What a label would have to be.
+    fn expected(&self) -> &'static str {
+        match (self.kind, &self.answers) {
+            (TargetKind::Regression, _) => TOO_LARGE,
+            (_, Some(_)) => {
+                "named under `positive` or `negative`; name it there, or list it under the target's `missing`"
+            }
+            (_, None) => {
+                "0 or 1; name the values that mean yes under `positive`, or those that mean none under the target's `missing`"
+            }
+        }
     }
 
     fn encode_classes(&self, table: &Table, columns: &[&Column], rows: &[usize]) -> Result<Tensor> {
         let Some(column) = columns.first() else {
             return Err(Error::config(format!("target `{}` has no column", self.name)));
         };
-        let number =
-            |level: &String| self.classes.iter().position(|class| class == level).map(|class| class as i64);
-        let by_level: Vec<Option<i64>> = column.levels().iter().map(number).collect();
+        let by_level = self.compare.places_of(column, &self.classes);
         let labels = rows.iter().map(|&row| {
             match column.codes().get(row).and_then(|&code| by_level.get(code as usize)) {
                 None => Ok(MISSING_CLASS),
-                Some(Some(class)) => Ok(*class),
+                Some(Some(class)) => Ok(*class as i64),
                 Some(None) => Err(table.value_error(
                     column,
                     row,
@@ -166,51 +233,9 @@ impl TargetEncoder {
     }
 }
 
-/// Values the settings name must occur somewhere in the file: they are misspelt otherwise.
-fn known_values(table: &Table, spec: &TargetSpec, columns: &[&Column]) -> Result<()> {
-    for value in &spec.positive {
-        if !columns.iter().any(|column| column.levels().contains(value)) {
-            let levels = columns.iter().flat_map(|column| column.levels()).map(String::as_str);
-            let message = format!(
-                "target `{}`: the value `{value}` does not occur in {}{}",
-                spec.name,
-                table.path().display(),
-                did_you_mean(nearest(value, levels).as_deref())
-            );
-            return Err(Error::config(message));
-        }
-    }
-    Ok(())
+fn zeros_and_ones(table: &Table, column: &Column) -> Vec<Option<f64>> {
+    let number = |text: &String| table.format().parse(text).filter(|number| [0.0, 1.0].contains(number));
+    column.levels().iter().map(number).collect()
 }
 
-fn zeros_and_ones(table: &Table, column: &Column) -> Result<Vec<f64>> {
-    let numbers = column.levels().iter().enumerate().map(|(code, text)| match table.format().parse(text) {
-        Some(number) if number == 0.0 || number == 1.0 => Ok(number),
-        _ => {
-            let row = column.codes().iter().position(|&c| c as usize == code).unwrap_or_default();
-            Err(table.value_error(column, row, "0 or 1; name the values that mean yes under `positive`"))
-        }
-    });
-    numbers.collect()
-}
-
-/// The distinct values in these rows, sorted as numbers if they all are numbers.
-pub(crate) fn values(column: &Column, rows: &[usize]) -> Vec<String> {
-    let mut seen = vec![false; column.levels().len()];
-    for code in rows.iter().filter_map(|&row| column.codes().get(row)) {
-        if let Some(seen) = seen.get_mut(*code as usize) {
-            *seen = true;
-        }
-    }
-    let levels = column.levels().iter().zip(seen).filter(|(_, seen)| *seen).map(|(level, _)| level.clone());
-    sorted(levels.collect())
-}
-
-fn moments(by_level: &[f64], column: &Column, rows: &[usize]) -> (f64, f64) {
-    let codes = || rows.iter().filter_map(|&row| column.codes().get(row));
-    let values = || codes().map(|&code| level_value(by_level, code)).filter(|y| !y.is_nan());
-    let count = values().count().max(1) as f64;
-    let mean = values().sum::<f64>() / count;
-    let std = (values().map(|y| (y - mean).powi(2)).sum::<f64>() / count).sqrt();
-    (mean, if std > 0.0 { std } else { 1.0 })
-}
+const TOO_LARGE: &str = "a label that can be learned: it is too large beside the others; correct it, or list it under the target's `missing`";

@@ -28,3 +28,12 @@ pub(crate) fn numbered_part(streams: &[i64], tasks: usize) -> Part {
     });
     Part::new(inputs.collect(), labels.collect()).unwrap()
 }
+
+/// A data set on a table of this text, described by the rest of its settings.
+pub(crate) fn loaded(text: &str, settings: &str) -> crate::Result<crate::Dataset> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("table.csv");
+    fs_err::write(&path, text).unwrap();
+    let source = format!("source.path = '{}'\n", path.display());
+    toml::from_str::<crate::TableDataset>(&(source + settings)).unwrap().load()
+}

@@ -1,7 +1,7 @@
-use manytask_data::{TargetEncoder, TargetKind};
+use manytask_data::{TargetEncoder, TargetKind, WeightIn};
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::{Metric, Output};
-use manytask_tensor::Tensor;
+use manytask_tensor::{Kind, Tensor};
 
 use crate::{Error, Result, TaskEvaluation};
 
@@ -20,6 +20,8 @@ pub struct Task {
     pub metrics: Vec<Metric>,
     /// Labels of a regression are `(y − mean) / std`; its metrics are reported in the units of y.
     pub mean_std: (f64, f64),
+    /// Where the weights of rows count.
+    pub weight_in: WeightIn,
 }
 
 impl Task {
@@ -42,7 +44,15 @@ impl Task {
                 vec![Metric::Accuracy, Metric::BalancedAccuracy],
             ),
         };
-        Self { name: name.into(), output, outputs, loss, metrics, mean_std: (0.0, 1.0) }
+        Self {
+            name: name.into(),
+            output,
+            outputs,
+            loss,
+            metrics,
+            mean_std: (0.0, 1.0),
+            weight_in: WeightIn::Loss,
+        }
     }
 
     /// The task of a column of labels.
@@ -128,7 +138,8 @@ impl Task {
         }
     }
 
-    /// The loss and the metrics over a whole part. Rows count alike in metrics, by their weight in the loss.
+    /// The loss and the metrics over a whole part. In metrics rows count alike, or by their weight if
+    /// [`Task::weight_in`] says so.
     pub(crate) fn evaluate(
         &self,
         logits: &Tensor,
@@ -143,27 +154,32 @@ impl Task {
         } else {
             None
         };
-        let (prediction, target) = match (self.output, self.mean_std) {
-            (Output::Regression, (mean, std)) if (mean, std) != (0.0, 1.0) => {
-                let units = |y: &Tensor| y.f_mul_scalar(std)?.f_add_scalar(mean);
-                (units(&prediction)?, units(target)?)
-            }
+        let (prediction, target) = match self.output {
+            Output::Regression => (self.in_units(&prediction)?, self.in_units(target)?),
             _ => (prediction, target.shallow_clone()),
         };
+        let weight = weight.filter(|_| self.weight_in == WeightIn::LossAndMetrics);
         let metrics = self.metrics.iter().map(|metric| {
-            Ok((metric.name().to_owned(), metric.evaluate(self.output, &prediction, &target, None)?))
+            Ok((metric.name().to_owned(), metric.evaluate(self.output, &prediction, &target, weight)?))
         });
         Ok(TaskEvaluation { loss, metrics: metrics.collect::<Result<_>>()?, ..self.form() })
     }
 
-    /// What is shown to a user: values in the units of y, probabilities `[B]`, or probabilities of each class `[B, C]`.
+    /// What is shown to a user, in double precision: values in the units of y, probabilities `[B]`, or probabilities of each
+    /// class `[B, C]`.
     pub fn present(&self, logits: &Tensor) -> Result<Tensor> {
         let prediction = self.squeeze(logits)?;
-        let (mean, std) = self.mean_std;
+        let precise = || prediction.f_to_kind(Kind::Double);
         Ok(match self.output {
-            Output::Regression => prediction.f_mul_scalar(std)?.f_add_scalar(mean)?,
-            Output::Binary | Output::Multilabel => prediction.f_sigmoid()?,
-            Output::Multiclass => prediction.f_softmax(-1, prediction.kind())?,
+            Output::Regression => self.in_units(&prediction)?,
+            Output::Binary | Output::Multilabel => precise()?.f_sigmoid()?,
+            Output::Multiclass => precise()?.f_softmax(-1, Kind::Double)?,
         })
+    }
+
+    /// Standardised values in the units of y. In single precision a mean far from 0 would swallow them.
+    fn in_units(&self, values: &Tensor) -> Result<Tensor> {
+        let (mean, std) = self.mean_std;
+        Ok(values.f_to_kind(Kind::Double)?.f_mul_scalar(std)?.f_add_scalar(mean)?)
     }
 }

@@ -75,11 +75,11 @@ impl DataSettings for TableDataset {
         self.check()?;
         let embeds = Some(!self.inputs.embedding.0.is_empty());
         let validation = Some(self.split.as_ref().is_some_and(Split::asks_for_validation));
-        let pattern = |target: &TargetSpec| target.columns.iter().any(|name| name.contains('*'));
-        let tasks = match self.targets.as_slice() {
-            targets if targets.iter().any(pattern) => OutlinedTasks::Unknown,
-            [target] if self.tasks_by.is_some() => OutlinedTasks::Alike(outlined(target)),
-            targets => OutlinedTasks::Named(targets.iter().map(outlined).collect()),
+        let described: Option<Vec<_>> = self.targets.iter().map(TargetSpec::tasks).collect();
+        let tasks = match described.map(|targets| targets.concat()).as_deref() {
+            None => OutlinedTasks::Unknown,
+            Some([target]) if self.tasks_by.is_some() => OutlinedTasks::Alike(outlined(target)),
+            Some(targets) => OutlinedTasks::Named(targets.iter().map(outlined).collect()),
         };
         Ok(Outline { tasks, validation, embeds })
     }
@@ -144,7 +144,7 @@ fn outlined(target: &TargetSpec) -> Task {
         TargetKind::Regression => (Output::Regression, 1),
         TargetKind::Binary => (Output::Binary, 1),
         TargetKind::Multiclass => (Output::Multiclass, target.classes.len() as i64),
-        TargetKind::Multilabel => (Output::Multilabel, target.column_names().len() as i64),
+        TargetKind::Multilabel => (Output::Multilabel, target.columns.0.len() as i64),
     };
     Task::new(&target.name, output, outputs)
 }
@@ -152,7 +152,11 @@ fn outlined(target: &TargetSpec) -> Task {
 /// The tasks of a table, with their usual losses and metrics.
 pub(crate) fn tasks_of(schema: &Schema) -> Vec<Task> {
     let names = schema.task_names().into_iter().enumerate();
-    names.filter_map(|(task, name)| Some(Task::of(name, schema.target(task)?))).collect()
+    let task = |(task, name)| {
+        let target = schema.target(task)?;
+        Some(Task { weight_in: schema.weight_in(), ..Task::of(name, target) })
+    };
+    names.filter_map(task).collect()
 }
 
 /// The sizes of a table's inputs.

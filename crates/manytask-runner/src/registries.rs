@@ -60,16 +60,26 @@ fn data() -> Registry<Box<dyn DataSettings>> {
     let example = TableDataset {
         source: TableSource::new("people.csv.gz"),
         split: Some(Split::Random(Fractions { validation: 0.1, test: 0.2, seed: 1 })),
-        inputs: Inputs { one_hot: Columns::from("rest"), ..Inputs::default() },
+        inputs: Inputs { one_hot: Columns::from("rest"), clip: Some(10.0), ..Inputs::default() },
         targets: vec![TargetSpec::new("income", TargetKind::Binary)],
         weight: None,
+        weight_in: None,
         tasks_by: None,
     };
     registry.add(
         "table",
         "a CSV table, plain or packed with gzip",
-        "Columns are numeric, one-hot or embedded inputs, or labels; missing labels are left out of losses and metrics. With \
-         `tasks_by` each value of a column is a task with its own rows.",
+        "Columns are numeric, one-hot or embedded inputs, or labels; missing labels are left out of losses and metrics.\n\
+         Inputs: `*` in a name stands for any characters, `rest` for all columns that are not named elsewhere; a column that\n\
+         is called so itself is named with a backslash: '\\rest', 'a\\*b'. Numbers are standardised in double precision,\n\
+         those farther outside the training range than `clip` times its width are taken for that bound. Categories are\n\
+         compared by value: 1 and 1.0, True and TRUE are one; where a number has leading zeros they are codes: 007 is not 7.\n\
+         Targets: `columns` as for inputs; each column is a task (without `name`), or a label of one `multilabel` task. Of\n\
+         `binary` and `multilabel` targets `positive` lists what means yes and `negative` what means no: left out, the one\n\
+         other value; \"rest\" for all others. `missing` lists what stands for no label in these columns. Regressions are\n\
+         standardised unless `standardise` is false; metrics and predictions are in the column's units all the same.\n\
+         `weight` names a column of row weights, which count in the loss, with weight_in = \"loss_and_metrics\" in metrics\n\
+         too. With `tasks_by` each value of a column is a task with its own rows.",
         &example,
         |table: TableDataset| Box::new(table) as Box<dyn DataSettings>,
     );

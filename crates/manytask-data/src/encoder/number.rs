@@ -128,6 +128,50 @@ impl Number {
         }
     }
 
+    /// A value that dwarfs all others, values that hardly differ, or identifiers that no number can tell apart.
+    pub(super) fn oddity(&self, table: &Table, rows: &[usize]) -> Result<Option<Note>> {
+        let column = table.column(&self.name)?;
+        let by_level = table.level_numbers(column)?;
+        let values = || codes(column, rows).map(|code| level_value(&by_level, code));
+        let Some(moments) = Moments::of(&values()).filter(|moments| moments.low < moments.high) else {
+            return Ok(None);
+        };
+        let extreme =
+            if moments.high - moments.mean > moments.mean - moments.low { moments.high } else { moments.low };
+        let others = Moments::of(&values().filter(|value| *value != extreme));
+        let name = &self.name;
+        if let Some(others) = others.filter(|others| others.count > 1 && others.std > 0.0)
+            && (extreme - others.mean).abs() > DWARFS * others.std
+        {
+            let row =
+                rows.iter().zip(values()).find(|(_, value)| *value == extreme).map_or(0, |(row, _)| *row);
+            return Ok(Some(Note(format!(
+                "column `{name}`: `{}` in {} is so far from all other values that they hardly differ beside it; correct \
+                 it, or list it under `missing`",
+                column.text(row).unwrap_or_default(),
+                table.row_name(row)
+            ))));
+        }
+        let size = moments.low.abs().max(moments.high.abs());
+        if moments.high - moments.low < ALIKE * size {
+            return Ok(Some(Note(format!(
+                "column `{name}` hardly varies: its training values lie between {:?} and {:?}",
+                moments.low, moments.high
+            ))));
+        }
+        let distinct = column.levels().iter().zip(&by_level).filter(|(_, number)| number.abs() >= INTEGERS);
+        let mut numbers: Vec<u64> = distinct.map(|(_, number)| number.to_bits()).collect();
+        let texts = numbers.len();
+        numbers.sort_unstable();
+        numbers.dedup();
+        Ok((numbers.len() < texts).then(|| {
+            Note(format!(
+                "column `{name}`: {texts} values beyond 2^53 are only {} different numbers; identifiers are categories",
+                numbers.len()
+            ))
+        }))
+    }
+
     /// What these rows have that the training part had not.
     pub(super) fn review(&self, table: &Table, rows: &[usize], what: &str) -> Result<Vec<Note>> {
         let column = table.column(&self.name)?;
@@ -154,10 +198,10 @@ impl Number {
                 None => "they are taken as they are".to_owned(),
             };
             notes.push(Note(format!(
-                "column `{name}`: {} of {} values of {what} lie far outside {range}, the first in row {}: `{}`; {taken}",
+                "column `{name}`: {} of {} values of {what} lie far outside {range}, the first in {}: `{}`; {taken}",
                 far().count(),
                 rows.len(),
-                row + 1,
+                table.row_name(*row),
                 column.text(*row).unwrap_or_default(),
             )));
         } else if outside > FEW && outside as f64 > SHIFTED * rows.len() as f64 {
@@ -187,6 +231,13 @@ impl Seen {
         }
     }
 }
+
+/// How many deviations of the others a value lies off that dwarfs them.
+const DWARFS: f64 = 1e6;
+/// Values that differ by less than this share of their size hardly vary.
+const ALIKE: f64 = 1e-9;
+/// From here on not every integer is a number in double precision: 2⁵³.
+const INTEGERS: f64 = 9_007_199_254_740_992.0;
 
 /// The bound of standardised inputs where none is set, in widths of the training range.
 const CLIP: f64 = 10.0;

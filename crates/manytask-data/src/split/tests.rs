@@ -35,11 +35,17 @@ proptest! {
             Split::Grouped(by_group.clone()),
             Split::PerGroup(by_group),
         ] {
-            let Ok(parts) = split.indices(&table) else {
-                let lone = groups.iter().all(|group| Some(group) == groups.first());
-                prop_assert!(lone && matches!(split, Split::Grouped(_)), "nothing left to train on");
-                continue;
+            let parts = match split.indices(&table) {
+                Ok(parts) => parts,
+                Err(error) => {
+                    let lone = groups.iter().all(|group| Some(group) == groups.first());
+                    let lone = lone && matches!(split, Split::Grouped(_));
+                    prop_assert!(lone || error.to_string().contains("makes no row"), "{error}");
+                    continue;
+                }
             };
+            prop_assert!(validation == 0.0 || !parts.validation.is_empty());
+            prop_assert!(test == 0.0 || !parts.test.is_empty());
             let mut rows = [parts.train.clone(), parts.validation.clone(), parts.test.clone()].concat();
             rows.sort_unstable();
             prop_assert_eq!(rows, (0..groups.len()).collect::<Vec<_>>());
@@ -86,8 +92,36 @@ fn grouped_shares_are_near_the_fractions() {
 fn a_split_by_groups_keeps_one_to_train_on() {
     // Each of the two groups fits the test and the validation share by more than half.
     let table = grouped_table(&[[0; 10], [1; 10]].concat());
-    let parts = split("grouped = { column = 'g', validation = 0.4, test = 0.4 }").indices(&table).unwrap();
+    let parts = split("grouped = { column = 'g', test = 0.6 }").indices(&table).unwrap();
     assert_eq!([parts.train.len(), parts.validation.len(), parts.test.len()], [10, 0, 10]);
+    let error =
+        split("grouped = { column = 'g', validation = 0.4, test = 0.4 }").indices(&table).unwrap_err();
+    assert!(error.to_string().contains("validation = 0.4 of the 20 rows"), "{error}");
+}
+
+#[test]
+fn a_share_that_makes_no_row_is_refused() {
+    let table = grouped_table(&[0; 100]);
+    for (text, expected) in [
+        ("random = { validation = 0.001 }", "validation = 0.001 of the 100 rows"),
+        ("random = { test = 0.004 }", "test = 0.004 of the 100 rows"),
+        ("per_group = { column = 'g', test = 0.001 }", "by `g` makes no row"),
+        ("files = { validation_fraction = 0.001 }", "validation_fraction = 0.001"),
+    ] {
+        let error = split(text).indices(&table).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn values_are_compared_as_categories_are() {
+    let table = table("g,x\n1,1\n1.0,1\n2,1\n02.0,1\n");
+    // A number with leading zeros makes them codes; without it they are numbers.
+    assert_eq!(groups(&table, "g").unwrap().len(), 4);
+    let table = crate::testing::table("g,x\n1,1\n1.0,1\n2,1\n2.0,1\n");
+    assert_eq!(groups(&table, "g").unwrap(), [vec![0, 1], vec![2, 3]]);
+    let parts = split("column = { column = 'g', test = ['2.00'] }").indices(&table).unwrap();
+    assert_eq!(parts.test, [2, 3]);
 }
 
 #[test]

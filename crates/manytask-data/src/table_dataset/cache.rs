@@ -14,7 +14,7 @@ use crate::bytes::{digest, read_raw};
 use crate::{DataReport, Encoded, Error, Files, OneHot, Part, Result, Split, TaskData};
 
 /// What the first bytes say. Raise the number when the same description would give other tensors.
-const MAGIC: &[u8] = b"manytask table 2\n";
+const MAGIC: &[u8] = b"manytask table 3\n";
 /// How many data sets are kept, the latest ones.
 const KEPT: usize = 16;
 const ENDING: &str = "table";
@@ -38,6 +38,7 @@ impl TableDataset {
     /// # Errors
     /// Those of [`TableDataset::load`].
     pub fn load_cached(&self, folder: &Path) -> Result<(Dataset, Cached)> {
+        self.check()?;
         let (key, content) = self.key()?;
         let path = folder.join(format!("{key}.{ENDING}"));
         if let Some(found) = self.read_cached(&path, &content) {
@@ -84,7 +85,7 @@ impl TableDataset {
         }
         let (mut tensors, text) = checkpoint::from_bytes(path, tensors, Device::Cpu).ok()?;
         let mut schema: Schema = serde_json::from_str(text.get("schema")?).ok()?;
-        schema.source = self.source.clone();
+        schema.source.path.clone_from(&self.source.path);
         let report: DataReport = serde_json::from_str(text.get("report")?).ok()?;
         let split_digest = text.get("split_digest")?.clone();
         let mut take = |name: &str| tensors.remove(name);

@@ -1,8 +1,11 @@
 //! A target as a configuration describes it.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use super::Negative;
+use crate::{Columns, Error, Result, Table, TableSource};
 
 /// The label of a missing class, as in PyTorch's `ignore_index`.
 pub const MISSING_CLASS: i64 = -100;
@@ -26,27 +29,39 @@ pub enum TargetKind {
 /// ```
 /// use manytask_data::{TargetKind, TargetSpec};
 /// let spec = TargetSpec { positive: vec!["50000+.".into()], ..TargetSpec::new("income", TargetKind::Binary) };
-/// assert_eq!(spec.column_names(), ["income"]);
+/// assert_eq!(spec.task_name(), "income");
+/// let spec: TargetSpec = toml::from_str("kind = 'binary'\ncolumns = 'assay_*'")?; // one task for each such column
+/// assert_eq!(spec.name, "");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetSpec {
-    /// The task's name.
+    /// The task's name. Empty: that of its column.
+    #[serde(default)]
     pub name: String,
     /// What is predicted.
     pub kind: TargetKind,
-    /// The columns with the labels; one, unless the kind is multi-label. Empty: the column with the task's name.
+    /// The columns with the labels, by name or with `*` for any characters. Of a multi-label target they are its labels;
+    /// of another kind each is a task of its own, called as the column. Empty: the column with the task's name.
     #[serde(default)]
-    pub columns: Vec<String>,
+    pub columns: Columns,
     /// The values that mean yes (binary, multi-label). Empty: the columns hold 0 and 1.
     #[serde(default)]
     pub positive: Vec<String>,
+    /// The values that mean no, beside `positive`.
+    #[serde(default, skip_serializing_if = "Negative::is_other_value")]
+    pub negative: Negative,
+    /// Values of these columns that stand for a missing label, beside the usual ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
     /// The classes in their order (multi-class). Empty: those of the training part, sorted.
     #[serde(default)]
     pub classes: Vec<String>,
-    /// Whether a regression's labels are brought to mean 0 and standard deviation 1 over the training part.
-    #[serde(default)]
-    pub standardise: bool,
+    /// Whether a regression's labels are brought to mean 0 and standard deviation 1 over the training part; metrics and
+    /// predictions are in the column's units all the same. Absent: they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standardise: Option<bool>,
 }
 
 impl TargetSpec {
@@ -55,19 +70,76 @@ impl TargetSpec {
         Self {
             name: name.into(),
             kind,
-            columns: Vec::new(),
+            columns: Columns::default(),
             positive: Vec::new(),
+            negative: Negative::default(),
+            missing: Vec::new(),
             classes: Vec::new(),
-            standardise: false,
+            standardise: None,
         }
     }
 
-    /// The columns the labels are in.
-    pub fn column_names(&self) -> Vec<&str> {
-        match self.columns.as_slice() {
-            [] => vec![self.name.as_str()],
-            columns => columns.iter().map(String::as_str).collect(),
+    /// What the task is called in messages: its name, or its columns.
+    pub fn task_name(&self) -> String {
+        if self.name.is_empty() { self.columns.0.join(", ") } else { self.name.clone() }
+    }
+
+    /// The columns whose names are known without a table.
+    pub(crate) fn named_columns(&self) -> Vec<String> {
+        if self.columns.is_empty() { vec![self.name.clone()] } else { self.columns.plain() }
+    }
+
+    /// A source with this target's marks of missing labels in these columns.
+    pub(crate) fn mark(&self, source: TableSource, columns: &[String]) -> TableSource {
+        columns.iter().fold(source, |source, column| source.with_missing(column, &self.missing))
+    }
+
+    /// The columns that this target names one by one.
+    pub(crate) fn exact_columns(&self, table: &Table) -> HashSet<String> {
+        if self.columns.is_empty() {
+            return HashSet::from([self.name.clone()]);
         }
+        let exact = |text: &String| Columns::from(text.as_str()).find(table, &HashSet::new(), "").ok();
+        self.columns.0.iter().filter_map(exact).flat_map(|named| named.exactly).collect()
+    }
+
+    /// Targets whose columns are named one by one: itself, or one for each of its columns. Stars pass over the `closed`
+    /// ones.
+    ///
+    /// # Errors
+    /// When a column is not there, none matches, or settings do not go together.
+    pub(crate) fn expanded(&self, table: &Table, closed: &HashSet<&str>) -> Result<Vec<Self>> {
+        self.check()?;
+        let names = if self.columns.is_empty() {
+            // A task is called as its column, whatever signs that has.
+            vec![table.column(&self.name)?.name().to_owned()]
+        } else {
+            let what = format!("target `{}`", self.task_name());
+            self.columns.find(table, closed, &what)?.names
+        };
+        Ok(self.each(&names))
+    }
+
+    /// As far as the description says it, one target for each task, without a table; `None` where a column has a star.
+    pub fn tasks(&self) -> Option<Vec<Self>> {
+        if self.columns.is_empty() {
+            return Some(self.each(std::slice::from_ref(&self.name)));
+        }
+        self.columns.exact().map(|names| self.each(&names))
+    }
+
+    /// One target with all of these columns, or one for each.
+    fn each(&self, columns: &[String]) -> Vec<Self> {
+        let of = |columns: &[String], name: &str| Self {
+            name: name.to_owned(),
+            columns: Columns(columns.to_vec()),
+            ..self.clone()
+        };
+        if self.kind == TargetKind::Multilabel || !self.columns.may_be_several() {
+            let first = columns.first().cloned().unwrap_or_default();
+            return vec![of(columns, if self.name.is_empty() { &first } else { &self.name })];
+        }
+        columns.iter().map(|name| of(std::slice::from_ref(name), name)).collect()
     }
 
     /// Refuses settings of one kind that stand beside another kind.
@@ -75,20 +147,37 @@ impl TargetSpec {
     /// # Errors
     /// With the target's name and the kind that the setting is for.
     pub fn check(&self) -> Result<()> {
-        let refuse = |what: &str| Err(Error::config(format!("target `{}`: {what}", self.name)));
+        let refuse = |what: &str| Err(Error::config(format!("target `{}`: {what}", self.task_name())));
         let labels = matches!(self.kind, TargetKind::Binary | TargetKind::Multilabel);
-        if self.columns.len() > 1 && self.kind != TargetKind::Multilabel {
-            return refuse("has several columns; only `multilabel` takes more than one");
+        if self.name.is_empty() && self.columns.is_empty() {
+            return Err(Error::config("targets: one has neither `name` nor `columns`"));
+        }
+        if self.name.is_empty() && self.kind == TargetKind::Multilabel && self.columns.may_be_several() {
+            return refuse("has no `name`, and several columns that are one task");
+        }
+        if !self.name.is_empty() && self.kind != TargetKind::Multilabel && self.columns.may_be_several() {
+            return refuse(
+                "has a name and several columns; leave `name` out for one task of each column, or take `multilabel` for \
+                 one task of all",
+            );
         }
         if !self.positive.is_empty() && !labels {
             return refuse("`positive` is for `binary` and `multilabel` targets");
         }
+        if self.negative != Negative::default() && self.positive.is_empty() {
+            return refuse("`negative` stands beside `positive`; name the values that mean yes as well");
+        }
         if !self.classes.is_empty() && self.kind != TargetKind::Multiclass {
             return refuse("`classes` is for `multiclass` targets");
         }
-        if self.standardise && self.kind != TargetKind::Regression {
+        if self.standardise.is_some() && self.kind != TargetKind::Regression {
             return refuse("`standardise` is for `regression` targets");
         }
         Ok(())
+    }
+
+    /// Whether labels are brought to mean 0 and deviation 1.
+    pub(crate) fn standardises(&self) -> bool {
+        self.kind == TargetKind::Regression && self.standardise.unwrap_or(true)
     }
 }

@@ -24,7 +24,7 @@ fn census_income() {
         weight = "column24"
         targets = [
             { name = "income", columns = ["column41"], kind = "binary", positive = ["50000+."] },
-            { name = "never_married", columns = ["column7"], kind = "binary", positive = ["Never married"] },
+            { name = "never_married", columns = ["column7"], kind = "binary", positive = ["Never married"], negative = "rest" },
         ]
     "#;
     let data = load(text, &folder.join("census_income_train.csv.gz"));

@@ -12,7 +12,7 @@ fn description() -> TableDataset {
         weight = "instance_weight"
         targets = [
             { name = "income", kind = "binary", positive = ["50000+."] },
-            { name = "never_married", columns = ["marital_status"], kind = "binary", positive = ["Never married"] },
+            { name = "never_married", columns = ["marital_status"], kind = "binary", positive = ["Never married"], negative = "rest" },
         ]
         [inputs]
         numeric = ["age", "wage_per_hour", "capital_*", "dividends_from_stocks", "persons_worked_for_employer", "weeks_worked_in_year"]

@@ -4,6 +4,7 @@
 mod command;
 mod commands;
 mod configs;
+mod encoding_report;
 mod episodes;
 mod killed;
 mod refused;
