@@ -8,7 +8,7 @@ use std::hint::black_box;
 use common::{GOOD, short};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use manytask_nn::nets::{Conv4, Conv4Config, Mlp, MlpConfig};
-use manytask_nn::optim::Optimizer;
+use manytask_nn::optim::{Active, Optimizer};
 use manytask_nn::{BatchNormPolicy, Builder, Cx, Module};
 use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Graph, Kind, Layout, Params, Tensor, grad};
@@ -66,7 +66,7 @@ fn optimizers(c: &mut Criterion) {
             let gradient = params.copy().expect(GOOD);
             let mut state = optimizer.init(&now).expect(GOOD);
             group.bench_function(BenchmarkId::new(name, network), |b| {
-                b.iter(|| optimizer.step(&mut now, &gradient, &mut state, 1e-9).expect(GOOD));
+                b.iter(|| optimizer.step(&mut now, &gradient, &mut state, 1e-9, Active::All).expect(GOOD));
             });
         }
     }

@@ -1,5 +1,6 @@
 //! Which rows make up which batch.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use manytask_tensor::Tensor;
@@ -23,25 +24,38 @@ pub enum BatchOrder {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LastBatch {
-    /// It is used as it is.
+    /// It is used as it is; a single row is joined to the batch before.
     #[default]
     Keep,
     /// It is left out, unless it is the only one.
     Drop,
 }
 
+/// How many rows of each stream are in a batch, where tasks have rows of their own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskSampling {
+    /// As many of each: the rows of short streams are seen several times in an epoch.
+    #[default]
+    Equal,
+    /// By their rows: each row of each stream is seen once in an epoch, spread evenly over its batches. A short stream gives
+    /// two rows at a time at least, so it is not in every batch.
+    Proportional,
+}
+
 /// Row numbers of batches, a pure function of (seed, epoch, index): a resumed run needs no state.
 ///
 /// There is one stream of rows for all tasks, or one for each. An epoch goes once through the longest stream. When
 /// shuffled, the shorter ones start over with a fresh order, and a stream with fewer rows than the batch gives all its rows
-/// each time; when sequential, each row comes exactly once and the shorter streams end with empty batches.
+/// each time; when sequential, each row comes exactly once and the shorter streams end with empty batches. With
+/// [`TaskSampling::Proportional`] each row comes once in either order.
 ///
 /// ```
 /// use manytask_data::{BatchOrder, Batcher, LastBatch};
-/// let batcher = Batcher::new(&[5], 2, 1, BatchOrder::Shuffled, LastBatch::Keep)?;
-/// assert_eq!(batcher.batches_per_epoch(), 3);
+/// let batcher = Batcher::new(&[5], 3, 1, BatchOrder::Shuffled, LastBatch::Keep)?;
+/// assert_eq!(batcher.batches_per_epoch(), 2);
 /// let rows = |epoch, index| Vec::<i64>::try_from(&batcher.batch(epoch, index).unwrap()[0]).unwrap();
-/// let mut epoch = [rows(0, 0), rows(0, 1), rows(0, 2)].concat();
+/// let mut epoch = [rows(0, 0), rows(0, 1)].concat();
 /// epoch.sort();
 /// assert_eq!(epoch, [0, 1, 2, 3, 4]);
 /// assert_eq!(rows(7, 1), rows(7, 1)); // no state
@@ -53,7 +67,10 @@ pub struct Batcher {
     size: usize,
     key: Key,
     order: BatchOrder,
-    batches: u64,
+    sampling: TaskSampling,
+    batches: usize,
+    /// Rows of the longest stream in the last batch.
+    last: usize,
     cache: Arc<Mutex<Vec<Option<Shuffle>>>>,
 }
 
@@ -79,17 +96,27 @@ impl Batcher {
         if longest == 0 {
             return Err(Error::config("there are no rows to make batches of"));
         }
-        let batches = match last {
-            LastBatch::Keep => longest.div_ceil(size),
-            LastBatch::Drop => (longest / size).max(1),
+        let (batches, last) = match last {
+            LastBatch::Keep => {
+                let batches = kept(longest, size);
+                (batches, longest - (batches - 1) * size)
+            }
+            LastBatch::Drop => ((longest / size).max(1), size.min(longest)),
         };
         let cache = Arc::new(Mutex::new(rows.iter().map(|_| None).collect()));
-        Ok(Self { rows, size, key: Key::new(seed, "batches"), order, batches: batches as u64, cache })
+        let (key, sampling) = (Key::new(seed, "batches"), TaskSampling::Equal);
+        Ok(Self { rows, size, key, order, sampling, batches, last, cache })
+    }
+
+    /// The same with another rule for streams of unequal length.
+    #[must_use]
+    pub fn sampled(self, sampling: TaskSampling) -> Self {
+        Self { sampling, ..self }
     }
 
     /// The number of batches in an epoch; the valid indices are those below it.
     pub fn batches_per_epoch(&self) -> u64 {
-        self.batches
+        self.batches as u64
     }
 
     /// For each stream the row numbers of a batch, `[B]` int64 on the CPU.
@@ -97,38 +124,96 @@ impl Batcher {
     /// # Errors
     /// When the index is not below [`Batcher::batches_per_epoch`].
     pub fn batch(&self, epoch: u64, index: u64) -> Result<Vec<Tensor>> {
-        if index >= self.batches {
+        if index >= self.batches as u64 {
             let message = format!("batch {index} of an epoch of {} batches", self.batches);
             return Err(Error::config(message));
         }
-        let rows = (0..self.rows.len()).map(|stream| match self.order {
-            BatchOrder::Sequential => self.sequential(stream, index as usize),
-            BatchOrder::Shuffled => self.shuffled(stream, epoch, index as usize),
-        });
+        let rows = (0..self.rows.len()).map(|stream| self.rows_of(stream, epoch, index as usize));
         rows.map(|rows| Ok(Tensor::f_from_slice(&rows)?)).collect()
     }
 
-    fn sequential(&self, stream: usize, index: usize) -> Vec<i64> {
-        let rows = self.rows.get(stream).copied().unwrap_or_default();
-        let start = index.saturating_mul(self.size).min(rows);
-        (start as i64..(start + self.size).min(rows) as i64).collect()
+    /// How often each stream's rows are seen in an epoch, on average.
+    pub fn repeats(&self) -> Vec<f64> {
+        let seen = |stream: usize, rows: usize| {
+            let drawn: usize = match (self.order, self.sampling) {
+                // All batches but the last have as many.
+                (BatchOrder::Shuffled, TaskSampling::Equal) => {
+                    self.span(stream, 0).len() * (self.batches - 1)
+                        + self.span(stream, self.batches - 1).len()
+                }
+                _ => (0..self.batches).map(|index| self.span(stream, index).len()).sum(),
+            };
+            if rows == 0 { 0.0 } else { drawn as f64 / rows as f64 }
+        };
+        self.rows.iter().enumerate().map(|(stream, rows)| seen(stream, *rows)).collect()
     }
 
-    fn shuffled(&self, stream: usize, epoch: u64, index: usize) -> Vec<i64> {
-        let rows = self.rows.get(stream).copied().unwrap_or_default();
-        let longest = self.rows.iter().copied().max().unwrap_or_default();
-        let full = self.size.min(rows);
-        if full == 0 {
-            return Vec::new();
+    /// The fewest rows that a batch has in all, and of each stream where it has any.
+    pub fn fewest(&self) -> (usize, Vec<Option<usize>>) {
+        let mut all = usize::MAX;
+        let mut each = vec![None::<usize>; self.rows.len()];
+        for index in 0..self.batches {
+            let mut sum = 0;
+            for (stream, fewest) in each.iter_mut().enumerate() {
+                let rows = self.span(stream, index).len();
+                sum += rows;
+                if rows > 0 {
+                    *fewest = Some(fewest.map_or(rows, |fewest| fewest.min(rows)));
+                }
+            }
+            if sum > 0 {
+                all = all.min(sum);
+            }
         }
-        // The last batch of the longest stream is short; the others are as short, so that rows stay comparable.
-        let taken = full.min(longest - (index * self.size).min(longest));
-        let start = index * full;
-        let mut batch = Vec::with_capacity(taken);
-        while batch.len() < taken {
+        (all, each)
+    }
+
+    /// The places of a batch's rows in the order of a stream, which goes on in passes over its rows.
+    fn span(&self, stream: usize, index: usize) -> Range<usize> {
+        let rows = self.rows.get(stream).copied().unwrap_or_default();
+        match (self.sampling, self.order) {
+            _ if rows == 0 => 0..0,
+            (TaskSampling::Proportional, _) => {
+                let pieces = (rows / self.size.min(2)).clamp(1, self.batches);
+                // Piece p is in batch ⌊p · batches / pieces⌋.
+                let piece = (index * pieces).div_ceil(self.batches);
+                if piece < pieces && piece * self.batches / pieces == index {
+                    piece * rows / pieces..(piece + 1) * rows / pieces
+                } else {
+                    0..0
+                }
+            }
+            (TaskSampling::Equal, BatchOrder::Sequential) => {
+                let own = kept(rows, self.size);
+                let start = index * self.size;
+                // The last batch of all may be without the rest.
+                let end = if index + 1 == self.batches { rows.min(start + self.last) } else { rows };
+                match index + 1 {
+                    number if number < own => start..start + self.size,
+                    number if number == own => start..end,
+                    _ => 0..0,
+                }
+            }
+            (TaskSampling::Equal, BatchOrder::Shuffled) => {
+                // The last batch of the longest stream has other rows; the others have as many, so that they stay comparable.
+                let taken = if index + 1 == self.batches { self.last } else { self.size };
+                let start = index * self.size.min(rows);
+                start..start + taken.min(rows)
+            }
+        }
+    }
+
+    fn rows_of(&self, stream: usize, epoch: u64, index: usize) -> Vec<i64> {
+        let rows = self.rows.get(stream).copied().unwrap_or_default();
+        let Range { start, end } = self.span(stream, index);
+        if self.order == BatchOrder::Sequential {
+            return (start as i64..end as i64).collect();
+        }
+        let mut batch = Vec::with_capacity(end - start);
+        while batch.len() < end - start {
             let at = start + batch.len();
             let order = self.order_of(stream, epoch, at / rows);
-            batch.extend(order.iter().skip(at % rows).take(taken - batch.len()));
+            batch.extend(order.iter().skip(at % rows).take(end - at));
         }
         batch
     }
@@ -146,6 +231,12 @@ impl Batcher {
         }
         rows
     }
+}
+
+/// The number of batches of all rows, where a single row left over is joined to the batch before.
+fn kept(rows: usize, size: usize) -> usize {
+    let whole = rows / size;
+    if whole > 0 && rows % size < 2 && size > 1 { whole } else { rows.div_ceil(size) }
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ mod target;
 mod testing;
 mod value;
 
-pub use batch::{BatchOrder, Batcher, LastBatch};
+pub use batch::{BatchOrder, Batcher, LastBatch, TaskSampling};
 pub use columns::Columns;
 pub use dataset::{Batch, Part, TaskData};
 pub use encoded::{Encoded, OneHot};

@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn order_and_content_are_those_without_a_thread() {
-        let part = numbered_part(&[7, 4], 2);
+        let part = numbered_part(&[8, 4], 2);
         let batcher = Batcher::new(&part.streams(), 3, 5, BatchOrder::Shuffled, LastBatch::Keep).unwrap();
         let mut expected = [(2, 1), (2, 2), (3, 0), (3, 1), (3, 2), (4, 0)].into_iter();
         for item in prefetch(&part, &batcher, 2, 1, 2).unwrap().take(6) {

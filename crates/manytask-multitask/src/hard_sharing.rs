@@ -1,16 +1,18 @@
 //! Tasks on tables with a shared trunk.
 
 mod dense;
+mod empty;
 mod evaluate;
 mod gradient;
 mod pass;
+mod present;
 #[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use manytask_data as data;
-use manytask_data::{Batch, BatchOrder, Batcher, LastBatch};
+use manytask_data::{Batch, BatchOrder, Batcher, LastBatch, TaskSampling};
 use manytask_nn::Cx;
 use manytask_nn::dense::DenseLayer;
 use manytask_tensor::random::Key;
@@ -29,11 +31,21 @@ pub struct Batches {
     pub order: BatchOrder,
     /// What becomes of a last batch that is smaller.
     pub last: LastBatch,
+    /// With several inputs, how many rows of each task are in a batch.
+    pub sampling: TaskSampling,
 }
 
 impl Default for Batches {
     fn default() -> Self {
-        Self { size: 256, order: BatchOrder::Shuffled, last: LastBatch::Keep }
+        Self { size: 256, order: BatchOrder::Shuffled, last: LastBatch::Keep, sampling: TaskSampling::Equal }
+    }
+}
+
+impl Batches {
+    /// The batches of a part.
+    fn of(self, part: &data::Part, seed: u64) -> Result<Batcher> {
+        let Self { size, order, last, sampling } = self;
+        Ok(Batcher::new(&part.streams(), size, seed, order, last)?.sampled(sampling))
     }
 }
 
@@ -61,7 +73,7 @@ pub struct HardSharing {
     batches: Batches,
     steps_per_epoch: u64,
     batchers: Mutex<Vec<Kept>>,
-    /// For each part and task, whether labels are missing: only then is a batch asked which tasks are in it.
+    /// For each part and task, whether labels are missing or do not count: only then is a batch asked which tasks are in it.
     gaps: [Vec<bool>; 3],
     /// The heads that are one linear layer.
     linear_heads: Vec<Option<DenseLayer>>,
@@ -78,7 +90,8 @@ impl HardSharing {
     /// Puts network, tasks and data together.
     ///
     /// # Errors
-    /// When tasks, heads and labels are not as many, or a task's loss or metric does not fit its kind.
+    /// When tasks, heads and labels are not as many, a task's loss or metric does not fit its kind, or batches have fewer rows
+    /// than the network's statistics need.
     pub fn new(network: SharedTrunk, tasks: Vec<Task>, parts: Parts, batches: Batches) -> Result<Self> {
         if network.tasks() != tasks.len() {
             return Err(Error::setting(
@@ -97,9 +110,10 @@ impl HardSharing {
         }
         tasks.iter().try_for_each(Task::check)?;
         // Asked for here, so that impossible batches are refused before anything is trained.
-        let batcher = Batcher::new(&parts.train.streams(), batches.size, 0, batches.order, batches.last)?;
+        let batcher = batches.of(&parts.train, 0)?;
+        present::check_batches(&network, &tasks, &parts.train, batches, &batcher)?;
         let gaps = [Some(&parts.train), parts.validation.as_ref(), parts.test.as_ref()];
-        let gaps = gaps.map(|part| part.map_or(Ok(Vec::new()), gaps_of));
+        let gaps = gaps.map(|part| part.map_or(Ok(Vec::new()), present::gaps_of));
         let [train, validation, test] = gaps;
         Ok(Self {
             linear_heads: (0..tasks.len()).map(|task| network.linear_head(task)).collect(),
@@ -122,6 +136,16 @@ impl HardSharing {
     /// What is predicted, in the order of the heads.
     pub fn described_tasks(&self) -> &[Task] {
         &self.tasks
+    }
+
+    /// For each task how often its rows are seen in an epoch, on average: more than once where a task with rows of its own
+    /// has fewer than another and they start over, see [`TaskSampling`].
+    ///
+    /// # Errors
+    /// When there are no training rows.
+    pub fn repeats(&self) -> Result<Vec<f64>> {
+        let repeats = self.batches.of(&self.parts.train, 0)?.repeats();
+        Ok(repeats.iter().copied().cycle().take(self.tasks.len()).collect())
     }
 
     fn part(&self, part: Part) -> Result<&data::Part> {
@@ -162,37 +186,10 @@ impl HardSharing {
         } else {
             Key::new(draw.seed, purpose).within(u64::from(draw.replica)).number()
         };
-        let Batches { size, order, last } = self.batches;
-        let batcher = Batcher::new(&part.streams(), size, seed, order, last)?;
+        let batcher = self.batches.of(part, seed)?;
         known.push(Kept { of, batcher: batcher.clone() });
         Ok(batcher)
     }
-
-    /// The tasks with a label in a batch.
-    fn present(&self, part: Part, batch: &Batch) -> Result<Vec<usize>> {
-        let gaps = match part {
-            Part::Train => &self.gaps[0],
-            Part::Validation => &self.gaps[1],
-            Part::Test => &self.gaps[2],
-        };
-        let mut present = Vec::with_capacity(self.tasks.len());
-        for (task, target) in batch.targets.iter().enumerate() {
-            let has_gaps = gaps.get(task).copied().unwrap_or(true);
-            let some = target.numel() > 0
-                && (!has_gaps || manytask_nn::loss::present(target)?.f_any()?.f_int64_value(&[])? != 0);
-            if some {
-                present.push(task);
-            }
-        }
-        Ok(present)
-    }
-}
-
-fn gaps_of(part: &data::Part) -> Result<Vec<bool>> {
-    let gap = |task: &data::TaskData| {
-        Ok(manytask_nn::loss::present(&task.target)?.f_all()?.f_int64_value(&[])? == 0)
-    };
-    part.tasks.iter().map(gap).collect()
 }
 
 /// The context of a pass over a batch: its randomness is a function of the draw.
@@ -231,6 +228,9 @@ impl Problem for HardSharing {
     fn forward<'a>(&'a self, params: &'a Params, draw: Draw) -> Result<Box<dyn Pass + 'a>> {
         let batch = self.batch(draw)?;
         let present = self.present(draw.part, &batch)?;
+        if present.is_empty() {
+            return Ok(Box::new(empty::EmptyPass::new(self, params)));
+        }
         match dense::forward(self, params, &batch, &present, draw)? {
             Some(pass) => Ok(pass),
             None => Ok(Box::new(pass::SharedPass::forward(self, params, &batch, present, draw)?)),
@@ -245,6 +245,9 @@ impl Problem for HardSharing {
         let _off = no_grad();
         let batch = self.batch(draw)?;
         let present = self.present(draw.part, &batch)?;
+        if present.is_empty() {
+            return Ok(vec![None; self.tasks.len()]);
+        }
         let (_, outputs) = self.outputs(params, &batch, &present, context(draw))?;
         let losses = pass::values(&outputs)?;
         let mut all = vec![None; self.tasks.len()];
@@ -258,6 +261,10 @@ impl Problem for HardSharing {
 
     fn form(&self) -> Evaluation {
         Evaluation::new(self.tasks.iter().map(Task::form).collect())
+    }
+
+    fn can_have_value(&self, part: Part, task: usize, figure: &str) -> Result<bool> {
+        evaluate::can_have_value(self, self.part(part)?, task, figure)
     }
 
     fn evaluate(&self, params: &Params, part: Part) -> Result<Evaluation> {

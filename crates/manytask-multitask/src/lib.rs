@@ -29,5 +29,5 @@ pub use problem::{Draw, Evaluation, Identity, Offers, Part, Pass, Problem, TaskE
 pub use task::Task;
 pub use train::{
     Best, EarlyStopping, Event, Finish, Goal, Monitor, OPTIMIZER, PARAMS, Progress, STATE, StepReport,
-    Trainer, Training,
+    Trainer, Training, Worsened,
 };

@@ -5,7 +5,7 @@ use manytask_nn::dense::{Curve, DenseChain, DenseLayer, Trace};
 use manytask_nn::layers::{Embedding, Restored};
 use manytask_nn::{Builder, Cx, Module};
 use manytask_tensor::dense::{Real, filled};
-use manytask_tensor::{Device, Kind, Layout, Params, Slot, Tensor, no_grad, threads};
+use manytask_tensor::{Device, Kind, Layout, Owner, Params, Slot, Tensor, no_grad, threads};
 
 use crate::trunk_inputs::TrunkInputs;
 use crate::{Error, Result};
@@ -69,20 +69,19 @@ impl SharedTrunk {
         let mut heads = Vec::with_capacity(tasks.len());
         let mut heads_root = root.scope("heads");
         for (task, name) in tasks.iter().enumerate() {
-            let head = head(&mut heads_root.scope(name), task, features)?;
+            let head = head(&mut heads_root.scope(name).for_task(task), task, features)?;
             heads.push(Box::new(Restored(head)) as Box<dyn Module>);
         }
         let layout = layout.build();
-        let prefixes: Vec<String> = tasks.iter().map(|name| format!("heads.{name}.")).collect();
-        let owner = |name: &str| {
-            // The longest prefix: a task's name may begin with another one's and a dot.
-            let owners = prefixes.iter().enumerate().filter(|(_, prefix)| name.starts_with(prefix.as_str()));
-            owners.max_by_key(|(_, prefix)| prefix.len()).map(|(task, _)| task)
-        };
-        let own = (0..tasks.len())
-            .map(|task| layout.select(|entry| entry.role.is_trained() && owner(&entry.name) == Some(task)))
-            .collect();
-        let shared = layout.select(|entry| entry.role.is_trained() && owner(&entry.name).is_none());
+        let mut own = vec![Vec::new(); tasks.len()];
+        let mut shared = Vec::new();
+        for slot in layout.trained() {
+            let owner = layout.entry(slot)?.owner;
+            match owner {
+                Owner::Shared => shared.push(slot),
+                Owner::Task(task) => own.get_mut(task).unwrap_or(&mut shared).push(slot),
+            }
+        }
         let chain = DenseChain::of(trunk.as_ref(), &layout)
             .filter(|chain| chain.is_straight() && chain.slots().eq(shared.iter().copied()));
         Ok(Self { layout, embeddings, trunk: Box::new(Restored(trunk)), heads, shared, own, chain })
@@ -120,6 +119,16 @@ impl SharedTrunk {
         let chain = DenseChain::of(self.heads.get(task)?.as_ref(), &self.layout)?;
         let [layer] = chain.layers() else { return None };
         (layer.curve == Curve::Identity && chain.slots().eq(self.own(task).iter().copied())).then_some(*layer)
+    }
+
+    /// The fewest rows that the trunk takes in training, see [`Module::smallest_batch`].
+    pub fn smallest_batch(&self) -> usize {
+        self.trunk.smallest_batch()
+    }
+
+    /// The fewest rows that a task's head takes in training.
+    pub fn smallest_batch_of(&self, task: usize) -> usize {
+        self.heads.get(task).map_or(1, Module::smallest_batch)
     }
 
     /// The number of heads.

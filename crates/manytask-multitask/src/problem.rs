@@ -102,6 +102,16 @@ pub trait Problem: Debug + Send {
         Vec::new()
     }
 
+    /// Whether a task's figure (`loss`, or the name of a metric) can have a value on a part of the data, whatever the
+    /// parameters: labels of one class alone have no ROC-AUC.
+    ///
+    /// # Errors
+    /// When the data have no such part.
+    fn can_have_value(&self, part: Part, task: usize, figure: &str) -> Result<bool> {
+        let _ = (part, task, figure);
+        Ok(true)
+    }
+
     /// Losses and metrics over a whole part.
     fn evaluate(&self, params: &Params, part: Part) -> Result<Evaluation>;
 }

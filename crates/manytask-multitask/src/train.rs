@@ -1,5 +1,7 @@
 //! The training loop, of any problem with any aggregator.
 
+mod advance;
+mod judge;
 mod settings;
 mod state;
 mod step;
@@ -10,13 +12,12 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use manytask_nn::optim::OptimizerState;
-use manytask_nn::{Cx, clip};
-use manytask_tensor::{Params, catch_panics, threads};
+use manytask_tensor::{Params, catch_panics};
 
+pub use self::judge::Worsened;
 pub use self::settings::{EarlyStopping, Goal, Monitor, Training};
 pub use self::state::{Best, OPTIMIZER, PARAMS, Progress, STATE};
-use self::step::LoopStep;
-use crate::{Aggregator, Draw, Error, Evaluation, Part, Problem, Result, check};
+use crate::{Aggregator, Error, Evaluation, Part, Problem, Result, check};
 
 /// A training: parameters on their way, with everything that is needed to stop here and go on later.
 ///
@@ -36,12 +37,25 @@ pub struct Trainer<'p> {
 pub enum Event<'e> {
     /// A step was made.
     Step(&'e StepReport),
+    /// An epoch ended, or the training within one. What [`Trainer::save`] writes now has all of it; where the validation part
+    /// is to be looked at, a training restored from it begins with that.
+    EpochDone {
+        /// After how many steps.
+        step: u64,
+        /// Which, counted from 0.
+        epoch: u64,
+        /// Each task's mean loss over its steps of the epoch; `None` where it had no label.
+        means: &'e [Option<f64>],
+    },
     /// The validation part was looked at.
     Evaluated {
         /// After how many steps.
         step: u64,
         /// What was seen.
         evaluation: &'e Evaluation,
+        /// The figure that decides which parameters are the best; `None` where it has no value, and the look counts for
+        /// nothing.
+        monitored: Option<f64>,
         /// Whether these parameters are the best so far.
         improved: bool,
     },
@@ -66,11 +80,11 @@ pub struct StepReport {
     pub step: u64,
     /// The epoch it belongs to, counted from 0.
     pub epoch: u64,
-    /// The tasks that were present, by number.
+    /// The tasks that were present, by number. Without any the step is passed over: it counts, and changes nothing.
     pub present: Vec<usize>,
     /// Their losses.
     pub losses: Vec<f64>,
-    /// The weights that the aggregator used for them, where it has such.
+    /// The weights that the aggregator used for them, where it has such and there were tasks.
     pub weights: Option<Vec<f64>>,
     /// The learning rate.
     pub learning_rate: f64,
@@ -108,20 +122,15 @@ impl<'p> Trainer<'p> {
                 "add one to the split, or leave validate_every out",
             ));
         }
+        training.monitor.check(&problem.form())?;
         if training.validate_every.is_some() {
-            training.monitor.read(&problem.form())?;
+            judge::has_value(problem, &training.monitor)?;
         }
         let params = params.copy()?;
+        let optimizer = training.optimizer.init(&params)?;
         let progress =
             Progress { epoch_losses: vec![(0.0, 0); problem.tasks().len()], ..Progress::default() };
-        Ok(Self {
-            optimizer: training.optimizer.init(&params)?,
-            problem,
-            aggregator,
-            training,
-            params,
-            progress,
-        })
+        Ok(Self { problem, aggregator, training, params, optimizer, progress })
     }
 
     /// The parameters as they are now.
@@ -169,6 +178,7 @@ impl<'p> Trainer<'p> {
         }
         self.aggregator.restore(&aggregator)?;
         self.progress = progress;
+        self.progress.evaluation_due &= self.training.validate_every.is_some();
         Ok(())
     }
 
@@ -176,32 +186,34 @@ impl<'p> Trainer<'p> {
     /// finished.
     ///
     /// # Errors
-    /// When a loss is not finite, memory runs out, or the observer fails.
+    /// When a loss or a gradient is not finite, memory runs out, or the observer fails.
     pub fn run<E: From<Error>>(
         &mut self,
         mut observer: impl FnMut(&Self, Event<'_>) -> Result<ControlFlow<()>, E>,
     ) -> Result<Finish, E> {
-        while !self.progress.stopped && self.progress.step < self.training.steps {
-            let step = || {
-                if self.problem.shares_out(&self.params) {
-                    threads::alone(|| self.step())
-                } else {
-                    self.step()
+        while !self.has_ended() {
+            let mut ask = false;
+            // A training that was saved between a step and the look at the validation part begins with that.
+            if !self.progress.evaluation_due {
+                let report = self.advance()?;
+                ask |= observer(self, Event::Step(&report))?.is_break();
+                if let Some(means) = self.end_epoch() {
+                    let (step, epoch) = (report.step, report.epoch);
+                    ask |= observer(self, Event::EpochDone { step, epoch, means: &means })?.is_break();
                 }
-            };
-            let report = catch_panics(step)?;
-            let step = self.progress.step;
-            let mut ask = observer(self, Event::Step(&report))?.is_break();
-            let due = |every: Option<u64>| every.is_some_and(|every| step.is_multiple_of(every));
-            let last = step == self.training.steps;
-            let mut improved = false;
-            if self.training.validate_every.is_some() && (due(self.training.validate_every) || last) {
-                let evaluation = catch_panics(|| self.problem.evaluate(&self.params, Part::Validation))?;
-                improved = self.judge(&evaluation)?;
-                ask |=
-                    observer(self, Event::Evaluated { step, evaluation: &evaluation, improved })?.is_break();
             }
-            if improved || due(self.training.save_every) || last || self.progress.stopped {
+            let step = self.progress.step;
+            let mut improved = false;
+            if self.progress.evaluation_due {
+                let evaluation = catch_panics(|| self.problem.evaluate(&self.params, Part::Validation))?;
+                let monitored;
+                (monitored, improved) = self.judge(&evaluation)?;
+                self.progress.evaluation_due = false;
+                let event = Event::Evaluated { step, evaluation: &evaluation, monitored, improved };
+                ask |= observer(self, event)?.is_break();
+            }
+            let last = step >= self.training.steps;
+            if improved || self.is_due(self.training.save_every) || last || self.progress.stopped {
                 ask |= observer(self, Event::Checkpoint { step, improved })?.is_break();
             }
             ask |= observer(self, Event::StepDone { step })?.is_break();
@@ -212,99 +224,17 @@ impl<'p> Trainer<'p> {
         Ok(if self.progress.stopped { Finish::StoppedEarly } else { Finish::Completed })
     }
 
-    /// One step.
-    fn step(&mut self) -> Result<StepReport> {
-        let number = self.progress.step;
-        let each = self.problem.steps_per_epoch();
-        let epoch = each.map_or(0, |each| number / each.max(1));
-        let Training { learning_rate, schedule, steps, seed, .. } = &self.training;
-        let learning_rate = schedule.rate(*learning_rate, number, *steps, &self.progress.plateau);
-        let draw = Draw { seed: *seed, step: number, replica: 0, part: Part::Train };
-        let needs = self.aggregator.needs();
-        let live = self.params.require_grad()?;
-        let pass = self.problem.forward(&live, draw)?;
-        let (present, losses) = (pass.present().to_vec(), pass.losses().to_vec());
-        if let Some((task, loss)) = present.iter().zip(&losses).find(|(_, loss)| !loss.is_finite()) {
-            let name = self.problem.tasks().get(*task).map_or("", String::as_str);
-            return Err(self.diverged(&format!("the loss of task `{name}` is {loss}")));
-        }
-        let mut gradient_norm = None;
-        if !present.is_empty() {
-            let mut step = LoopStep {
-                problem: self.problem,
-                params: &live,
-                pass,
-                aggregator: self.aggregator.name(),
-                needs,
-                draw,
-                epoch,
-                learning_rate,
-                gramian: None,
-            };
-            let combination = self.aggregator.combine(&mut step)?;
-            let mut pass = step.pass;
-            let mut gradient = pass.finish(&combination)?;
-            let buffers = pass.take_context().take_buffers();
-            drop(pass);
-            if let Some(largest) = self.training.clip_norm {
-                let (clipped, norm) = clip::by_global_norm(&gradient, largest)?;
-                (gradient, gradient_norm) = (clipped, Some(norm));
-            }
-            self.training.optimizer.step(&mut self.params, &gradient, &mut self.optimizer, learning_rate)?;
-            if needs.losses_after_step {
-                let after = self.problem.losses(&self.params, draw)?;
-                let after: Vec<f64> =
-                    present.iter().filter_map(|&task| after.get(task).copied().flatten()).collect();
-                self.aggregator.after_step(&present, &after)?;
-            }
-            Cx::apply_buffers(&mut self.params, buffers)?;
-        }
-        self.progress.step += 1;
-        self.progress.optimizer_step = self.optimizer.step;
-        self.count_losses(&present, &losses);
-        if each.is_some_and(|each| self.progress.step.is_multiple_of(each.max(1))) {
-            self.end_epoch();
-        }
-        let weights = self.aggregator.weights().map(<[f64]>::to_vec);
-        Ok(StepReport { step: number + 1, epoch, present, losses, weights, learning_rate, gradient_norm })
+    fn has_ended(&self) -> bool {
+        let all = self.progress.step >= self.training.steps && !self.progress.evaluation_due;
+        self.progress.stopped || all
     }
 
-    fn count_losses(&mut self, present: &[usize], losses: &[f64]) {
-        for (task, loss) in present.iter().zip(losses) {
-            if let Some((sum, count)) = self.progress.epoch_losses.get_mut(*task) {
-                *sum += loss;
-                *count += 1;
-            }
-        }
+    /// Whether a multiple of so many steps is done.
+    fn is_due(&self, every: Option<u64>) -> bool {
+        every.is_some_and(|every| self.progress.step.is_multiple_of(every))
     }
 
-    fn end_epoch(&mut self) {
-        let mean = |(sum, count): &(f64, u64)| (*count > 0).then(|| sum / *count as f64);
-        let means: Vec<Option<f64>> = self.progress.epoch_losses.iter().map(mean).collect();
-        self.aggregator.end_epoch(&means);
-        self.progress.epoch_losses.fill((0.0, 0));
-    }
-
-    /// Whether an evaluation is the best so far; ends the training where it has been none for too long.
-    fn judge(&mut self, evaluation: &Evaluation) -> Result<bool> {
-        let (figure, goal) = self.training.monitor.read(evaluation)?;
-        let delta = self.training.early_stopping.map_or(0.0, |stopping| stopping.min_delta);
-        if let Some(figure) = figure.filter(|figure| figure.is_finite()) {
-            let loss = if goal == Goal::Maximise { -figure } else { figure };
-            self.training.schedule.observe(&mut self.progress.plateau, loss);
-            if self.progress.best.is_none_or(|best| goal.better(figure, best.figure, delta)) {
-                self.progress.best = Some(Best { step: self.progress.step, figure });
-                self.progress.waited = 0;
-                return Ok(true);
-            }
-        }
-        self.progress.waited += 1;
-        let patience = self.training.early_stopping.map(|stopping| stopping.patience);
-        self.progress.stopped = patience.is_some_and(|patience| self.progress.waited >= patience);
-        Ok(false)
-    }
-
-    fn diverged(&self, what: &str) -> Error {
+    fn diverged(&self, what: impl Into<String>) -> Error {
         Error::Diverged { step: self.progress.step, what: what.into() }
     }
 }

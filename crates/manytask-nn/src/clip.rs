@@ -1,38 +1,70 @@
 //! Gradient clipping.
 
-use manytask_tensor::{Params, Tensor};
+use manytask_tensor::{Kind, Params, Tensor};
 
 use crate::{Error, Result};
+
+/// Norms below this, and those that are not finite, are summed anew with scaled numbers: squares may have under- or
+/// overflowed.
+const SMALL: f64 = 1e-15;
 
 /// Scales a gradient down to the norm `max` where it is longer: `g · min(1, max / (‖g‖ + 1e-6))`, as PyTorch's
 /// `clip_grad_norm_`. Also gives the norm before. With a task dimension each task's gradient is scaled by itself, and the
 /// largest norm is given.
 ///
+/// Any finite gradient is clipped, however large.
+///
 /// # Errors
-/// When `max` is not above 0, or the norm is not finite.
+/// When `max` is not above 0, or a number of the gradient is NaN or infinite.
 pub fn by_global_norm(gradient: &Params, max: f64) -> Result<(Params, f64)> {
     positive("the largest norm", max)?;
     let norm = gradient.norm()?;
     let largest = norm.f_max()?.f_double_value(&[])?;
-    if !largest.is_finite() {
-        return Err(Error::setting(
-            "the gradient's norm",
-            &largest,
-            "a finite one is needed; lower the learning rate",
-        ));
+    if !largest.is_finite() || largest < SMALL {
+        return by_scaled_norm(gradient, max);
     }
     if largest <= max && max / (largest + 1e-6) >= 1.0 {
         return Ok((gradient.share(), largest));
     }
     let factor = norm.f_add_scalar(1e-6)?.f_reciprocal()?.f_mul_scalar(max)?.f_clamp_max(1.0)?;
-    let clipped = gradient.map(|leaf| {
+    Ok((scaled(gradient, &factor)?, largest))
+}
+
+/// The same with `‖g‖ = s ‖g / s‖` for the largest number s of each gradient, in f64.
+fn by_scaled_norm(gradient: &Params, max: f64) -> Result<(Params, f64)> {
+    let each = [gradient.tasks().unwrap_or(1), -1];
+    let flat = gradient.flatten()?.f_to_kind(Kind::Double)?.f_reshape(each)?;
+    let scale = flat.f_abs()?.f_amax([1].as_slice(), true)?;
+    if !scale.f_max()?.f_double_value(&[])?.is_finite() {
+        return Err(Error::NotFinite { what: "the gradient".into() });
+    }
+    // A gradient of zero is divided by 1.
+    let scale = scale.f_add(&scale.f_eq(0.0)?.f_to_kind(Kind::Double)?)?;
+    let relative = flat.f_div(&scale)?.f_square()?.f_sum_dim_intlist([1].as_slice(), false, Kind::Double)?;
+    let (relative, scale) = (relative.f_sqrt()?, scale.f_reshape([-1])?);
+    let largest = relative.f_mul(&scale)?.f_max()?.f_double_value(&[])?.min(f64::MAX);
+    // max / (s r + 1e-6), where the product may overflow.
+    let factor = scale.f_reciprocal()?.f_mul_scalar(max)?;
+    let factor = factor.f_div(&relative.f_add(&scale.f_reciprocal()?.f_mul_scalar(1e-6)?)?)?;
+    let whole = factor.f_min()?.f_double_value(&[])? >= 1.0;
+    if whole {
+        return Ok((gradient.share(), largest));
+    }
+    // In two factors, each of which a single-precision number can hold.
+    let shrunk = scaled(gradient, &scale.f_clamp_min(1.0)?.f_reciprocal()?)?;
+    let rest = factor.f_clamp_max(1.0)?.f_mul(&scale.f_clamp_min(1.0)?)?;
+    Ok((scaled(&shrunk, &rest)?, largest))
+}
+
+/// Each task's gradient times its factor, `[T]` or one element.
+fn scaled(gradient: &Params, factor: &Tensor) -> Result<Params> {
+    Ok(gradient.map(|leaf| {
         let mut shape = vec![1_i64; leaf.dim()];
         if let (Some(tasks), Some(first)) = (gradient.tasks(), shape.first_mut()) {
             *first = tasks;
         }
-        Ok(leaf.f_mul(&factor.f_reshape(shape)?)?)
-    });
-    Ok((clipped?, largest))
+        Ok(leaf.f_mul(&factor.f_to_kind(leaf.kind())?.f_reshape(shape)?)?)
+    })?)
 }
 
 /// Each number of a gradient brought into `[−max, max]`.
@@ -78,7 +110,10 @@ mod tests {
         }
         let (kept, norm) = by_global_norm(&gradient(&[2.0, 3.0, 6.0]), 7.5).unwrap();
         assert_eq!((numbers(&kept), norm), (vec![2.0, 3.0, 6.0], 7.0));
-        assert!(by_global_norm(&gradient(&[f64::NAN, 0.0, 0.0]), 1.0).is_err());
+        for wrong in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let error = by_global_norm(&gradient(&[wrong, 0.0, 1.0]), 1.0).unwrap_err();
+            assert!(matches!(error, Error::NotFinite { .. }), "{error}");
+        }
         assert!(by_global_norm(&gradient(&[1.0, 0.0, 0.0]), 0.0).is_err());
     }
 
@@ -90,6 +125,32 @@ mod tests {
         let alone = by_global_norm(&gradient(&[2.0, 3.0, 6.0]), 3.5).unwrap().0;
         assert!(clipped.task(0).unwrap().max_difference(&alone).unwrap() < 1e-12);
         assert_eq!(numbers(&clipped.task(1).unwrap()), [0.1, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn a_finite_gradient_is_clipped_however_large_and_however_small() {
+        for (kind, sizes) in [(Kind::Double, [1e200, 1e308, 1e-200]), (Kind::Float, [1e20, 3e37, 1e-30])] {
+            for size in sizes {
+                let long = gradient(&[2.0 * size, 3.0 * size.min(5e307), 6.0 * size.min(2e307)]);
+                let long = long.to(kind, manytask_tensor::Device::Cpu).unwrap();
+                let (clipped, norm) = by_global_norm(&long, 7e-3).unwrap();
+                assert!(clipped.is_finite().unwrap() && norm.is_finite() && norm >= 3.6 * size.min(4e307));
+                let length = clipped.to(Kind::Double, manytask_tensor::Device::Cpu).unwrap();
+                let length = length.norm().unwrap().double_value(&[]);
+                let expected = if size < 1.0 { length } else { 7e-3 };
+                assert!((length - expected).abs() < 1e-8, "{kind:?} {size} {length}");
+                assert_eq!(numbers(&clipped) == numbers(&long), size < 1.0, "{size}");
+            }
+        }
+        let (zero, norm) = by_global_norm(&gradient(&[0.0, 0.0, 0.0]), 1.0).unwrap();
+        assert_eq!((numbers(&zero), norm), (vec![0.0; 3], 0.0));
+        let two = Params::stack(&[gradient(&[2e200, 3e200, 6e200]), gradient(&[2.0, 3.0, 6.0])]).unwrap();
+        let both = by_global_norm(&two, 3.5).unwrap().0;
+        for task in 0..2 {
+            for (found, expected) in numbers(&both.task(task).unwrap()).iter().zip([1.0, 1.5, 3.0]) {
+                assert!((found - expected).abs() < 1e-6, "{task} {found}");
+            }
+        }
     }
 
     #[test]

@@ -18,6 +18,12 @@ pub enum Error {
         /// The shape that came.
         found: Vec<i64>,
     },
+    /// A number that is NaN or infinite.
+    #[error("{what} is not finite; lower the learning rate, or look for extreme inputs")]
+    NotFinite {
+        /// What it is in.
+        what: String,
+    },
     /// A setting outside of its range.
     #[error("{what} is {found}: {expected}")]
     Setting {

@@ -102,6 +102,11 @@ impl Metric {
         }
     }
 
+    /// The metric of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        METRICS.into_iter().find(|metric| metric.name() == name)
+    }
+
     /// Whether more of it is better.
     pub fn higher_is_better(self) -> bool {
         !matches!(self, Self::Rmse | Self::Mae | Self::Mse | Self::LogLoss | Self::CalibrationError)

@@ -1,6 +1,6 @@
 use std::fmt::Debug;
 
-use manytask_tensor::{Init, LayoutBuilder, Params, Role, Slot, Tensor};
+use manytask_tensor::{Init, LayoutBuilder, Owner, Params, Role, Slot, Tensor};
 
 use crate::written::Primitive;
 use crate::{Cx, Precision, Result};
@@ -21,6 +21,12 @@ pub trait Module: Debug + Send + Sync {
     fn primitives(&self) -> Option<Vec<Primitive>> {
         None
     }
+
+    /// The fewest rows that a batch may have in training: 1, or 2 where statistics are taken over the batch of a single value
+    /// in each row, which has no variance by itself. A module that is made of others answers the largest of theirs.
+    fn smallest_batch(&self) -> usize {
+        1
+    }
 }
 
 impl<M: Module + ?Sized> Module for Box<M> {
@@ -31,6 +37,10 @@ impl<M: Module + ?Sized> Module for Box<M> {
     fn primitives(&self) -> Option<Vec<Primitive>> {
         (**self).primitives()
     }
+
+    fn smallest_batch(&self) -> usize {
+        (**self).smallest_batch()
+    }
 }
 
 impl<M: Module + ?Sized> Module for std::sync::Arc<M> {
@@ -40,6 +50,10 @@ impl<M: Module + ?Sized> Module for std::sync::Arc<M> {
 
     fn primitives(&self) -> Option<Vec<Primitive>> {
         (**self).primitives()
+    }
+
+    fn smallest_batch(&self) -> usize {
+        (**self).smallest_batch()
     }
 }
 
@@ -59,18 +73,25 @@ pub struct Builder<'a> {
     layout: &'a mut LayoutBuilder,
     prefix: String,
     precision: Precision,
+    owner: Owner,
 }
 
 impl<'a> Builder<'a> {
     /// A builder of names without a prefix.
     pub fn new(layout: &'a mut LayoutBuilder) -> Self {
-        Self { layout, prefix: String::new(), precision: Precision::Full }
+        Self { layout, prefix: String::new(), precision: Precision::Full, owner: Owner::Shared }
     }
 
     /// A builder of names within `name`.
     pub fn scope(&mut self, name: impl AsRef<str>) -> Builder<'_> {
         let prefix = format!("{}{}.", self.prefix, name.as_ref());
-        Builder { layout: self.layout, prefix, precision: self.precision }
+        Builder { layout: self.layout, prefix, precision: self.precision, owner: self.owner }
+    }
+
+    /// A builder of parameters that one task has for itself, counted from 0: they rest in steps in which it is absent.
+    pub fn for_task(&mut self, task: usize) -> Builder<'_> {
+        let prefix = self.prefix.clone();
+        Builder { layout: self.layout, prefix, precision: self.precision, owner: Owner::Task(task) }
     }
 
     /// A builder of layers that compute in `precision`. What they give may be of another element type than the parameters;
@@ -89,7 +110,7 @@ impl<'a> Builder<'a> {
     /// # Ok::<(), manytask_nn::Error>(())
     /// ```
     pub fn with_precision(&mut self, precision: Precision) -> Builder<'_> {
-        Builder { layout: self.layout, prefix: self.prefix.clone(), precision }
+        Builder { layout: self.layout, prefix: self.prefix.clone(), precision, owner: self.owner }
     }
 
     /// What layers compute in.
@@ -102,6 +123,6 @@ impl<'a> Builder<'a> {
     /// # Errors
     /// When the full name was used before.
     pub fn parameter(&mut self, name: &str, shape: &[i64], init: Init, role: Role) -> Result<Slot> {
-        Ok(self.layout.add(format!("{}{name}", self.prefix), shape, init, role)?)
+        Ok(self.layout.add_of(self.owner, format!("{}{name}", self.prefix), shape, init, role)?)
     }
 }

@@ -7,11 +7,30 @@ mod in_place;
 mod rule;
 mod state;
 
-use manytask_tensor::{Params, Role};
+use manytask_tensor::{Owner, Params, Role};
 use serde::{Deserialize, Serialize};
 
 pub use self::state::OptimizerState;
 use crate::{Error, Result};
+
+/// Which parameters take part in a step. The others rest: they keep their values, what is remembered of them and their number
+/// of steps, and do not decay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Active<'a> {
+    /// All that are trained.
+    All,
+    /// Those that all tasks share, and those of these tasks, in ascending order.
+    Tasks(&'a [usize]),
+}
+
+impl Active<'_> {
+    fn takes(self, owner: Owner) -> bool {
+        match (self, owner) {
+            (Self::All, _) | (_, Owner::Shared) => true,
+            (Self::Tasks(tasks), Owner::Task(task)) => tasks.binary_search(&task).is_ok(),
+        }
+    }
+}
 
 /// Turns gradients into steps, as PyTorch's optimizers of the same names do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -243,6 +262,6 @@ impl Optimizer {
     pub fn init(&self, params: &Params) -> Result<OptimizerState> {
         let buffers =
             self.buffers().into_iter().map(|name| Ok((name.to_owned(), params.detach()?.zeros_like()?)));
-        Ok(OptimizerState { step: 0, buffers: buffers.collect::<Result<_>>()? })
+        Ok(OptimizerState { steps: vec![0; params.layout().len()], buffers: buffers.collect::<Result<_>>()? })
     }
 }

@@ -62,15 +62,16 @@ loss = \"mse\"        # or a table, such as { focal = { gamma = 2.0 } }
 epochs = 10         # how often every row is seen; or `steps = 1000`
 batch_size = 256
 batch_order = \"shuffled\" # or \"sequential\"
-last_batch = \"keep\" # or \"drop\": one that is not full is left out
+last_batch = \"keep\" # or \"drop\": one that is not full is left out; a single row left over joins the batch before
+task_sampling = \"equal\" # with `tasks_by`: as many rows of each task in a batch, so that those of small tasks are seen several times in an epoch; or \"proportional\": each row once
 validate_every_epochs = 1 # or `validate_every_steps = 100`; left out: never
 save_every_steps = 100 # checkpoints, beside those of the best and the last parameters
 keep_checkpoints = 1 # how many of the latest stay, beside the best
 log_every_steps = 50 # lines of training losses in metrics.jsonl
 clip_norm = 1.0     # the largest norm of the gradient; left out: any
 only_tasks = [\"income\"] # left out: all
-monitor = { figure = \"loss\" } # what decides which parameters are the best; with `task` and `goal` where needed
-early_stopping = { patience = 4, min_delta = 0.0 } # so many looks at the validation part without a better figure
+monitor = { figure = \"loss\" } # what decides which parameters are the best; with `task` where one alone counts
+early_stopping = { patience = 4, min_delta = 0.0 } # so many looks at the validation part without a figure better by more than min_delta
 ",
     },
     Described {

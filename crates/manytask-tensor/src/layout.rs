@@ -39,7 +39,17 @@ impl Role {
     }
 }
 
-/// Name, shape, start and role of one tensor.
+/// Whose an entry is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Owner {
+    /// All tasks': it takes part in every step.
+    #[default]
+    Shared,
+    /// One task's, counted from 0: it rests in steps in which that task is absent.
+    Task(usize),
+}
+
+/// Name, shape, start, role and owner of one tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// Its dotted name, unique in the layout: `trunk.layer0.weight`.
@@ -50,6 +60,8 @@ pub struct Entry {
     pub init: Init,
     /// What it is.
     pub role: Role,
+    /// Whose it is.
+    pub owner: Owner,
 }
 
 /// The names, shapes, starts and roles of all tensors of a network, in creation order.
@@ -154,11 +166,26 @@ pub struct LayoutBuilder {
 }
 
 impl LayoutBuilder {
-    /// Adds an entry.
+    /// Adds an entry that all tasks share.
     ///
     /// # Errors
     /// When the name was used before, is empty, or a dimension is negative or their product beyond counting.
     pub fn add(&mut self, name: impl Into<String>, shape: &[i64], init: Init, role: Role) -> Result<Slot> {
+        self.add_of(Owner::Shared, name, shape, init, role)
+    }
+
+    /// Adds an entry of this owner.
+    ///
+    /// # Errors
+    /// As [`LayoutBuilder::add`].
+    pub fn add_of(
+        &mut self,
+        owner: Owner,
+        name: impl Into<String>,
+        shape: &[i64],
+        init: Init,
+        role: Role,
+    ) -> Result<Slot> {
         let name = name.into();
         if name.is_empty() || shape.iter().any(|d| *d < 0) {
             return Err(Error::Layout {
@@ -171,7 +198,7 @@ impl LayoutBuilder {
         if !self.names.insert(name.clone()) {
             return Err(Error::Layout { message: format!("two parameters are named `{name}`") });
         }
-        self.entries.push(Entry { name, shape: shape.to_vec(), init, role });
+        self.entries.push(Entry { name, shape: shape.to_vec(), init, role, owner });
         Ok(Slot(self.entries.len() as u32 - 1))
     }
 

@@ -46,7 +46,7 @@ pub use autograd::{Graph, NoGrad, grad, gradients, hvp, jacobian, no_grad, vjp};
 pub use device::DeviceChoice;
 pub use error::{Error, OpContext, Result};
 pub use init::Init;
-pub use layout::{Entry, Layout, LayoutBuilder, Role, Slot};
+pub use layout::{Entry, Layout, LayoutBuilder, Owner, Role, Slot};
 pub use params::{Params, write_in_turn};
 pub use scalar::{baddbmm, catch_panics, masked_fill};
 pub use tch::{Device, IndexOp, Kind, Reduction, TchError, Tensor};

@@ -27,9 +27,32 @@ proptest! {
             pass.dedup();
             prop_assert_eq!(pass.len(), row.len(), "pass {}", at);
         }
+        let (fewest, each) = batcher.fewest();
+        prop_assert!(n == 1 || size == 1 || fewest > 1);
+        prop_assert_eq!(each[1].is_none(), streams[1] == 0);
+        let seen = stream(&batcher, 0, 1).len() as f64;
+        prop_assert!(streams[1] == 0 || (batcher.repeats()[1] - seen / streams[1] as f64).abs() < 1e-12);
         let sequential = Batcher::new(&streams, size, seed, BatchOrder::Sequential, LastBatch::Keep).unwrap();
         prop_assert_eq!(stream(&sequential, 0, 0), (0..n).collect::<Vec<_>>());
         prop_assert_eq!(stream(&sequential, 0, 1), (0..streams[1]).collect::<Vec<_>>());
+        let lonely = |rows: Option<usize>, of: i64| of > 1 && size > 1 && rows == Some(1);
+        prop_assert!(!sequential.fewest().1.into_iter().zip(streams).any(|(rows, of)| lonely(rows, of)));
+    }
+
+    #[test]
+    fn proportional_sampling_shows_each_row_of_each_stream_once(n in 1_i64..60, short in 0_i64..60, size in 1_usize..20, seed: u64) {
+        let streams = [n, short];
+        for order in [BatchOrder::Shuffled, BatchOrder::Sequential] {
+            let batcher = Batcher::new(&streams, size, seed, order, LastBatch::Keep).unwrap().sampled(TaskSampling::Proportional);
+            for (number, rows) in streams.into_iter().enumerate() {
+                let mut all = stream(&batcher, 2, number);
+                all.sort_unstable();
+                prop_assert_eq!(all, (0..rows).collect::<Vec<_>>());
+                prop_assert_eq!(batcher.repeats()[number], if rows > 0 { 1.0 } else { 0.0 });
+            }
+            let lonely = |rows: Option<usize>, of: i64| of > 1 && size > 1 && rows == Some(1);
+            prop_assert!(!batcher.fewest().1.into_iter().zip(streams).any(|(rows, of)| lonely(rows, of)));
+        }
     }
 
     #[test]
@@ -57,6 +80,15 @@ fn the_last_batch_is_kept_or_dropped() {
     let count = |n, last| Batcher::new(&[n], 4, 0, BatchOrder::Shuffled, last).unwrap().batches_per_epoch();
     assert_eq!((count(10, LastBatch::Keep), count(10, LastBatch::Drop)), (3, 2));
     assert_eq!(count(3, LastBatch::Drop), 1);
+    // A single row left over is joined to the batch before, and dropped where the rest is.
+    assert_eq!((count(9, LastBatch::Keep), count(9, LastBatch::Drop), count(1, LastBatch::Keep)), (2, 2, 1));
+    let batcher = Batcher::new(&[9, 6, 5], 4, 0, BatchOrder::Shuffled, LastBatch::Keep).unwrap();
+    let lengths = |index| rows(&batcher, 0, index).iter().map(Vec::len).collect::<Vec<_>>();
+    assert_eq!((lengths(0), lengths(1)), (vec![4, 4, 4], vec![5, 5, 5]));
+    let batcher = Batcher::new(&[9, 5], 4, 0, BatchOrder::Sequential, LastBatch::Keep).unwrap();
+    assert_eq!((rows(&batcher, 0, 0)[1].len(), rows(&batcher, 0, 1)[1].len()), (5, 0));
+    let batcher = Batcher::new(&[9], 4, 0, BatchOrder::Sequential, LastBatch::Drop).unwrap();
+    assert_eq!(rows(&batcher, 0, 1)[0], [4, 5, 6, 7]);
 }
 
 #[test]
@@ -68,6 +100,16 @@ fn a_stream_smaller_than_the_batch_gives_all_its_rows_each_time() {
         assert_eq!(batch[1], [0, 1, 2]);
         assert!(batch[2].is_empty());
     }
+}
+
+#[test]
+fn how_often_rows_are_seen_is_counted() {
+    let batcher = |sampling| {
+        Batcher::new(&[100, 5, 0], 10, 0, BatchOrder::Shuffled, LastBatch::Keep).unwrap().sampled(sampling)
+    };
+    assert_eq!(batcher(TaskSampling::Equal).repeats(), [1.0, 10.0, 0.0]);
+    assert_eq!(batcher(TaskSampling::Proportional).repeats(), [1.0, 1.0, 0.0]);
+    assert_eq!(batcher(TaskSampling::Proportional).fewest(), (10, vec![Some(10), Some(2), None]));
 }
 
 #[test]

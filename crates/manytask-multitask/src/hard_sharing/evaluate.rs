@@ -1,7 +1,7 @@
 //! Losses and metrics over a whole part.
 
 use manytask_data as data;
-use manytask_tensor::{Device, Params, Tensor};
+use manytask_tensor::{Device, Kind, Params, Tensor};
 
 use super::HardSharing;
 use crate::{Evaluation, Result};
@@ -15,4 +15,33 @@ pub(super) fn evaluate(problem: &HardSharing, params: &Params, part: &data::Part
         task.evaluate(&to_cpu(logits)?, &to_cpu(&labels.target)?, weight.as_ref())
     });
     Ok(Evaluation::new(tasks.collect::<Result<_>>()?))
+}
+
+/// Whether a task's figure has a value for any predictions: two kinds of them are tried, all alike and all different, since a
+/// figure may be undefined where only one class is predicted.
+pub(super) fn can_have_value(
+    problem: &HardSharing,
+    part: &data::Part,
+    task: usize,
+    figure: &str,
+) -> Result<bool> {
+    let Some((described, labels)) = problem.tasks.get(task).zip(part.tasks.get(task)) else {
+        return Ok(false);
+    };
+    let target = labels.target.f_to_device(Device::Cpu)?;
+    if figure == "loss" {
+        return Ok(manytask_nn::loss::present(&target)?.f_any()?.f_int64_value(&[])? != 0);
+    }
+    let metrics = described.metrics.iter().copied().filter(|metric| metric.name() == figure).collect();
+    let alone = crate::Task { metrics, ..described.clone() };
+    let rows = target.size().first().copied().unwrap_or_default();
+    let kind = if target.kind() == Kind::Int64 { Kind::Float } else { target.kind() };
+    let shape = [rows, described.outputs];
+    let different = Tensor::f_arange(rows * described.outputs, (kind, Device::Cpu))?.f_sin()?;
+    for logits in [Tensor::f_zeros(shape, (kind, Device::Cpu))?, different.f_reshape(shape)?] {
+        if alone.evaluate(&logits, &target, None)?.figure(figure).is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -1,3 +1,4 @@
+use manytask_nn::metrics::Metric;
 use manytask_nn::optim::Optimizer;
 use manytask_nn::schedule::Schedule;
 use serde::{Deserialize, Serialize};
@@ -38,7 +39,8 @@ pub struct Monitor {
     pub figure: String,
     /// Of one task; absent: the mean over all that have it.
     pub task: Option<String>,
-    /// Whether more of it is better. Absent: known for `loss` and for tasks' primary metrics.
+    /// Whether more of it is better. Absent: known for `loss`, for metrics and what is derived from them (medians,
+    /// percentiles, values after a number of steps), and for tasks' primary metrics.
     pub goal: Option<Goal>,
 }
 
@@ -62,14 +64,23 @@ pub enum Goal {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EarlyStopping {
-    /// How many looks at the validation part in a row may be without a better figure.
+    /// How many looks at the validation part in a row may be without a better figure. A look at which the figure has no
+    /// value does not count.
     pub patience: u64,
-    /// What counts as better: more than this.
+    /// By how much a figure must be better for the count to start anew. What is best is decided without it.
     #[serde(default)]
     pub min_delta: f64,
 }
 
 impl Monitor {
+    /// Refuses what an evaluation of this form cannot answer.
+    ///
+    /// # Errors
+    /// As [`Monitor::read`].
+    pub fn check(&self, form: &Evaluation) -> Result<()> {
+        self.read(form).map(drop)
+    }
+
     /// The figure's value, and which way it should go; `None` where no task has it.
     ///
     /// # Errors
@@ -104,18 +115,13 @@ impl Monitor {
         }
         let primary =
             tasks.iter().find(|task| task.metrics.first().is_some_and(|(name, _)| *name == self.figure));
-        let goal = match (self.goal, self.figure.as_str(), primary) {
-            (Some(goal), _, _) => goal,
-            (None, "loss", _) => Goal::Minimise,
-            (None, _, Some(task)) if task.higher_is_better => Goal::Maximise,
-            (None, _, Some(_)) => Goal::Minimise,
-            (None, figure, None) => {
-                return Err(Error::setting(
-                    format!("monitor: whether more of `{figure}` is better is not known"),
-                    "write goal = \"maximise\" or \"minimise\"",
-                ));
-            }
-        };
+        let known = Goal::of(&self.figure).or(primary.map(|task| Goal::higher(task.higher_is_better)));
+        let goal = self.goal.or(known).ok_or_else(|| {
+            Error::setting(
+                format!("monitor: whether more of `{}` is better is not known", self.figure),
+                "write goal = \"maximise\" or \"minimise\", or take another figure",
+            )
+        })?;
         let value = match tasks.as_slice() {
             [task] => task.figure(&self.figure),
             _ if self.figure == "loss" => evaluation.mean_loss(),
@@ -126,6 +132,21 @@ impl Monitor {
 }
 
 impl Goal {
+    /// That of `loss`, of a metric, and of what an evaluation of episodes derives from one; `None` for other names, also for
+    /// the width of an interval, which says nothing of how good the mean is.
+    pub fn of(figure: &str) -> Option<Self> {
+        if figure == "loss" {
+            return Some(Self::Minimise);
+        }
+        let derived = ["_median", "_p99", "_after_"].iter().find_map(|mark| figure.find(mark));
+        let metric = Metric::named(figure.get(..derived.unwrap_or(figure.len()))?)?;
+        Some(Self::higher(metric.higher_is_better()))
+    }
+
+    fn higher(is_better: bool) -> Self {
+        if is_better { Self::Maximise } else { Self::Minimise }
+    }
+
     /// Whether a figure is better than another by more than `delta`.
     pub fn better(self, new: f64, old: f64, delta: f64) -> bool {
         match self {
@@ -180,7 +201,7 @@ mod tests {
         let task = |name: &str, loss, auc, higher_is_better| TaskEvaluation {
             name: name.into(),
             loss: Some(loss),
-            metrics: vec![("auc".into(), auc), ("f1".into(), Some(0.3))],
+            metrics: vec![("auc".into(), auc), ("f1".into(), Some(0.3)), ("width".into(), Some(0.1))],
             higher_is_better,
         };
         Evaluation::new(vec![task("a", 1.0, Some(0.5), true), task("b", 2.0, None, true)])
@@ -194,13 +215,30 @@ mod tests {
         assert_eq!(read("loss", None, None).unwrap(), (Some(1.5), Goal::Minimise));
         assert_eq!(read("auc", None, None).unwrap(), (Some(0.5), Goal::Maximise));
         assert_eq!(read("auc", Some("b"), None).unwrap(), (None, Goal::Maximise));
-        assert_eq!(read("f1", Some("a"), Some(Goal::Maximise)).unwrap(), (Some(0.3), Goal::Maximise));
-        let wrong = read("f1", None, None).unwrap_err().to_string();
-        assert!(wrong.contains("goal"), "{wrong}");
+        assert_eq!(read("f1", Some("a"), None).unwrap(), (Some(0.3), Goal::Maximise), "a metric is known");
+        assert_eq!(read("width", Some("a"), Some(Goal::Minimise)).unwrap(), (Some(0.1), Goal::Minimise));
+        let wrong = read("width", None, None).unwrap_err().to_string();
+        assert!(wrong.contains("`width`") && wrong.contains("goal"), "{wrong}");
         let wrong = read("acu", None, None).unwrap_err().to_string();
-        assert!(wrong.contains("`acu`") && wrong.contains("loss, auc, f1"), "{wrong}");
+        assert!(wrong.contains("`acu`") && wrong.contains("loss, auc, f1, width"), "{wrong}");
         let wrong = read("loss", Some("c"), None).unwrap_err().to_string();
         assert!(wrong.contains("`c`") && wrong.contains("a, b"), "{wrong}");
+    }
+
+    #[test]
+    fn every_metric_and_what_is_derived_from_it_has_a_goal() {
+        for metric in manytask_nn::metrics::METRICS {
+            let goal = Goal::higher(metric.higher_is_better());
+            for derived in ["", "_median", "_p99", "_after_0_steps", "_after_1_step"] {
+                assert_eq!(
+                    Goal::of(&format!("{}{derived}", metric.name())),
+                    Some(goal),
+                    "{metric:?}{derived}"
+                );
+            }
+            assert_eq!(Goal::of(&format!("{}_ci95", metric.name())), None);
+        }
+        assert_eq!((Goal::of("loss"), Goal::of("rmse_")), (Some(Goal::Minimise), None));
     }
 
     #[test]

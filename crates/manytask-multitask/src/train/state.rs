@@ -26,19 +26,28 @@ const AGGREGATOR: &str = "aggregator.";
 pub struct Progress {
     /// How many steps are done.
     pub step: u64,
-    /// How many steps the optimizer has done: fewer, where batches had no label.
-    pub optimizer_step: u64,
+    /// In a file: for each parameter, in the order of the layout, the number of steps that it took part in, which are fewer
+    /// where batches had no label of its task.
+    pub optimizer_steps: Vec<u64>,
+    /// Whether the validation part is to be looked at before the next step.
+    pub evaluation_due: bool,
     /// What the schedule remembers.
     pub plateau: PlateauState,
     /// The best figure of the validation part.
     pub best: Option<Best>,
+    /// The figure that a better one is compared with by early stopping: that of the look after which it counts.
+    pub reference: Option<f64>,
     /// Looks at the validation part since then.
     pub waited: u64,
     /// Whether early stopping has ended it.
     pub stopped: bool,
     /// For each task the sum of its losses in this epoch and their number.
     pub epoch_losses: Vec<(f64, u64)>,
-    /// The aggregator's numbers.
+    /// For each task its loss in the first step that had a task, if it was in there; empty before that step.
+    pub first_losses: Vec<Option<f64>>,
+    /// For each task a running mean of its losses over recent steps.
+    pub recent_losses: Vec<Option<f64>>,
+    /// In a file: the aggregator's numbers.
     pub aggregator: BTreeMap<String, Vec<f64>>,
 }
 
@@ -68,7 +77,11 @@ pub(super) fn save(
     }
     checkpoint::save_tensors(&folder.join(OPTIMIZER), &tensors, &about)?;
     let path = folder.join(STATE);
-    let numbers = Progress { aggregator: aggregator.numbers.clone(), ..progress.clone() };
+    let numbers = Progress {
+        aggregator: aggregator.numbers.clone(),
+        optimizer_steps: optimizer.steps.clone(),
+        ..progress.clone()
+    };
     let text = serde_json::to_vec_pretty(&numbers)
         .map_err(|error| Error::Incompatible { path: path.clone(), message: error.to_string() })?;
     Ok(io::write_atomically(&path, &text)?)
@@ -85,8 +98,9 @@ pub(super) fn load(
     let incompatible = |message: String| Error::Incompatible { path: path.clone(), message };
     let text =
         fs_err::read(&path).map_err(|source| manytask_tensor::Error::Io { path: path.clone(), source })?;
-    let mut progress: Progress =
-        serde_json::from_slice(&text).map_err(|error| incompatible(error.to_string()))?;
+    let mut progress: Progress = serde_json::from_slice(&text).map_err(|error| {
+        incompatible(format!("{error}: it is damaged, or was written by another version of manytask"))
+    })?;
     let (loaded, _) = checkpoint::load(&folder.join(PARAMS), params.layout(), device)?;
     let optimizer_path = folder.join(OPTIMIZER);
     let (mut tensors, _) = checkpoint::load_tensors(&optimizer_path, device)?;
@@ -95,7 +109,13 @@ pub(super) fn load(
     let of_aggregator: BTreeMap<String, Tensor> =
         taken.map(|(name, tensor)| (name.trim_start_matches(AGGREGATOR).to_owned(), tensor)).collect();
     optimizer.take_tensors(&optimizer_path, params.layout(), &mut tensors)?;
-    optimizer.step = progress.optimizer_step;
+    if progress.optimizer_steps.len() != optimizer.steps.len() {
+        let (found, needed) = (progress.optimizer_steps.len(), optimizer.steps.len());
+        return Err(incompatible(format!(
+            "has numbers of steps of {found} parameters, this network has {needed}"
+        )));
+    }
+    optimizer.steps = std::mem::take(&mut progress.optimizer_steps);
     params.copy_from(&loaded)?;
     let state = State { numbers: std::mem::take(&mut progress.aggregator), tensors: of_aggregator };
     Ok((progress, state))

@@ -76,11 +76,11 @@ impl BatchNorm {
         let size = x.size();
         let count = x.numel() as i64 / size.get(1).copied().unwrap_or(1).max(1);
         if count < 2 {
-            return Err(Error::Input {
-                layer: "batch_norm".into(),
-                expected: "two values or more for each channel in training".into(),
-                found: size,
-            });
+            return Err(Error::setting(
+                "the number of values that batch-norm has for each channel in training",
+                &count,
+                "two are needed for a variance; take larger batches, or norm = \"layer\" or \"none\"",
+            ));
         }
         let none = None::<&Tensor>;
         let y = x.f_batch_norm(Some(&weight), Some(&bias), none, none, true, 0.0, self.eps, false)?;
@@ -126,6 +126,11 @@ impl Module for BatchNorm {
 
     fn primitives(&self) -> Option<Vec<Primitive>> {
         Some(vec![Primitive::BatchNorm { weight: self.weight, bias: self.bias, eps: self.eps }])
+    }
+
+    fn smallest_batch(&self) -> usize {
+        // Of pictures one may be enough; a network that knows their size says so.
+        2
     }
 }
 

@@ -37,4 +37,8 @@ impl Module for Residual {
         }
         Ok(y.f_add(&past)?)
     }
+
+    fn smallest_batch(&self) -> usize {
+        self.body.smallest_batch().max(self.shortcut.as_ref().map_or(1, Module::smallest_batch))
+    }
 }

@@ -15,4 +15,8 @@ impl<M: Module> Module for Restored<M> {
     fn primitives(&self) -> Option<Vec<Primitive>> {
         self.0.primitives()
     }
+
+    fn smallest_batch(&self) -> usize {
+        self.0.smallest_batch()
+    }
 }

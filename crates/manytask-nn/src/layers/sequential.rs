@@ -16,6 +16,10 @@ impl Module for Sequential {
         let parts: Option<Vec<_>> = self.0.iter().map(Module::primitives).collect();
         Some(parts?.into_iter().flatten().collect())
     }
+
+    fn smallest_batch(&self) -> usize {
+        self.0.iter().map(Module::smallest_batch).fold(1, usize::max)
+    }
 }
 
 #[cfg(test)]

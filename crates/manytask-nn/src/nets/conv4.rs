@@ -80,6 +80,11 @@ impl Module for Conv4 {
     fn primitives(&self) -> Option<Vec<Primitive>> {
         self.layers.primitives()
     }
+
+    fn smallest_batch(&self) -> usize {
+        // Each batch-norm stands before a pooling layer, so it has four values or more of each channel in a single picture.
+        1
+    }
 }
 
 #[cfg(test)]

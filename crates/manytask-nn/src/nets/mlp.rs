@@ -137,6 +137,10 @@ impl Module for Mlp {
     fn primitives(&self) -> Option<Vec<Primitive>> {
         self.layers.primitives()
     }
+
+    fn smallest_batch(&self) -> usize {
+        self.layers.smallest_batch()
+    }
 }
 
 #[cfg(test)]

@@ -22,13 +22,13 @@ impl Optimizer {
         state: &OptimizerState,
         learning_rate: &Tensor,
     ) -> Result<(Params, OptimizerState)> {
-        if state.buffers.len() != self.buffers().len() {
+        if state.buffers.len() != self.buffers().len() || state.steps.len() != params.layout().len() {
             return Err(another());
         }
         for other in state.buffers.iter().map(|(_, buffer)| buffer).chain([gradient]) {
             check_same(params, other)?;
         }
-        let step = state.step + 1;
+        let mut steps = state.steps.clone();
         let mut next = params.share();
         let mut buffers: Vec<(String, Params)> =
             state.buffers.iter().map(|(name, buffer)| (name.clone(), buffer.share())).collect();
@@ -39,6 +39,8 @@ impl Optimizer {
             if !entry.role.is_trained() {
                 continue;
             }
+            let Some(step) = steps.get_mut(slot.index()) else { return Err(another()) };
+            *step += 1;
             let mut own = Vec::with_capacity(buffers.len());
             for (_, buffer) in &buffers {
                 own.push(buffer.get(slot)?.shallow_clone());
@@ -48,13 +50,13 @@ impl Optimizer {
                 gradient: gradient.get(slot)?,
                 decays: decay.takes(entry.role),
             };
-            let (value, own) = self.advance(&leaf, &own, step, learning_rate)?;
+            let (value, own) = self.advance(&leaf, &own, *step, learning_rate)?;
             next.put(slot, value)?;
             for ((_, buffer), own) in buffers.iter_mut().zip(own) {
                 buffer.put(slot, own)?;
             }
         }
-        Ok((next, OptimizerState { step, buffers }))
+        Ok((next, OptimizerState { steps, buffers }))
     }
 
     /// One parameter's step.

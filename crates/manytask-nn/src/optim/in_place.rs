@@ -1,10 +1,12 @@
 //! Steps that overwrite parameters and state, without a graph: in one pass over memory, or in operations on tensors.
 
+use std::collections::BTreeMap;
+
 use manytask_tensor::{Device, Kind, OpContext, Params, Tensor, no_grad};
 
 use super::rule::Rule;
 use super::state::another;
-use super::{Optimizer, OptimizerState};
+use super::{Active, Optimizer, OptimizerState};
 use crate::{Error, Result};
 
 /// Numbers as tensors without dimension, which cost a third of what number arguments do.
@@ -21,7 +23,11 @@ impl Numbers {
 }
 
 impl Optimizer {
-    /// One step, in place. Buffers of the network ([`Role::Buffer`](manytask_tensor::Role::Buffer)) are left alone.
+    /// One step of the active parameters, in place. Buffers of the network
+    /// ([`Role::Buffer`](manytask_tensor::Role::Buffer)) are left alone.
+    ///
+    /// Each parameter's step follows from how many it has taken part in before: the first one that a task's parameters make
+    /// is as long as any first step, whenever it comes.
     ///
     /// # Errors
     /// When layouts, shapes or the kind of state differ; nothing is changed then.
@@ -31,23 +37,26 @@ impl Optimizer {
         gradient: &Params,
         state: &mut OptimizerState,
         learning_rate: f64,
+        active: Active<'_>,
     ) -> Result<()> {
         let _off = no_grad();
-        if state.buffers.len() != self.buffers().len() {
+        if state.buffers.len() != self.buffers().len() || state.steps.len() != params.layout().len() {
             return Err(another());
         }
         // Shapes and layouts first, so that nothing is half done.
         for other in state.buffers.iter().map(|(_, buffer)| buffer).chain([gradient]) {
             check_same(params, other)?;
         }
-        state.step += 1;
-        let rule = Rule::new(self, learning_rate, state.step);
-        let mut operations = None;
+        // Parameters that took part in as many steps have one rule.
+        let mut rules = BTreeMap::new();
         let (_, decay) = self.decay();
         for (i, (entry, leaf)) in params.iter().enumerate() {
-            let Some(gradient) = gradient.leaves().get(i).filter(|_| entry.role.is_trained()) else {
-                continue;
-            };
+            let moves = entry.role.is_trained() && active.takes(entry.owner);
+            let found = gradient.leaves().get(i).zip(state.steps.get_mut(i)).filter(|_| moves);
+            let Some((gradient, steps)) = found else { continue };
+            *steps += 1;
+            let (rule, operations) =
+                rules.entry(*steps).or_insert_with(|| (Rule::new(self, learning_rate, *steps), None));
             let mut buffers: Vec<Tensor> = state
                 .buffers
                 .iter()
@@ -58,11 +67,11 @@ impl Optimizer {
             if rule.in_one_pass(&mut leaf, gradient, &mut buffers, decays)? {
                 continue;
             }
-            let operations = match &mut operations {
+            let operations = match operations {
                 Some(found) => found,
                 none => {
                     let numbers = Numbers { kind: params.kind(), device: params.device() };
-                    none.insert(Operations::new(&rule, &numbers)?)
+                    none.insert(Operations::new(rule, &numbers)?)
                 }
             };
             operations.apply(leaf, gradient, buffers, decays)?;

@@ -9,7 +9,7 @@ use crate::Result;
 /// A step's rule.
 pub(super) struct Rule<'a> {
     pub(super) optimizer: &'a Optimizer,
-    /// Whether no step was made before.
+    /// Whether the parameter made no step before.
     pub(super) first: bool,
     /// −η, or Adam's −η / (1 − β₁ᵗ).
     pub(super) rate: f64,

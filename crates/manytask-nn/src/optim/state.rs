@@ -10,8 +10,8 @@ use crate::{Error, Result};
 /// What an optimizer remembers between steps.
 #[derive(Debug)]
 pub struct OptimizerState {
-    /// The number of steps done.
-    pub step: u64,
+    /// For each parameter, in the order of the layout, the number of steps that it took part in.
+    pub steps: Vec<u64>,
     /// Running means and the like, by name, in the form of the parameters.
     pub buffers: Vec<(String, Params)>,
 }
@@ -28,7 +28,7 @@ impl OptimizerState {
         buffers.collect()
     }
 
-    /// Fills the buffers from named tensors of a file, all of which must be used; the step is not in there.
+    /// Fills the buffers from named tensors of a file, all of which must be used; the numbers of steps are not in there.
     ///
     /// # Errors
     /// When one is missing, too many, or of another shape.

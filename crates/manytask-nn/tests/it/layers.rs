@@ -209,7 +209,7 @@ fn running_statistics_are_used_in_evaluation_and_left_alone_by_the_transductive_
     assert!(difference(&running, &y) > 0.1);
     let one = Tensor::ones([1, 3], (Kind::Double, Device::Cpu));
     let error = case.module.forward(&case.params, &one, &mut Cx::train(Key::new(1, "x"))).unwrap_err();
-    assert!(error.to_string().contains("two values"), "{error}");
+    assert!(error.to_string().contains("two are needed for a variance"), "{error}");
 }
 
 #[test]

@@ -1,10 +1,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use manytask_nn::optim::{Optimizer, OptimizerState};
+use manytask_nn::optim::{Active, Optimizer, OptimizerState};
 use manytask_nn::schedule::{Course, PlateauState, Schedule};
 use manytask_tensor::random::Key;
-use manytask_tensor::{Device, Graph, Init, Kind, Layout, Params, Role, Tensor, checkpoint, grad, gradients};
+use manytask_tensor::{
+    Device, Graph, Init, Kind, Layout, Owner, Params, Role, Tensor, checkpoint, grad, gradients,
+};
 use serde_json::Value;
 
 use crate::fixtures::{KINDS, difference, read, tensor};
@@ -45,14 +47,14 @@ fn every_step_is_pytorchs_in_place_and_as_a_function() {
                 fixture["gradients"].as_array().unwrap().iter().zip(case["trace"].as_array().unwrap());
             for (gradient, expected) in steps {
                 let gradient = params(gradient, kind);
-                optimizer.step(&mut now, &gradient, &mut state, 0.1).unwrap();
+                optimizer.step(&mut now, &gradient, &mut state, 0.1, Active::All).unwrap();
                 (pure, pure_state) =
                     optimizer.step_differentiable(&pure, &gradient, &pure_state, &rate).unwrap();
                 let expected = params(expected, kind);
                 assert!(gap(&now, &expected) < tolerance, "{optimizer:?} {kind:?} {}", gap(&now, &expected));
                 assert!(gap(&pure, &expected) < tolerance * 2.0, "{optimizer:?} {kind:?} as a function");
             }
-            assert_eq!((state.step, pure_state.step), (12, 12));
+            assert_eq!((&state.steps, state.steps.iter().max()), (&pure_state.steps, Some(&12)));
         }
     }
 }
@@ -70,9 +72,9 @@ fn tasks_at_once_are_a_loop_over_tasks() {
         for gradient in &gradients {
             let twice = gradient.scale(2.0).unwrap();
             let stacked = Params::stack(&[gradient.share(), twice.share()]).unwrap();
-            optimizer.step(&mut both, &stacked, &mut state, 0.1).unwrap();
+            optimizer.step(&mut both, &stacked, &mut state, 0.1, Active::All).unwrap();
             for ((params, state), gradient) in alone.iter_mut().zip([gradient, &twice]) {
-                optimizer.step(params, gradient, state, 0.1).unwrap();
+                optimizer.step(params, gradient, state, 0.1, Active::All).unwrap();
             }
         }
         for (t, (params, _)) in alone.iter().enumerate() {
@@ -143,16 +145,16 @@ fn a_state_saved_and_read_goes_on_bit_for_bit() {
     for optimizer in optimizers(&fixture) {
         let mut one = params(&fixture["start"], Kind::Float);
         let mut state = optimizer.init(&one).unwrap();
-        optimizer.step(&mut one, &gradient, &mut state, 0.1).unwrap();
+        optimizer.step(&mut one, &gradient, &mut state, 0.1, Active::All).unwrap();
         let mut other = one.copy().unwrap();
         let mut read = optimizer.init(&other).unwrap();
         let mut tensors: BTreeMap<String, Tensor> =
             state.to_tensors().into_iter().map(|(name, tensor)| (name, tensor.copy())).collect();
         assert!(!tensors.keys().any(|name| name.contains("running")));
         read.take_tensors(Path::new("x"), one.layout(), &mut tensors).unwrap();
-        read.step = state.step;
+        read.steps.clone_from(&state.steps);
         for (params, state) in [(&mut one, &mut state), (&mut other, &mut read)] {
-            optimizer.step(params, &gradient, state, 0.1).unwrap();
+            optimizer.step(params, &gradient, state, 0.1, Active::All).unwrap();
         }
         assert_eq!(one.max_difference(&other).unwrap(), 0.0, "{optimizer:?}");
     }
@@ -175,7 +177,7 @@ fn buffers_and_what_does_not_decay_are_left_alone() {
             .unwrap();
     let mut now = params(&fixture["start"], Kind::Double);
     let before = now.copy().unwrap();
-    optimizer.step(&mut now, &zero, &mut optimizer.init(&zero).unwrap(), 0.1).unwrap();
+    optimizer.step(&mut now, &zero, &mut optimizer.init(&zero).unwrap(), 0.1, Active::All).unwrap();
     assert!(difference(&now.leaves()[0], &(&before.leaves()[0] * 0.95)) < 1e-12, "weights decay");
     assert_eq!(now.leaves()[1], before.leaves()[1], "a buffer is no parameter");
     assert_eq!(now.leaves()[2], before.leaves()[2], "biases do not decay");
@@ -196,10 +198,10 @@ fn impossible_settings_and_other_networks_are_refused() {
     let other = layout.build().zeros(Kind::Double, Device::Cpu).unwrap();
     let adam = Optimizer::adam();
     let mut state = adam.init(&one).unwrap();
-    assert!(adam.step(&mut one, &other, &mut state, 0.1).is_err());
-    assert_eq!(state.step, 0, "nothing was done");
+    assert!(adam.step(&mut one, &other, &mut state, 0.1, Active::All).is_err());
+    assert!(state.steps.iter().all(|steps| *steps == 0), "nothing was done");
     let copy = one.copy().unwrap();
-    assert!(Optimizer::sgd(0.0).step(&mut one, &copy, &mut state, 0.1).is_err());
+    assert!(Optimizer::sgd(0.0).step(&mut one, &copy, &mut state, 0.1, Active::All).is_err());
 }
 
 #[test]
@@ -257,12 +259,45 @@ fn one_pass_over_memory_is_what_the_operations_on_tensors_give() {
                 (optimizer.init(&one).unwrap(), optimizer.init(&other).unwrap());
             for step in 0..5 {
                 let gradient = layout.init(step + 10, kind, Device::Cpu).unwrap();
-                optimizer.step(&mut one, &gradient, &mut state, 0.05).unwrap();
-                optimizer.step(&mut other, &gradient, &mut other_state, 0.05).unwrap();
+                optimizer.step(&mut one, &gradient, &mut state, 0.05, Active::All).unwrap();
+                optimizer.step(&mut other, &gradient, &mut other_state, 0.05, Active::All).unwrap();
             }
             let gap = one.max_difference(&other).unwrap();
             assert!(gap < tolerance, "{optimizer:?} {kind:?} {gap}");
             assert!(one.max_difference(&layout.init(1, kind, Device::Cpu).unwrap()).unwrap() > 0.01);
         }
+    }
+}
+
+#[test]
+fn the_parameters_of_an_absent_task_rest_and_their_first_step_is_as_long_as_any_first_step() {
+    let mut layout = Layout::builder();
+    layout.add("trunk", &[3], Init::Ones, Role::Weight).unwrap();
+    for task in 0..2 {
+        layout.add_of(Owner::Task(task), format!("head{task}"), &[2], Init::Ones, Role::Weight).unwrap();
+    }
+    let layout = layout.build();
+    let mut all = optimizers(&fixture());
+    all.push(serde_json::from_value(serde_json::json!({ "adamw": { "weight_decay": 0.1 } })).unwrap());
+    for optimizer in all {
+        let start = layout.init(1, Kind::Double, Device::Cpu).unwrap();
+        let gradient = start.scale(0.3).unwrap();
+        let mut expected = start.copy().unwrap();
+        let mut fresh = optimizer.init(&start).unwrap();
+        optimizer.step(&mut expected, &gradient, &mut fresh, 0.1, Active::All).unwrap();
+
+        let (mut now, mut state) = (start.copy().unwrap(), optimizer.init(&start).unwrap());
+        for _ in 0..40 {
+            optimizer.step(&mut now, &gradient, &mut state, 0.1, Active::Tasks(&[0])).unwrap();
+        }
+        assert_eq!(state.steps, [40, 40, 0], "{optimizer:?}");
+        assert_eq!(now.named("head1"), start.named("head1"), "{optimizer:?}: it rests");
+        for (name, buffer) in &state.buffers {
+            assert_eq!(buffer.named("head1").unwrap().abs().max().double_value(&[]), 0.0, "{name}");
+        }
+        optimizer.step(&mut now, &gradient, &mut state, 0.1, Active::Tasks(&[1])).unwrap();
+        assert_eq!(now.named("head1"), expected.named("head1"), "{optimizer:?}: its first step");
+        assert_eq!(state.steps, [41, 40, 1]);
+        assert_ne!(now.named("head0"), start.named("head0"));
     }
 }

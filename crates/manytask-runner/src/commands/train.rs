@@ -2,7 +2,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use manytask_multitask::{Evaluation, Event, Finish, Identity, Part, StepReport, Trainer};
+use manytask_multitask::{Evaluation, Event, Finish, Identity, Part, StepReport, Trainer, Worsened};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -139,7 +139,12 @@ fn dry_run(mut trainer: Trainer<'_>) -> Result<()> {
         Ok(ControlFlow::Break(()))
     })?;
     let losses: Vec<String> = losses.into_iter().map(figure).collect();
-    say(&format!("one step was made, losses {}; nothing was written", losses.join(", ")));
+    let seen = if losses.is_empty() {
+        "without a loss: its batch has no label".to_owned()
+    } else {
+        format!("losses {}", losses.join(", "))
+    };
+    say(&format!("one step was made, {seen}; nothing was written"));
     Ok(())
 }
 
@@ -177,6 +182,12 @@ impl Drive<'_> {
             .hint(format!("continue with `manytask resume {path}`")));
         }
         let best = trainer.progress().best.map_or(step, |best| best.step);
+        if let Some(Worsened { before, after }) = trainer.worsened(&self.experiment.start()?)? {
+            let (before, after) = (figure(before), figure(after));
+            say(&format!(
+                "note: the training made the network worse: the mean loss of the training part was {before} before the first step and is {after} after step {step}; lower the learning rate, or set clip_norm"
+            ));
+        }
         let evaluation = self.judge()?;
         let part = name_of(self.experiment.judged_by);
         let mut results = json!({ "step": best, "part": part, "tasks": evaluation.tasks });
@@ -207,6 +218,7 @@ impl Drive<'_> {
         let mut progress = Progress::new(start, trainer.training().steps, names, self.quiet);
         let keep = self.experiment.keep_checkpoints();
         let mut saved = start;
+        let mut told = false;
         let finish = trainer.run(|trainer, event| {
             match event {
                 Event::Step(report) => {
@@ -215,7 +227,11 @@ impl Drive<'_> {
                         self.log_step(report, &mut metrics, &mut board)?;
                     }
                 }
-                Event::Evaluated { step, evaluation, improved } => {
+                Event::Evaluated { step, evaluation, monitored, improved } => {
+                    if monitored.is_none() && !std::mem::replace(&mut told, true) {
+                        let figure = &trainer.training().monitor.figure;
+                        progress.note(&format!("note: step {step}: the monitored figure `{figure}` has no value on the validation part, so this look decides nothing; monitor another figure, or take another split"));
+                    }
                     metrics.write(&json!({ "step": step, "part": "validation", "tasks": evaluation.tasks, "improved": improved }))?;
                     board.write(step, &scalars(evaluation))?;
                     progress.note(&summary(step, evaluation, improved));
@@ -229,7 +245,7 @@ impl Drive<'_> {
                     self.folder.checkpoint(written, |to| Ok(trainer.save(to)?))?;
                     saved = step;
                 }
-                Event::StepDone { .. } => {}
+                Event::EpochDone { .. } | Event::StepDone { .. } => {}
             }
             let stop = self.signals.received().is_some();
             Ok::<_, Failure>(if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })

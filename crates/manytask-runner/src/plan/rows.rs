@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashSet};
 
-use manytask_data::{BatchOrder, LastBatch};
+use manytask_data::{BatchOrder, LastBatch, TaskSampling};
 use manytask_multitask::{Batches, InputSizes, Task};
 use manytask_nn::Precision;
 use manytask_nn::loss::Loss;
@@ -46,6 +46,7 @@ impl RowsPlan {
             size: training.take_or("batch_size", Batches::default().size)?,
             order: training.take_or("batch_order", BatchOrder::default())?,
             last: training.take_or("last_batch", LastBatch::default())?,
+            sampling: training.take_or("task_sampling", TaskSampling::default())?,
         };
         if batches.size == 0 {
             return Err(spot.fault("`batch_size` is 0"));

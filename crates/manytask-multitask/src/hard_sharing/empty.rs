@@ -1,0 +1,52 @@
+//! The pass on a batch in which no task has a label.
+
+use manytask_nn::Cx;
+use manytask_tensor::{Params, Tensor};
+
+use super::{HardSharing, gradient};
+use crate::{Combination, Jacobian, Level, Pass, Problem, Result};
+
+/// A pass without a loss: no row of a Jacobian, a gradient of zero, and nothing for the buffers.
+pub(super) struct EmptyPass<'a> {
+    problem: &'a HardSharing,
+    params: &'a Params,
+    rows: Option<Jacobian>,
+}
+
+impl<'a> EmptyPass<'a> {
+    pub(super) fn new(problem: &'a HardSharing, params: &'a Params) -> Self {
+        Self { problem, params, rows: None }
+    }
+}
+
+impl Pass for EmptyPass<'_> {
+    fn present(&self) -> &[usize] {
+        &[]
+    }
+
+    fn losses(&self) -> &[f64] {
+        &[]
+    }
+
+    fn jacobian(&mut self, level: Level) -> Result<&Jacobian> {
+        let width = match level {
+            Level::Representation => 0,
+            Level::Parameters => {
+                let entries = self.problem.layout().entries();
+                let shared = self.problem.shared().iter().filter_map(|slot| entries.get(slot.index()));
+                shared.map(|entry| entry.shape.iter().product::<i64>()).sum()
+            }
+        };
+        let kind = (self.params.kind(), self.params.device());
+        Ok(self.rows.insert(Jacobian::new(&Tensor::f_zeros([0, width], kind)?)?))
+    }
+
+    fn finish(&mut self, combination: &Combination) -> Result<Params> {
+        gradient::fits(combination, 0)?;
+        Ok(self.params.detach()?.zeros_like()?)
+    }
+
+    fn take_context(&mut self) -> Cx {
+        Cx::eval()
+    }
+}

@@ -1,0 +1,103 @@
+//! Which tasks a batch is of, and whether its rows are enough.
+
+use manytask_data as data;
+use manytask_data::{Batch, Batcher, TaskSampling};
+use manytask_tensor::Tensor;
+
+use super::{Batches, HardSharing};
+use crate::{Error, Part, Result, SharedTrunk, Task};
+
+impl HardSharing {
+    /// The tasks of which a row with a label counts in a batch; none where the rows are too few for the statistics of the
+    /// trunk.
+    pub(super) fn present(&self, part: Part, batch: &Batch) -> Result<Vec<usize>> {
+        let gaps = match part {
+            Part::Train => &self.gaps[0],
+            Part::Validation => &self.gaps[1],
+            Part::Test => &self.gaps[2],
+        };
+        let mut present = Vec::with_capacity(self.tasks.len());
+        for (task, target) in batch.targets.iter().enumerate() {
+            let has_gaps = gaps.get(task).copied().unwrap_or(true);
+            let weight = batch.weights.get(task).and_then(Option::as_ref);
+            let some = target.numel() > 0
+                && (!has_gaps || counting(target, weight)?.f_any()?.f_int64_value(&[])? != 0);
+            if some {
+                present.push(task);
+            }
+        }
+        // Where tasks have rows of their own, the trunk sees those of the present tasks alone.
+        let needed = self.network.smallest_batch();
+        if needed > 1 && batch.inputs.len() > 1 {
+            let rows = present.iter().filter_map(|task| batch.inputs.get(*task));
+            if rows.map(data::Encoded::rows).sum::<usize>() < needed {
+                present.clear();
+            }
+        }
+        Ok(present)
+    }
+}
+
+/// Where labels are there and their rows have a weight that is not 0.
+fn counting(target: &Tensor, weight: Option<&Tensor>) -> Result<Tensor> {
+    let present = manytask_nn::loss::present(target)?;
+    let Some(weight) = weight else { return Ok(present) };
+    let counts = weight.f_ne(0.0)?;
+    let counts = if present.dim() > 1 { counts.f_unsqueeze(-1)? } else { counts };
+    Ok(present.f_logical_and(&counts)?)
+}
+
+/// For each task, whether labels are missing or do not count.
+pub(super) fn gaps_of(part: &data::Part) -> Result<Vec<bool>> {
+    let gap = |task: &data::TaskData| {
+        Ok(counting(&task.target, task.weight.as_ref())?.f_all()?.f_int64_value(&[])? == 0)
+    };
+    part.tasks.iter().map(gap).collect()
+}
+
+/// Refuses batches with fewer rows than the statistics of trunk or heads need, and a sampling of tasks that has no effect.
+pub(super) fn check_batches(
+    network: &SharedTrunk,
+    tasks: &[Task],
+    part: &data::Part,
+    batches: Batches,
+    batcher: &Batcher,
+) -> Result<()> {
+    if batches.sampling == TaskSampling::Proportional && part.is_single_input() {
+        return Err(Error::setting(
+            "task_sampling = \"proportional\", but all tasks are on the same rows",
+            "leave it out; it is for tasks with rows of their own",
+        ));
+    }
+    let heads: Vec<usize> = (0..tasks.len()).map(|task| network.smallest_batch_of(task)).collect();
+    let needed = heads.iter().copied().fold(network.smallest_batch(), usize::max);
+    if needed < 2 {
+        return Ok(());
+    }
+    let refuse = |whose: String, rows: usize| {
+        let change = if batches.size < needed {
+            format!("set batch_size to at least {needed}")
+        } else {
+            "give it more training rows".into()
+        };
+        Err(Error::setting(
+            format!(
+                "batch-norm takes statistics of {whose}, of which a batch has {rows} row; it needs {needed}"
+            ),
+            format!("{change}, or set norm = \"layer\" or \"none\""),
+        ))
+    };
+    let (fewest, each) = batcher.fewest();
+    if part.is_single_input() {
+        return if fewest < needed { refuse("the training part".into(), fewest) } else { Ok(()) };
+    }
+    if fewest < network.smallest_batch() {
+        return refuse("the training part".into(), fewest);
+    }
+    for ((task, needed), rows) in tasks.iter().zip(heads).zip(each) {
+        if rows.is_some_and(|rows| rows < needed) {
+            return refuse(format!("task `{}` in its head", task.name), rows.unwrap_or_default());
+        }
+    }
+    Ok(())
+}

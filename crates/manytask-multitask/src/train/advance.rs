@@ -1,0 +1,192 @@
+//! One step of the loop.
+
+use manytask_nn::optim::Active;
+use manytask_nn::{Cx, clip};
+use manytask_tensor::{Owner, Params, catch_panics, threads};
+
+use super::step::LoopStep;
+use super::{StepReport, Trainer};
+use crate::{Draw, Level, Needs, Part, Pass, Result};
+
+/// How much of the mean over recent steps a step makes up.
+const RECENT: f64 = 0.05;
+
+/// The place of a step in the training.
+struct Place {
+    draw: Draw,
+    epoch: u64,
+    learning_rate: f64,
+}
+
+impl Trainer<'_> {
+    /// Makes the next step and counts it.
+    pub(super) fn advance(&mut self) -> Result<StepReport> {
+        let problem = self.problem;
+        let report = if problem.shares_out(&self.params) {
+            catch_panics(|| threads::alone(|| self.step()))
+        } else {
+            catch_panics(|| self.step())
+        }?;
+        let last = self.progress.step >= self.training.steps;
+        let validates = self.training.validate_every.is_some();
+        self.progress.evaluation_due = validates && (last || self.is_due(self.training.validate_every));
+        Ok(report)
+    }
+
+    /// Each task's mean loss over the epoch, where it or the training has ended.
+    pub(super) fn end_epoch(&mut self) -> Option<Vec<Option<f64>>> {
+        let each = self.problem.steps_per_epoch()?.max(1);
+        let whole = self.progress.step.is_multiple_of(each);
+        if !whole && self.progress.step < self.training.steps {
+            return None;
+        }
+        let mean = |(sum, count): &(f64, u64)| (*count > 0).then(|| sum / *count as f64);
+        let means: Vec<Option<f64>> = self.progress.epoch_losses.iter().map(mean).collect();
+        // A training that is given more steps later goes on within the epoch.
+        if whole {
+            self.aggregator.end_epoch(&means);
+            self.progress.epoch_losses.fill((0.0, 0));
+        }
+        Some(means)
+    }
+
+    fn step(&mut self) -> Result<StepReport> {
+        let step = self.progress.step;
+        let schedule = &self.training.schedule;
+        let rate =
+            schedule.rate(self.training.learning_rate, step, self.training.steps, &self.progress.plateau);
+        let place = Place {
+            draw: Draw { seed: self.training.seed, step, replica: 0, part: Part::Train },
+            epoch: self.problem.steps_per_epoch().map_or(0, |each| step / each.max(1)),
+            learning_rate: rate,
+        };
+        let live = self.params.require_grad()?;
+        let pass = self.problem.forward(&live, place.draw)?;
+        let (present, losses) = (pass.present().to_vec(), pass.losses().to_vec());
+        if let Some((task, loss)) = present.iter().zip(&losses).find(|(_, loss)| !loss.is_finite()) {
+            return Err(self.diverged(format!("the loss of task `{}` is {loss}", self.name_of(*task))));
+        }
+        let (mut weights, mut gradient_norm) = (None, None);
+        if present.is_empty() {
+            drop(pass);
+        } else {
+            gradient_norm = self.learn(&live, pass, &present, &place)?;
+            weights = self.aggregator.weights().map(<[f64]>::to_vec);
+        }
+        self.progress.step += 1;
+        self.count_losses(&present, &losses);
+        let Place { epoch, learning_rate, .. } = place;
+        Ok(StepReport { step: step + 1, epoch, present, losses, weights, learning_rate, gradient_norm })
+    }
+
+    /// Changes the parameters after a pass with at least one task; answers with the gradient's norm where it is clipped.
+    fn learn(
+        &mut self,
+        live: &Params,
+        pass: Box<dyn Pass + '_>,
+        present: &[usize],
+        place: &Place,
+    ) -> Result<Option<f64>> {
+        let needs = self.aggregator.needs();
+        let mut step = LoopStep {
+            problem: self.problem,
+            params: live,
+            pass,
+            aggregator: self.aggregator.name(),
+            needs,
+            draw: place.draw,
+            epoch: place.epoch,
+            learning_rate: place.learning_rate,
+            gramian: None,
+        };
+        let combination = self.aggregator.combine(&mut step)?;
+        let mut pass = step.pass;
+        let gradient = pass.finish(&combination)?;
+        let buffers = pass.take_context().take_buffers();
+        drop(pass);
+        let (gradient, norm) = self.clipped(live, gradient, place.draw)?;
+        let (rate, active) = (place.learning_rate, Active::Tasks(present));
+        self.training.optimizer.step(&mut self.params, &gradient, &mut self.optimizer, rate, active)?;
+        self.after_step(needs, present, place.draw)?;
+        Cx::apply_buffers(&mut self.params, buffers)?;
+        Ok(norm)
+    }
+
+    /// The gradient as the optimizer takes it, and its norm before where it is clipped.
+    fn clipped(&self, live: &Params, gradient: Params, draw: Draw) -> Result<(Params, Option<f64>)> {
+        let clipped = match self.training.clip_norm {
+            None if gradient.is_finite()? => return Ok((gradient, None)),
+            None => None,
+            Some(largest) => match clip::by_global_norm(&gradient, largest) {
+                Ok((clipped, norm)) => Some((clipped, Some(norm))),
+                Err(manytask_nn::Error::NotFinite { .. }) => None,
+                Err(error) => return Err(error.into()),
+            },
+        };
+        match clipped {
+            Some(found) => Ok(found),
+            None => Err(self.diverged(self.not_finite(live, &gradient, draw)?)),
+        }
+    }
+
+    fn after_step(&mut self, needs: Needs, present: &[usize], draw: Draw) -> Result<()> {
+        if !needs.losses_after_step {
+            return Ok(());
+        }
+        let after = self.problem.losses(&self.params, draw)?;
+        let after: Vec<f64> = present.iter().filter_map(|&task| after.get(task).copied().flatten()).collect();
+        self.aggregator.after_step(present, &after)
+    }
+
+    /// Which gradient is not finite, in words: that of a task where it can be told.
+    fn not_finite(&self, live: &Params, gradient: &Params, draw: Draw) -> Result<String> {
+        let of_task = |task: usize| format!("the gradient of task `{}` is not finite", self.name_of(task));
+        let mut first = None;
+        for (entry, leaf) in gradient.iter() {
+            if leaf.f_isfinite()?.f_all()?.f_int64_value(&[])? != 0 {
+                continue;
+            }
+            if let Owner::Task(task) = entry.owner {
+                return Ok(of_task(task));
+            }
+            first = first.or(Some(&entry.name));
+        }
+        // Rows are made for this alone, so what goes wrong here is not the news.
+        let mut pass = self.problem.forward(live, draw)?;
+        let present = pass.present().to_vec();
+        if let Ok(rows) = pass.jacobian(Level::Parameters) {
+            for (row, task) in present.iter().enumerate() {
+                if rows.rows().f_select(0, row as i64)?.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+                    return Ok(of_task(*task));
+                }
+            }
+        }
+        Ok(format!("the gradient of `{}` is not finite", first.map_or("", String::as_str)))
+    }
+
+    pub(super) fn name_of(&self, task: usize) -> &str {
+        self.problem.tasks().get(task).map_or("", String::as_str)
+    }
+
+    fn count_losses(&mut self, present: &[usize], losses: &[f64]) {
+        let progress = &mut self.progress;
+        let tasks = progress.epoch_losses.len();
+        let is_first = progress.first_losses.is_empty() && !present.is_empty();
+        if is_first {
+            progress.first_losses.resize(tasks, None);
+        }
+        progress.recent_losses.resize(tasks, None);
+        for (task, loss) in present.iter().zip(losses) {
+            if let Some((sum, count)) = progress.epoch_losses.get_mut(*task) {
+                *sum += loss;
+                *count += 1;
+            }
+            if let Some(recent) = progress.recent_losses.get_mut(*task) {
+                *recent = Some(recent.map_or(*loss, |mean| mean + RECENT * (loss - mean)));
+            }
+            if let Some(first) = progress.first_losses.get_mut(*task).filter(|_| is_first) {
+                *first = Some(*loss);
+            }
+        }
+    }
+}
