@@ -87,8 +87,8 @@ save_every_steps = 100 # checkpoints, beside those of the best and the last para
 keep_checkpoints = 1 # how many of the latest stay, beside the best
 log_every_steps = 50 # lines of training losses in metrics.jsonl
 clip_norm = 1.0     # the largest norm of the gradient; left out: any
-monitor = { figure = \"loss\" } # what decides which parameters are the best; with `task` and `goal` where needed
-early_stopping = { patience = 4, min_delta = 0.0 } # so many looks at the validation part without a better figure
+monitor = { figure = \"loss\" } # what decides which parameters are the best
+early_stopping = { patience = 4, min_delta = 0.0 } # so many looks at the validation part without a figure better by more than min_delta
 ",
     },
     Described {
