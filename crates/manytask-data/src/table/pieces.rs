@@ -121,6 +121,14 @@ fn pieces(mut content: &[u8], count: usize) -> Vec<&[u8]> {
 struct Last<'a> {
     raw: &'a [u8],
     code: u32,
+    lines: Lines,
+}
+
+/// Whether a field goes over the end of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lines {
+    One,
+    Several,
 }
 
 /// A piece that is being read.
@@ -159,7 +167,7 @@ impl<'a> Piece<'a> {
     fn row<'b>(&mut self, cursor: &mut Cursor<'b>, before: &mut [Option<Last<'b>>]) -> Result<(), Fault> {
         let start = *cursor;
         let width = self.columns.len();
-        let mut lines = false;
+        let mut lines = Lines::One;
         let fields = self.columns.iter_mut().zip(self.rules.marks).zip(before);
         for (number, ((column, marks), before)) in fields.enumerate() {
             let place = if number + 1 == width { Place::Last } else { Place::Within };
@@ -176,15 +184,20 @@ impl<'a> Piece<'a> {
                     left: cursor.rest.len(),
                     kind: FaultKind::NotUtf8 { column: number },
                 })?;
-                Last { raw: field.raw, code }
+                let several = field.raw.iter().any(|byte| is_line_end(*byte));
+                Last { raw: field.raw, code, lines: if several { Lines::Several } else { Lines::One } }
             };
-            lines |= last.raw.first().is_some_and(|byte| !byte.is_ascii_alphanumeric())
-                && last.raw.iter().any(|byte| is_line_end(*byte));
+            if last.lines == Lines::Several {
+                lines = Lines::Several;
+            }
             *before = Some(last);
             column.push(last.code);
             cursor.pass(last.raw.len());
         }
-        if lines { self.several_lines(start, *cursor) } else { Ok(()) }
+        match lines {
+            Lines::One => Ok(()),
+            Lines::Several => self.several_lines(start, *cursor),
+        }
     }
 
     /// A row that goes over several lines, between two places.

@@ -59,11 +59,13 @@ pub(super) enum FaultKind {
 
 impl Dialect {
     /// Whether a byte is a blank around fields.
+    #[inline]
     fn is_blank(self, byte: u8) -> bool {
         self.trim && matches!(byte, b' ' | b'\t') && byte != self.separator
     }
 
     /// Whether a field ends before this byte.
+    #[inline]
     fn ends_field(self, byte: u8) -> bool {
         byte == self.separator || is_line_end(byte)
     }
@@ -160,6 +162,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Whether a field's end is after so many bytes: that of the row too, or a separator.
+    #[inline]
     pub(super) fn ends_after(&self, length: usize, place: Place) -> bool {
         match (self.rest.get(length), place) {
             (Some(byte), Place::Last) => is_line_end(*byte),
@@ -169,6 +172,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Goes behind a field of so many bytes and what ends it.
+    #[inline]
     pub(super) fn pass(&mut self, length: usize) {
         self.rest = self.rest.get(length..).unwrap_or_default();
         match self.rest {
@@ -225,6 +229,7 @@ pub(super) fn line_ends(mut bytes: &[u8]) -> usize {
     count
 }
 
+#[inline]
 pub(super) fn is_line_end(byte: u8) -> bool {
     matches!(byte, b'\n' | b'\r')
 }
