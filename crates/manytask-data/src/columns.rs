@@ -77,7 +77,7 @@ impl Columns {
         for text in &self.0 {
             match Pattern::in_table(text, table) {
                 Pattern::Name(name) => {
-                    let name = table.column(&name)?.name().to_owned();
+                    let name = table.named(&name)?.name().to_owned();
                     found.exactly.insert(name.clone());
                     found.names.extend(seen.insert(name.clone()).then_some(name));
                 }

@@ -119,13 +119,21 @@ impl Table {
         self.index.contains_key(name)
     }
 
+    /// The column of this name, which need not be in every file that was appended: for one that is not used.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn named(&self, name: &str) -> Result<&Column> {
+        let column = self.index.get(name).and_then(|number| self.columns.get(*number));
+        column.ok_or_else(|| self.no_column(name))
+    }
+
     /// The column of this name.
     ///
     /// # Errors
     /// When there is none, or a file that was appended does not have it.
     pub fn column(&self, name: &str) -> Result<&Column> {
-        let column = self.index.get(name).and_then(|number| self.columns.get(*number));
-        let column = column.ok_or_else(|| self.no_column(name))?;
+        let column = self.named(name)?;
         match &column.absent_from {
             None => Ok(column),
             Some(path) => {

@@ -79,7 +79,10 @@ fn data() -> Registry<Box<dyn DataSettings>> {
          other value; \"rest\" for all others. `missing` lists what stands for no label in these columns. Regressions are\n\
          standardised unless `standardise` is false; metrics and predictions are in the column's units all the same.\n\
          `weight` names a column of row weights, which count in the loss, with weight_in = \"loss_and_metrics\" in metrics\n\
-         too. With `tasks_by` each value of a column is a task with its own rows.",
+         too. With `tasks_by` each value of a column is a task with its own rows.\n\
+         In `source`, `separator` is a character, `tab` or `auto` (found by looking at the first rows), `quotes = \"literal\"`\n\
+         takes a quote for a character like any other, `decimal = \",\"` with `thousands = \".\"` (or `,`, a blank, `'`) reads\n\
+         1.234,5, and `missing_by = { age = [\"-1\"] }` has marks of missing values for one column, beside those under `missing`.",
         &example,
         |table: TableDataset| Box::new(table) as Box<dyn DataSettings>,
     );

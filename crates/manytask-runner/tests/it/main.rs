@@ -7,5 +7,6 @@ mod configs;
 mod encoding_report;
 mod episodes;
 mod killed;
+mod reading;
 mod refused;
 mod settings;
