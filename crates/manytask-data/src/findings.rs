@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crate::error::shown;
 use crate::inputs::Resolved;
 use crate::moments::Moments;
 use crate::report::{capped, examples};
@@ -35,6 +36,7 @@ impl Scene<'_> {
     pub(crate) fn findings(&self) -> Result<Vec<Note>> {
         let mut notes = self.inputs.notes.clone();
         notes.extend(self.answers_among_inputs()?);
+        notes.extend(self.words_for_missing()?);
         notes.extend(self.identifiers()?);
         notes.extend(self.constants()?);
         notes.extend(self.spellings()?);
@@ -87,6 +89,25 @@ impl Scene<'_> {
             ))
         });
         Ok(capped(notes.collect(), "are labels that follow from an input"))
+    }
+
+    /// A usual mark of missing labels that may as well be the name of a class.
+    fn words_for_missing(&self) -> Result<Vec<Note>> {
+        let mut notes = Vec::new();
+        for target in self.targets.iter().filter(|target| target.kind() != TargetKind::Regression) {
+            for name in target.columns() {
+                let marks = self.table.column(name)?.missing_marks().iter();
+                if let Some(word) = marks.map(String::as_str).find(|mark| mark.eq_ignore_ascii_case("none")) {
+                    notes.push(Note(format!(
+                        "target `{}`: `{word}` in column `{}` stands for no label; if it is a class, list marks of missing \
+                         values without it under `missing` in `source`, if not, list it under the target's `missing`",
+                        target.name(),
+                        shown(name)
+                    )));
+                }
+            }
+        }
+        Ok(capped(notes, "have `none` for no label"))
     }
 
     fn labels(&self) -> Result<Vec<Label<'_>>> {

@@ -292,7 +292,8 @@ impl Column {
         self.named == Named::Nameless
     }
 
-    /// The marks of missing values that stand in it, as `NA`; that of blank fields is empty.
+    /// The marks of missing values that stand in it, as `NA`; that of blank fields is empty. Marks of this column alone are
+    /// not among them.
     pub fn missing_marks(&self) -> &[String] {
         &self.marks
     }

@@ -240,6 +240,9 @@ impl TableDataset {
         for column in &others {
             table.column(column)?;
         }
+        for column in self.source.missing_by.keys() {
+            table.named(column)?;
+        }
         let reserved: HashSet<&str> = others.into_iter().collect();
         let inputs = self.inputs.resolve(table, &reserved)?;
         let targets = self.targets.iter().map(|target| TargetEncoder::fit_one(table, target, rows));

@@ -46,6 +46,18 @@ fn an_untroubled_table_has_no_note() {
 }
 
 #[test]
+fn a_class_that_is_read_as_missing_is_told() {
+    let class = |row: u32| ["None", "mild", "severe"][(row * 29 % 7 % 3) as usize].to_owned();
+    let columns: [(&str, &dyn Fn(u32) -> String); 2] = [("x", &x), ("y", &class)];
+    let words = ["target `y`", "`None`", "stands for no label"];
+    let settings = "inputs.numeric = 'x'\ntargets = [{ name = 'y', kind = 'multiclass' }]";
+    assert!(has(&notes(&columns, settings), &words));
+    let settings =
+        "inputs.numeric = 'x'\ntargets = [{ name = 'y', kind = 'multiclass', missing = ['None'] }]";
+    assert!(!has(&notes(&columns, settings), &words));
+}
+
+#[test]
 fn an_input_that_tells_the_label_is_told() {
     let other = |row| ["no", "yes"][usize::from(yes(row) == "1")].to_owned();
     let settings =

@@ -106,9 +106,11 @@ impl Builder {
     pub(super) fn code(&mut self, text: &[u8], marks: Marks) -> Result<u32, NotUtf8> {
         let seen = &mut self.marks;
         self.interner.code(text, |text| {
-            let Some(mark) = marks.all.iter().chain(marks.own).find(|mark| mark.as_bytes() == text) else {
-                return false;
-            };
+            let is_text = |mark: &&String| mark.as_bytes() == text;
+            if marks.own.iter().any(|mark| is_text(&mark)) {
+                return true;
+            }
+            let Some(mark) = marks.all.iter().find(is_text) else { return false };
             if !seen.contains(mark) {
                 seen.push(mark.clone());
             }

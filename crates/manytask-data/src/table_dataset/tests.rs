@@ -191,3 +191,18 @@ fn mistakes_are_named() {
         assert!(matches!(error, Error::Value { row: 2, .. }), "{error}");
     }
 }
+
+#[test]
+fn marks_of_missing_values_are_those_of_columns_that_are_there() {
+    let files = [("a.csv", "x,w,y\n-1,1,0\n3,-1,1\n5,1,1\n")];
+    let text = |column: &str| {
+        format!(
+            "source = {{ path = 'DIR/a.csv', missing_by = {{ {column} = ['-1'] }} }}\ninputs.numeric = ['x', 'w']\n\
+             targets = [{{ name = 'y', kind = 'binary' }}]"
+        )
+    };
+    let data = load(&files, &text("x")).unwrap();
+    assert_eq!(data.schema.inputs().input_names(), ["x", "x is missing", "w"]);
+    let error = load(&files, &text("z")).unwrap_err().to_string();
+    assert!(error.contains("no column `z`"), "{error}");
+}
