@@ -1,11 +1,11 @@
 //! What a user should look at in a table before anything is trained on it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::error::shown;
 use crate::inputs::Resolved;
-use crate::moments::Moments;
-use crate::report::{capped, examples};
+use crate::moments::{Moments, dwarfing};
+use crate::report::{capped, examples, quoted, short};
 use crate::table::{Column, level_value};
 use crate::value::{Values, seen};
 use crate::{Encoder, Indices, Note, Result, Table, TargetEncoder, TargetKind};
@@ -19,6 +19,10 @@ const ENOUGH: usize = 20;
 const NEARLY_ALL: f64 = 0.9;
 /// A column that is the same in all rows of a part, where chance would not have it more often than so.
 const CHANCE: f64 = 1e-3;
+/// Mean or deviation of labels beyond which they are better standardised.
+const LARGE: f64 = 1e3;
+/// Deviation of labels below which they are better standardised.
+const SMALL: f64 = 1e-3;
 
 /// All that is looked at.
 pub(crate) struct Scene<'a> {
@@ -37,6 +41,7 @@ impl Scene<'_> {
         let mut notes = self.inputs.notes.clone();
         notes.extend(self.answers_among_inputs()?);
         notes.extend(self.words_for_missing()?);
+        notes.extend(self.odd_labels()?);
         notes.extend(self.identifiers()?);
         notes.extend(self.constants()?);
         notes.extend(self.spellings()?);
@@ -47,6 +52,18 @@ impl Scene<'_> {
             }
         }
         Ok(notes)
+    }
+
+    /// What stands for a missing value in inputs and labels, and in how many columns.
+    pub(crate) fn marks_of_missing(&self) -> Result<Vec<(String, usize)>> {
+        let labels = self.targets.iter().flat_map(TargetEncoder::columns).map(|name| self.table.column(name));
+        let mut marks = BTreeMap::new();
+        for column in self.columns().chain(labels) {
+            for mark in column?.missing_marks().iter().filter(|mark| !mark.is_empty()) {
+                *marks.entry(mark.clone()).or_insert(0) += 1;
+            }
+        }
+        Ok(marks.into_iter().collect())
     }
 
     fn categories(&self) -> impl Iterator<Item = Result<&Column>> {
@@ -121,6 +138,52 @@ impl Scene<'_> {
             }
         }
         Ok(labels)
+    }
+
+    /// Labels of a regression far from the size that networks learn, and classes that no training row has.
+    fn odd_labels(&self) -> Result<Vec<Note>> {
+        let mut notes = Vec::new();
+        for target in self.targets {
+            let Some(name) = target.columns().first() else { continue };
+            let column = self.table.column(name)?;
+            match target.kind() {
+                TargetKind::Multiclass => {
+                    let empty = target.unseen_classes(column, &self.indices.train);
+                    if !empty.is_empty() {
+                        let (task, empty) = (target.name(), examples(empty));
+                        notes.push(Note(format!("target `{task}`: no training row is of class {empty}")));
+                    }
+                }
+                TargetKind::Regression => notes.extend(self.odd_numbers(target, column)?),
+                TargetKind::Binary | TargetKind::Multilabel => {}
+            }
+        }
+        Ok(capped(notes, "are targets with odd labels"))
+    }
+
+    fn odd_numbers(&self, target: &TargetEncoder, column: &Column) -> Result<Option<Note>> {
+        let (task, rows) = (target.name(), &self.indices.train);
+        let by_level = self.table.level_numbers(column)?;
+        let number =
+            |row: usize| column.codes().get(row).map_or(f64::NAN, |code| level_value(&by_level, *code));
+        if let Some(row) = dwarfing(rows, number) {
+            return Ok(Some(Note(format!(
+                "target `{task}`: the label {} in {} is so far from all others that they hardly differ beside it; correct it, \
+                 or list it under the target's `missing`",
+                quoted(column.text(row).unwrap_or_default()),
+                self.table.row_name(row)
+            ))));
+        }
+        let moments = Moments::of(&rows.iter().map(|row| number(*row)));
+        let odd = moments.filter(|of| of.std > 0.0 && (of.mean.abs().max(of.std) > LARGE || of.std < SMALL));
+        Ok(odd.filter(|_| target.mean_std() == (0.0, 1.0)).map(|of| {
+            Note(format!(
+                "target `{task}`: its labels have mean {} and deviation {} and are not standardised, so losses are of that \
+                 size; leave `standardise` out",
+                short(of.mean),
+                short(of.std)
+            ))
+        }))
     }
 
     /// Inputs that name or count the rows.

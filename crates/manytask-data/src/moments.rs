@@ -57,6 +57,19 @@ impl Moments {
     }
 }
 
+/// The row of the number that lies so far from all others that they hardly differ beside it.
+pub(crate) fn dwarfing(rows: &[usize], number: impl Fn(usize) -> f64) -> Option<usize> {
+    let numbers = || rows.iter().map(|row| number(*row));
+    let all = Moments::of(&numbers()).filter(|all| all.low < all.high)?;
+    let extreme = if all.high - all.mean > all.mean - all.low { all.high } else { all.low };
+    let others = Moments::of(&numbers().filter(|number| *number != extreme))?;
+    let dwarfs = others.std > 0.0 && (extreme - others.mean).abs() > DWARFS * others.std;
+    rows.iter().copied().find(|row| dwarfs && number(*row) == extreme)
+}
+
+/// How many deviations of the others a number lies off that dwarfs them.
+const DWARFS: f64 = 1e6;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +92,18 @@ mod tests {
         assert_eq!((equal.mean, equal.std, equal.inverse_std()), (0.1, 0.0, 0.0));
         assert!(of(&[1e12, 1e12 + 0.001]).inverse_std() > 0.0);
         assert!(Moments::of(&[f64::NAN].into_iter()).is_none());
+    }
+
+    #[test]
+    fn a_number_that_dwarfs_the_others_is_found() {
+        let find = |numbers: &[f64]| {
+            let rows: Vec<usize> = (0..numbers.len()).collect();
+            dwarfing(&rows, |row| numbers.get(row).copied().unwrap_or(f64::NAN))
+        };
+        assert_eq!(find(&[1.0, 2.0, f64::NAN, -1e9, 3.0]), Some(3));
+        assert_eq!(find(&[1.0, 2.0, 1000.0, 3.0]), None);
+        // A mark that is rare is no outlier: the others do not vary.
+        assert_eq!(find(&[0.0, 0.0, 0.0, 1e9]), None);
     }
 
     #[test]

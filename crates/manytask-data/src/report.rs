@@ -4,6 +4,7 @@ mod odd;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::fmt::{self, Write};
 
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ pub struct DataReport {
     pub inputs: InputCounts,
     /// The labels of each task.
     pub targets: Vec<TargetReport>,
+    /// What stands for a missing value in inputs and labels, blank fields apart, and in how many columns.
+    pub missing: Vec<(String, usize)>,
     /// How row weights count, if there are any.
     pub weights: Option<String>,
     /// What a user should look at, most important first.
@@ -101,6 +104,8 @@ pub enum LabelCounts {
     },
 }
 
+/// Marks of missing values that are listed.
+const MARKS: usize = 6;
 /// Notes of one sort that are shown one by one.
 const NOTED: usize = 8;
 /// Names that stand for many.
@@ -155,8 +160,24 @@ impl DataReport {
         if let Some(rest) = self.targets.get(listed..).filter(|rest| !rest.is_empty()) {
             lines.push(summarised(rest));
         }
+        if !self.missing.is_empty() {
+            let marks = self.missing.iter().take(MARKS).map(|(mark, columns)| match columns {
+                1 => format!("{} in 1 column", quoted(mark)),
+                columns => format!("{} in {columns} columns", quoted(mark)),
+            });
+            let more = if self.missing.len() > MARKS { ", …" } else { "" };
+            lines.push(format!("  taken for missing: {}{more}", marks.collect::<Vec<_>>().join(", ")));
+        }
         lines.extend(self.weights.iter().map(|weights| format!("  {weights}")));
         lines
+    }
+
+    /// The same of these tasks alone.
+    #[must_use]
+    pub fn of_tasks(mut self, names: &[&str]) -> Self {
+        let names: HashSet<&str> = names.iter().copied().collect();
+        self.targets.retain(|target| names.contains(target.name.as_str()));
+        self
     }
 
     /// Whether nothing is known of the rows.

@@ -120,6 +120,7 @@ impl TableDataset {
             groups: self.groups(),
         };
         report.notes.extend(scene.findings()?);
+        report.missing = scene.marks_of_missing()?;
         report.notes.splice(0..0, table.notes().iter().cloned().map(Note));
         Ok(Dataset {
             split_digest: indices.digest(digest),

@@ -14,7 +14,7 @@ pub use self::spec::{MISSING_CLASS, TargetKind, TargetSpec};
 use crate::moments::Moments;
 use crate::report::quoted;
 use crate::table::{Column, level_value};
-use crate::value::{Compare, Values, sorted};
+use crate::value::{Compare, Values, seen, sorted};
 use crate::{Error, Result, Table};
 
 /// How labels are read, fitted on the training part and kept with the model.
@@ -151,6 +151,19 @@ impl TargetEncoder {
     /// Predictions of a regression in the units of the column: `y * std + mean`, in double precision.
     pub fn decode(&self, predictions: &Tensor) -> Result<Tensor> {
         Ok(predictions.f_to_kind(Kind::Double)?.f_mul_scalar(self.std)?.f_add_scalar(self.mean)?)
+    }
+
+    /// The classes that none of these rows has.
+    pub(crate) fn unseen_classes(&self, column: &Column, rows: &[usize]) -> Vec<&str> {
+        let by_level = self.compare.places_of(column, &self.classes);
+        let (seen, _) = seen(column, rows);
+        let mut empty = vec![true; self.classes.len()];
+        for place in by_level.iter().zip(seen).filter_map(|(place, seen)| place.filter(|_| seen)) {
+            if let Some(empty) = empty.get_mut(place) {
+                *empty = false;
+            }
+        }
+        self.classes.iter().zip(empty).filter(|(_, empty)| *empty).map(|(class, _)| class.as_str()).collect()
     }
 
     fn standardise(&mut self, table: &Table, column: &Column, rows: &[usize]) -> Result<()> {

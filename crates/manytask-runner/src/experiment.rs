@@ -158,6 +158,8 @@ fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
     let all = tasks.clone();
     let (parts, tasks) = selected(rows, loaded.parts, tasks)?;
     let (monitor, note) = plan.monitor(&all, &tasks).map_err(|failure| places.training.place(failure))?;
+    let names: Vec<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
+    let report = loaded.report.of_tasks(&names);
     let network = rows.network.build(&loaded.inputs, &tasks, plan.precision);
     let network = network.map_err(|failure| places.network.place(failure))?;
     let parts = Parts {
@@ -171,7 +173,7 @@ fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
         schema: loaded.schema,
         digest: loaded.digest,
         split_digest: loaded.split_digest,
-        report: loaded.report,
+        report,
         judged_by,
         monitor,
         notes: note.into_iter().collect(),

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Missing, codes};
 use crate::inputs::Scale;
-use crate::moments::Moments;
-use crate::report::short;
+use crate::moments::{Moments, dwarfing};
+use crate::report::{quoted, short};
 use crate::table::{Column, level_value};
 use crate::{Error, Note, Result, Table};
 
@@ -136,19 +136,13 @@ impl Number {
         let Some(moments) = Moments::of(&values()).filter(|moments| moments.low < moments.high) else {
             return Ok(None);
         };
-        let extreme =
-            if moments.high - moments.mean > moments.mean - moments.low { moments.high } else { moments.low };
-        let others = Moments::of(&values().filter(|value| *value != extreme));
         let name = &self.name;
-        if let Some(others) = others.filter(|others| others.count > 1 && others.std > 0.0)
-            && (extreme - others.mean).abs() > DWARFS * others.std
-        {
-            let row =
-                rows.iter().zip(values()).find(|(_, value)| *value == extreme).map_or(0, |(row, _)| *row);
+        let number = |row| column.codes().get(row).map_or(f64::NAN, |code| level_value(&by_level, *code));
+        if let Some(row) = dwarfing(rows, number) {
             return Ok(Some(Note(format!(
-                "column `{name}`: `{}` in {} is so far from all other values that they hardly differ beside it; correct \
-                 it, or list it under `missing`",
-                column.text(row).unwrap_or_default(),
+                "column `{name}`: {} in {} is so far from all other values that they hardly differ beside it; correct it, or \
+                 list it under `missing`",
+                quoted(column.text(row).unwrap_or_default()),
                 table.row_name(row)
             ))));
         }
@@ -198,11 +192,11 @@ impl Number {
                 None => "they are taken as they are".to_owned(),
             };
             notes.push(Note(format!(
-                "column `{name}`: {} of {} values of {what} lie far outside {range}, the first in {}: `{}`; {taken}",
+                "column `{name}`: {} of {} values of {what} lie far outside {range}, the first in {}: {}; {taken}",
                 far().count(),
                 rows.len(),
                 table.row_name(*row),
-                column.text(*row).unwrap_or_default(),
+                quoted(column.text(*row).unwrap_or_default()),
             )));
         } else if outside > FEW && outside as f64 > SHIFTED * rows.len() as f64 {
             notes.push(Note(format!(
@@ -232,8 +226,6 @@ impl Seen {
     }
 }
 
-/// How many deviations of the others a value lies off that dwarfs them.
-const DWARFS: f64 = 1e6;
 /// Values that differ by less than this share of their size hardly vary.
 const ALIKE: f64 = 1e-9;
 /// From here on not every integer is a number in double precision: 2⁵³.

@@ -111,6 +111,27 @@ fn values_written_in_two_ways_are_told() {
 }
 
 #[test]
+fn odd_labels_are_told() {
+    let price = |row: u32| format!("{}", 250_000 + 1000 * (row * row % 89));
+    let target = |more: &str| {
+        let settings =
+            format!("inputs.numeric = 'x'\ntargets = [{{ name = 'p', kind = 'regression'{more} }}]");
+        notes(&[("x", &x), ("p", &price)], &settings)
+    };
+    assert!(target("").is_empty());
+    let found = target(", standardise = false");
+    assert!(has(&found, &["target `p`", "not standardised", "`standardise`"]), "{found:?}");
+    let one = |row: u32| if row == 9 { "1e20".to_owned() } else { price(row) };
+    let settings = "inputs.numeric = 'x'\ntargets = [{ name = 'p', kind = 'regression' }]";
+    let found = notes(&[("x", &x), ("p", &one)], settings);
+    assert!(has(&found, &["target `p`: the label `1e20` in row 10"]), "{found:?}");
+    let settings =
+        "inputs.numeric = 'x'\ntargets = [{ name = 'y', kind = 'multiclass', classes = ['0', '1', '2'] }]";
+    let found = notes(&[("x", &x), ("y", &yes)], settings);
+    assert!(has(&found, &["target `y`: no training row is of class `2`"]), "{found:?}");
+}
+
+#[test]
 fn odd_numbers_are_told() {
     let far = |row: u32| if row == 40 { "1e30".to_owned() } else { x(row) };
     let near = |row: u32| format!("1000000000000.00{}", row % 7);

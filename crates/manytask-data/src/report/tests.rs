@@ -64,6 +64,16 @@ fn the_report_of_a_table_says_rows_inputs_and_labels() {
 }
 
 #[test]
+fn what_is_taken_for_missing_is_said() {
+    let table = "x,c,y\n1,NA,1\n2,b,null\n3,null,0\n,b,1\n";
+    let settings = "inputs = { numeric = 'x', one_hot = 'c' }\ntargets = [{ name = 'y', kind = 'binary' }]";
+    let report = crate::testing::loaded(table, settings).unwrap().report;
+    let expected = "  taken for missing: `NA` in 1 column, `null` in 2 columns";
+    assert!(report.lines().iter().any(|line| line == expected), "{:?}", report.lines());
+    assert!(report.clone().of_tasks(&["z"]).targets.is_empty() && report.of_tasks(&["y"]).targets.len() == 1);
+}
+
+#[test]
 fn many_notes_and_values_are_cut_short() {
     let notes: Vec<Note> = (0..20).map(|i| Note(format!("column {i}"))).collect();
     let notes = capped(notes, "vary");

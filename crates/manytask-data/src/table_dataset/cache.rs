@@ -14,7 +14,7 @@ use crate::bytes::{digest, read_raw};
 use crate::{DataReport, Encoded, Error, Files, OneHot, Part, Result, Split, TaskData};
 
 /// What the first bytes say. Raise the number when the same description would give other tensors.
-const MAGIC: &[u8] = b"manytask table 3\n";
+const MAGIC: &[u8] = b"manytask table 4\n";
 /// How many data sets are kept, the latest ones.
 const KEPT: usize = 16;
 const ENDING: &str = "table";
