@@ -182,6 +182,16 @@ impl<'p> Trainer<'p> {
         Ok(())
     }
 
+    /// Goes on after early stopping, with its whole patience before it.
+    pub fn wait_anew(&mut self) {
+        (self.progress.stopped, self.progress.waited) = (false, 0);
+    }
+
+    /// Forgets the best figure, whose parameters are lost: the next one is the best.
+    pub fn forget_best(&mut self) {
+        self.progress.best = None;
+    }
+
     /// Trains to the end, or until `observer` answers [`ControlFlow::Break`] to any event of a step: that step is still
     /// finished.
     ///

@@ -13,7 +13,8 @@ use crate::run::Which;
     version,
     about,
     after_help = "Exit codes: 0 done, 1 a bug, 2 wrong usage, 3 wrong configuration, 4 data or files missing or damaged, \
-                  5 diverged, 6 checkpoint does not fit, 7 run in use, 130 and 143 interrupted with the state saved."
+                  5 diverged, 6 checkpoint does not fit, 7 run in use, \
+                  129, 130 and 143 interrupted with the state saved."
 )]
 pub struct Cli {
     /// What to do.
@@ -77,6 +78,18 @@ pub struct TrainArgs {
 pub struct ResumeArgs {
     /// The run's folder
     pub run: PathBuf,
+    /// Changes, such as training.epochs=20, optimizer.learning_rate=1e-4 or data.folder=FOLDER
+    #[arg(value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Where to go on: latest, or a checkpoint such as step-100
+    #[arg(long, default_value = "latest")]
+    pub checkpoint: Which,
+    /// cpu, cuda, cuda:N or auto
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Threads of each kernel
+    #[arg(long)]
+    pub threads: Option<usize>,
     /// Show no progress
     #[arg(long)]
     pub quiet: bool,
@@ -87,15 +100,24 @@ pub struct ResumeArgs {
 pub struct EvalArgs {
     /// The run's folder
     pub run: PathBuf,
+    /// Changes, such as data.folder=FOLDER
+    #[arg(value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
     /// Which part of the data; otherwise that of the run's own result
     #[arg(long)]
     pub part: Option<PartName>,
-    /// Which parameters
+    /// Which parameters: best, latest, or a checkpoint such as step-100
     #[arg(long, default_value = "best")]
     pub checkpoint: Which,
     /// Runs of single tasks to compare with; shows Δm
     #[arg(long, value_name = "RUN", num_args = 1..)]
     pub baseline: Vec<PathBuf>,
+    /// cpu, cuda, cuda:N or auto; otherwise as in the training, or the processor where that is not there
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Threads of each kernel
+    #[arg(long)]
+    pub threads: Option<usize>,
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
@@ -117,13 +139,22 @@ pub enum PartName {
 pub struct PredictArgs {
     /// The run's folder
     pub run: PathBuf,
+    /// Changes, such as device=cpu
+    #[arg(value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
     /// A table with the run's input columns
     #[arg(long)]
     pub input: PathBuf,
-    /// A CSV file for the predictions; otherwise they go to stdout
+    /// A CSV file for the predictions; otherwise, and for -, they go to stdout
     #[arg(long)]
     pub output: Option<PathBuf>,
-    /// Which parameters
+    /// cpu, cuda, cuda:N or auto; otherwise as in the training, or the processor where that is not there
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Threads of each kernel
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Which parameters: best, latest, or a checkpoint such as step-100
     #[arg(long, default_value = "best")]
     pub checkpoint: Which,
 }

@@ -1,9 +1,16 @@
 //! What the commands do.
 
+mod baselines;
+mod changes;
 mod check;
+mod drive;
 mod eval;
 mod list;
+mod opened;
 mod predict;
+mod predictions;
+mod record;
+mod resume;
 mod train;
 
 use clap::CommandFactory;
@@ -18,7 +25,7 @@ use crate::report::{aligned, print};
 pub(crate) fn run(command: &Command, registries: &Registries) -> Result<()> {
     match command {
         Command::Train(arguments) => train::train(arguments, registries),
-        Command::Resume(arguments) => train::resume(arguments, registries),
+        Command::Resume(arguments) => resume::resume(arguments, registries),
         Command::Eval(arguments) => eval::eval(arguments, registries),
         Command::Predict(arguments) => predict::predict(arguments, registries),
         Command::Check(arguments) => check::check(arguments, registries),

@@ -1,7 +1,9 @@
 //! A plan with its data: what can be trained.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use manytask_data::{DataReport, Part as Rows, Schema};
 use manytask_meta::MetaProblem;
@@ -117,6 +119,18 @@ impl Experiment {
     /// Steps between two lines of training losses.
     pub fn log_every(&self) -> u64 {
         self.plan.training.log_every_steps.unwrap_or(50)
+    }
+
+    /// The time between two checkpoints by the clock.
+    pub fn save_every(&self) -> Duration {
+        const MINUTES: f64 = 5.0;
+        let minutes = self.plan.training.save_every_minutes.unwrap_or(MINUTES);
+        Duration::try_from_secs_f64(60.0 * minutes).unwrap_or(Duration::MAX)
+    }
+
+    /// Where the relative paths of its data start.
+    pub fn data_folder(&self) -> &Path {
+        &self.plan.folder
     }
 
     /// How many of the latest checkpoints stay, beside the best.

@@ -28,7 +28,7 @@ pub enum Code {
     Checkpoint,
     /// 7: another process works in the run's folder.
     InUse,
-    /// 130 or 143: interrupted by SIGINT or SIGTERM, with the state saved.
+    /// 129, 130 or 143: interrupted by SIGHUP, SIGINT or SIGTERM, with the state saved.
     Interrupted(u8),
 }
 

@@ -10,6 +10,7 @@ pub mod data;
 pub mod episodes;
 pub mod experiment;
 pub mod failure;
+mod invocation;
 pub mod network;
 pub mod plan;
 pub mod progress;
@@ -40,6 +41,8 @@ pub use crate::registries::Registries;
 pub fn main_with(registries: &Registries) -> ExitCode {
     manytask_tensor::memory::keep_pages();
     manytask_tensor::threads::join_pool();
+    // Where it cannot be had, such a write ends the process as before.
+    let _ = signals::survive_file_limits();
     std::panic::set_hook(Box::new(|panic| {
         let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
         // libtorch's binding panics where it has an error to give, which `catch_panics` turns back into one.

@@ -1,22 +1,29 @@
 //! The folder of a run: `config.toml`, `manifest.json`, `metrics.jsonl`, TensorBoard's file and checkpoints.
 
 mod checkpoints;
+mod create;
+mod find;
 mod manifest;
 mod metrics;
+mod seal;
 mod tensorboard;
 #[cfg(test)]
 mod tests;
+mod which;
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use manytask_tensor::io::write_atomically;
+use manytask_tensor::io::{Support, is_unsupported, sync_folder, write_atomically};
 
-pub use self::checkpoints::Written;
-pub(crate) use self::checkpoints::of_checkpoint;
-pub use self::manifest::Manifest;
-pub use self::metrics::Metrics;
+pub use self::checkpoints::{BestKept, Written};
+pub use self::create::Exact;
+pub(crate) use self::find::{of_checkpoint, step_of_folder};
+pub use self::manifest::{Change, Manifest};
+pub use self::metrics::{Metrics, UpTo};
+pub use self::seal::Cause;
 pub use self::tensorboard::TensorBoard;
+pub use self::which::Which;
 use crate::failure::{Code, Failure, Result};
 
 /// The effective configuration.
@@ -33,71 +40,16 @@ const CHECKPOINTS: &str = "checkpoints";
 /// Before the names of files and folders that are not whole yet.
 const WRITING: &str = ".writing-";
 
-/// Which checkpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Which {
-    /// The one with the best validation figure.
-    Best,
-    /// The last one.
-    Latest,
-}
-
-impl Which {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Best => "best",
-            Self::Latest => "latest",
-        }
-    }
-}
-
 /// The folder of a run.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
     /// Kept against other processes that would write; the system frees it with the process, however that ends.
     _lock: Option<File>,
+    notes: Vec<String>,
 }
 
 impl RunFolder {
-    /// Makes a new folder `runs/NAME`, or `runs/NAME-2` and so on where that is taken; with `exact` it must be free.
-    ///
-    /// # Errors
-    /// When it cannot be made, or an exact name is taken (exit code 2).
-    pub fn create(runs: &Path, name: &str, exact: Exact) -> Result<Self> {
-        if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') {
-            return Err(Failure::new(Code::Usage, format!("`{name}` is no name for a run"))
-                .hint("take letters, digits, - and _"));
-        }
-        fs_err::create_dir_all(runs)?;
-        for number in 1.. {
-            let path = runs.join(if number == 1 { name.to_owned() } else { format!("{name}-{number}") });
-            match fs_err::create_dir(&path) {
-                Ok(()) => {
-                    let folder = fs_err::create_dir(path.join(CHECKPOINTS)).map_err(Failure::from);
-                    return folder.and_then(|()| Self::lock(path.clone())).inspect_err(|_| {
-                        // It was made here, and is of no use.
-                        let _ = fs_err::remove_dir_all(&path);
-                    });
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                    if exact == Exact::Yes {
-                        return Err(Failure::new(
-                            Code::Usage,
-                            format!("{} is there already", path.display()),
-                        )
-                        .hint(format!(
-                            "continue it with `manytask resume {}`, or take another name",
-                            path.display()
-                        )));
-                    }
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(Failure::new(Code::Data, format!("no name is left for {}", runs.join(name).display())))
-    }
-
     /// Opens the folder of a run to go on in it, and removes what a killed process has left half-written.
     ///
     /// # Errors
@@ -117,30 +69,44 @@ impl RunFolder {
             return Err(Failure::new(Code::Data, format!("{} is not the folder of a run", path.display()))
                 .hint("name a folder that `manytask train` has made, such as runs/quickstart"));
         }
-        Ok(Self { path: path.to_owned(), _lock: None })
+        Ok(Self { path: path.to_owned(), _lock: None, notes: Vec::new() })
     }
 
-    /// Removes a folder that was made for a run which could not begin.
-    pub fn discard(self) {
-        // What hindered the run hinders this perhaps as well; the run's failure is what is told.
-        let _ = fs_err::remove_dir_all(&self.path);
-    }
-
+    /// Locks a folder against other processes that would write into it.
     fn lock(path: PathBuf) -> Result<Self> {
         let name = path.join(LOCK);
         let file =
             fs_err::OpenOptions::new().create(true).truncate(false).write(true).open(&name)?.into_parts().0;
+        let mut notes = Vec::new();
         match file.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: Some(file) }),
-            Err(TryLockError::WouldBlock) => Err(Failure::new(
-                Code::InUse,
-                format!("{}: another process works in this folder", path.display()),
-            )
-            .hint("wait for it, or end it first")),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let what = format!("{}: another process works in this folder", path.display());
+                return Err(Failure::new(Code::InUse, what).hint("wait for it, or end it first"));
+            }
+            Err(TryLockError::Error(error)) if is_unsupported(&error) => notes.push(format!(
+                "the file system of {} has no locks ({error}): see to it that no second process works in this run",
+                path.display()
+            )),
             Err(TryLockError::Error(error)) => {
-                Err(Failure::new(Code::Data, format!("{}: cannot be locked: {error}", name.display())))
+                let what = format!("{}: cannot be locked: {error}", name.display());
+                return Err(Failure::new(Code::Data, what));
             }
         }
+        let synced = sync_folder(&path)
+            .map_err(|error| Failure::new(Code::Data, format!("{}: {error}", path.display())))?;
+        if synced == Support::Absent {
+            notes.push(format!(
+                "the file system of {} cannot secure names against a loss of power: after one, the last checkpoint may be gone",
+                path.display()
+            ));
+        }
+        Ok(Self { path, _lock: Some(file), notes })
+    }
+
+    /// What the user should know of the file system.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The folder.
@@ -172,12 +138,12 @@ impl RunFolder {
         read_json(&self.path.join(MANIFEST))
     }
 
-    /// Opens `metrics.jsonl` behind the last line of a step up to `step`; later lines are cut off.
+    /// Opens `metrics.jsonl` to go on behind a step; later lines are cut off.
     ///
     /// # Errors
     /// When it cannot be read or written.
-    pub fn metrics(&self, step: u64) -> Result<Metrics> {
-        Metrics::open(&self.path.join(METRICS), step)
+    pub fn metrics(&self, up_to: UpTo) -> Result<Metrics> {
+        Metrics::open(&self.path.join(METRICS), up_to)
     }
 
     /// Opens a new file for TensorBoard, which takes back what earlier files have of steps after `resumed`, where that is
@@ -189,32 +155,32 @@ impl RunFolder {
         TensorBoard::create(&self.path, resumed)
     }
 
-    /// Removes what has the name of something half-written.
+    /// Removes what a process that was killed has left half-written. What cannot be removed stays.
     fn sweep(&self) -> Result<()> {
-        for folder in [self.path.clone(), self.path.join(CHECKPOINTS)] {
-            for entry in fs_err::read_dir(folder)? {
-                let entry = entry?;
-                if !entry.file_name().to_string_lossy().starts_with(WRITING) {
-                    continue;
+        for entry in fs_err::read_dir(self.path())? {
+            let entry = entry?;
+            if entry.file_name().to_str().is_some_and(is_temporary) {
+                let _ = fs_err::remove_file(entry.path());
+            }
+        }
+        for entry in fs_err::read_dir(self.path().join(CHECKPOINTS))? {
+            let entry = entry?;
+            match entry.file_name().to_str() {
+                Some(name) if is_temporary(name) => drop(fs_err::remove_file(entry.path())),
+                Some(name) if checkpoints::is_unfinished(name) => {
+                    drop(fs_err::remove_dir_all(entry.path()));
                 }
-                if entry.file_type()?.is_dir() {
-                    fs_err::remove_dir_all(entry.path())?;
-                } else {
-                    fs_err::remove_file(entry.path())?;
-                }
+                _ => {}
             }
         }
         Ok(())
     }
 }
 
-/// Whether a name is taken as it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exact {
-    /// The user has chosen it.
-    Yes,
-    /// A number may follow.
-    No,
+/// Whether a name is that of a file on its way to its own name: the prefix and six characters.
+fn is_temporary(name: &str) -> bool {
+    let behind = name.strip_prefix(WRITING);
+    behind.is_some_and(|rest| rest.len() == 6 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
 /// A value as JSON with a last line end.

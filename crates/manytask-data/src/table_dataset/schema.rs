@@ -54,6 +54,11 @@ impl Schema {
         }
     }
 
+    /// The column whose values are the tasks, if there is one.
+    pub fn tasks_by(&self) -> Option<&str> {
+        self.tasks_by.as_ref().map(|by| by.column.as_str())
+    }
+
     /// How the labels of a task (counted from 0) are read; `None` beyond the last task.
     pub fn target(&self, task: usize) -> Option<&TargetEncoder> {
         match &self.tasks_by {

@@ -1,45 +1,48 @@
-use manytask_multitask::{Evaluation, Part, Problem, TaskEvaluation, delta_m};
-use serde::Deserialize;
+//! `manytask eval`: a run's parameters are judged again.
+
+use manytask_multitask::{Evaluation, Part, Problem, delta_m};
 use serde_json::json;
 
-use super::train::name_of;
+use super::baselines::baselines;
+use super::changes::Purpose;
+use super::drive::name_of;
+use super::opened::Opened;
+use super::train::with_options;
 use crate::cli::{EvalArgs, PartName};
-use crate::config::Source;
 use crate::data::Detail;
-use crate::experiment::Experiment;
-use crate::failure::{Code, Failure, Result};
-use crate::plan::Plan;
+use crate::failure::Result;
 use crate::registries::Registries;
-use crate::report::{circumstances, print, say_circumstances, table};
-use crate::run::{CONFIG, RESULTS, RunFolder, json as to_json, read_json};
-
-/// The part of `results.json` that is compared.
-#[derive(Deserialize)]
-struct Results {
-    part: String,
-    tasks: Vec<TaskEvaluation>,
-}
+use crate::report::{circumstances, print, say, say_circumstances, table};
+use crate::run::{RunFolder, json as to_json};
 
 /// `manytask eval`.
 pub(super) fn eval(arguments: &EvalArgs, registries: &Registries) -> Result<()> {
-    let folder = RunFolder::view(&arguments.run)?;
-    let source = Source::read(&folder.path().join(CONFIG), &[])?;
-    let experiment =
-        Plan::read(&source, registries).and_then(Experiment::load).map_err(|failure| source.name(failure))?;
+    // An option with many values takes the changes behind it as well.
+    let is_change = |path: &&std::path::PathBuf| !path.exists() && path.to_string_lossy().contains('=');
+    let (swallowed, runs): (Vec<_>, Vec<_>) = arguments.baseline.iter().partition(is_change);
+    let swallowed = swallowed.into_iter().map(|change| change.to_string_lossy().into_owned());
+    let overrides: Vec<String> = arguments.overrides.iter().cloned().chain(swallowed).collect();
+    let overrides = with_options(&overrides, arguments.device.as_deref(), arguments.threads);
+    let opened = Opened::new(RunFolder::view(&arguments.run)?, &overrides, Purpose::Eval)?;
+    let experiment = opened.load(registries)?;
     experiment.say_data(Detail::Brief);
     let problem: &dyn Problem = experiment.problem.as_ref();
-    let (params, step) = folder.params(arguments.checkpoint, problem.layout(), experiment.device)?;
+    let (params, step) = opened.folder.params(arguments.checkpoint, problem.layout(), experiment.device)?;
     let part = match arguments.part {
         None => experiment.judged_by,
         Some(PartName::Train) => Part::Train,
         Some(PartName::Validation) => Part::Validation,
         Some(PartName::Test) => Part::Test,
     };
-    let evaluation = problem.evaluate(&params, part)?;
-    let delta = match arguments.baseline.as_slice() {
+    let baseline = match runs.as_slice() {
         [] => None,
-        runs => Some(delta_m(&evaluation, &baselines(runs, part)?)),
+        runs => Some(baselines(runs, &opened, &experiment, part)?),
     };
+    let evaluation = problem.evaluate(&params, part)?;
+    let delta = baseline.map(|baseline| {
+        say_missing(&evaluation, &baseline);
+        delta_m(&evaluation, &baseline)
+    });
     if arguments.json {
         let changes = delta.map(|delta| json!({ "mean": delta.mean, "tasks": delta.tasks }));
         let mut all =
@@ -57,16 +60,15 @@ pub(super) fn eval(arguments: &EvalArgs, registries: &Registries) -> Result<()> 
     }
 }
 
-/// The results of runs of single tasks, together.
-fn baselines(runs: &[std::path::PathBuf], part: Part) -> Result<Evaluation> {
-    let mut tasks = Vec::new();
-    for run in runs {
-        let results: Results = read_json(&run.join(RESULTS))?;
-        if results.part != name_of(part) {
-            let what = format!("{}: its result is of the {} part", run.display(), results.part);
-            return Err(Failure::new(Code::Usage, what).hint(format!("compare with --part {}", results.part)));
-        }
-        tasks.extend(results.tasks);
+/// Says which tasks no baseline has: Δm is without them.
+fn say_missing(evaluation: &Evaluation, baseline: &Evaluation) {
+    const SHOWN: usize = 5;
+    let missing = evaluation.tasks.iter().map(|task| task.name.as_str());
+    let missing: Vec<&str> = missing.filter(|name| baseline.task(name).is_none()).collect();
+    if !missing.is_empty() {
+        let more = missing.len().saturating_sub(SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let names: Vec<&str> = missing.into_iter().take(SHOWN).collect();
+        say(&format!("note: no baseline has {}{more}: Δm is without them", names.join(", ")));
     }
-    Ok(Evaluation::new(tasks))
 }

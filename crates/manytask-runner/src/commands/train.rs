@@ -1,36 +1,35 @@
+//! `manytask train`: from a configuration to a run.
+
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use manytask_multitask::{Evaluation, Event, Finish, Identity, Part, StepReport, Trainer, Worsened};
-use serde_json::{Map, Value, json};
+use manytask_multitask::{Event, Trainer};
 use sha2::{Digest, Sha256};
 
-use crate::cli::{ResumeArgs, TrainArgs};
+use super::changes;
+use super::drive::Drive;
+use crate::cli::TrainArgs;
 use crate::config::Source;
 use crate::data::Detail;
 use crate::experiment::{Experiment, threads_of};
 use crate::failure::{Code, Failure, Result};
 use crate::plan::Plan;
-use crate::progress::{Progress, Quiet};
+use crate::progress::Quiet;
 use crate::registries::Registries;
-use crate::report::{circumstances, figure, print, say, say_circumstances, table};
-use crate::run::{
-    CONFIG, Exact, MANIFEST, Manifest, Metrics, RESULTS, RunFolder, SCHEMA, TensorBoard, Which, Written,
-    json as to_json, of_checkpoint,
-};
+use crate::report::{figure, say};
+use crate::run::{CONFIG, Exact, MANIFEST, Manifest, RunFolder, SCHEMA, json as to_json};
 use crate::signals::Signals;
 
 /// `manytask train`.
 pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()> {
-    let mut overrides = arguments.overrides.clone();
-    overrides.extend(arguments.device.iter().map(|device| format!("device={device:?}")));
-    overrides.extend(arguments.threads.iter().map(|threads| format!("threads={threads}")));
+    let overrides = with_options(&arguments.overrides, arguments.device.as_deref(), arguments.threads);
     let source = Source::read(&arguments.config, &overrides)?;
     let named = |failure| source.name(failure);
     let plan = Plan::read(&source, registries).map_err(named)?;
-    let config = effective(&source, &plan)?;
-    let experiment = Experiment::load(plan).map_err(named)?;
+    let threads = threads_of(&plan);
+    let experiment = load(plan, &source, &arguments.config, registries)?;
+    let folder = experiment.data_folder().to_owned();
     let trainer = experiment.trainer().map_err(named)?;
     experiment.say_data(if arguments.quiet { Detail::Notes } else { Detail::Full });
     if arguments.dry_run {
@@ -42,31 +41,8 @@ pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()
     };
     // Until here nothing is lost when a signal ends the process.
     let signals = Signals::listen()?;
-    let folder = RunFolder::create(&arguments.runs, &name, exact)?;
-    let manifest = match begin(&folder, &experiment, &config) {
-        Ok(manifest) => manifest,
-        Err(failure) => {
-            folder.discard();
-            return Err(failure);
-        }
-    };
-    let quiet = if arguments.quiet { Quiet::Yes } else { Quiet::No };
-    Drive { experiment: &experiment, folder: &folder, manifest, signals, quiet }.finish(trainer)
-}
-
-/// The name of a run: that of the configuration, or of the run that it is the configuration of.
-fn name_for(config: &Path) -> String {
-    let of_run = config.file_name().is_some_and(|name| name == CONFIG);
-    let run = config.parent().filter(|folder| of_run && folder.join(MANIFEST).is_file());
-    let name = run.and_then(Path::file_name).or_else(|| config.file_stem());
-    name.map_or("run".into(), |name| name.to_string_lossy().into_owned())
-}
-
-/// Writes what makes a folder one of a run.
-fn begin(folder: &RunFolder, experiment: &Experiment, config: &str) -> Result<Manifest> {
-    if let Some(schema) = &experiment.schema {
-        folder.write(SCHEMA, &to_json(schema)?)?;
-    }
+    let (config, from_run) = effective(&source, &folder, threads, &arguments.runs.join(&name))?;
+    let schema = experiment.schema.as_ref().map(to_json).transpose()?;
     let manifest = Manifest {
         version: env!("CARGO_PKG_VERSION").into(),
         revision: env!("MANYTASK_REVISION").into(),
@@ -75,58 +51,102 @@ fn begin(folder: &RunFolder, experiment: &Experiment, config: &str) -> Result<Ma
         threads: experiment.threads,
         seed: experiment.training.seed,
         config_digest: digest(config.as_bytes()),
+        fixed: changes::fixed(&source.effective()?),
         data_digest: experiment.digest.clone(),
+        split_digest: experiment.split_digest.clone(),
+        schema_digest: schema.as_deref().map(digest),
+        results_digest: None,
+        data_folder: from_run,
         started: now(),
         ended: None,
         exit: None,
         resumed: 0,
+        history: Vec::new(),
     };
-    folder.write_manifest(&manifest)?;
-    // Last: a folder with a configuration is a run that can be resumed.
-    folder.write(CONFIG, config.as_bytes())?;
-    Ok(manifest)
-}
-
-/// `manytask resume`.
-pub(super) fn resume(arguments: &ResumeArgs, registries: &Registries) -> Result<()> {
-    let folder = RunFolder::open(&arguments.run)?;
-    let mut manifest = folder.manifest()?;
-    let source = Source::read(&folder.path().join(CONFIG), &[])?;
-    let named = |failure| source.name(failure);
-    let plan = Plan::read(&source, registries).map_err(named)?;
-    let config = fs_err::read(source.path())?;
-    if digest(&config) != manifest.config_digest {
-        say(&format!("note: {} was changed since this run began", source.path().display()));
-    }
-    let experiment = Experiment::load(plan).map_err(named)?;
-    if experiment.digest != manifest.data_digest {
-        let what = format!("{}: the data have changed since this run began", folder.path().display());
-        return Err(Failure::new(Code::Checkpoint, what)
-            .hint("bring the old files back, or train anew with `manytask train`"));
-    }
-    experiment.say_data(if arguments.quiet { Detail::Notes } else { Detail::Brief });
-    let mut trainer = experiment.trainer()?;
-    if let Some(checkpoint) = folder.find(Which::Latest)? {
-        trainer.restore(&checkpoint).map_err(of_checkpoint)?;
-    }
-    let signals = Signals::listen()?;
-    manifest.resumed += 1;
-    (manifest.ended, manifest.exit) = (None, None);
-    folder.write_manifest(&manifest)?;
+    let described = to_json(&manifest)?;
+    let mut files = vec![(CONFIG, config.as_bytes()), (MANIFEST, described.as_slice())];
+    files.extend(schema.as_deref().map(|schema| (SCHEMA, schema)));
+    let folder = RunFolder::create(&arguments.runs, &name, exact, &files)?;
     let quiet = if arguments.quiet { Quiet::Yes } else { Quiet::No };
     Drive { experiment: &experiment, folder: &folder, manifest, signals, quiet }.finish(trainer)
 }
 
-/// The configuration with overrides, paths and threads written out, so that it means the same anywhere on this machine.
-fn effective(source: &Source, plan: &Plan) -> Result<String> {
+/// The experiment of a plan. Data of a run that was moved together with them are looked for from there.
+fn load(plan: Plan, source: &Source, config: &Path, registries: &Registries) -> Result<Experiment> {
+    let named = |failure| source.name(failure);
+    let failure = match Experiment::load(plan) {
+        Err(failure) if failure.code == Code::Data => failure,
+        loaded => return loaded.map_err(named),
+    };
+    let beside = run_of(config)
+        .and_then(|run| Some(run.join(RunFolder::view(run).ok()?.manifest().ok()?.data_folder?)));
+    let Some(Ok(beside)) = beside.map(fs_err::canonicalize) else { return Err(named(failure)) };
+    let plan = Plan { folder: beside.clone(), ..Plan::read(source, registries).map_err(named)? };
+    let Ok(experiment) = Experiment::load(plan) else { return Err(named(failure)) };
+    say(&format!("note: the data are taken from {}", beside.display()));
+    Ok(experiment)
+}
+
+/// Changes of a configuration, with those that have options of their own.
+pub(super) fn with_options(
+    overrides: &[String],
+    device: Option<&str>,
+    threads: Option<usize>,
+) -> Vec<String> {
+    let device = device.map(|device| format!("device={device:?}"));
+    let threads = threads.map(|threads| format!("threads={threads}"));
+    overrides.iter().cloned().chain(device).chain(threads).collect()
+}
+
+/// The name of a run: that of the configuration, or of the run that it is the configuration of.
+fn name_for(config: &Path) -> String {
+    let name = run_of(config).and_then(Path::file_name).or_else(|| config.file_stem());
+    name.map_or("run".into(), |name| name.to_string_lossy().into_owned())
+}
+
+/// The run whose configuration this is.
+fn run_of(config: &Path) -> Option<&Path> {
+    let of_run = config.file_name().is_some_and(|name| name == CONFIG);
+    config.parent().filter(|folder| of_run && folder.join(MANIFEST).is_file())
+}
+
+/// The configuration with overrides, threads and the folder of the data written out, so that it means the same anywhere on
+/// this machine, and that folder as seen from the run's.
+pub(super) fn effective(
+    source: &Source,
+    folder: &Path,
+    threads: usize,
+    run: &Path,
+) -> Result<(String, Option<String>)> {
     let mut table = source.effective()?;
-    table.insert("threads".into(), toml::Value::Integer(threads_of(plan) as i64));
+    table.insert("threads".into(), toml::Value::Integer(threads as i64));
+    let from_run = relative(run, folder).and_then(|path| Some(path.to_str()?.to_owned()));
     if let Some(toml::Value::Table(data)) = table.get_mut("data")
-        && !plan.folder.as_os_str().is_empty()
+        && !folder.as_os_str().is_empty()
     {
-        data.insert("folder".into(), toml::Value::String(plan.folder.display().to_string()));
+        let Some(name) = folder.to_str().map(str::to_owned).or_else(|| from_run.clone()) else {
+            let what = format!("{}: the name of this folder is not UTF-8", folder.display());
+            return Err(Failure::new(Code::Data, what)
+                .hint("a configuration cannot name it: rename it, or keep the runs inside it with --runs"));
+        };
+        data.insert("folder".into(), toml::Value::String(name));
     }
-    toml::to_string(&table).map_err(|error| Failure::new(Code::Bug, error.to_string()))
+    let text = toml::to_string(&table).map_err(|error| Failure::new(Code::Bug, error.to_string()))?;
+    Ok((text, from_run))
+}
+
+/// A folder as seen from another, which need not exist. `None` where they have nothing in common.
+fn relative(from: &Path, to: &Path) -> Option<PathBuf> {
+    let absolute = |path: &Path| {
+        let parent = fs_err::canonicalize(path.parent().filter(|p| !p.as_os_str().is_empty())?).ok();
+        fs_err::canonicalize(path).ok().or_else(|| Some(parent?.join(path.file_name()?)))
+    };
+    let (from, to) =
+        (absolute(from).or_else(|| std::path::absolute(from).ok())?, fs_err::canonicalize(to).ok()?);
+    let common = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
+    let up = from.components().skip(common).map(|_| Component::ParentDir);
+    let path: PathBuf = up.chain(to.components().skip(common)).collect();
+    Some(if path.as_os_str().is_empty() { ".".into() } else { path }).filter(|_| common > 1)
 }
 
 /// One step, of which nothing is kept.
@@ -148,197 +168,13 @@ fn dry_run(mut trainer: Trainer<'_>) -> Result<()> {
     Ok(())
 }
 
-/// A training with its folder.
-struct Drive<'e> {
-    experiment: &'e Experiment,
-    folder: &'e RunFolder,
-    manifest: Manifest,
-    signals: Signals,
-    quiet: Quiet,
-}
-
-impl Drive<'_> {
-    fn finish(mut self, mut trainer: Trainer<'_>) -> Result<()> {
-        let path = self.folder.path().display().to_string();
-        say(&format!("run: {path}"));
-        let outcome = self.run(&mut trainer);
-        let exit = match &outcome {
-            Ok(Finish::Completed) => "completed".to_owned(),
-            Ok(Finish::StoppedEarly) => "stopped early".to_owned(),
-            Ok(Finish::Interrupted) => "interrupted".to_owned(),
-            Err(failure) => failure.message.clone(),
-        };
-        (self.manifest.ended, self.manifest.exit) = (Some(now()), Some(exit));
-        let written = self.folder.write_manifest(&self.manifest);
-        let finish = outcome.map_err(|failure| self.with_last_checkpoint(failure))?;
-        written?;
-        let step = trainer.progress().step;
-        if finish == Finish::Interrupted {
-            let code = self.signals.received().unwrap_or(130);
-            return Err(Failure::new(
-                Code::Interrupted(code),
-                format!("interrupted after step {step}, the state is saved"),
-            )
-            .hint(format!("continue with `manytask resume {path}`")));
-        }
-        let best = trainer.progress().best.map_or(step, |best| best.step);
-        if let Some(Worsened { before, after }) = trainer.worsened(&self.experiment.start()?)? {
-            let (before, after) = (figure(before), figure(after));
-            say(&format!(
-                "note: the training made the network worse: the mean loss of the training part was {before} before the first step and is {after} after step {step}; lower the learning rate, or set clip_norm"
-            ));
-        }
-        let evaluation = self.judge()?;
-        let part = name_of(self.experiment.judged_by);
-        let mut results = json!({ "step": best, "part": part, "tasks": evaluation.tasks });
-        circumstances(&mut results, self.experiment.problem.as_ref(), &evaluation);
-        self.folder.write(RESULTS, &to_json(&results)?)?;
-        let ended =
-            if finish == Finish::StoppedEarly { format!(", stopped early at {step}") } else { String::new() };
-        print(&format!("\n{part} part, parameters of step {best}{ended}\n{}", table(&evaluation, None)))?;
-        say_circumstances(self.experiment.problem.as_ref(), &evaluation);
-        let next = if self.experiment.schema.is_some() { " --input FILE" } else { "" };
-        let verb = if self.experiment.schema.is_some() { "predict" } else { "eval" };
-        print(&format!("\nmanytask {verb} {path}{next}\n"))
-    }
-
-    /// The figures of the best parameters.
-    fn judge(&self) -> Result<Evaluation> {
-        let problem = &self.experiment.problem;
-        let (params, _) = self.folder.params(Which::Best, problem.layout(), self.experiment.device)?;
-        Ok(problem.evaluate(&params, self.experiment.judged_by)?)
-    }
-
-    fn run(&self, trainer: &mut Trainer<'_>) -> Result<Finish> {
-        let start = trainer.progress().step;
-        let mut metrics = self.folder.metrics(start)?;
-        let mut board = self.folder.tensorboard((self.manifest.resumed > 0).then_some(start))?;
-        let problem = self.experiment.problem.as_ref();
-        let names = if problem.identity() == Identity::Fixed { problem.tasks() } else { &[] };
-        let mut progress = Progress::new(start, trainer.training().steps, names, self.quiet);
-        let keep = self.experiment.keep_checkpoints();
-        let mut saved = start;
-        let mut told = false;
-        let finish = trainer.run(|trainer, event| {
-            match event {
-                Event::Step(report) => {
-                    progress.step(report);
-                    if report.step.is_multiple_of(self.experiment.log_every()) {
-                        self.log_step(report, &mut metrics, &mut board)?;
-                    }
-                }
-                Event::Evaluated { step, evaluation, monitored, improved } => {
-                    if monitored.is_none() && !std::mem::replace(&mut told, true) {
-                        let figure = &trainer.training().monitor.figure;
-                        progress.note(&format!("note: step {step}: the monitored figure `{figure}` has no value on the validation part, so this look decides nothing; monitor another figure, or take another split"));
-                    }
-                    metrics.write(&json!({ "step": step, "part": "validation", "tasks": evaluation.tasks, "improved": improved }))?;
-                    board.write(step, &scalars(evaluation))?;
-                    progress.note(&summary(step, evaluation, improved));
-                    for note in &evaluation.notes {
-                        progress.note(&format!("note: {note}"));
-                    }
-                }
-                Event::Checkpoint { step, improved } => {
-                    metrics.sync()?;
-                    let written = Written { step, best: improved, keep };
-                    self.folder.checkpoint(written, |to| Ok(trainer.save(to)?))?;
-                    saved = step;
-                }
-                Event::EpochDone { .. } | Event::StepDone { .. } => {}
-            }
-            let stop = self.signals.received().is_some();
-            Ok::<_, Failure>(if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-        });
-        progress.end();
-        let finish = finish?;
-        let step = trainer.progress().step;
-        if finish == Finish::Interrupted && saved != step {
-            metrics.sync()?;
-            self.folder.checkpoint(Written { step, best: false, keep }, |to| Ok(trainer.save(to)?))?;
-        }
-        Ok(finish)
-    }
-
-    fn log_step(&self, report: &StepReport, metrics: &mut Metrics, board: &mut TensorBoard) -> Result<()> {
-        let names = self.experiment.problem.tasks();
-        let by_name = |values: &[f64]| -> Map<String, Value> {
-            let tasks = report.present.iter().filter_map(|task| names.get(*task));
-            tasks.zip(values).map(|(name, value)| (name.clone(), json!(value))).collect()
-        };
-        let mut line = json!({
-            "step": report.step,
-            "epoch": report.epoch,
-            "part": "train",
-            "losses": by_name(&report.losses),
-            "learning_rate": report.learning_rate,
-        });
-        if let Some(weights) = &report.weights {
-            line["weights"] = Value::Object(by_name(weights));
-        }
-        if let Some(norm) = report.gradient_norm {
-            line["gradient_norm"] = json!(norm);
-        }
-        metrics.write(&line)?;
-        let tasks = report.present.iter().filter_map(|task| names.get(*task));
-        let mut scalars: Vec<(String, f64)> =
-            tasks.zip(&report.losses).map(|(name, loss)| (format!("train/{name}/loss"), *loss)).collect();
-        scalars.push(("train/learning_rate".into(), report.learning_rate));
-        board.write(report.step, &scalars)
-    }
-
-    /// Says where a diverged training can be taken up.
-    fn with_last_checkpoint(&self, failure: Failure) -> Failure {
-        if failure.code != Code::Diverged {
-            return failure;
-        }
-        match self.folder.find(Which::Latest) {
-            Ok(Some(path)) => failure.hint(format!("the last good checkpoint is {}", path.display())),
-            _ => failure.hint("there is no checkpoint of it"),
-        }
-    }
-}
-
-fn scalars(evaluation: &Evaluation) -> Vec<(String, f64)> {
-    let of_task = |task: &manytask_multitask::TaskEvaluation| {
-        let name = task.name.clone();
-        let figures = task.metrics.iter().map(|(metric, value)| (metric.clone(), *value));
-        let all = std::iter::once(("loss".to_owned(), task.loss)).chain(figures);
-        all.filter_map(move |(figure, value)| Some((format!("validation/{name}/{figure}"), value?)))
-            .collect::<Vec<_>>()
-    };
-    evaluation.tasks.iter().flat_map(of_task).collect()
-}
-
-fn summary(step: u64, evaluation: &Evaluation, improved: bool) -> String {
-    const SHOWN: usize = 3;
-    let shown = |value: Option<f64>| value.map_or("-".to_owned(), figure);
-    let tasks = evaluation.tasks.iter().take(SHOWN).filter_map(|task| {
-        let (name, value) = task.metrics.first()?;
-        Some(format!("{} {name} {}", task.name, shown(*value)))
-    });
-    let mut parts: Vec<String> = tasks.collect();
-    if evaluation.tasks.len() > SHOWN {
-        parts.push(format!("and {} more tasks", evaluation.tasks.len() - SHOWN));
-    }
-    let star = if improved { " (best)" } else { "" };
-    format!("step {step}: validation loss {}, {}{star}", shown(evaluation.mean_loss()), parts.join(", "))
-}
-
-/// A part's name.
-pub(super) fn name_of(part: Part) -> &'static str {
-    match part {
-        Part::Train => "train",
-        Part::Validation => "validation",
-        Part::Test => "test",
-    }
-}
-
-fn digest(bytes: &[u8]) -> String {
+/// A digest of bytes, in hexadecimal digits.
+pub(super) fn digest(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
 
-fn now() -> u64 {
+/// Seconds since 1970.
+pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
@@ -346,4 +182,23 @@ fn host() -> String {
     let read = |path: &str| fs_err::read_to_string(path).ok();
     let name = read("/proc/sys/kernel/hostname").or_else(|| read("/etc/hostname"));
     name.map_or("unknown".to_owned(), |name| name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_seen_from_another() {
+        let place = tempfile::tempdir().unwrap();
+        let at = |name: &str| place.path().join(name);
+        for folder in ["project/runs", "project/data"] {
+            fs_err::create_dir_all(at(folder)).unwrap();
+        }
+        let seen = |from: &str, to: &str| relative(&at(from), &at(to)).unwrap();
+        assert_eq!(seen("project/runs/a", "project"), Path::new("../.."));
+        assert_eq!(seen("project/runs/a", "project/data"), Path::new("../../data"));
+        assert_eq!(seen("project/runs", "project/runs"), Path::new("."));
+        assert_eq!(relative(&at("project/runs/a"), &at("nowhere")), None);
+    }
 }

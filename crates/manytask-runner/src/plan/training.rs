@@ -18,6 +18,8 @@ pub struct TrainingSection {
     pub validate_every_steps: Option<u64>,
     /// Steps between two checkpoints, beside those of the best and the last parameters.
     pub save_every_steps: Option<u64>,
+    /// Minutes between two checkpoints by the clock; five if it is left out.
+    pub save_every_minutes: Option<f64>,
     /// How many of the latest checkpoints stay, beside the best; one if it is left out.
     pub keep_checkpoints: Option<usize>,
     /// Steps between two lines of training losses in `metrics.jsonl`.
@@ -39,6 +41,7 @@ impl TrainingSection {
             validate_every_epochs: section.take("validate_every_epochs")?,
             validate_every_steps: section.take("validate_every_steps")?,
             save_every_steps: section.take("save_every_steps")?,
+            save_every_minutes: section.take("save_every_minutes")?,
             keep_checkpoints: section.take("keep_checkpoints")?,
             log_every_steps: section.take("log_every_steps")?,
             clip_norm: section.take("clip_norm")?,
@@ -56,6 +59,9 @@ impl TrainingSection {
             if epochs.is_some_and(|epochs| !(epochs.is_finite() && epochs > 0.0)) {
                 return Err(spot.fault(format!("`{name}` is not above 0")));
             }
+        }
+        if read.save_every_minutes.is_some_and(|minutes| !(minutes.is_finite() && minutes > 0.0)) {
+            return Err(spot.fault("`save_every_minutes` is not above 0"));
         }
         let zero = [read.steps, read.validate_every_steps, read.save_every_steps, read.log_every_steps];
         if zero.contains(&Some(0)) {

@@ -1,17 +1,13 @@
-//! Checkpoints: folders that are whole or absent, and two files that name the best and the latest.
+//! Writing checkpoints: folders that are whole or absent, and two files that name the best and the latest.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
-use manytask_multitask::PARAMS;
-use manytask_tensor::io::sync_folder;
-use manytask_tensor::{Device, Layout, Params, checkpoint};
+use manytask_tensor::io::{exchange, sync_folder};
 
+use super::seal::{Cause, Seal};
+use super::which::{name_of, step_of};
 use super::{CHECKPOINTS, RunFolder, WRITING, Which};
-use crate::failure::{Code, Failure, Result};
-
-/// Before the number of steps in the name of a checkpoint.
-const STEP: &str = "step-";
+use crate::failure::{Failure, Result};
 
 /// A checkpoint to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,139 +18,130 @@ pub struct Written {
     pub best: bool,
     /// How many of the latest checkpoints stay, beside the best; at least one.
     pub keep: usize,
+    /// Why it is written.
+    pub cause: Cause,
+}
+
+/// Whether the checkpoint that a training calls its best is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BestKept {
+    /// It is, or there is none yet.
+    Yes,
+    /// It is not.
+    No,
 }
 
 impl RunFolder {
     /// Writes a checkpoint with `save`, which is given an empty folder, then names it `latest` and, if it is, `best`, and
-    /// removes those that are not to be kept.
+    /// removes those that are not to be kept. Gives the old ones that could not be removed, each with the reason.
     ///
     /// # Errors
     /// Those of `save`, and when the disk does not take it; the checkpoints before are still there then.
-    pub fn checkpoint(&self, written: Written, save: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    pub fn checkpoint(
+        &self,
+        written: Written,
+        save: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Vec<String>> {
         let all = self.path().join(CHECKPOINTS);
-        let name = format!("{STEP}{}", written.step);
+        let name = name_of(written.step);
         let (writing, done) = (all.join(format!("{WRITING}{name}")), all.join(&name));
         remove(&writing)?;
         fs_err::create_dir(&writing)?;
-        if let Err(failure) = save(&writing) {
+        let sealed = save(&writing).and_then(|()| Seal::put(&writing, written.step, written.cause));
+        if let Err(failure) = sealed {
             // What is left of it must not look like a checkpoint; that it could not be written is what counts.
             let _ = remove(&writing);
             return Err(failure);
         }
-        sync_folder(&writing)?;
-        // The same step again, after a run was killed between two lines below: the same content.
-        remove(&done)?;
-        fs_err::rename(&writing, &done)?;
-        sync_folder(&all)?;
-        if written.best {
-            // Before `latest`: a run that goes on from `latest` knows of the best one at that step.
-            self.write(&format!("{CHECKPOINTS}/{}", Which::Best.name()), name.as_bytes())?;
+        sync(&writing)?;
+        let name_best = || self.write(&format!("{CHECKPOINTS}/{}", Which::Best), name.as_bytes());
+        if done.is_dir() {
+            // The same parameters, perhaps with another state beside them.
+            if written.best {
+                name_best()?;
+            }
+            if exchange(&writing, &done).is_err() {
+                remove(&done)?;
+                fs_err::rename(&writing, &done)?;
+            }
+            sync(&all)?;
+        } else {
+            fs_err::rename(&writing, &done)?;
+            sync(&all)?;
+            if written.best {
+                // Before `latest`: a run that goes on from `latest` knows of the best one at that step.
+                name_best()?;
+            }
         }
-        self.write(&format!("{CHECKPOINTS}/{}", Which::Latest.name()), name.as_bytes())?;
+        self.write(&format!("{CHECKPOINTS}/{}", Which::Latest), name.as_bytes())?;
         self.prune(written)
     }
 
-    /// The folder of a checkpoint; `None` before the first. Without a best one the latest is it.
+    /// Names the checkpoint that a training calls its best, after it went back to an earlier step perhaps.
     ///
     /// # Errors
-    /// When it is named but not there (exit code 6).
-    pub fn find(&self, which: Which) -> Result<Option<PathBuf>> {
-        let found = match self.named(which)? {
-            None if which == Which::Best => self.named(Which::Latest)?,
-            found => found,
-        };
-        match found.map(|name| self.path().join(CHECKPOINTS).join(name)) {
-            Some(path) if !path.is_dir() => {
-                let what = format!(
-                    "{}: this checkpoint is named by `{}` but not there",
-                    path.display(),
-                    which.name()
-                );
-                Err(Failure::new(Code::Checkpoint, what))
+    /// When the folder cannot be written.
+    pub fn set_best(&self, best: Option<u64>) -> Result<BestKept> {
+        // A damaged name is put right.
+        let named = self.named(Which::Best).ok().flatten();
+        let file = format!("{CHECKPOINTS}/{}", Which::Best);
+        match best {
+            Some(best) if self.at_step(best).is_dir() => {
+                if named != Some(best) {
+                    self.write(&file, name_of(best).as_bytes())?;
+                }
+                Ok(BestKept::Yes)
             }
-            found => Ok(found),
-        }
-    }
-
-    /// The parameters of a checkpoint, and after how many steps they were.
-    ///
-    /// # Errors
-    /// When there is no checkpoint, or it is damaged or of another network (exit code 6).
-    pub fn params(&self, which: Which, layout: &Arc<Layout>, device: Device) -> Result<(Params, u64)> {
-        const TRIES: usize = 3;
-        let mut tries = 1;
-        loop {
-            let read = self.find(which).and_then(|found| self.read_params(found, layout, device));
-            // A training that goes on in this folder may have taken a newer one and removed this, and it is quick.
-            match read {
-                Err(failure) if failure.code == Code::Checkpoint && tries < TRIES => tries += 1,
-                read => return read,
+            _ => {
+                match fs_err::remove_file(self.path().join(file)) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                    _ => {}
+                }
+                Ok(if best.is_some() { BestKept::No } else { BestKept::Yes })
             }
         }
     }
 
-    fn read_params(
-        &self,
-        found: Option<PathBuf>,
-        layout: &Arc<Layout>,
-        device: Device,
-    ) -> Result<(Params, u64)> {
-        let Some(found) = found else {
-            return Err(Failure::new(
-                Code::Checkpoint,
-                format!("{} has no checkpoint", self.path().display()),
-            )
-            .hint("it was ended before its first one: start it again with `manytask resume`"));
-        };
-        let (params, about) = checkpoint::load(&found.join(PARAMS), layout, device).map_err(of_checkpoint)?;
-        Ok((params, about.get("step").and_then(|step| step.parse().ok()).unwrap_or_default()))
-    }
-
-    /// The name of a checkpoint that is the best or the latest.
-    fn named(&self, which: Which) -> Result<Option<String>> {
-        match fs_err::read_to_string(self.path().join(CHECKPOINTS).join(which.name())) {
-            Ok(name) => Ok(Some(name.trim().to_owned())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Failure::io(&error)),
-        }
-    }
-
-    /// Removes what is neither the best nor one of the latest, and what a killed run has written after this step.
-    fn prune(&self, written: Written) -> Result<()> {
+    /// Removes the checkpoints that are neither the best nor to be kept, and what a killed run has written after this step.
+    /// Nothing else that lies there is touched.
+    fn prune(&self, written: Written) -> Result<Vec<String>> {
         let best = self.named(Which::Best)?;
-        let (mut older, mut others) = (Vec::new(), Vec::new());
-        for entry in fs_err::read_dir(self.path().join(CHECKPOINTS))? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if !entry.file_type()?.is_dir() || best.as_ref() == Some(&name) {
+        let (mut kept, mut surplus) = (1, Vec::new());
+        for step in self.steps()? {
+            if best == Some(step) || step == written.step {
                 continue;
             }
-            match name.strip_prefix(STEP).and_then(|step| step.parse::<u64>().ok()) {
-                Some(step) if step <= written.step => older.push((step, entry.path())),
-                _ => others.push(entry.path()),
+            let by_time = || Seal::read(&self.at_step(step)).is_ok_and(|seal| seal.cause == Cause::Time);
+            if step > written.step || kept >= written.keep || by_time() {
+                surplus.push(self.at_step(step));
+            } else {
+                kept += 1;
             }
         }
-        older.sort();
-        let surplus = older.len().saturating_sub(written.keep.max(1));
-        let older = older.into_iter().take(surplus).map(|(_, path)| path);
-        older.chain(others).try_for_each(|path| remove(&path))
+        let all = self.path().join(CHECKPOINTS);
+        surplus.push(all.join(format!("{WRITING}{}", name_of(written.step))));
+        let left = surplus.iter().filter_map(|path| Some(remove(path).err()?.to_string()));
+        Ok(left.collect())
     }
 }
 
-/// Whatever hinders reading a checkpoint, it is the checkpoint that does not fit.
-pub(crate) fn of_checkpoint(error: impl Into<Failure>) -> Failure {
-    match error.into() {
-        Failure { code: Code::Data | Code::Config | Code::Bug, message, hints } => {
-            Failure { code: Code::Checkpoint, message, hints }
-        }
-        other => other,
-    }
+/// Whether a name is one of a checkpoint that was not finished.
+pub(super) fn is_unfinished(name: &str) -> bool {
+    name.strip_prefix(WRITING).and_then(step_of).is_some()
 }
 
 /// Removes a folder if it is there.
-fn remove(folder: &Path) -> Result<()> {
+pub(super) fn remove(folder: &Path) -> Result<()> {
     match fs_err::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
+}
+
+/// Makes the names in a folder survive a loss of power, where the file system can.
+fn sync(folder: &Path) -> Result<()> {
+    let failed = |error: std::io::Error| {
+        Failure::new(crate::failure::Code::Data, format!("{}: {error}", folder.display()))
+    };
+    sync_folder(folder).map(|_| ()).map_err(failed)
 }

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// What is known of a run beside its configuration.
@@ -17,8 +19,23 @@ pub struct Manifest {
     pub seed: u64,
     /// SHA-256 of `config.toml`.
     pub config_digest: String,
+    /// SHA-256 of what cannot change in a run, for each section of its configuration.
+    #[serde(default)]
+    pub fixed: BTreeMap<String, String>,
     /// SHA-256 of the data.
     pub data_digest: String,
+    /// SHA-256 of the data, of how they are split and of the rows in each part.
+    #[serde(default)]
+    pub split_digest: String,
+    /// SHA-256 of `schema.json`, where there is one.
+    #[serde(default)]
+    pub schema_digest: Option<String>,
+    /// SHA-256 of `results.json`, once it is there.
+    #[serde(default)]
+    pub results_digest: Option<String>,
+    /// The folder of the data as seen from the run's: where they are looked for after both were moved.
+    #[serde(default)]
+    pub data_folder: Option<String>,
     /// Seconds since 1970 at its start.
     pub started: u64,
     /// Seconds since 1970 at its end, or its last interruption.
@@ -27,4 +44,18 @@ pub struct Manifest {
     pub exit: Option<String>,
     /// How often it was resumed.
     pub resumed: u32,
+    /// The changes with which it was resumed, in their order.
+    #[serde(default)]
+    pub history: Vec<Change>,
+}
+
+/// Changes of a run's configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// After how many steps.
+    pub step: u64,
+    /// Seconds since 1970.
+    pub when: u64,
+    /// The changes, as `KEY=VALUE`.
+    pub changes: Vec<String>,
 }

@@ -12,15 +12,42 @@ use crate::failure::Result;
 #[derive(Debug)]
 pub struct Metrics {
     file: File,
+    damaged: Vec<usize>,
+}
+
+/// Up to where lines are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UpTo {
+    /// All lines of this step.
+    Step(u64),
+    /// The lines of this step but for that of its evaluation, which comes again.
+    Evaluation(u64),
+}
+
+impl UpTo {
+    fn holds(self, line: &Value) -> Option<bool> {
+        let step = line.get("step")?.as_u64()?;
+        Some(match self {
+            Self::Step(last) => step <= last,
+            Self::Evaluation(last) => {
+                step < last || (step == last && line.get("part").is_none_or(|part| part != "validation"))
+            }
+        })
+    }
 }
 
 impl Metrics {
-    pub(super) fn open(path: &Path, step: u64) -> Result<Self> {
+    pub(super) fn open(path: &Path, up_to: UpTo) -> Result<Self> {
         let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
-        let end = end_of(&mut file, step)?;
+        let Kept { end, damaged } = kept(&mut file, up_to)?;
         file.set_len(end)?;
         file.seek(SeekFrom::Start(end))?;
-        Ok(Self { file })
+        Ok(Self { file, damaged })
+    }
+
+    /// The numbers of the lines, counted from 1, that were found damaged and are kept as they are.
+    pub fn damaged(&self) -> &[usize] {
+        &self.damaged
     }
 
     /// Appends a line, which must have a `step`.
@@ -41,18 +68,46 @@ impl Metrics {
     }
 }
 
-/// Where the last whole line of a step up to `step` ends.
-fn end_of(file: &mut File, step: u64) -> Result<u64> {
+/// The lines that stay.
+struct Kept {
+    /// Where the last one ends.
+    end: u64,
+    /// The numbers of those that cannot be read.
+    damaged: Vec<usize>,
+}
+
+/// All lines up to the last one that belongs to `up_to`, with the damaged ones before and directly behind it: what cannot
+/// be read says of no step that it is later.
+fn kept(file: &mut File, up_to: UpTo) -> Result<Kept> {
     let mut reader = BufReader::new(file);
-    let (mut end, mut line) = (0, Vec::new());
-    loop {
+    let (mut here, mut line) = (0, Vec::new());
+    let mut kept = Kept { end: 0, damaged: Vec::new() };
+    // Unreadable lines since the last kept one, which are kept with the next.
+    let (mut waiting, mut is_behind) = (Vec::new(), true);
+    for number in 1.. {
         line.clear();
-        let length = reader.read_until(b'\n', &mut line)?;
-        let whole = line.ends_with(b"\n");
-        let of = serde_json::from_slice::<Value>(&line).ok().and_then(|line| line.get("step")?.as_u64());
-        if !whole || of.is_none_or(|of| of > step) {
-            return Ok(end);
+        here += reader.read_until(b'\n', &mut line)? as u64;
+        if !line.ends_with(b"\n") {
+            break;
         }
-        end += length as u64;
+        let read = serde_json::from_slice::<Value>(&line).ok();
+        match read.and_then(|line| up_to.holds(&line)) {
+            None if is_behind => {
+                kept.damaged.push(number);
+                kept.end = here;
+            }
+            None => waiting.push(number),
+            Some(true) => {
+                kept.damaged.append(&mut waiting);
+                kept.end = here;
+                is_behind = true;
+            }
+            // Of a later step, or damaged so that it seems to be.
+            Some(false) => {
+                waiting.push(number);
+                is_behind = false;
+            }
+        }
     }
+    Ok(kept)
 }

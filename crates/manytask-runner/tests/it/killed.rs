@@ -65,7 +65,7 @@ fn killed_at_any_point_and_resumed_it_ends_with_the_same_bytes() {
 fn an_interrupted_run_saves_says_how_to_go_on_and_ends_the_same() {
     let place = Place::new();
     said(start(&place, "whole").wait_with_output().unwrap());
-    for (name, signal, code) in [("int", "INT", 130), ("term", "TERM", 143)] {
+    for (name, signal, code) in [("int", "INT", 130), ("term", "TERM", 143), ("hup", "HUP", 129)] {
         let child = start(&place, name);
         wait_for_lines(&place, name, 30);
         send(&child, signal);
@@ -101,19 +101,37 @@ fn a_configuration_that_was_changed_is_noted_and_more_steps_can_be_made() {
     assert_eq!(place.read("runs/a/checkpoints/latest"), "step-48");
 }
 
-/// Both signals arrive before the process can make another step.
+/// All signals arrive before the process can make another step.
 #[test]
-fn a_second_signal_ends_it_at_once_and_nothing_is_lost() {
+fn a_second_signal_is_the_first_again_and_a_third_ends_it_at_once() {
     let place = Place::new();
     said(start(&place, "whole").wait_with_output().unwrap());
-    let child = start(&place, "twice");
-    wait_for_lines(&place, "twice", 30);
-    for signal in ["STOP", "INT", "TERM", "CONT"] {
-        send(&child, signal);
+    for (name, signals) in [("twice", &["TERM", "INT"][..]), ("thrice", &["INT", "TERM", "HUP"])] {
+        let child = start(&place, name);
+        wait_for_lines(&place, name, 30);
+        for signal in [&["STOP"], signals, &["CONT"]].concat() {
+            send(&child, signal);
+        }
+        let ended = said(child.wait_with_output().unwrap());
+        assert!(matches!(ended.code, Some(129 | 130 | 143)), "{ended:?}");
+        assert_eq!(ended.err.contains("interrupted after step"), name == "twice", "{ended:?}");
+        let run = format!("runs/{name}");
+        place.good(&["resume", &run, "--quiet"]);
+        same(&place, "runs/whole", &run);
     }
+}
+
+/// As under `nohup`.
+#[test]
+fn a_hang_up_that_was_ignored_stays_ignored() {
+    let place = Place::new();
+    let binary = env!("CARGO_BIN_EXE_manytask");
+    let script = format!("trap '' HUP; exec {binary} train a.toml --quiet training.epochs=60");
+    let mut command = std::process::Command::new("bash");
+    command.args(["-c", &script]).current_dir(place.path()).env("MANYTASK_TABLES", "off");
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for_lines(&place, "a", 20);
+    send(&child, "HUP");
     let ended = said(child.wait_with_output().unwrap());
-    assert!(matches!(ended.code, Some(130 | 143)), "{ended:?}");
-    assert!(!ended.err.contains("interrupted after step"), "{ended:?}");
-    place.good(&["resume", "runs/twice", "--quiet"]);
-    same(&place, "runs/whole", "runs/twice");
+    assert_eq!(ended.code, Some(0), "{ended:?}");
 }

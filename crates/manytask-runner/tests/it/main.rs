@@ -4,9 +4,13 @@
 mod command;
 mod commands;
 mod configs;
+mod damaged;
 mod encoding_report;
 mod episodes;
+mod file_systems;
 mod killed;
+mod predicted;
 mod reading;
 mod refused;
+mod resumed;
 mod settings;

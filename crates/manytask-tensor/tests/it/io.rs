@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use manytask_tensor::Error;
-use manytask_tensor::io::{sync_folder, write_atomically, write_atomically_with};
+use manytask_tensor::io::{exchange, is_unsupported, sync_folder, write_atomically, write_atomically_with};
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs_err::read_dir(folder).unwrap();
@@ -125,6 +125,46 @@ fn a_new_file_has_usual_permissions() {
     fs_err::write(&usual, "x").unwrap();
     write_atomically(&ours, b"x").unwrap();
     assert_eq!(mode(&ours), mode(&usual));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_replaced_keeps_its_permissions() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("private");
+    fs_err::write(&path, "old").unwrap();
+    for mode in [0o600, 0o640, 0o444] {
+        fs_err::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+        write_atomically(&path, b"new").unwrap();
+        assert_eq!(fs_err::metadata(&path).unwrap().permissions().mode() & 0o777, mode);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn two_folders_take_each_others_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["one", "other"] {
+        fs_err::create_dir(at(name)).unwrap();
+        fs_err::write(at(name).join("file"), name).unwrap();
+    }
+    match exchange(&at("one"), &at("other")) {
+        Ok(()) => assert_eq!(fs_err::read(at("one/file")).unwrap(), b"other"),
+        Err(error) => assert!(is_unsupported(&error), "{error}"),
+    }
+    assert_eq!(exchange(&at("one"), &at("no")).unwrap_err().kind(), std::io::ErrorKind::NotFound);
+}
+
+#[test]
+fn what_a_file_system_cannot_do_is_told_from_what_goes_wrong() {
+    for code in [libc::ENOTSUP, libc::ENOSYS, libc::ENOLCK, libc::EINVAL] {
+        assert!(is_unsupported(&std::io::Error::from_raw_os_error(code)), "{code}");
+    }
+    for code in [libc::EIO, libc::ENOSPC, libc::EACCES, libc::EAGAIN] {
+        assert!(!is_unsupported(&std::io::Error::from_raw_os_error(code)), "{code}");
+    }
 }
 
 #[test]

@@ -1,0 +1,246 @@
+//! A training with its folder: checkpoints, figures, signals, and the result at the end.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use manytask_multitask::{Evaluation, Event, Finish, Identity, Part, Trainer, Worsened};
+use serde_json::json;
+
+use super::record::Record;
+use super::train::{digest, now};
+use crate::experiment::Experiment;
+use crate::failure::{Code, Failure, Result};
+use crate::invocation::{program, quoted};
+use crate::progress::{Progress, Quiet};
+use crate::report::{circumstances, figure, print, say, say_circumstances, table};
+use crate::run::{Cause, Manifest, RESULTS, RunFolder, UpTo, Which, Written, json as to_json};
+use crate::signals::Signals;
+
+/// The ends of epochs are saved where the last checkpoint is older.
+const BETWEEN_EPOCHS: Duration = Duration::from_secs(10);
+
+/// A training with its folder.
+pub(super) struct Drive<'e> {
+    pub(super) experiment: &'e Experiment,
+    pub(super) folder: &'e RunFolder,
+    pub(super) manifest: Manifest,
+    pub(super) signals: Signals,
+    pub(super) quiet: Quiet,
+}
+
+impl Drive<'_> {
+    /// Trains to the end, and judges the best parameters.
+    pub(super) fn finish(mut self, mut trainer: Trainer<'_>) -> Result<()> {
+        let path = self.folder.path();
+        say(&format!("run: {}", path.display()));
+        for note in self.folder.notes() {
+            say(&format!("note: {note}"));
+        }
+        let outcome = self.run(&mut trainer);
+        let exit = match &outcome {
+            Ok(Finish::Completed) => "completed".to_owned(),
+            Ok(Finish::StoppedEarly) => "stopped early".to_owned(),
+            Ok(Finish::Interrupted) => "interrupted".to_owned(),
+            Err(failure) => failure.message.clone(),
+        };
+        (self.manifest.ended, self.manifest.exit) = (Some(now()), Some(exit));
+        let written = self.folder.write_manifest(&self.manifest);
+        let finish = outcome.map_err(|failure| self.with_last_checkpoint(failure))?;
+        written?;
+        let (program, shown) = (program(), quoted(path));
+        let step = trainer.progress().step;
+        if finish == Finish::Interrupted {
+            let code = self.signals.received().unwrap_or(130);
+            return Err(Failure::new(
+                Code::Interrupted(code),
+                format!("interrupted after step {step}, the state is saved"),
+            )
+            .hint(format!("continue with `{program} resume {shown}`")));
+        }
+        let best = trainer.progress().best.map_or(step, |best| best.step);
+        self.say_worse(&trainer)?;
+        let evaluation = self.judge()?;
+        let part = name_of(self.experiment.judged_by);
+        let report = &self.experiment.report;
+        let rows: serde_json::Map<_, _> =
+            report.rows.iter().map(|(part, rows)| (part.clone(), json!(rows))).collect();
+        let labels: serde_json::Map<_, _> = report
+            .targets
+            .iter()
+            .map(|target| {
+                (
+                    target.name.clone(),
+                    target.parts.iter().cloned().map(|(part, counts)| (part, json!(counts))).collect(),
+                )
+            })
+            .collect();
+        let mut results =
+            json!({ "step": best, "part": part, "tasks": evaluation.tasks, "rows": rows, "labels": labels });
+        circumstances(&mut results, self.experiment.problem.as_ref(), &evaluation);
+        let results = to_json(&results)?;
+        self.folder.write(RESULTS, &results)?;
+        self.manifest.results_digest = Some(digest(&results));
+        self.folder.write_manifest(&self.manifest)?;
+        let ended =
+            if finish == Finish::StoppedEarly { format!(", stopped early at {step}") } else { String::new() };
+        print(&format!("\n{part} part, parameters of step {best}{ended}\n{}", table(&evaluation, None)))?;
+        say_circumstances(self.experiment.problem.as_ref(), &evaluation);
+        let (verb, next) =
+            if self.experiment.schema.is_some() { ("predict", " --input FILE") } else { ("eval", "") };
+        print(&format!("\n{program} {verb} {shown}{next}\n"))
+    }
+
+    /// Says that a training has ended far worse than it began.
+    fn say_worse(&self, trainer: &Trainer<'_>) -> Result<()> {
+        if let Some(Worsened { before, after }) = trainer.worsened(&self.experiment.start()?)? {
+            let (before, after, step) = (figure(before), figure(after), trainer.progress().step);
+            say(&format!(
+                "note: the training made the network worse: the mean loss of the training part was {before} before the first step and is {after} after step {step}; lower the learning rate, or set clip_norm"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The figures of the best parameters.
+    fn judge(&self) -> Result<Evaluation> {
+        let problem = &self.experiment.problem;
+        let (params, _) = self.folder.params(Which::Best, problem.layout(), self.experiment.device)?;
+        Ok(problem.evaluate(&params, self.experiment.judged_by)?)
+    }
+
+    fn run(&self, trainer: &mut Trainer<'_>) -> Result<Finish> {
+        let start = trainer.progress().step;
+        let problem = self.experiment.problem.as_ref();
+        let last = trainer.training().steps;
+        let mut record = Record {
+            metrics: self.folder.metrics(if trainer.progress().evaluation_due {
+                UpTo::Evaluation(start)
+            } else {
+                UpTo::Step(start)
+            })?,
+            board: self.folder.tensorboard((self.manifest.resumed > 0).then_some(start))?,
+            tasks: problem.tasks(),
+            every: self.experiment.log_every(),
+            last,
+            epoch: problem.steps_per_epoch(),
+            monitored: trainer.training().monitor.figure.clone(),
+            line: None,
+            told: false,
+        };
+        for number in record.metrics.damaged() {
+            let path = self.folder.path().join("metrics.jsonl");
+            say(&format!("note: {}: line {number} is damaged; it stays as it is", path.display()));
+        }
+        let names = if problem.identity() == Identity::Fixed { problem.tasks() } else { &[] };
+        let mut progress = Progress::new(start, last, names, self.quiet);
+        let mut saves = Saves { drive: self, step: start, at: Instant::now(), left: BTreeSet::new() };
+        let finish = trainer.run(|trainer, event| {
+            if let Event::Step(report) = &event {
+                progress.step(report);
+            }
+            record.take(&event, &progress)?;
+            match event {
+                Event::Checkpoint { step, improved } => {
+                    saves.save(
+                        trainer,
+                        &record,
+                        Save { step, best: improved, cause: Cause::Training },
+                        &progress,
+                    )?;
+                }
+                // Before the evaluation, which may take long and fail.
+                Event::EpochDone { step, .. } if saves.at.elapsed() >= BETWEEN_EPOCHS => {
+                    saves.save(
+                        trainer,
+                        &record,
+                        Save { step, best: false, cause: Cause::Time },
+                        &progress,
+                    )?;
+                }
+                Event::StepDone { step } if saves.at.elapsed() >= self.experiment.save_every() => {
+                    saves.save(
+                        trainer,
+                        &record,
+                        Save { step, best: false, cause: Cause::Time },
+                        &progress,
+                    )?;
+                }
+                _ => {}
+            }
+            let stop = self.signals.received().is_some();
+            Ok::<_, Failure>(if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        });
+        progress.end();
+        let finish = finish?;
+        let step = trainer.progress().step;
+        if finish == Finish::Interrupted && saves.step != step {
+            saves.save(trainer, &record, Save { step, best: false, cause: Cause::Training }, &progress)?;
+        }
+        Ok(finish)
+    }
+
+    /// Says where a diverged training can be taken up.
+    fn with_last_checkpoint(&self, failure: Failure) -> Failure {
+        if failure.code != Code::Diverged {
+            return failure;
+        }
+        match self.folder.find(Which::Latest) {
+            Ok(Some(path)) => failure.hint(format!("the last good checkpoint is {}", path.display())),
+            _ => failure.hint("there is no checkpoint of it"),
+        }
+    }
+}
+
+/// The checkpoints that a training has written.
+struct Saves<'d> {
+    drive: &'d Drive<'d>,
+    /// After how many steps the last one was.
+    step: u64,
+    at: Instant,
+    /// What was told of old ones that could not be removed.
+    left: BTreeSet<String>,
+}
+
+/// A checkpoint that is due.
+#[derive(Clone, Copy)]
+struct Save {
+    step: u64,
+    best: bool,
+    cause: Cause,
+}
+
+impl Saves<'_> {
+    fn save(
+        &mut self,
+        trainer: &Trainer<'_>,
+        record: &Record<'_>,
+        due: Save,
+        progress: &Progress,
+    ) -> Result<()> {
+        let Save { step, best, cause } = due;
+        if cause == Cause::Time && step == self.step {
+            return Ok(());
+        }
+        record.metrics.sync()?;
+        let written = Written { step, best, keep: self.drive.experiment.keep_checkpoints(), cause };
+        for why in self.drive.folder.checkpoint(written, |to| Ok(trainer.save(to)?))? {
+            if self.left.insert(why.clone()) {
+                progress.note(&format!(
+                    "note: an old checkpoint could not be removed, and is tried again: {why}"
+                ));
+            }
+        }
+        (self.step, self.at) = (step, Instant::now());
+        Ok(())
+    }
+}
+
+/// A part's name.
+pub(super) fn name_of(part: Part) -> &'static str {
+    match part {
+        Part::Train => "train",
+        Part::Validation => "validation",
+        Part::Test => "test",
+    }
+}

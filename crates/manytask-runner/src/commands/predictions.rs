@@ -1,0 +1,228 @@
+//! Predictions as comma-separated values: a row for each row of the input.
+
+use std::fmt::Write;
+
+use manytask_data::TargetEncoder;
+use manytask_multitask::Task;
+use manytask_nn::metrics::Output;
+use manytask_tensor::{Device, Kind, Tensor};
+
+use crate::failure::Result;
+
+/// Predictions for all rows of an input.
+#[derive(Debug)]
+pub(super) struct Predictions {
+    /// With tasks of their own rows: the task of each row.
+    tasks: Option<Vec<String>>,
+    columns: Vec<Column>,
+    rows: usize,
+}
+
+/// One column of predictions; rows of a task that was not trained have none.
+#[derive(Debug)]
+struct Column {
+    name: String,
+    values: Vec<Option<f64>>,
+}
+
+/// The names of what a task predicts at once: classes or labels. None of a task with one prediction.
+pub(super) fn parts_of(task: &Task, target: Option<&TargetEncoder>) -> Vec<String> {
+    match (task.output, target) {
+        (Output::Multiclass, Some(target)) => target.classes().to_vec(),
+        (Output::Multilabel, Some(target)) => target.columns().to_vec(),
+        _ => Vec::new(),
+    }
+}
+
+impl Predictions {
+    /// Columns for each task, with its name, the names of its parts and its values for all rows.
+    pub(super) fn by_task<'t>(
+        rows: usize,
+        tasks: impl Iterator<Item = (&'t str, Vec<String>, &'t Tensor)>,
+    ) -> Result<Self> {
+        let all: Vec<usize> = (0..rows).collect();
+        let mut columns = Vec::new();
+        for (name, parts, values) in tasks {
+            let mut own = named(name, &parts, rows);
+            fill(&mut own, &all, values)?;
+            columns.append(&mut own);
+        }
+        Ok(Self { tasks: None, columns, rows })
+    }
+
+    /// The columns of one target, each row with the prediction of its task; `names` and `streams` are of all tasks, `tasks` of
+    /// those that predict.
+    pub(super) fn by_row<'t>(
+        rows: usize,
+        names: &[&str],
+        streams: &[Vec<usize>],
+        target: &str,
+        parts: &[String],
+        tasks: impl Iterator<Item = (&'t Vec<usize>, &'t Tensor)>,
+    ) -> Result<Self> {
+        let mut of_rows = vec![String::new(); rows];
+        for (name, rows) in names.iter().zip(streams) {
+            for row in rows {
+                if let Some(task) = of_rows.get_mut(*row) {
+                    (*name).clone_into(task);
+                }
+            }
+        }
+        let mut columns = named(target, parts, rows);
+        for (rows, values) in tasks {
+            fill(&mut columns, rows, values)?;
+        }
+        Ok(Self { tasks: Some(of_rows), columns, rows })
+    }
+
+    /// What is odd about them.
+    pub(super) fn note(&self) -> Option<String> {
+        let odd = |row: &usize| {
+            self.columns.iter().any(|column| column.value(*row).is_some_and(|value| !value.is_finite()))
+        };
+        let none = |row: &usize| self.columns.iter().all(|column| column.value(*row).is_none());
+        let rows = || 0..self.rows;
+        if let Some(first) = rows().find(odd) {
+            let count = rows().filter(odd).count();
+            return Some(format!(
+                "{count} of {} rows have predictions that are no finite numbers, the first is row {}: look at their inputs",
+                self.rows,
+                first + 1
+            ));
+        }
+        let first = rows().find(none)?;
+        let count = rows().filter(none).count();
+        Some(format!(
+            "{count} of {} rows have no prediction, the first is row {}: their tasks were not trained in this run",
+            self.rows,
+            first + 1
+        ))
+    }
+
+    /// A line of names, and one for each row of the input. Numbers are as short as they can be without a loss.
+    pub(super) fn csv(&self) -> String {
+        let names =
+            self.tasks.iter().map(|_| "task").chain(self.columns.iter().map(|column| column.name.as_str()));
+        let mut text = names.map(quoted).collect::<Vec<_>>().join(",");
+        text.push('\n');
+        for row in 0..self.rows {
+            let start = text.len();
+            if let Some(task) = self.tasks.as_ref().and_then(|tasks| tasks.get(row)) {
+                text.push_str(&quoted(task));
+            }
+            for (number, column) in self.columns.iter().enumerate() {
+                if number > 0 || self.tasks.is_some() {
+                    text.push(',');
+                }
+                if let Some(value) = column.value(row) {
+                    number_into(&mut text, value);
+                }
+            }
+            if text.len() == start {
+                // An empty line is no row for many readers.
+                text.push_str("\"\"");
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+impl Column {
+    fn value(&self, row: usize) -> Option<f64> {
+        self.values.get(row).copied().flatten()
+    }
+}
+
+fn named(name: &str, parts: &[String], rows: usize) -> Vec<Column> {
+    let column = |name: String| Column { name, values: vec![None; rows] };
+    if parts.is_empty() {
+        return vec![column(name.to_owned())];
+    }
+    parts.iter().map(|part| column(format!("{name}={part}"))).collect()
+}
+
+/// Puts the values `[B]` or `[B, C]` of B rows into one or C columns.
+fn fill(columns: &mut [Column], rows: &[usize], values: &Tensor) -> Result<()> {
+    let values = values.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?;
+    let values = values.f_reshape([rows.len() as i64, columns.len() as i64])?;
+    for (number, column) in columns.iter_mut().enumerate() {
+        let own = Vec::<f64>::try_from(values.f_select(1, number as i64)?.f_contiguous()?)?;
+        for (row, value) in rows.iter().zip(own) {
+            if let Some(cell) = column.values.get_mut(*row) {
+                *cell = Some(value);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The shortest digits that are read as the same number.
+fn number_into(text: &mut String, value: f64) {
+    let size = value.abs();
+    // Writing to a string cannot fail.
+    let _ = if size == 0.0 || (1e-4..1e15).contains(&size) || !value.is_finite() {
+        write!(text, "{value}")
+    } else {
+        write!(text, "{value:e}")
+    };
+}
+
+fn quoted(name: &str) -> String {
+    if name.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    } else {
+        name.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensor(values: &[f64]) -> Tensor {
+        Tensor::f_from_slice(values).unwrap()
+    }
+
+    #[test]
+    fn numbers_lose_nothing_and_names_are_quoted() {
+        let values = [0.1 + 0.2, 1e-17, 1.0 - 1e-16, 2.5e300, -3.0, 123_456_789.123_456_78];
+        let tensor = tensor(&values);
+        let tasks = [("a,b", Vec::new(), &tensor), ("c\rd\"e", Vec::new(), &tensor)];
+        let text = Predictions::by_task(6, tasks.into_iter()).unwrap().csv();
+        let mut lines = text.split('\n');
+        assert_eq!(lines.next(), Some("\"a,b\",\"c\rd\"\"e\""));
+        for value in values {
+            let line = lines.next().unwrap();
+            assert!(line.split(',').all(|cell| cell.parse::<f64>().unwrap() == value), "{line}");
+        }
+        assert_eq!((lines.next(), lines.next()), (Some(""), None));
+        assert!(text.contains("1e-17") && text.contains("2.5e300") && text.contains("\n-3,-3\n"), "{text}");
+    }
+
+    #[test]
+    fn each_row_has_the_prediction_of_its_task_and_names_it() {
+        let streams = [vec![0, 3], vec![2], vec![1]];
+        let (first, second) = (tensor(&[0.25, 0.5]), tensor(&[0.75]));
+        let tasks = [(&streams[0], &first), (&streams[1], &second)];
+        let names = ["g=a", "g=b", "g=c"];
+        let predictions = Predictions::by_row(4, &names, &streams, "rich", &[], tasks.into_iter()).unwrap();
+        assert_eq!(predictions.csv(), "task,rich\ng=a,0.25\ng=c,\ng=b,0.75\ng=a,0.5\n");
+        assert!(
+            predictions.note().unwrap().starts_with("1 of 4 rows have no prediction, the first is row 2")
+        );
+        let classes = Tensor::f_from_slice(&[0.25, 0.75]).unwrap().f_reshape([1, 2]).unwrap();
+        let parts = ["x", "y"].map(str::to_owned);
+        let one = [vec![0]];
+        let tasks = [(&one[0], &classes)];
+        let text = Predictions::by_row(1, &["g=a"], &one, "c", &parts, tasks.into_iter()).unwrap().csv();
+        assert_eq!(text, "task,c=x,c=y\ng=a,0.25,0.75\n");
+    }
+
+    #[test]
+    fn numbers_that_are_not_finite_are_told() {
+        let tensor = tensor(&[0.5, f64::NAN]);
+        let predictions = Predictions::by_task(2, [("y", Vec::new(), &tensor)].into_iter()).unwrap();
+        assert!(predictions.note().unwrap().contains("1 of 2 rows") && predictions.csv().ends_with("NaN\n"));
+    }
+}

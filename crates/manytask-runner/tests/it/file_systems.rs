@@ -1,0 +1,76 @@
+//! File systems that lack an operation, made by a library that answers in their place.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::command::{Place, said};
+
+const SHIM: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+static int is_off(const char *what) {
+    const char *off = getenv("LACKS");
+    return off && strstr(off, what);
+}
+
+int flock(int file, int operation) {
+    int (*real)(int, int) = (int (*)(int, int))dlsym(RTLD_NEXT, "flock");
+    if (is_off("flock")) { errno = ENOTSUP; return -1; }
+    return real(file, operation);
+}
+
+int fsync(int file) {
+    int (*real)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
+    struct stat about;
+    if (is_off("fsync") && fstat(file, &about) == 0 && S_ISDIR(about.st_mode)) { errno = EINVAL; return -1; }
+    return real(file);
+}
+
+int renameat2(int a, const char *b, int c, const char *d, unsigned int flags) {
+    int (*real)(int, const char *, int, const char *, unsigned int) =
+        (int (*)(int, const char *, int, const char *, unsigned int))dlsym(RTLD_NEXT, "renameat2");
+    if (is_off("renameat2")) { errno = EINVAL; return -1; }
+    return real(a, b, c, d, flags);
+}
+"#;
+
+/// The library; `None` where there is no C compiler.
+fn shim(place: &Place) -> Option<PathBuf> {
+    place.write("shim.c", SHIM);
+    let library = place.at("shim.so");
+    let made = Command::new("cc")
+        .args(["-shared", "-fPIC", "-o"])
+        .arg(&library)
+        .arg(place.at("shim.c"))
+        .arg("-ldl")
+        .output();
+    made.is_ok_and(|made| made.status.success()).then_some(library)
+}
+
+#[test]
+fn a_training_goes_on_without_what_the_file_system_lacks_and_says_so() {
+    let place = Place::new();
+    let Some(library) = shim(&place) else {
+        println!("skipped: no C compiler");
+        return;
+    };
+    place.good(&["train", "a.toml", "--quiet", "--name", "whole"]);
+    for (lacks, says) in [("flock", "has no locks"), ("fsync", "cannot secure names"), ("renameat2", "")] {
+        let mut command = place.command(&["train", "a.toml", "--quiet", "--name", lacks]);
+        let ended = said(command.env("LD_PRELOAD", &library).env("LACKS", lacks).output().unwrap());
+        assert_eq!(ended.code, Some(0), "{lacks}: {ended:?}");
+        assert!(
+            ended.err.contains(says) && ended.err.contains("note:") != says.is_empty(),
+            "{lacks}: {ended:?}"
+        );
+        let results = |name: &str| place.read(&format!("runs/{name}/results.json"));
+        assert_eq!(results("whole"), results(lacks));
+    }
+}
