@@ -4,6 +4,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use manytask_tensor::random::stream;
@@ -174,7 +175,8 @@ impl Omniglot {
             OmniglotSplit::Random(numbers) => self.random(*numbers, turn),
             OmniglotSplit::Vinyals(files) => {
                 let all = ClassPool::concat(&[&self.background, &self.evaluation])?.with_rotations()?;
-                let listed = |path: &Path| all.select(&self.listed(&all, path)?);
+                let mut taken = HashMap::new();
+                let mut listed = |path: &Path| all.select(&self.listed(&all, path, &mut taken)?);
                 Ok(Pools {
                     train: listed(&files.train)?,
                     validation: Some(listed(&files.validation)?),
@@ -212,18 +214,27 @@ impl Omniglot {
         })
     }
 
-    /// The numbers of the classes that a file lists.
-    fn listed(&self, all: &ClassPool, path: &Path) -> Result<Vec<usize>> {
+    /// The numbers of the classes that a file lists. `taken` has the places of those that were listed before: a class that
+    /// stands twice would be two classes of a task, or be trained on and judged by.
+    fn listed(&self, all: &ClassPool, path: &Path, taken: &mut HashMap<usize, String>) -> Result<Vec<usize>> {
         let text = fs_err::read_to_string(path).map_err(|error| Error::io(path, error))?;
-        let index: std::collections::HashMap<&str, usize> =
-            all.names().iter().map(String::as_str).zip(0..).collect();
+        let index: HashMap<&str, usize> = all.names().iter().map(String::as_str).zip(0..).collect();
         let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty());
         let classes = lines.map(|(number, line)| {
-            index.get(line).copied().ok_or_else(|| {
+            let place = format!("line {}", number + 1);
+            let Some(&class) = index.get(line) else {
                 let suggestion = did_you_mean(nearest(line, index.keys().copied()).as_deref());
                 let message = format!("no class `{line}` in {}{suggestion}", self.folder.display());
-                Error::corrupt(path, format!("line {}", number + 1), message)
-            })
+                return Err(Error::corrupt(path, place, message));
+            };
+            match taken.insert(class, format!("{}, {place}", path.display())) {
+                None => Ok(class),
+                Some(before) => {
+                    let message =
+                        format!("class `{line}` is listed in {before} already; leave one of the two out");
+                    Err(Error::corrupt(path, place, message))
+                }
+            }
         });
         let classes = classes.collect::<Result<Vec<_>>>()?;
         if classes.is_empty() {

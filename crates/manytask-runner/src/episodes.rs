@@ -53,6 +53,8 @@ pub struct EpisodeOutline {
     pub form: EpisodeForm,
     /// Whether there are tasks to validate on.
     pub validation: bool,
+    /// The examples of a task in training, for each class; tasks without classes have one way.
+    pub spec: EpisodeSpec,
 }
 
 /// A source of tasks, and the form of what it gives.
@@ -124,7 +126,8 @@ impl EpisodeSettings for SinusoidSection {
     fn outline(&self) -> Result<Option<EpisodeOutline>> {
         self.family().check(self.shots, self.queries)?;
         let form = EpisodeForm { input: vec![1], output: Output::Regression, outputs: 1 };
-        Ok(Some(EpisodeOutline { form, validation: true }))
+        let spec = EpisodeSpec { ways: 1, shots: self.shots, queries: self.queries };
+        Ok(Some(EpisodeOutline { form, validation: true, spec }))
     }
 
     fn load(&self, _folder: &Path, device: Device) -> Result<LoadedEpisodes> {
@@ -196,7 +199,7 @@ impl EpisodeSettings for OmniglotSection {
             OmniglotSplit::Vinyals(_) => true,
             OmniglotSplit::Lake => false,
         };
-        Ok(Some(EpisodeOutline { form, validation }))
+        Ok(Some(EpisodeOutline { form, validation, spec: self.spec() }))
     }
 
     fn load(&self, folder: &Path, device: Device) -> Result<LoadedEpisodes> {

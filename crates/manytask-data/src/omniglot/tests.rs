@@ -125,6 +125,16 @@ fn lists_name_rotations() {
     let corner = pools.train.labelled().unwrap().0.get(0).reshape([-1]);
     assert_eq!(Vec::<u8>::try_from(corner).unwrap(), [0, 0, 0, 255]);
 
+    for (file, text, says) in [
+        (&files.test, "Alpha/character03/rot090\nAlpha/character03/rot090\n", "test.txt, line 1 already"),
+        (&files.test, "Alpha/character01/rot000\n", "train.txt, line 2 already"),
+    ] {
+        let before = fs_err::read_to_string(file).unwrap();
+        fs_err::write(file, text).unwrap();
+        let error = omniglot.split(&split, Rotations::None).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+        fs_err::write(file, before).unwrap();
+    }
     fs_err::write(&files.test, "Alpha/character3/rot090\n").unwrap();
     let error = omniglot.split(&split, Rotations::None).unwrap_err().to_string();
     assert!(

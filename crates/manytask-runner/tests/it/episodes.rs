@@ -105,10 +105,10 @@ fn place() -> Place {
     place
 }
 
-/// Refused as a configuration that is impossible, with and without `--dry-run`, and nothing is left.
-fn refused(place: &Place, arguments: &[&str], says: &[&str]) {
-    for dry in [&[][..], &["--dry-run"]] {
-        let said = place.run(&[&["train"], arguments, dry].concat());
+/// Each is refused as a configuration that is impossible, every second one by `--dry-run`, and nothing is left.
+fn refused(place: &Place, config: &str, mistakes: &[(&[&str], &[&str])]) {
+    for ((arguments, says), dry) in mistakes.iter().zip([&[][..], &["--dry-run"]].into_iter().cycle()) {
+        let said = place.run(&[&["train", config], *arguments, dry].concat());
         assert_eq!(said.code, Some(3), "{arguments:?}: {said:?}");
         assert!(says.iter().all(|words| said.err.contains(words)), "{arguments:?} {says:?}: {}", said.err);
         assert!(!place.at("runs").exists(), "{arguments:?}");
@@ -121,8 +121,8 @@ fn parts_that_cannot_give_the_tasks_are_refused_before_the_first_step() {
     place.good(&["train", "pictures.toml", "--dry-run"]);
     let few = "data.split.random={ train = 6, validation = 2, seed = 1 }";
     let little = "data.split.random={ train = 10, validation = 2, seed = 1 }";
-    for (arguments, says) in [
-        (&["data.ways=7"][..], &["the train part has only 6 classes", "`ways` is 7"][..]),
+    let mistakes: &[(&[&str], &[&str])] = &[
+        (&["data.ways=7"], &["the train part has only 6 classes", "`ways` is 7"]),
         (
             &[few, "training.validate_every_steps=1"],
             &["the validation part has only 2 classes", "pictures.toml:"],
@@ -138,9 +138,8 @@ fn parts_that_cannot_give_the_tasks_are_refused_before_the_first_step() {
         (&["data.ways=18446744073709551615"], &[]),
         (&["data.shots=9223372036854775807", "data.queries=9223372036854775807"], &[]),
         (&["data.size=1000000000000"], &["size"]),
-    ] {
-        refused(&place, &[&["pictures.toml"], arguments].concat(), says);
-    }
+    ];
+    refused(&place, "pictures.toml", mistakes);
     // A validation part that nothing asks for may be small.
     place.good(&["train", "pictures.toml", few, "--dry-run"]);
 }
@@ -149,8 +148,8 @@ fn parts_that_cannot_give_the_tasks_are_refused_before_the_first_step() {
 fn waves_that_cannot_be_learned_from_are_refused_before_the_first_step() {
     let place = place();
     let batch_norm = "network.norm=\"batch\"";
-    for (arguments, says) in [
-        (&["data.shots=0"][..], &["`shots` is 0"][..]),
+    let mistakes: &[(&[&str], &[&str])] = &[
+        (&["data.shots=0"], &["`shots` is 0"]),
         (&["data.queries=0"], &["`queries` is 0"]),
         (&["evaluation.queries=0"], &["evaluation"]),
         (&["learner={ kind = \"protonet\" }"], &["protonet", "classes"]),
@@ -167,9 +166,8 @@ fn waves_that_cannot_be_learned_from_are_refused_before_the_first_step() {
         (&["learner.inner_steps=4000000000"], &["inner_steps"]),
         (&["learner.inner_learning_rate=inf"], &["inner_learning_rate"]),
         (&["training.execution={ threads = 100000000000 }"], &["threads"]),
-    ] {
-        refused(&place, &[&["waves.toml"], arguments].concat(), says);
-    }
+    ];
+    refused(&place, "waves.toml", mistakes);
     place.good(&["train", "waves.toml", "data.shots=1", "data.queries=1", "--dry-run"]);
 }
 
