@@ -137,7 +137,13 @@ impl Learner for ProtoNet {
         None
     }
 
-    fn check(&self, _layout: &Layout) -> Result<()> {
+    fn check(&self, layout: &Layout) -> Result<()> {
+        if layout.trained().is_empty() {
+            return Err(Error::setting(
+                "`protonet` with a network that has no parameters: there is nothing to learn",
+                "give it a layer, with `hidden` or `output`",
+            ));
+        }
         Ok(())
     }
 

@@ -135,6 +135,7 @@ fn parts_that_cannot_give_the_tasks_are_refused_before_the_first_step() {
         (&["data.queries=0"], &["`queries` is 0"]),
         (&["data.split=\"lake\"", "training.validate_every_steps=1"], &["validation"]),
         (&["data.size=8"], &["8 pixels for 4 blocks"]),
+        (&["learner={ kind = \"protonet\" }", "network={ kind = \"mlp\", hidden = [] }"], &["no parameters"]),
         (&["data.ways=18446744073709551615"], &[]),
         (&["data.shots=9223372036854775807", "data.queries=9223372036854775807"], &[]),
         (&["data.size=1000000000000"], &["size"]),
