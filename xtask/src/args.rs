@@ -137,6 +137,7 @@ fn attack(words: Vec<String>) -> Result<attack::Options> {
             "--minutes" => options.minutes = number(&word, words.next())?,
             "--seed" => options.seed = Some(number(&word, words.next())?),
             "--trial" => options.trial = Some(number(&word, words.next())?),
+            "--keep" => options.keep = attack::Keep::All,
             "--binary" => options.binary = Some(PathBuf::from(value(&word, words.next())?)),
             name => match Kind::ALL.into_iter().find(|kind| kind.name() == name) {
                 Some(kind) => options.kinds.push(kind),
@@ -237,13 +238,13 @@ mod tests {
     #[test]
     fn attack_options() {
         let Ok(Command::Attack(options)) =
-            read("attack --minutes 0.5 kill --seed 7 table --binary b/m --trial 3")
+            read("attack --minutes 0.5 kill --seed 7 table --binary b/m --trial 3 --keep")
         else {
             panic!("not read");
         };
         assert_eq!(options.kinds, [Kind::Kill, Kind::Table]);
         assert_eq!((options.minutes, options.seed, options.trial), (0.5, Some(7), Some(3)));
-        assert_eq!(options.binary, Some("b/m".into()));
+        assert_eq!((options.binary, options.keep), (Some("b/m".into()), attack::Keep::All));
         assert_eq!(read("attack"), Ok(Command::Attack(attack::Options::default())));
     }
 

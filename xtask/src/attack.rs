@@ -51,11 +51,22 @@ pub(crate) struct Options {
     pub(crate) kinds: Vec<Kind>,
     /// A program that was built already, with `fuzz` beside it.
     pub(crate) binary: Option<PathBuf>,
+    /// Which folders stay.
+    pub(crate) keep: Keep,
+}
+
+/// Which trials keep their folders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// Those that found a fault.
+    Faults,
+    /// Every one.
+    All,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { minutes: 10.0, seed: None, trial: None, kinds: Vec::new(), binary: None }
+        Self { minutes: 10.0, seed: None, trial: None, kinds: Vec::new(), binary: None, keep: Keep::Faults }
     }
 }
 
@@ -74,13 +85,19 @@ pub(crate) fn attack(repo: &Repository, options: &Options) -> Result<ExitCode> {
         let deadline = Instant::now() + share;
         let mut tally = Tally::default();
         for number in numbers.take_while(|_| options.trial.is_some() || Instant::now() < deadline) {
-            try_once(kind, seed, number, &folder, &equipment, &mut tally)?;
+            let place = folder.join(format!("{kind}-{number}"));
+            let rng = Rng::new(seed, kind.name(), number);
+            let trial = Trial::new(rng, place, &equipment, &mut tally)?;
+            try_once(kind, trial, options.keep, &format!("--seed {seed} --trial {number}"))?;
         }
         if tally.refuses_too_much() {
             tally.failures += 1;
             println!("{kind}: {} of {} valid configurations were refused", tally.refused, tally.offered);
         }
         println!("{kind}: {} tries, {} failures", tally.tries, tally.failures);
+        for (reason, count) in tally.reasons().into_iter().take(8) {
+            println!("  refused {count} times: {reason}");
+        }
         tallies.push((kind.name(), tally));
     }
     println!("\nseed {seed}\n{}", tally::table(&tallies));
@@ -90,28 +107,17 @@ pub(crate) fn attack(repo: &Repository, options: &Options) -> Result<ExitCode> {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Makes one trial and reports what it found; its folder stays only where that is a fault.
-fn try_once(
-    kind: Kind,
-    seed: u64,
-    number: u64,
-    folder: &Path,
-    equipment: &Equipment,
-    tally: &mut Tally,
-) -> Result<()> {
-    let place = folder.join(format!("{kind}-{number}"));
-    let mut trial = Trial::new(Rng::new(seed, kind.name(), number), place.clone(), equipment, tally)?;
+/// Makes one trial and reports what it found; its folder stays where that is a fault.
+fn try_once(kind: Kind, mut trial: Trial<'_>, keep: Keep, name: &str) -> Result<()> {
     let found = kind.attack(&mut trial);
-    tally.tries += 1;
-    match found {
-        Ok(()) => fs_err::remove_dir_all(&place)?,
-        Err(fault) => {
-            tally.failures += 1;
-            println!(
-                "{kind} {number} failed: {fault:#}\n  again: cargo xtask attack {kind} --seed {seed} --trial {number}\n  kept: {}",
-                place.display()
-            );
-        }
+    trial.tally.tries += 1;
+    if let Err(fault) = &found {
+        trial.tally.failures += 1;
+        let place = trial.folder.display();
+        println!("{kind} failed: {fault:#}\n  again: cargo xtask attack {kind} {name}\n  kept: {place}");
+    }
+    if found.is_ok() && keep == Keep::Faults {
+        fs_err::remove_dir_all(&trial.folder)?;
     }
     Ok(())
 }

@@ -64,6 +64,7 @@ Usage: cargo xtask COMMAND
               --minutes N      for so long, shared among the kinds (default 10)
               --seed S         the seed; otherwise the time of day, which is printed
               --trial N        one trial alone, to make it again
+              --keep           keep every trial's folder, not only those of faults
               --binary PATH    a manytask that was built already, with `fuzz` beside it
   peers     set up the other systems for `bench --peers` (Python with venv; some gigabytes)
   scaling [TABLE]

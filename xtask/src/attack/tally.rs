@@ -13,6 +13,8 @@ pub(crate) struct Tally {
     pub(crate) offered: u64,
     /// Those of them that were refused.
     pub(crate) refused: u64,
+    /// Why, without the numbers in the words.
+    reasons: BTreeMap<String, u64>,
     /// Commands by how they ended.
     ends: BTreeMap<End, u64>,
     /// Trials that found a fault.
@@ -28,6 +30,23 @@ impl Tally {
     /// Counts the end of a process.
     pub(crate) fn count_end(&mut self, end: End) {
         *self.ends.entry(end).or_default() += 1;
+    }
+
+    /// Counts a refusal of a valid configuration.
+    pub(crate) fn refuse(&mut self, ended: &Ended) {
+        const SHOWN: usize = 120;
+        self.refused += 1;
+        let digits = |character: &char| !character.is_ascii_digit();
+        let reason = ended.complaint().chars().filter(digits).take(SHOWN).collect();
+        *self.reasons.entry(reason).or_default() += 1;
+    }
+
+    /// The reasons of refusals, the most frequent first.
+    pub(crate) fn reasons(&self) -> Vec<(&str, u64)> {
+        let mut all: Vec<(&str, u64)> =
+            self.reasons.iter().map(|(reason, count)| (reason.as_str(), *count)).collect();
+        all.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        all
     }
 
     /// Whether more valid configurations were refused than a good generator makes: it attacks nothing then.
@@ -85,6 +104,22 @@ mod tests {
         let text = table(&[("kill", tally), ("disk", Tally::default())]);
         assert!(text.contains("| kill | 3 | 0: 2, 4: 1, signal 9: 1 | 25 % | 1 | 1 |"), "{text}");
         assert!(text.ends_with("| disk | 0 |  |  | 0 | 0 |"), "{text}");
+    }
+
+    #[test]
+    fn reasons_are_counted_without_numbers() {
+        let mut tally = Tally::default();
+        for err in ["error: 3 rows are few", "error: 12 rows are few", "error: no"] {
+            let ended = Ended {
+                line: String::new(),
+                end: End::Code(3),
+                out: Vec::new(),
+                err: err.into(),
+                took: std::time::Duration::ZERO,
+            };
+            tally.refuse(&ended);
+        }
+        assert_eq!(tally.reasons(), [("error:  rows are few", 2), ("error: no", 1)]);
     }
 
     #[test]

@@ -119,7 +119,7 @@ impl<'e> Trial<'e> {
         if ended.is(0) {
             return Ok(Some(ended));
         }
-        self.tally.refused += 1;
+        self.tally.refuse(&ended);
         if ended.complaint().len() < 20 {
             bail!("`{}` was refused without a reason: {}", ended.line, ended.complaint());
         }

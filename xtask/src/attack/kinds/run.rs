@@ -15,7 +15,7 @@ pub(super) fn attack(trial: &mut Trial<'_>) -> Result<()> {
     const DAMAGES: usize = 4;
     let (scenario, _) = trial.trained(Length::Short)?;
     let whole = trial.at("runs/whole");
-    let outcome = Outcome::read(&whole)?;
+    let outcome = Outcome::read(&whole)?.needed();
     let kept = trial.at("kept");
     copy(&whole, &kept)?;
     let eval: &[&str] = &["eval", "runs/whole", "--json"];
@@ -44,7 +44,7 @@ pub(super) fn attack(trial: &mut Trial<'_>) -> Result<()> {
             })?;
         }
         let ended = trial.command(&["resume", "runs/whole", "--quiet"])?;
-        let same = || Outcome::read(&whole)?.same_as(&outcome, &what);
+        let same = || Outcome::read(&whole)?.needed().same_as(&outcome, &what);
         judge(&ended, &resumed, &what, same)?;
     }
     Ok(())
