@@ -46,10 +46,11 @@ pub(crate) fn draw(rng: &mut Rng, names: &Names, length: Length) -> Scenario {
     if !draft.groups.is_empty() {
         text.add("tasks_by = \"g\"\n");
     }
-    text.add(inputs(rng, &draft));
+    let inputs = inputs(rng, &draft);
+    text.add(&inputs);
     text.add(targets(&draft));
     let norm = rng.pick(&["none", "none", "layer", "batch"]);
-    text.add(network(rng, names, norm, !draft.categorical.is_empty()));
+    text.add(network(rng, names, norm, inputs.contains("embedding = [\"")));
     text.add(sections(rng, &draft));
     text.add(aggregator(rng, names, &tasks, true));
     text.add(course(rng, names, split.validated));
@@ -176,7 +177,7 @@ fn targets(draft: &Draft) -> String {
     described.collect()
 }
 
-fn network(rng: &mut Rng, names: &Names, norm: &str, categorical: bool) -> String {
+fn network(rng: &mut Rng, names: &Names, norm: &str, embeds: bool) -> String {
     let trunk = rng.pick(names.of("trunk"));
     let activation = rng.pick(&["relu", "tanh", "gelu", "sigmoid", "leaky_relu"]);
     let init = rng.pick(&["pytorch", "kaiming", "xavier", "truncated_normal"]);
@@ -189,7 +190,7 @@ fn network(rng: &mut Rng, names: &Names, norm: &str, categorical: bool) -> Strin
     if rng.chance(0.3) {
         text.add(format!("head = {{ kind = \"mlp\", hidden = [4], {rest} }}\n"));
     }
-    if categorical && rng.chance(0.4) {
+    if embeds && rng.chance(0.6) {
         text.add("embedding = 3\n");
     }
     text.done()

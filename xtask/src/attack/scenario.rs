@@ -91,7 +91,7 @@ pub(crate) fn array(names: &[String]) -> String {
 
 /// `[optimizer]` and `[schedule]`, and the seed and threads before them.
 pub(crate) fn head(rng: &mut Rng) -> String {
-    let threads = rng.pick(&["threads = 1\n", "threads = 2\n", ""]);
+    let threads = rng.pick(&["threads = 1\n", "threads = 1\n", "threads = 1\n", "threads = 2\n", ""]);
     format!("seed = {}\n{threads}", rng.below(100))
 }
 
