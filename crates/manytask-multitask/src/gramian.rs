@@ -90,6 +90,12 @@ impl Gramian {
         Self { size: self.size, values }
     }
 
+    /// The Gramian of some of the gradients.
+    pub(crate) fn only(&self, rows: &[usize]) -> Self {
+        let values = rows.iter().flat_map(|i| rows.iter().map(|j| self.at(*i, *j))).collect();
+        Self { size: rows.len(), values }
+    }
+
     /// The lengths of the gradients, and the cosines of their angles: the Gramian of the gradients brought to length 1. A
     /// gradient of zero stays zero.
     ///

@@ -90,8 +90,7 @@ impl HardSharing {
     /// Puts network, tasks and data together.
     ///
     /// # Errors
-    /// When tasks, heads and labels are not as many, a task's loss or metric does not fit its kind, or batches have fewer rows
-    /// than the network's statistics need.
+    /// When tasks, heads and labels are not as many, or a task's loss or metric does not fit its kind.
     pub fn new(network: SharedTrunk, tasks: Vec<Task>, parts: Parts, batches: Batches) -> Result<Self> {
         if network.tasks() != tasks.len() {
             return Err(Error::setting(
@@ -111,7 +110,6 @@ impl HardSharing {
         tasks.iter().try_for_each(Task::check)?;
         // Asked for here, so that impossible batches are refused before anything is trained.
         let batcher = batches.of(&parts.train, 0)?;
-        present::check_batches(&network, &tasks, &parts.train, batches, &batcher)?;
         let gaps = [Some(&parts.train), parts.validation.as_ref(), parts.test.as_ref()];
         let gaps = gaps.map(|part| part.map_or(Ok(Vec::new()), present::gaps_of));
         let [train, validation, test] = gaps;
@@ -261,6 +259,10 @@ impl Problem for HardSharing {
 
     fn form(&self) -> Evaluation {
         Evaluation::new(self.tasks.iter().map(Task::form).collect())
+    }
+
+    fn ready(&self, part: Part) -> Result<()> {
+        if part == Part::Train { self.check_batches() } else { Ok(()) }
     }
 
     fn can_have_value(&self, part: Part, task: usize, figure: &str) -> Result<bool> {

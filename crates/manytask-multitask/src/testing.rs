@@ -80,8 +80,13 @@ pub(crate) fn problem_with(network: SharedTrunk, train: Rows) -> HardSharing {
     HardSharing::new(network, tasks(), parts, batches).unwrap()
 }
 
-/// The same data with a trunk of a graph, and with narrow and wide ones that are written out; the last has heads of two layers.
+/// The same data with each of [`networks`].
 pub(crate) fn problems(train: impl Fn() -> Rows) -> Vec<HardSharing> {
+    networks().into_iter().map(|network| problem_with(network, train())).collect()
+}
+
+/// A trunk of a graph, and narrow and wide ones that are written out; the last has heads of two layers.
+pub(crate) fn networks() -> [SharedTrunk; 4] {
     let deep_heads = SharedTrunk::build(
         &InputSizes { dense: 4, categories: Vec::new() },
         0,
@@ -93,9 +98,7 @@ pub(crate) fn problems(train: impl Fn() -> Rows) -> Vec<HardSharing> {
             Ok(Box::new(Sequential(vec![Box::new(hidden), Box::new(Activation::Tanh), Box::new(output)])))
         },
     );
-    let networks =
-        [network(tanh_trunk), network(relu_trunk(5)), network(relu_trunk(90)), deep_heads.unwrap()];
-    networks.into_iter().map(|network| problem_with(network, train())).collect()
+    [network(tanh_trunk), network(relu_trunk(5)), network(relu_trunk(90)), deep_heads.unwrap()]
 }
 
 pub(crate) fn start(problem: &dyn Problem) -> Params {

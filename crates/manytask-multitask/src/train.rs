@@ -122,6 +122,7 @@ impl<'p> Trainer<'p> {
                 "add one to the split, or leave validate_every out",
             ));
         }
+        problem.ready(Part::Train)?;
         training.monitor.check(&problem.form())?;
         if training.validate_every.is_some() {
             judge::has_value(problem, &training.monitor)?;

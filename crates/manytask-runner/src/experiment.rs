@@ -182,6 +182,7 @@ fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
         test: parts.test.map(|part| part.to_device(device)).transpose()?,
     };
     let problem = Box::new(HardSharing::new(network, tasks, parts, rows.batches)?);
+    let notes = note.into_iter().chain(of_repeats(&problem)?).collect();
     Ok(Loaded {
         problem,
         schema: loaded.schema,
@@ -190,9 +191,27 @@ fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
         report,
         judged_by,
         monitor,
-        notes: note.into_iter().collect(),
+        notes,
         all_tasks: all.into_iter().map(|task| task.name).collect(),
     })
+}
+
+/// What is to be said of tasks whose rows are seen much more often than those of others.
+fn of_repeats(problem: &HardSharing) -> Result<Option<String>> {
+    const OFTEN: f64 = 10.0;
+    const NAMED: usize = 3;
+    let repeats = problem.repeats()?;
+    let mut often: Vec<(&String, f64)> =
+        problem.tasks().iter().zip(repeats).filter(|(_, times)| *times > OFTEN).collect();
+    often.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    let Some((_, most)) = often.first() else { return Ok(None) };
+    let names: Vec<String> = often.iter().take(NAMED).map(|(name, _)| format!("`{name}`")).collect();
+    let more = often.len() - names.len();
+    let more = if more > 0 { format!(" and {more} more tasks") } else { String::new() };
+    Ok(Some(format!(
+        "note: the rows of {}{more} are seen up to {most:.0} times in an epoch, since all tasks have as many in a batch; set task_sampling = \"proportional\" to see each once",
+        names.join(", ")
+    )))
 }
 
 fn with_episodes(plan: &Plan, episodes: &EpisodesPlan, device: Device) -> Result<Loaded> {

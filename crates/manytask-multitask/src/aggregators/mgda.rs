@@ -10,7 +10,8 @@ use crate::{Aggregator, Combination, Gramian, Level, Needs, Result, Step};
 /// the gradients, `min ‖Σ αᵢ gᵢ‖²` over `α ≥ 0, Σ α = 1`, found exactly.
 ///
 /// At the level `representation` it is MGDA-UB. A normalisation changes the α alone: they weigh the gradients as they are,
-/// as in the authors' code.
+/// as in the authors' code. A gradient of zero has no part in it: else it would be the answer, and one task that is done would
+/// keep all others where they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mgda {
@@ -67,6 +68,21 @@ impl Normalisation {
     }
 }
 
+/// The convex weights of the gradients that are not zero.
+fn weights(gramian: &Gramian) -> Vec<f64> {
+    let some: Vec<usize> = (0..gramian.size()).filter(|i| gramian.at(*i, *i) > 0.0).collect();
+    if some.is_empty() || some.len() == gramian.size() {
+        return min_norm::point(gramian);
+    }
+    let mut all = vec![0.0; gramian.size()];
+    for (row, weight) in some.iter().zip(min_norm::point(&gramian.only(&some))) {
+        if let Some(place) = all.get_mut(*row) {
+            *place = weight;
+        }
+    }
+    all
+}
+
 impl Aggregator for MinNorm {
     fn name(&self) -> &'static str {
         "mgda"
@@ -80,7 +96,7 @@ impl Aggregator for MinNorm {
         let losses = step.losses().to_vec();
         let gramian = finite_gramian(step, &self.tasks)?;
         let factors = self.settings.normalisation.factors(gramian, &losses);
-        self.last = min_norm::point(&gramian.scaled(&factors));
+        self.last = weights(&gramian.scaled(&factors));
         Ok(Combination::weights(self.last.clone()))
     }
 

@@ -1,11 +1,11 @@
 //! Which tasks a batch is of, and whether its rows are enough.
 
 use manytask_data as data;
-use manytask_data::{Batch, Batcher, TaskSampling};
+use manytask_data::{Batch, TaskSampling};
 use manytask_tensor::Tensor;
 
-use super::{Batches, HardSharing};
-use crate::{Error, Part, Result, SharedTrunk, Task};
+use super::HardSharing;
+use crate::{Error, Part, Result};
 
 impl HardSharing {
     /// The tasks of which a row with a label counts in a batch; none where the rows are too few for the statistics of the
@@ -36,6 +36,49 @@ impl HardSharing {
         }
         Ok(present)
     }
+
+    /// Refuses batches with fewer rows than the statistics of trunk or heads need, and a sampling of tasks that has no effect.
+    pub(super) fn check_batches(&self) -> Result<()> {
+        let (network, part) = (&self.network, &self.parts.train);
+        if self.batches.sampling == TaskSampling::Proportional && part.is_single_input() {
+            return Err(Error::setting(
+                "task_sampling = \"proportional\", but all tasks are on the same rows",
+                "leave it out; it is for tasks with rows of their own",
+            ));
+        }
+        let heads: Vec<usize> = (0..self.tasks.len()).map(|task| network.smallest_batch_of(task)).collect();
+        let needed = heads.iter().copied().fold(network.smallest_batch(), usize::max);
+        if needed < 2 {
+            return Ok(());
+        }
+        let (fewest, each) = self.batches.of(part, 0)?.fewest();
+        if part.is_single_input() {
+            return if fewest < needed { Err(self.too_few("all tasks", fewest, needed)) } else { Ok(()) };
+        }
+        if fewest < network.smallest_batch() {
+            return Err(self.too_few("all tasks", fewest, needed));
+        }
+        for ((name, needed), rows) in self.names.iter().zip(heads).zip(each) {
+            if let Some(rows) = rows.filter(|rows| *rows < needed) {
+                return Err(self.too_few(&format!("task `{name}`"), rows, needed));
+            }
+        }
+        Ok(())
+    }
+
+    fn too_few(&self, whose: &str, rows: usize, needed: usize) -> Error {
+        let change = if self.batches.size < needed {
+            format!("set batch_size to at least {needed}")
+        } else {
+            "give the training part more rows of it".into()
+        };
+        Error::setting(
+            format!(
+                "batch-norm needs {needed} rows in a batch for its statistics, but one of {whose} has {rows}"
+            ),
+            format!("{change}, or set norm = \"layer\" or \"none\""),
+        )
+    }
 }
 
 /// Where labels are there and their rows have a weight that is not 0.
@@ -53,51 +96,4 @@ pub(super) fn gaps_of(part: &data::Part) -> Result<Vec<bool>> {
         Ok(counting(&task.target, task.weight.as_ref())?.f_all()?.f_int64_value(&[])? == 0)
     };
     part.tasks.iter().map(gap).collect()
-}
-
-/// Refuses batches with fewer rows than the statistics of trunk or heads need, and a sampling of tasks that has no effect.
-pub(super) fn check_batches(
-    network: &SharedTrunk,
-    tasks: &[Task],
-    part: &data::Part,
-    batches: Batches,
-    batcher: &Batcher,
-) -> Result<()> {
-    if batches.sampling == TaskSampling::Proportional && part.is_single_input() {
-        return Err(Error::setting(
-            "task_sampling = \"proportional\", but all tasks are on the same rows",
-            "leave it out; it is for tasks with rows of their own",
-        ));
-    }
-    let heads: Vec<usize> = (0..tasks.len()).map(|task| network.smallest_batch_of(task)).collect();
-    let needed = heads.iter().copied().fold(network.smallest_batch(), usize::max);
-    if needed < 2 {
-        return Ok(());
-    }
-    let refuse = |whose: String, rows: usize| {
-        let change = if batches.size < needed {
-            format!("set batch_size to at least {needed}")
-        } else {
-            "give it more training rows".into()
-        };
-        Err(Error::setting(
-            format!(
-                "batch-norm takes statistics of {whose}, of which a batch has {rows} row; it needs {needed}"
-            ),
-            format!("{change}, or set norm = \"layer\" or \"none\""),
-        ))
-    };
-    let (fewest, each) = batcher.fewest();
-    if part.is_single_input() {
-        return if fewest < needed { refuse("the training part".into(), fewest) } else { Ok(()) };
-    }
-    if fewest < network.smallest_batch() {
-        return refuse("the training part".into(), fewest);
-    }
-    for ((task, needed), rows) in tasks.iter().zip(heads).zip(each) {
-        if rows.is_some_and(|rows| rows < needed) {
-            return refuse(format!("task `{}` in its head", task.name), rows.unwrap_or_default());
-        }
-    }
-    Ok(())
 }

@@ -1,3 +1,6 @@
+mod batches;
+mod validation;
+
 use manytask_nn::optim::Optimizer;
 use manytask_nn::schedule::Schedule;
 

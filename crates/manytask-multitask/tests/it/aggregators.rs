@@ -83,6 +83,13 @@ fn a_gradient_of_zero_is_no_obstacle() {
         let (combination, direction) = combine(aggregator.as_mut(), &[1.0, 1.0, 1.0], &rows);
         assert!(direction.iter().all(|x| x.is_finite()), "{settings:?}");
         assert_eq!(combination.heads.len(), 3);
+        // One task that is done does not keep the others where they are.
+        let rows = [vec![1.0, 0.0], vec![0.0, 0.0], vec![0.5, 2.0]];
+        let (_, direction) = combine(aggregator.as_mut(), &[1.0, 1.0, 1.0], &rows);
+        assert!(
+            dot(&direction, &rows[0]) > 1e-3 && dot(&direction, &rows[2]) > 1e-3,
+            "{settings:?}: {direction:?}"
+        );
     }
 }
 

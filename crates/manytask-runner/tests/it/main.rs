@@ -14,3 +14,4 @@ mod reading;
 mod refused;
 mod resumed;
 mod settings;
+mod training;
