@@ -16,16 +16,22 @@ fn seen(loss: Option<f64>) -> Evaluation {
 fn min_delta_decides_when_to_stop_and_not_what_is_best() {
     let problem = problem_of(rows(1, 16, true));
     let mut settings = training(100);
-    settings.early_stopping = Some(EarlyStopping { patience: 3, min_delta: 0.2 });
+    settings.early_stopping = Some(EarlyStopping { patience: 3, min_delta: 0.25 });
     let mut trainer = Trainer::new(&problem, equal(&problem), settings, &start(&problem)).unwrap();
-    for (loss, improved, waited) in
-        [(1.0, true, 0), (0.95, true, 1), (0.9, true, 2), (0.7, true, 0), (0.75, false, 1), (0.6, true, 2)]
-    {
+    let looks = [
+        (1.0, true, 0),
+        (0.9375, true, 1),
+        (0.875, true, 2),
+        (0.625, true, 0),
+        (0.6875, false, 1),
+        (0.5, true, 2),
+    ];
+    for (loss, improved, waited) in looks {
         assert_eq!(trainer.judge(&seen(Some(loss))).unwrap(), (Some(loss), improved), "{loss}");
         assert_eq!((trainer.progress.waited, trainer.progress.stopped), (waited, false), "{loss}");
     }
-    assert_eq!(trainer.progress.best.unwrap().figure, 0.6);
-    assert_eq!(trainer.judge(&seen(Some(0.55))).unwrap(), (Some(0.55), true));
+    assert_eq!(trainer.progress.best.unwrap().figure, 0.5);
+    assert_eq!(trainer.judge(&seen(Some(0.4375))).unwrap(), (Some(0.4375), true));
     assert!(trainer.progress.stopped, "better, but three times by no more than min_delta");
 }
 
