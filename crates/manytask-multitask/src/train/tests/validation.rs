@@ -49,7 +49,7 @@ fn a_look_without_a_value_counts_for_nothing() {
         assert_eq!(trainer.judge(&seen(None)).unwrap(), (None, false));
     }
     assert_eq!(trainer.progress(), &before);
-    assert_eq!(trainer.judge(&seen(Some(f64::NAN))).unwrap().1, false);
+    assert!(!trainer.judge(&seen(Some(f64::NAN))).unwrap().1);
     assert_eq!(trainer.progress.waited, 1, "a figure that is not a number is no better");
 }
 
@@ -114,7 +114,7 @@ fn what_is_saved_before_a_look_goes_on_with_it() {
                         }
                     }
                     Event::Evaluated { step, improved, monitored, .. } => {
-                        looks.push((step, improved, monitored))
+                        looks.push((step, improved, monitored));
                     }
                     _ => {}
                 }
