@@ -23,6 +23,7 @@ pub mod image_folder;
 mod inputs;
 mod moments;
 mod omniglot;
+mod parallel;
 mod picture;
 mod pool;
 mod prefetch;

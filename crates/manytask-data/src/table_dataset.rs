@@ -14,6 +14,7 @@ use self::schema::TasksBy;
 use crate::bytes::digest;
 use crate::findings::Scene;
 use crate::inputs::Resolved;
+use crate::parallel::in_threads;
 use crate::report::PARTS;
 use crate::{
     DataReport, Encoder, Error, Indices, Inputs, Note, Part, Result, Split, Table, TableSource,
@@ -291,17 +292,13 @@ fn read_all(
     others: &[Option<TableSource>; 2],
 ) -> (Result<Table>, [Option<Result<Table>>; 2]) {
     let count = threads::get();
-    if count < 2 {
-        return (Table::read(source), others.each_ref().map(|other| other.as_ref().map(Table::read)));
-    }
-    std::thread::scope(|scope| {
-        let started = others.each_ref().map(|other| {
-            other.as_ref().map(|other| scope.spawn(move || crate::table::read_in(other, count)))
-        });
-        let lost = |_| Err(Error::config("a thread that read a table ended early"));
-        let table = Table::read(source);
-        (table, started.map(|thread| thread.map(|thread| thread.join().unwrap_or_else(lost))))
-    })
+    let wanted: Vec<&TableSource> = std::iter::once(source).chain(others.iter().flatten()).collect();
+    let read = |source: &&TableSource| crate::table::read_in(source, count);
+    let tables: Vec<_> =
+        if count < 2 { wanted.iter().map(read).collect() } else { in_threads(&wanted, read) };
+    let mut tables = tables.into_iter();
+    let table = tables.next().unwrap_or_else(|| Table::read(source));
+    (table, others.each_ref().map(|other| other.as_ref().and_then(|_| tables.next())))
 }
 
 #[cfg(test)]

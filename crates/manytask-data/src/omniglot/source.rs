@@ -47,10 +47,18 @@ pub(super) fn read(folder: &Path, half: &str, size: usize) -> Result<(ClassPool,
         let source = &source;
         let workers: Vec<_> = drawings
             .chunks(chunk)
-            .map(|drawings| scope.spawn(move || source.decode(drawings, half, size)))
+            .map(|drawings| {
+                let decode = move || source.decode(drawings, half, size);
+                (std::thread::Builder::new().spawn_scoped(scope, decode), decode)
+            })
             .collect();
         let panicked = || Err(Error::corrupt(source.path(), half, "decoding an image panicked"));
-        workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| panicked())).collect()
+        let decoded = workers.into_iter().map(|(worker, decode)| match worker {
+            Ok(worker) => worker.join().unwrap_or_else(|_| panicked()),
+            // The system gives no more threads.
+            Err(_) => decode(),
+        });
+        decoded.collect()
     });
     let pixels = decoded.into_iter().collect::<Result<Vec<_>>>()?.concat();
     let mut names: Vec<String> = Vec::new();

@@ -18,7 +18,7 @@ const UNPACK: &str = "unpack it, or pack the table with gzip";
 const SHEET: &str = "save the sheet as CSV (UTF-8) in the spreadsheet program";
 
 /// What stands at the beginning, what it means, and what to do.
-const BEGINNINGS: [(&[u8], &str, &str); 31] = [
+const BEGINNINGS: [(&[u8], &str, &str); 32] = [
     (b"PAR1", "a Parquet file", PANDAS),
     (b"ARROW1", "an Arrow or Feather file", PANDAS),
     (b"FEA1", "a Feather file", PANDAS),
@@ -49,6 +49,7 @@ const BEGINNINGS: [(&[u8], &str, &str); 31] = [
     (b"\x04\x22\x4d\x18", "packed with lz4", UNPACK),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
     (b"Rar!\x1a\x07", "a RAR archive", UNPACK),
+    (b"\x1f\x8b", "packed with gzip twice", "unpack it once"),
     (b"\x1f\x9d", "packed with compress", UNPACK),
     (b"\x89PNG", "a picture", "tables are CSV"),
     (b"\xff\xd8\xff", "a picture", "tables are CSV"),

@@ -32,7 +32,7 @@ pub(super) fn names(source: &TableSource, first: &[Field], line: usize) -> Resul
             Error::corrupt(
                 &source.path,
                 format!("line {line}, column {index}"),
-                "is not UTF-8; convert the file, for example with iconv",
+                "is not UTF-8; convert the file, for example with `iconv -f WINDOWS-1252 -t UTF-8`",
             )
         })?;
         texts.push(text.trim());

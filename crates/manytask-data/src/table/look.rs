@@ -1,6 +1,6 @@
 //! What separates the fields, told by looking at the first rows.
 
-use super::rows::{Cursor, Dialect};
+use super::rows::{Cursor, Dialect, is_line_end, skip_line_end};
 use super::source::{Separator, TableSource};
 use crate::error::shown;
 use crate::{Error, Result};
@@ -27,13 +27,29 @@ impl Other {
     }
 }
 
-/// The separator that a description sets, or the one that is found where it says `auto`.
+/// The length of a first line such as `sep=;`, by which spreadsheets are told the separator, and that separator.
+pub(super) fn directive(content: &[u8]) -> Option<(usize, u8)> {
+    let (word, rest) = content.split_at_checked(4).filter(|(word, _)| word.eq_ignore_ascii_case(b"sep="))?;
+    let (separator, mut below) = rest.split_first()?;
+    let is_alone = below.first().is_none_or(|byte| is_line_end(*byte));
+    skip_line_end(&mut below);
+    let usable = Separator::new(char::from(*separator)).is_ok();
+    (is_alone && usable).then_some((word.len() + rest.len() - below.len(), *separator))
+}
+
+/// The separator that a description sets, or where it says `auto` the one that the file tells of or that is found.
 ///
 /// # Errors
-/// When none is found, or several.
-pub(super) fn separator(source: &TableSource, content: &[u8]) -> Result<u8> {
-    if let Some(byte) = source.separator.byte() {
-        return Ok(byte);
+/// When none is found, or several, or the file tells of another.
+pub(super) fn separator(source: &TableSource, content: &[u8], told: Option<u8>) -> Result<u8> {
+    match (source.separator.byte(), told) {
+        (Some(set), Some(told)) if set != told => {
+            let told = char::from(told).escape_default();
+            let message = format!("the file says `sep={told}`; set `separator = \"{told}\"` under `source`");
+            return Err(Error::corrupt(&source.path, "line 1", message));
+        }
+        (Some(byte), _) | (None, Some(byte)) => return Ok(byte),
+        (None, None) => {}
     }
     let found: Vec<Other> = others(source, content, None);
     match found.as_slice() {
@@ -72,10 +88,7 @@ fn others(source: &TableSource, content: &[u8], set: Option<u8>) -> Vec<Other> {
 
 /// The first line that is not blank.
 fn first_line(content: &[u8]) -> &[u8] {
-    content
-        .split(|byte| super::rows::is_line_end(*byte))
-        .find(|line| !line.trim_ascii().is_empty())
-        .unwrap_or_default()
+    content.split(|byte| is_line_end(*byte)).find(|line| !line.trim_ascii().is_empty()).unwrap_or_default()
 }
 
 fn splits(source: &TableSource, content: &[u8], separator: u8) -> Option<Other> {

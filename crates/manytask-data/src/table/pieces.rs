@@ -6,6 +6,7 @@ use super::Column;
 use super::interner::{Builder, Marks};
 use super::rows::{Cursor, Dialect, Fault, FaultKind, Place, is_line_end, line_ends};
 use super::source::Quotes;
+use crate::parallel::in_threads;
 
 /// Bytes below which a second thread costs more than it gives.
 const FOR_A_THREAD: usize = 1 << 20;
@@ -70,29 +71,12 @@ pub(super) fn read(content: &[u8], rules: Rules, count: usize) -> Result<Read, F
         behind -= piece.len();
         work.push((piece, behind));
     }
-    let read = move |(piece, behind): (&[u8], usize)| Piece::new(rules, behind).read(piece);
-    let mut parts = std::thread::scope(|scope| {
-        let mut work = work.into_iter();
-        // This thread takes the first piece.
-        let own = work.next();
-        let others: Vec<_> = work.map(|piece| scope.spawn(move || read(piece))).collect();
-        let mut parts = vec![own.map_or_else(|| Ok(Piece::new(rules, 0)), read)];
-        // A thread that panicked has told of it; there is nothing to go on with.
-        parts.extend(
-            others
-                .into_iter()
-                .map(|other| other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))),
-        );
-        parts
-    })
-    .into_iter();
-    let mut read = match parts.next() {
-        Some(first) => first?.finish(),
-        None => Piece::new(rules, 0).finish(),
-    };
+    let read = |(piece, behind): &(&[u8], usize)| Piece::new(rules, *behind).read(piece).map(Piece::finish);
+    let mut parts = in_threads(&work, read).into_iter();
+    let mut read = parts.next().unwrap_or_else(|| Ok(Piece::new(rules, 0).finish()))?;
     // Piece after piece, so that levels keep the order of their first occurrence.
     for part in parts {
-        let below = part?.finish();
+        let below = part?;
         for (column, below) in read.columns.iter_mut().zip(&below.columns) {
             column.append(below);
         }

@@ -47,10 +47,12 @@ pub(super) fn parse(
     count: impl FnOnce(&[u8]) -> usize,
 ) -> Result<Parsed> {
     let content = content.strip_prefix(BYTE_ORDER_MARK).unwrap_or(content);
-    let separator = look::separator(source, content)?;
+    let (length, told) = look::directive(content).map_or((0, None), |(length, told)| (length, Some(told)));
+    let separator = look::separator(source, content.get(length..).unwrap_or_default(), told)?;
     let dialect = Dialect { separator, quotes: source.quotes, trim: source.trim };
-    let (kept, blank_end) = dialect.without_blank_end(content);
-    let place = Place { source, content: kept };
+    let (content, blank_end) = dialect.without_blank_end(content);
+    let kept = content.get(length..).unwrap_or_default();
+    let place = Place { source, content };
     let mut cursor = Cursor { rest: kept, dialect };
     while cursor.pass_blank_line() {}
     let line = place.line(cursor.rest.len());
@@ -157,7 +159,7 @@ impl Place<'_> {
             FaultKind::NotUtf8 { column } => {
                 let name = names.get(column).copied().unwrap_or_default();
                 place = format!("line {line}, column `{}`", shown(name));
-                "is not UTF-8; convert the file, for example with iconv".to_owned()
+                "is not UTF-8; convert the file, for example with `iconv -f WINDOWS-1252 -t UTF-8`".to_owned()
             }
             FaultKind::Rows { lines } => format!(
                 "a quote opens here and closes so late that {lines} lines, each of which has the fields of a row, would be one \

@@ -235,7 +235,7 @@ pub(super) fn is_line_end(byte: u8) -> bool {
 }
 
 /// Behind the end of a line, if one is ahead.
-fn skip_line_end(bytes: &mut &[u8]) {
+pub(super) fn skip_line_end(bytes: &mut &[u8]) {
     let returns = bytes.iter().take_while(|byte| **byte == b'\r').count();
     *bytes = match (returns, bytes.get(returns)) {
         (_, Some(b'\n')) => bytes.get(returns + 1..).unwrap_or_default(),

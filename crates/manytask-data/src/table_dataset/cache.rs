@@ -4,13 +4,14 @@
 //! paths, and the form of this file. So a table that was changed or a setting that differs is another file, and where the
 //! tables lie does not matter. The names of the tables are not in it: the schema takes those of the description.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use flate2::Crc;
 use manytask_tensor::{Device, Tensor, checkpoint, io};
 
 use super::{Dataset, Schema, TableDataset};
 use crate::bytes::{digest, read_raw};
+use crate::parallel::in_threads;
 use crate::{DataReport, Encoded, Error, Files, OneHot, Part, Result, Split, TaskData};
 
 /// What the first bytes say. Raise the number when the same description would give other tensors.
@@ -63,12 +64,8 @@ impl TableDataset {
             // Which of the two it is stays in the description.
             paths.extend([validation, test].into_iter().flatten().map(std::mem::take));
         }
-        let digests = std::thread::scope(|scope| {
-            let work = |path: PathBuf| move || Ok(digest([read_raw(&path)?.as_slice()]));
-            let threads: Vec<_> = paths.into_iter().map(|path| scope.spawn(work(path))).collect();
-            let lost = |_| Err(Error::config("a thread that read a table ended early"));
-            threads.into_iter().map(|thread| thread.join().unwrap_or_else(lost)).collect::<Result<Vec<_>>>()
-        })?;
+        let digests = in_threads(&paths, |path| Ok(digest([read_raw(path)?.as_slice()])));
+        let digests = digests.into_iter().collect::<Result<Vec<String>>>()?;
         let content = digest(digests.iter().map(String::as_bytes));
         let described = serde_json::to_vec(&described)
             .map_err(|error| Error::config(format!("the description cannot be written down: {error}")))?;

@@ -67,6 +67,23 @@ fn a_separator_can_be_found_or_named() {
 }
 
 #[test]
+fn a_line_that_tells_spreadsheets_the_separator_is_no_row() {
+    for text in ["sep=;\na;b\n1;2\n", "\u{feff}SEP=;\r\na;b\r\n1;2\r\n"] {
+        for separator in [Separator::SEMICOLON, Separator::AUTO] {
+            let table = read_bytes(text.as_bytes(), |s| s.separator = separator).unwrap();
+            assert_eq!((table.names().collect::<Vec<_>>(), table.rows()), (vec!["a", "b"], 1));
+        }
+        let error = error_of(text.as_bytes(), |_| {});
+        assert!(error.contains("line 1: the file says `sep=;`; set `separator = \";\"`"), "{error}");
+    }
+    let error = error_of(b"sep=,\na,b\n1,2\n1\n", |_| {});
+    assert!(error.contains("line 4: has 1 field"), "{error}");
+    let table = read_bytes(b"sep=,\n5\n6\n", |s| s.header = false).unwrap();
+    assert_eq!(table.numbers("column0").unwrap(), [5.0, 6.0]);
+    assert_eq!(read("sep=x\n1\n").unwrap().names().collect::<Vec<_>>(), ["sep=x"]);
+}
+
+#[test]
 fn numbers_with_commas_are_read_or_their_setting_is_named() {
     let text = b"a;b\n1,5;1.234,25\n2;10\n";
     let semicolons = |s: &mut TableSource| s.separator = Separator::SEMICOLON;
@@ -121,6 +138,7 @@ fn files_of_other_formats_are_named() {
         (b"\x80\x04\x95".to_vec(), "pickle"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".to_vec(), ".xls"),
         (tar, "tar archive"),
+        (gzip(&gzip(b"a,b\n1,2\n")), "gzip twice"),
         (b"\n<!DOCTYPE html><html>".to_vec(), "HTML"),
         (b"<?xml version".to_vec(), "XML"),
         (b"[\n {\"a\": 1}]".to_vec(), "JSON"),

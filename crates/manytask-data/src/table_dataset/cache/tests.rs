@@ -1,5 +1,7 @@
 use std::fmt::Write as _;
 
+use std::path::PathBuf;
+
 use super::*;
 
 const TEXT: &str = "
