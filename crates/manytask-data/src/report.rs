@@ -3,6 +3,7 @@
 mod odd;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::collections::HashSet;
 use std::fmt::{self, Write};
@@ -10,7 +11,7 @@ use std::fmt::{self, Write};
 use serde::{Deserialize, Serialize};
 
 use self::odd::OddLabels;
-use crate::error::shown;
+pub(crate) use self::words::{capped, examples, quoted, short};
 use crate::{Error, MISSING_CLASS, Part, Result, TargetKind};
 
 /// Targets that are listed one by one; more are summarised.
@@ -106,11 +107,6 @@ pub enum LabelCounts {
 
 /// Marks of missing values that are listed.
 const MARKS: usize = 6;
-/// Notes of one sort that are shown one by one.
-const NOTED: usize = 8;
-/// Names that stand for many.
-const EXAMPLES: usize = 4;
-
 /// Something about data that a user should know, with the column, target or task, the part, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -303,42 +299,6 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// The first of several notes of one sort, each on a column, and how many columns are left.
-pub(crate) fn capped(mut notes: Vec<Note>, what: &str) -> Vec<Note> {
-    let left = notes.len().saturating_sub(NOTED);
-    notes.truncate(NOTED);
-    if left > 0 {
-        notes.push(Note(format!("{left} further columns {what}")));
-    }
-    notes
-}
-
-/// The first of several names, quoted.
-pub(crate) fn examples<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    let mut names = names.into_iter();
-    let mut first: Vec<String> = names.by_ref().take(EXAMPLES).map(quoted).collect();
-    let left = names.count();
-    if left > 0 {
-        first.push(format!("and {left} more"));
-    }
-    first.join(", ")
-}
-
-/// A value as it is shown in a message.
-pub(crate) fn quoted(value: &str) -> String {
-    format!("`{}`", shown(value))
-}
-
-/// About six digits.
-pub(crate) fn short(value: f64) -> String {
-    let size = value.abs();
-    if size != 0.0 && !(1e-3..1e7).contains(&size) {
-        return format!("{value:.5e}");
-    }
-    let text = format!("{value:.6}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Many tasks in one line: from the fewest to the most labels in each part.

@@ -1,0 +1,45 @@
+//! How notes name columns, values and numbers.
+
+use super::Note;
+use crate::error::shown;
+
+/// Notes of one sort that are shown one by one.
+const NOTED: usize = 8;
+/// Names that stand for many.
+const EXAMPLES: usize = 4;
+
+/// The first of several notes of one sort, each on a column, and how many columns are left.
+pub(crate) fn capped(mut notes: Vec<Note>, what: &str) -> Vec<Note> {
+    let left = notes.len().saturating_sub(NOTED);
+    notes.truncate(NOTED);
+    if left > 0 {
+        notes.push(Note(format!("{left} further columns {what}")));
+    }
+    notes
+}
+
+/// The first of several names, quoted.
+pub(crate) fn examples<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let mut names = names.into_iter();
+    let mut first: Vec<String> = names.by_ref().take(EXAMPLES).map(quoted).collect();
+    let left = names.count();
+    if left > 0 {
+        first.push(format!("and {left} more"));
+    }
+    first.join(", ")
+}
+
+/// A value as it is shown in a message.
+pub(crate) fn quoted(value: &str) -> String {
+    format!("`{}`", shown(value))
+}
+
+/// About six digits.
+pub(crate) fn short(value: f64) -> String {
+    let size = value.abs();
+    if size != 0.0 && !(1e-3..1e7).contains(&size) {
+        return format!("{value:.5e}");
+    }
+    let text = format!("{value:.6}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
