@@ -69,6 +69,7 @@ pub(crate) fn decode(
     if width == 0 || height == 0 {
         return Err(damaged(&"it has no pixel"));
     }
+    let picture = if picture.color().has_alpha() { on_white(&picture) } else { picture };
     let interleaved = match channels {
         Channels::Gray => DynamicImage::into_luma8(picture).into_raw(),
         Channels::Rgb => DynamicImage::into_rgb8(picture).into_raw(),
@@ -79,6 +80,20 @@ pub(crate) fn decode(
         area_average(&plane, width, height, size)
     });
     Ok(planes.collect())
+}
+
+/// What a picture looks like on paper: where it is transparent, its colour is often black and means nothing.
+fn on_white(picture: &DynamicImage) -> DynamicImage {
+    let mut picture = picture.to_rgba8();
+    for pixel in picture.pixels_mut() {
+        let [colours @ .., alpha] = &mut pixel.0;
+        for colour in colours {
+            let ink = u32::from(*colour) * u32::from(*alpha) + 255 * (255 - u32::from(*alpha));
+            *colour = ((ink + 127) / 255) as u8;
+        }
+        *alpha = 255;
+    }
+    DynamicImage::ImageRgba8(picture)
 }
 
 /// One plane `[height, width]` to `[size, size]`: each new pixel is the mean of the area it covers.
@@ -140,6 +155,23 @@ mod tests {
     fn what_is_no_image_says_where() {
         let error = decode(b"no png", Path::new("a.zip"), "x.png", Channels::Gray, 4).unwrap_err();
         assert!(error.to_string().starts_with("a.zip: x.png: is no readable image"), "{error}");
+    }
+
+    #[test]
+    fn pictures_of_every_depth_are_read_alike_and_transparency_is_paper() {
+        use image::{GrayAlphaImage, ImageBuffer, ImageFormat, Luma, LumaA};
+        let packed = |picture: DynamicImage| {
+            let mut bytes = Cursor::new(Vec::new());
+            picture.write_to(&mut bytes, ImageFormat::Png).unwrap();
+            decode(&bytes.into_inner(), Path::new("a"), "b", Channels::Gray, 2).unwrap()
+        };
+        let ink = |x: u32, y: u32| x == y;
+        let grey = GrayAlphaImage::from_fn(2, 2, |x, y| LumaA([0, if ink(x, y) { 255 } else { 0 }]));
+        assert_eq!(packed(DynamicImage::ImageLumaA8(grey)), [0, 255, 255, 0]);
+        let deep = ImageBuffer::from_fn(2, 2, |x, y| Luma([if ink(x, y) { 0 } else { u16::MAX }]));
+        assert_eq!(packed(DynamicImage::ImageLuma16(deep)), [0, 255, 255, 0]);
+        let half = GrayAlphaImage::from_pixel(2, 2, LumaA([55, 51]));
+        assert_eq!(packed(DynamicImage::ImageLumaA8(half)), [215; 4]);
     }
 
     proptest! {
