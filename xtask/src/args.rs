@@ -17,6 +17,7 @@ pub(crate) enum Command {
     Help,
     Setup(setup::Options),
     Train(Vec<String>),
+    Install(Option<PathBuf>),
     Test(Extent),
     Bench(bench::Options),
     Attack(attack::Options),
@@ -56,6 +57,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
         "help" | "--help" | "-h" => Ok(Command::Help),
         "setup" => setup(words).map(Command::Setup),
         "train" => train(words).map(Command::Train),
+        "install" => install(words).map(Command::Install),
         "test" => test(&words).map(Command::Test),
         "bench" => bench(words).map(Command::Bench),
         "attack" => attack(words).map(Command::Attack),
@@ -80,6 +82,18 @@ fn setup(words: Vec<String>) -> Result<setup::Options> {
         }
     }
     Ok(options)
+}
+
+/// The folder that is named, or none.
+fn install(words: Vec<String>) -> Result<Option<PathBuf>> {
+    let (mut root, mut words) = (None, words.into_iter());
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--root" => root = Some(PathBuf::from(value(&word, words.next())?)),
+            _ => return Err(unknown("install", &word)),
+        }
+    }
+    Ok(root)
 }
 
 /// The runner's own arguments: `--` is dropped, everything else is passed on as it stands.
@@ -204,6 +218,8 @@ mod tests {
         assert_eq!(read("test"), Ok(Command::Test(Extent::Full)));
         assert_eq!(read("test --fast"), Ok(Command::Test(Extent::Fast)));
         assert_eq!(read("ci"), Ok(Command::Ci));
+        assert_eq!(read("install"), Ok(Command::Install(None)));
+        assert_eq!(read("install --root here"), Ok(Command::Install(Some("here".into()))));
         assert_eq!(read("scaling"), Ok(Command::Scaling(None)));
         assert_eq!(read("scaling memory"), Ok(Command::Scaling(Some("memory".to_owned()))));
         assert_eq!(read("doctor"), Ok(Command::Doctor));
@@ -266,6 +282,8 @@ mod tests {
             ("attack --minutes nan", "above 0"),
             ("attack --trial 3", "--seed"),
             ("ci fast", "`fast`"),
+            ("install --root", "needs a value"),
+            ("install here", "`here`"),
             ("scaling size", "there are trunk, waves"),
             ("scaling memory ways", "`ways`"),
         ] {

@@ -21,6 +21,7 @@ mod measured;
 mod peers;
 mod pip;
 mod platform;
+mod program;
 mod repo;
 mod requirements;
 mod scaling;
@@ -47,6 +48,8 @@ Usage: cargo xtask COMMAND
               --print-config   print the cargo configuration, for use in another workspace
   train CONFIG [KEY=VALUE …] [-- ARGUMENTS]
             set up what is missing, build manytask, run `manytask train` with these arguments
+  install   set up what is missing, build manytask and put it where a shell finds it
+              --root DIR       into DIR/bin instead of cargo's folder of programs
   test      set up what is missing; formatting, lints, tests, documentation, shipped configurations
               --fast           without doctests, documentation and configurations
   bench [FILTER]
@@ -100,6 +103,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         }
         Command::Setup(options) => setup::setup(&repo, options).map(|()| ExitCode::SUCCESS),
         Command::Train(arguments) => train::train(&repo, arguments),
+        Command::Install(root) => program::install(&repo, root.as_deref()).map(|()| ExitCode::SUCCESS),
         Command::Test(extent) => test::test(&repo, *extent),
         Command::Bench(options) if options.contenders == bench::Contenders::Peers => {
             peers::compare(&repo, options.filter.as_deref(), options.threads)

@@ -2,20 +2,14 @@
 
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
+use crate::program;
 use crate::repo::Repository;
-use crate::setup;
 
 /// Sets up, builds and runs `manytask train ARGUMENTS`; on Unix it does not return from the run.
 pub(crate) fn train(repo: &Repository, arguments: &[String]) -> Result<ExitCode> {
-    setup::ensure(repo)?;
-    let built =
-        repo.cargo().args(["build", "--release", "--package", "manytask", "--bin", "manytask"]).status();
-    if !built.context("cannot start cargo")?.success() {
-        bail!("manytask does not build: see above; `cargo xtask doctor` checks compilers and libtorch");
-    }
-    let binary = repo.target_dir()?.join("release").join("manytask");
+    let binary = program::build(repo)?;
     let mut command = repo.command(&binary);
     // Paths are meant from where the user stands.
     command.current_dir(std::env::current_dir().context("the current folder is gone")?);

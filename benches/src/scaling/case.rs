@@ -141,7 +141,7 @@ impl Case {
 /// When the work cannot be made, or fails.
 pub fn measure(case: &Case) -> Result<Seen> {
     keep_pages();
-    threads::join_pool();
+    threads::join_pool(std::thread::available_parallelism().map_or(1, usize::from));
     threads::set(case.threads)?;
     let work = case.work()?;
     let mut first = None;

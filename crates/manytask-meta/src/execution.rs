@@ -17,7 +17,7 @@ pub enum Execution {
     /// With every derivative written out, a task at a time in each thread: on a processor, for perceptrons and for blocks of
     /// convolution, batch-norm, relu and pooling that adapt by plain gradient descent.
     Analytic,
-    /// On a processor analytic where that can be, threads, one for each core, for convolutions (a loop for a single task); else batched.
+    /// On a processor analytic where that can be, threads, as many as may be used, for convolutions (a loop for a single task); else batched.
     #[default]
     Auto,
 }
@@ -30,9 +30,7 @@ impl Execution {
             Self::Auto if device == Device::Cpu && analytic => Self::Analytic,
             // A single task has all threads to itself.
             Self::Auto if device == Device::Cpu && convolutions() && tasks == 1 => Self::Loop,
-            Self::Auto if device == Device::Cpu && convolutions() => {
-                Self::Threads(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
-            }
+            Self::Auto if device == Device::Cpu && convolutions() => Self::Threads(threads::get()),
             Self::Auto => Self::Batched,
             other => other,
         }

@@ -45,13 +45,14 @@ fn env() -> Result<()> {
         Ok(_) => "available".to_owned(),
         Err(error) => error.to_string(),
     };
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let cores = crate::threads::processors();
     let row = |name: &str, value: String| vec![format!("{name}:"), value];
     let rows = [
         row("manytask", format!("{} ({})", env!("CARGO_PKG_VERSION"), env!("MANYTASK_REVISION"))),
         row("libtorch", "2.11.0".into()),
         row("system", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
         row("cores", cores.to_string()),
+        row("threads", crate::threads::usual().to_string()),
         row("cuda", cuda),
     ];
     // Two columns, the second to the left.

@@ -48,8 +48,7 @@ pub struct Experiment {
 
 /// The number of threads that a plan means.
 pub(crate) fn threads_of(plan: &Plan) -> usize {
-    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    plan.threads.unwrap_or_else(cores)
+    plan.threads.unwrap_or_else(crate::threads::usual)
 }
 
 impl Experiment {
@@ -62,7 +61,8 @@ impl Experiment {
         let everything = &plan.places.everything;
         let device = plan.device.resolve().map_err(|error| everything.place(error))?;
         let threads = threads_of(&plan);
-        threads::set(threads).map_err(|error| everything.place(error))?;
+        let obtained = threads::obtainable(threads);
+        threads::set(obtained).map_err(|error| everything.place(error))?;
         let loaded = match &plan.work {
             Work::Rows(rows) => with_rows(&plan, rows, device)?,
             Work::Episodes(episodes) => with_episodes(&plan, episodes, device)?,
@@ -74,12 +74,12 @@ impl Experiment {
             schema: loaded.schema,
             training: Training { monitor: loaded.monitor, ..training },
             device,
-            threads,
+            threads: obtained,
             digest: loaded.digest,
             split_digest: loaded.split_digest,
             report: loaded.report,
             judged_by: loaded.judged_by,
-            notes: loaded.notes,
+            notes: few_threads(threads, obtained).into_iter().chain(loaded.notes).collect(),
             all_tasks: loaded.all_tasks,
             plan,
         })
@@ -147,6 +147,16 @@ impl Experiment {
     }
 }
 
+/// What is told where the system does not give the threads that are asked for.
+fn few_threads(asked: usize, obtained: usize) -> Option<String> {
+    (obtained < asked).then(|| {
+        format!(
+            "note: {obtained} of {asked} threads can be had and are used: processes or memory are limited; set `threads = {obtained}`, \
+             or raise the limit"
+        )
+    })
+}
+
 /// A problem with what else is known of its data.
 struct Loaded {
     problem: Box<dyn Problem>,
@@ -176,6 +186,12 @@ fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
     let report = loaded.report.of_tasks(&names);
     let network = rows.network.build(&loaded.inputs, &tasks, plan.precision);
     let network = network.map_err(|failure| places.network.place(failure))?;
+    let names = |tasks: &[Task]| tasks.iter().map(|task| task.name.clone()).collect::<Vec<_>>();
+    let aggregator = plan.aggregator.build_for_some(&names(&tasks), &names(&all));
+    let needs = aggregator.map_err(|error| places.aggregator.place(error))?.needs();
+    let streams = parts.train.streams();
+    let batch = streams.iter().map(|count| (*count as usize).min(rows.batches.size)).sum();
+    plan.check_step_memory(network.layout(), (batch, loaded.inputs.dense), (needs, tasks.len()))?;
     let parts = Parts {
         train: parts.train.to_device(device)?,
         validation: parts.validation.map(|part| part.to_device(device)).transpose()?,

@@ -1,5 +1,6 @@
 //! What ends a command before its time, with the exit code that says why.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::IsTerminal;
 
@@ -81,10 +82,10 @@ impl Failure {
         let report = "this is a bug in manytask: report it with the command, the configuration and what `manytask env` prints";
         let bug = (self.code == Code::Bug).then_some(report);
         let hints = self.hints.iter().map(String::as_str).chain(bug);
-        let mut text = format!("{red}error{plain}: {}\n", self.message.trim_end());
+        let mut text = format!("{red}error{plain}: {}\n", escaped(self.message.trim_end()));
         for hint in hints {
             text.push_str("  hint: ");
-            text.push_str(hint);
+            text.push_str(&escaped(hint));
             text.push('\n');
         }
         text
@@ -94,6 +95,16 @@ impl Failure {
     pub fn io(error: &std::io::Error) -> Self {
         Self::new(Code::Data, error.to_string())
     }
+}
+
+/// A text without control characters but ends of lines and tabs: what a file holds must not steer a terminal.
+pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let escape = |c: char| if steers(c) { c.escape_default().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(escape).collect())
 }
 
 /// How a failure is shown.
@@ -142,9 +153,19 @@ impl From<tensor::Error> for Failure {
     }
 }
 
-/// Whether memory has run out: `not enough memory` and `out of memory` are libtorch's words.
+/// Whether memory has run out, by the words of libtorch on the systems that it runs on, of C++ and of this workspace.
 fn is_of_memory(message: &str) -> bool {
-    ["enough memory", "out of memory", "fit in memory"].iter().any(|words| message.contains(words))
+    let words = [
+        "enough memory",
+        "out of memory",
+        "fit in memory",
+        "t allocate memory",
+        "DefaultCPUAllocator",
+        "std::bad_alloc",
+        "Storage size calculation overflowed",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+    ];
+    words.iter().any(|words| message.contains(words))
 }
 
 impl From<tensor::TchError> for Failure {
@@ -209,6 +230,8 @@ mod tests {
             "error: a.toml:1:1: wrong\n  | x\n  hint: write y\n  hint: or z\n"
         );
         assert!(failure.shown(Style::Colour).starts_with("\x1b[1;31merror\x1b[0m: a.toml"));
+        let wild = Failure::new(Code::Data, "a\x1b[2Jb\r\u{9b}c\td").shown(Style::Plain);
+        assert_eq!(wild, "error: a\\u{1b}[2Jb\\r\\u{9b}c\td\n");
         assert!(Failure::new(Code::Bug, "x").shown(Style::Plain).contains("report it"));
     }
 
@@ -220,7 +243,14 @@ mod tests {
         let op =
             |message: &str| tensor::Error::Op { op: "mul".into(), shapes: vec![], message: message.into() };
         assert_eq!(code(op("shapes differ").into()), 1);
-        assert_eq!(code(op("not enough memory: you tried to allocate 1 bytes").into()), 3);
+        for words in [
+            "not enough memory: you tried to allocate 1 bytes",
+            "[enforce fail at alloc_cpu.cpp:128] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes",
+            "CUDA out of memory. Tried to allocate 2.00 GiB",
+            "std::bad_alloc",
+        ] {
+            assert_eq!(code(op(words).into()), 3, "{words}");
+        }
         assert_eq!(code("gpu".parse::<tensor::DeviceChoice>().unwrap_err().into()), 3);
         assert_eq!(code(tensor::Error::Io { path: path(), source: io() }.into()), 4);
         assert_eq!(code(tensor::Error::Corrupt { path: path(), message: String::new() }.into()), 6);

@@ -11,6 +11,8 @@ pub mod episodes;
 pub mod experiment;
 pub mod failure;
 mod invocation;
+mod memory;
+mod names;
 pub mod network;
 pub mod plan;
 pub mod progress;
@@ -21,6 +23,7 @@ pub mod run;
 mod sections;
 pub mod signals;
 pub mod tables;
+mod threads;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -40,11 +43,14 @@ pub use crate::registries::Registries;
 /// Runs the command of this process' arguments.
 pub fn main_with(registries: &Registries) -> ExitCode {
     manytask_tensor::memory::keep_pages();
-    manytask_tensor::threads::join_pool();
+    manytask_tensor::threads::join_pool(threads::usual());
     // Where it cannot be had, such a write ends the process as before.
     let _ = signals::survive_file_limits();
     std::panic::set_hook(Box::new(|panic| {
         let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if is_of_size(panic.payload()) {
+            return;
+        }
         // libtorch's binding panics where it has an error to give, which `catch_panics` turns back into one.
         if !text.contains("on an `Err` value: Torch(") {
             complain(&Failure::new(Code::Bug, panic.to_string()));
@@ -65,9 +71,21 @@ pub fn main_with(registries: &Registries) -> ExitCode {
             complain(&failure);
             ExitCode::from(failure.code.number())
         }
+        Err(panic) if is_of_size(panic.as_ref()) => {
+            let failure = Failure::new(Code::Config, "something is asked for that no memory holds");
+            complain(&failure.hint("lower the sizes in the configuration"));
+            ExitCode::from(Code::Config.number())
+        }
         // The hook has said so.
         Err(_) => ExitCode::from(Code::Bug.number()),
     }
+}
+
+/// Whether a panic is that of a collection larger than any memory.
+fn is_of_size(panic: &dyn std::any::Any) -> bool {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.is_some_and(|text| text == "capacity overflow")
 }
 
 fn complain(failure: &Failure) {

@@ -11,10 +11,12 @@ use manytask_tensor::DeviceChoice;
 use crate::config::{Section, Source, Spot};
 use crate::failure::{Failure, Result};
 use crate::registries::Registries;
+use crate::threads;
 
 mod check;
 mod episodes;
 mod rows;
+mod sizes;
 mod training;
 
 pub use self::episodes::EpisodesPlan;
@@ -101,8 +103,8 @@ impl Plan {
         let device = device.parse::<DeviceChoice>().map_err(|error| everything.place(error))?;
         let precision = whole.take_or("precision", Precision::default())?;
         let threads = whole.take::<usize>("threads")?;
-        if threads == Some(0) {
-            return Err(everything.fault("`threads` is 0; leave it out to use every core"));
+        if let Some(threads) = threads {
+            threads::check(threads).map_err(|failure| everything.place(failure))?;
         }
         let mut data = whole.required_table("data")?;
         let of_data = data.spot();

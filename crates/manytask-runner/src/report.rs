@@ -1,11 +1,16 @@
 //! What the commands say: data on stdout, the rest on stderr.
 
+mod table;
+
 use std::io::Write;
 
-use manytask_multitask::{Delta, Evaluation, Problem};
+use manytask_multitask::{Evaluation, Problem};
 use serde_json::{Map, Value, json};
 
-use crate::failure::{Code, Failure, Result};
+use crate::failure::{Code, Failure, Result, escaped};
+
+pub(crate) use self::table::aligned;
+pub use self::table::table;
 
 /// Writes to stdout. A reader that has gone away is no failure.
 ///
@@ -23,7 +28,7 @@ pub(crate) fn print(text: &str) -> Result<()> {
 
 /// Writes a line to stderr.
 pub(crate) fn say(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", escaped(text));
 }
 
 /// Adds to a result in JSON what its figures depend on and what a reader must know of them, where there is any.
@@ -60,69 +65,8 @@ pub(crate) fn figure(value: f64) -> String {
     format!("{value:.0$}", decimals as usize)
 }
 
-/// One row for each task, one column for each figure; a last row of means where there are several tasks.
-pub fn table(evaluation: &Evaluation, delta: Option<&Delta>) -> String {
-    let mut columns = vec!["loss".to_owned()];
-    for (name, _) in evaluation.tasks.iter().flat_map(|task| &task.metrics) {
-        if !columns.contains(name) {
-            columns.push(name.clone());
-        }
-    }
-    let cell = |value: Option<f64>| value.map_or("-".to_owned(), figure);
-    let percent = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:+.2}"));
-    let mut rows =
-        vec![std::iter::once("task".to_owned()).chain(columns.iter().cloned()).collect::<Vec<_>>()];
-    for task in &evaluation.tasks {
-        let figures = columns.iter().map(|name| cell(task.figure(name)));
-        rows.push(std::iter::once(task.name.clone()).chain(figures).collect());
-    }
-    if evaluation.tasks.len() > 1 {
-        let mean =
-            |name: &String| cell(if name == "loss" { evaluation.mean_loss() } else { evaluation.mean(name) });
-        rows.push(std::iter::once("mean".to_owned()).chain(columns.iter().map(mean)).collect());
-    }
-    if let Some(delta) = delta {
-        let of =
-            |name: &str| delta.tasks.iter().find(|(task, _)| task == name).and_then(|(_, change)| *change);
-        for (i, row) in rows.iter_mut().enumerate() {
-            let name = row.first().cloned().unwrap_or_default();
-            row.push(match i {
-                0 => "Δm %".to_owned(),
-                _ if i > evaluation.tasks.len() => percent(delta.mean),
-                _ => percent(of(&name)),
-            });
-        }
-    }
-    aligned(&rows)
-}
-
-/// Columns as wide as their widest cell, numbers to the right.
-pub(crate) fn aligned(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let width = |column: usize| {
-        rows.iter()
-            .filter_map(|row| row.get(column))
-            .map(|cell| cell.chars().count())
-            .max()
-            .unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells = row.iter().zip(&widths).enumerate().map(|(i, (cell, width))| {
-            let blanks = " ".repeat(width - cell.chars().count());
-            if i == 0 { format!("{cell}{blanks}") } else { format!("{blanks}{cell}") }
-        });
-        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        text.push('\n');
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
-    use manytask_multitask::TaskEvaluation;
-
     use super::*;
 
     #[test]
@@ -144,29 +88,5 @@ mod tests {
         ] {
             assert_eq!(figure(value), text, "{value}");
         }
-    }
-
-    #[test]
-    fn a_table_has_every_figure_and_a_mean() {
-        let task = |name: &str, metric: &str, value| TaskEvaluation {
-            name: name.into(),
-            loss: Some(0.5),
-            metrics: vec![(metric.into(), value)],
-            higher_is_better: true,
-        };
-        let evaluation =
-            Evaluation::new(vec![task("income", "roc_auc", Some(0.91)), task("a", "rmse", None)]);
-        let expected = "\
-task      loss  roc_auc  rmse
-income  0.5000   0.9100     -
-a       0.5000        -     -
-mean    0.5000   0.9100     -
-";
-        assert_eq!(table(&evaluation, None), expected);
-        let delta =
-            Delta { mean: Some(-1.5), tasks: vec![("income".into(), Some(-1.5)), ("a".into(), None)] };
-        let text = table(&evaluation, Some(&delta));
-        assert!(text.lines().next().is_some_and(|line| line.ends_with("Δm %")), "{text}");
-        assert!(text.lines().last().is_some_and(|line| line.ends_with("-1.50")), "{text}");
     }
 }

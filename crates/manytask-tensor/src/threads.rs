@@ -1,6 +1,10 @@
 //! How many threads compute.
 
+#[cfg(all(feature = "program", target_os = "linux", target_env = "gnu"))]
+mod asleep;
+
 use std::cell::Cell;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{Error, Result};
 
@@ -73,12 +77,31 @@ pub fn get() -> usize {
 /// of [`dense`](crate::dense). For the thread of a program that trains, before it computes: otherwise there is a thread more
 /// than processors, and each product wakes another one than before. A step of a multi-task network took a quarter longer.
 ///
-/// Changes nothing where that work has been shared out before, or there is one processor only.
-pub fn join_pool() {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    if processors > 1 {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(processors).use_current_thread();
-        // An error says that the threads are there.
-        let _ = pool.build_global();
+/// There are as many as `threads`, with this one, or fewer where the system does not give them. Changes nothing where that work
+/// has been shared out before.
+pub fn join_pool(threads: usize) {
+    let threads = obtainable(threads);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread();
+    // An error says that the threads are there.
+    let _ = pool.build_global();
+}
+
+/// How many of so many threads can be had at once, with the calling one: all of them, unless the system limits processes or
+/// memory. libtorch ends the process where it cannot have a thread that it was told to use.
+pub fn obtainable(threads: usize) -> usize {
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
+    let start = |_| {
+        let gate = Arc::clone(&gate);
+        let wait = move || drop(gate.lock().unwrap_or_else(PoisonError::into_inner));
+        std::thread::Builder::new().spawn(wait).ok()
+    };
+    let started: Vec<_> = (1..threads).map_while(start).collect();
+    drop(closed);
+    let count = started.len();
+    for thread in started {
+        // It does nothing that could fail.
+        let _ = thread.join();
     }
+    count + 1
 }

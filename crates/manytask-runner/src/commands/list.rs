@@ -2,6 +2,7 @@ use std::fmt::Write as _;
 
 use crate::cli::{ExplainArgs, ListArgs};
 use crate::failure::{Code, Failure, Result};
+use crate::names::CHOICES;
 use crate::registries::Registries;
 use crate::registry::Registry;
 use crate::report::print;
@@ -36,6 +37,16 @@ fn names(registries: &Registries) -> Vec<Known> {
         about: String::new(),
         example: section.text.to_owned(),
     });
+    let choices = CHOICES.iter().flat_map(|choice| {
+        choice.names.iter().map(|(name, summary, example)| Known {
+            sort: choice.sort,
+            section: choice.place,
+            name: (*name).to_owned(),
+            summary: (*summary).to_owned(),
+            about: String::new(),
+            example: format!("# {}\n{example}", choice.place),
+        })
+    });
     sections
         .chain(of(&registries.data))
         .chain(of(&registries.episodes))
@@ -45,6 +56,7 @@ fn names(registries: &Registries) -> Vec<Known> {
         .chain(of(&registries.aggregators))
         .chain(of(&registries.optimizers))
         .chain(of(&registries.schedules))
+        .chain(choices)
         .collect()
 }
 

@@ -1,5 +1,6 @@
 //! Tables that are taken apart key by key, so that what is left over at the end is a mistake.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
@@ -98,17 +99,22 @@ impl<'s> Section<'s> {
     /// When it is no table.
     pub fn table(&mut self, key: &str) -> Result<Option<Section<'s>>> {
         let Some((_, value)) = self.remove(key) else { return Ok(None) };
+        self.inner(key, value).map(Some)
+    }
+
+    /// A value of this section as a section.
+    fn inner(&self, key: &str, value: Spanned<DeValue<'s>>) -> Result<Section<'s>> {
         let span = value.span();
         match value.into_inner() {
             DeValue::Table(table) => {
                 let path = self.path.iter().cloned().chain([key.to_owned()]).collect();
-                Ok(Some(Section {
+                Ok(Section {
                     source: self.source,
                     path,
                     table: Spanned::new(span, table),
                     asked: Vec::new(),
                     record: Rc::clone(&self.record),
-                }))
+                })
             }
             other => {
                 let what = format!("`{key}` is of type {}, a table is needed", other.type_str());
@@ -130,9 +136,12 @@ impl<'s> Section<'s> {
     /// # Errors
     /// When something in it is no table.
     pub fn tables(&mut self) -> Result<Vec<(String, Section<'s>)>> {
-        let names: Vec<String> = self.table.get_ref().keys().map(|key| key.get_ref().to_string()).collect();
-        let take = |name: String| Ok(self.table(&name)?.map(|table| (name, table)));
-        names.into_iter().map(take).filter_map(Result::transpose).collect()
+        let all = std::mem::take(self.table.get_mut());
+        let take = |(key, value): (Spanned<Cow<'s, str>>, _)| {
+            let name = key.into_inner().into_owned();
+            Ok((name.clone(), self.inner(&name, value)?))
+        };
+        all.into_iter().map(take).collect()
     }
 
     /// A string that is there, left where it is.
@@ -243,7 +252,7 @@ impl<'s> Section<'s> {
         change(table);
     }
 
-    fn remove(&mut self, key: &str) -> Option<(Spanned<std::borrow::Cow<'s, str>>, Spanned<DeValue<'s>>)> {
+    fn remove(&mut self, key: &str) -> Option<(Spanned<Cow<'s, str>>, Spanned<DeValue<'s>>)> {
         self.asked.push(key.to_owned());
         self.table.get_mut().remove_entry(key)
     }

@@ -1,6 +1,6 @@
 //! What can be refused before any data are read: all that `train` would say of the configuration alone.
 
-use manytask_multitask::{Evaluation, Identity, Monitor, Offers, Task, Training, check_for};
+use manytask_multitask::{Evaluation, Identity, Monitor, Needs, Offers, Task, Training, check_for};
 use manytask_nn::schedule::Course;
 
 use super::{EpisodesPlan, Plan, RowsPlan, Work};
@@ -147,15 +147,22 @@ impl Plan {
         };
         let kept = rows.kept(all.clone());
         self.monitor(&all, &kept).map_err(|failure| places.training.place(failure))?;
-        rows.check_network(&kept, self.precision).map_err(|failure| places.network.place(failure))?;
+        self.check_trunk(rows, &kept)?;
         let names = |tasks: &[Task]| tasks.iter().map(|task| task.name.clone()).collect::<Vec<_>>();
-        self.check_aggregator(Some((&names(&kept), &names(&all))), Identity::Fixed, offers)
+        self.check_aggregator(Some((&names(&kept), &names(&all))), Identity::Fixed, offers).map(|_| ())
+    }
+
+    /// Refuses a network that cannot be built, or whose training does not fit into memory.
+    fn check_trunk(&self, rows: &RowsPlan, tasks: &[Task]) -> Result<()> {
+        let layout = rows.outlined_network(tasks, self.precision);
+        let layout = layout.map_err(|failure| self.places.network.place(failure))?;
+        self.check_network_memory(&layout)
     }
 
     /// Checks what does not depend on the names of the tasks, which only the data have.
     fn check_unnamed(&self, rows: &RowsPlan, tasks: &[Task], offers: Offers) -> Result<()> {
-        rows.check_network(tasks, self.precision).map_err(|failure| self.places.network.place(failure))?;
-        self.check_aggregator(None, Identity::Fixed, offers)
+        self.check_trunk(rows, tasks)?;
+        self.check_aggregator(None, Identity::Fixed, offers).map(|_| ())
     }
 
     fn check_episodes(&self, episodes: &EpisodesPlan) -> Result<()> {
@@ -163,6 +170,8 @@ impl Plan {
         let outline = episodes.source.outline().map_err(|failure| places.data.place(failure))?;
         episodes.settings.check().map_err(|error| places.everything.place(error))?;
         let validation = outline.as_ref().is_none_or(|outline| outline.validation);
+        let offers = Offers { representation: false, validation };
+        let needs = self.check_aggregator(None, Identity::Resampled, offers)?;
         if let Some(outline) = outline {
             let of_output = episodes.learner.check_output(outline.form.output);
             of_output.map_err(|error| places.everything.place(error))?;
@@ -170,24 +179,26 @@ impl Plan {
                 .build(&outline.form, self.precision)
                 .map_err(|failure| places.network.place(failure))?;
             episodes.learner.check(&layout).map_err(|error| places.everything.place(error))?;
+            self.check_episode_memory(episodes, &outline, &layout, needs)?;
         }
-        let offers = Offers { representation: false, validation };
-        self.check_aggregator(None, Identity::Resampled, offers)
+        Ok(())
     }
 
-    /// Builds the aggregator for some of all tasks; where their names are not known, for those that it names itself.
+    /// Builds the aggregator for some of all tasks; where their names are not known, for those that it names itself. Answers with
+    /// what it needs.
     fn check_aggregator(
         &self,
         tasks: Option<(&[String], &[String])>,
         identity: Identity,
         offers: Offers,
-    ) -> Result<()> {
+    ) -> Result<Needs> {
         let spot = &self.places.aggregator;
         let built = match tasks {
             Some((kept, all)) => self.aggregator.build_for_some(kept, all),
             None => self.aggregator.build(&self.aggregator.named()),
         };
         let aggregator = built.map_err(|error| spot.place(error))?;
-        check_for(aggregator.as_ref(), identity, offers).map_err(|error| spot.place(error))
+        check_for(aggregator.as_ref(), identity, offers).map_err(|error| spot.place(error))?;
+        Ok(aggregator.needs())
     }
 }

@@ -1,10 +1,12 @@
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
 use manytask_data::{BatchOrder, LastBatch, TaskSampling};
 use manytask_multitask::{Batches, InputSizes, Task};
 use manytask_nn::Precision;
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::{Metric, Output};
+use manytask_tensor::Layout;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Section;
@@ -111,11 +113,11 @@ impl RowsPlan {
         described.collect()
     }
 
-    /// Refuses a network that cannot be built, whatever its inputs are.
+    /// The parameters of the network for a single input: what it has at least.
     ///
     /// # Errors
     /// When a size or a share is impossible.
-    pub(crate) fn check_network(&self, tasks: &[Task], precision: Precision) -> Result<()> {
+    pub(crate) fn outlined_network(&self, tasks: &[Task], precision: Precision) -> Result<Arc<Layout>> {
         let mut sizes = HashSet::new();
         let mut tasks: Vec<Task> = tasks.iter().filter(|task| sizes.insert(task.outputs)).cloned().collect();
         if tasks.is_empty() {
@@ -125,7 +127,7 @@ impl RowsPlan {
             task.outputs = task.outputs.max(1);
         }
         let inputs = InputSizes { dense: 1, categories: Vec::new() };
-        self.network.build(&inputs, &tasks, precision).map(|_| ())
+        Ok(Arc::clone(self.network.build(&inputs, &tasks, precision)?.layout()))
     }
 
     /// The tasks that `only_tasks` leaves.

@@ -9,6 +9,7 @@ mod encoding_report;
 mod episodes;
 mod file_systems;
 mod killed;
+mod limits;
 mod predicted;
 mod reading;
 mod refused;
