@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -14,7 +14,9 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableSource {
-    /// The file: CSV, or CSV packed with gzip (told by its content, not by its name).
+    /// The file: CSV, or CSV packed with gzip (told by its content, not by its name). It is written out as far as it is UTF-8:
+    /// who reads a table by what was written gives it the path of that table.
+    #[serde(serialize_with = "as_text")]
     pub path: PathBuf,
     /// Whether the first line has the columns' names; otherwise they are `column0`, `column1`, ….
     #[serde(default = "yes")]
@@ -213,4 +215,8 @@ fn usual_missing() -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec()
+}
+
+fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }

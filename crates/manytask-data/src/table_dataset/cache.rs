@@ -5,6 +5,7 @@
 //! tables lie does not matter. The names of the tables are not in it: the schema takes those of the description.
 
 use std::path::Path;
+use std::time::Duration;
 
 use flate2::Crc;
 use manytask_tensor::{Device, Tensor, checkpoint, io};
@@ -163,6 +164,7 @@ fn write(folder: &Path, path: &Path, dataset: &Dataset) -> Result<()> {
         };
         [MAGIC, &sum, &content].iter().try_for_each(|bytes| write(bytes, file))
     })?;
+    sweep(folder, path);
     forget_old(folder);
     Ok(())
 }
@@ -186,6 +188,20 @@ fn forget_old(folder: &Path) {
     let surplus = files.len().saturating_sub(KEPT);
     for (_, path) in files.into_iter().take(surplus) {
         let _ = fs_err::remove_file(path);
+    }
+}
+
+/// Removes what processes that were killed have left half-written: it is much older than what was written just now.
+fn sweep(folder: &Path, written: &Path) {
+    const OLD: Duration = Duration::from_hours(1);
+    let changed = |path: &Path| fs_err::metadata(path).and_then(|about| about.modified()).ok();
+    let (Some(now), Ok(entries)) = (changed(written), fs_err::read_dir(folder)) else { return };
+    for entry in entries.flatten() {
+        let half = entry.file_name().to_string_lossy().starts_with(".writing-");
+        let age = changed(&entry.path()).and_then(|changed| now.duration_since(changed).ok());
+        if half && age.is_some_and(|age| age > OLD) {
+            let _ = fs_err::remove_file(entry.path());
+        }
     }
 }
 

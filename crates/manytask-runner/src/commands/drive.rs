@@ -134,6 +134,7 @@ impl Drive<'_> {
         }
         let names = if problem.identity() == Identity::Fixed { problem.tasks() } else { &[] };
         let mut progress = Progress::new(start, last, names, self.quiet);
+        let every = self.experiment.save_every();
         let mut saves = Saves { drive: self, step: start, at: Instant::now(), left: BTreeSet::new() };
         let finish = trainer.run(|trainer, event| {
             if let Event::Step(report) = &event {
@@ -150,7 +151,7 @@ impl Drive<'_> {
                     )?;
                 }
                 // Before the evaluation, which may take long and fail.
-                Event::EpochDone { step, .. } if saves.at.elapsed() >= BETWEEN_EPOCHS => {
+                Event::EpochDone { step, .. } if saves.at.elapsed() >= BETWEEN_EPOCHS.min(every) => {
                     saves.save(
                         trainer,
                         &record,
@@ -158,7 +159,7 @@ impl Drive<'_> {
                         &progress,
                     )?;
                 }
-                Event::StepDone { step } if saves.at.elapsed() >= self.experiment.save_every() => {
+                Event::StepDone { step } if saves.at.elapsed() >= every => {
                     saves.save(
                         trainer,
                         &record,

@@ -44,6 +44,63 @@ fn a_training_leaves_a_folder_and_ends_with_a_table() {
 }
 
 #[test]
+fn every_epoch_and_the_last_step_have_one_line_of_training_losses() {
+    let place = Place::new();
+    let lines = |changes: &[&str]| -> Vec<serde_json::Value> {
+        place.good(&[&["train", "a.toml", "--quiet", "--name", "a"], changes].concat());
+        let text = place.read("runs/a/metrics.jsonl");
+        fs_err::remove_dir_all(place.at("runs/a")).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.filter(|line: &serde_json::Value| line["part"] == "train").collect()
+    };
+    let steps = |lines: &[serde_json::Value]| -> Vec<u64> {
+        lines.iter().map(|line| line["step"].as_u64().unwrap()).collect()
+    };
+    let some = lines(&["training.log_every_steps=50"]);
+    assert_eq!(steps(&some), [8, 16, 24, 32, 40]);
+    for line in &some {
+        assert!(line["epoch_losses"]["rich"].is_f64() && line["losses"]["rich"].is_f64(), "{line}");
+    }
+    // The mean over an epoch is that of its steps.
+    let all = lines(&["training.log_every_steps=1", "training.epochs=1.25"]);
+    assert_eq!(steps(&all), (1..=10).collect::<Vec<u64>>());
+    let of_rich = |lines: &[serde_json::Value]| -> f64 {
+        lines.iter().map(|line| line["losses"]["rich"].as_f64().unwrap()).sum::<f64>() / lines.len() as f64
+    };
+    let mean = all[7]["epoch_losses"]["rich"].as_f64().unwrap();
+    assert!((mean - of_rich(&all[..8])).abs() < 1e-12, "{mean}");
+    assert!(all[6].get("epoch_losses").is_none() && all[9]["epoch_losses"]["rich"].is_f64());
+}
+
+#[cfg(unix)]
+#[test]
+fn folders_may_have_any_name() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    let odd = place.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9 \n"));
+    fs_err::create_dir(&odd).unwrap();
+    for name in ["a.toml", "people.csv"] {
+        fs_err::copy(place.at(name), odd.join(name)).unwrap();
+    }
+    let run = |arguments: &[&str]| {
+        crate::command::said(place.command(arguments).current_dir(&odd).output().unwrap())
+    };
+    for arguments in [
+        &["train", "a.toml", "--quiet"][..],
+        &["eval", "runs/a"],
+        &["resume", "runs/a", "--quiet"],
+        &["predict", "runs/a", "--input", "people.csv"],
+    ] {
+        let said = run(arguments);
+        assert_eq!(said.code, Some(0), "{arguments:?}: {said:?}");
+    }
+    // Runs that lie elsewhere cannot name the data.
+    let elsewhere = place.at("runs").display().to_string();
+    let said = run(&["train", "a.toml", "--quiet", "--runs", &elsewhere]);
+    assert!(said.code == Some(4) && said.err.contains("not UTF-8"), "{said:?}");
+}
+
+#[test]
 fn a_run_is_judged_predicts_and_is_compared_with_single_tasks() {
     let place = Place::new();
     place.good(&["train", "a.toml", "--quiet"]);

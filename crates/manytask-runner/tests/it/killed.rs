@@ -22,7 +22,13 @@ fn same(place: &Place, one: &str, other: &str) {
 }
 
 fn start(place: &Place, name: &str) -> Child {
-    let mut command = place.command(&["train", "a.toml", "--quiet", "--name", name, "training.epochs=120"]);
+    start_with(place, name, &[])
+}
+
+fn start_with(place: &Place, name: &str, changes: &[&str]) -> Child {
+    let arguments =
+        [&["train", "a.toml", "--quiet", "--name", name, "training.epochs=120"], changes].concat();
+    let mut command = place.command(&arguments);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -59,6 +65,46 @@ fn killed_at_any_point_and_resumed_it_ends_with_the_same_bytes() {
         assert_eq!(said.out.replace(&name, "whole"), whole.out);
         same(&place, "runs/whole", &run);
     }
+}
+
+/// Also from checkpoints between a step and the look at the validation part.
+#[test]
+fn checkpoints_by_the_clock_change_nothing_in_what_a_run_ends_with() {
+    let place = Place::new();
+    said(start(&place, "whole").wait_with_output().unwrap());
+    for (number, lines) in [100, 250].into_iter().enumerate() {
+        let name = format!("clock{number}");
+        let mut child = start_with(&place, &name, &["training.save_every_minutes=1e-9"]);
+        wait_for_lines(&place, &name, lines);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let run = format!("runs/{name}");
+        assert!(place.read(&format!("{run}/checkpoints/latest")).starts_with("step-"));
+        place.good(&["resume", &run, "--quiet"]);
+        same(&place, "runs/whole", &run);
+    }
+}
+
+/// A name can be used again until there is a run, and then the run can be continued.
+#[test]
+fn killed_while_it_begins_it_can_be_begun_or_continued() {
+    let place = Place::new();
+    let whole = said(start(&place, "whole").wait_with_output().unwrap());
+    assert_eq!(whole.code, Some(0), "{whole:?}");
+    for delay in [0, 60, 120, 180, 240, 300] {
+        let mut child = start(&place, "early");
+        std::thread::sleep(Duration::from_millis(delay));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let run = place.at("runs/early");
+        if run.exists() {
+            assert!(run.join("config.toml").is_file() && run.join("manifest.json").is_file());
+            place.good(&["resume", "runs/early", "--quiet"]);
+            same(&place, "runs/whole", "runs/early");
+            fs_err::remove_dir_all(run).unwrap();
+        }
+    }
+    assert_eq!(said(start(&place, "early").wait_with_output().unwrap()).code, Some(0));
 }
 
 #[test]

@@ -168,3 +168,19 @@ fn two_at_once_do_not_disturb_each_other_and_old_files_go() {
     assert_eq!(place.load(&TEXT.replace("0.2", "0.4")).1, Cached::Found, "the latest stays");
     assert_eq!(place.files().len(), KEPT + 1);
 }
+
+#[test]
+fn what_a_killed_process_left_half_written_is_removed_when_it_is_old() {
+    let place = Place::new();
+    fs_err::create_dir_all(place.cache()).unwrap();
+    let at = |name: &str| place.cache().join(name);
+    for name in [".writing-old", ".writing-new", "notes"] {
+        fs_err::write(at(name), "").unwrap();
+    }
+    let before = std::time::SystemTime::now() - Duration::from_hours(2);
+    for name in [".writing-old", "notes"] {
+        fs_err::OpenOptions::new().write(true).open(at(name)).unwrap().file().set_modified(before).unwrap();
+    }
+    assert_eq!(place.load(TEXT).1, Cached::Written);
+    assert!(!at(".writing-old").exists() && at(".writing-new").exists() && at("notes").exists());
+}
