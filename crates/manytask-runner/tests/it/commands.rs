@@ -72,34 +72,6 @@ fn every_epoch_and_the_last_step_have_one_line_of_training_losses() {
     assert!(all[6].get("epoch_losses").is_none() && all[9]["epoch_losses"]["rich"].is_f64());
 }
 
-#[cfg(unix)]
-#[test]
-fn folders_may_have_any_name() {
-    use std::os::unix::ffi::OsStrExt;
-    let place = Place::new();
-    let odd = place.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9 \n"));
-    fs_err::create_dir(&odd).unwrap();
-    for name in ["a.toml", "people.csv"] {
-        fs_err::copy(place.at(name), odd.join(name)).unwrap();
-    }
-    let run = |arguments: &[&str]| {
-        crate::command::said(place.command(arguments).current_dir(&odd).output().unwrap())
-    };
-    for arguments in [
-        &["train", "a.toml", "--quiet"][..],
-        &["eval", "runs/a"],
-        &["resume", "runs/a", "--quiet"],
-        &["predict", "runs/a", "--input", "people.csv"],
-    ] {
-        let said = run(arguments);
-        assert_eq!(said.code, Some(0), "{arguments:?}: {said:?}");
-    }
-    // Runs that lie elsewhere cannot name the data.
-    let elsewhere = place.at("runs").display().to_string();
-    let said = run(&["train", "a.toml", "--quiet", "--runs", &elsewhere]);
-    assert!(said.code == Some(4) && said.err.contains("not UTF-8"), "{said:?}");
-}
-
 #[test]
 fn a_run_is_judged_predicts_and_is_compared_with_single_tasks() {
     let place = Place::new();
