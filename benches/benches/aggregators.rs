@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use common::{GOOD, short};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use manytask_benches::{DRAW, GramianStep, work};
+use manytask_benches::{DRAW, gramian_step, work};
 use manytask_meta::Execution;
 use manytask_multitask::aggregators::{AlignedMtl, CaGrad, Mgda, NashMtl, PcGrad, UpGrad};
 use manytask_multitask::{AggregatorSettings, Combination, Jacobian, Level};
@@ -45,7 +45,7 @@ fn solve(c: &mut Criterion) {
         for tasks in [2, 12, 40, 128] {
             let names: Vec<String> = (0..tasks).map(|task| format!("task{task}")).collect();
             let mut aggregator = settings.build(&names).expect(GOOD);
-            let mut step = GramianStep::new(tasks).expect(GOOD);
+            let mut step = gramian_step(tasks).expect(GOOD);
             group.bench_function(BenchmarkId::new(name, tasks), |b| {
                 b.iter(|| aggregator.combine(black_box(&mut step)).expect(GOOD));
             });
@@ -69,7 +69,7 @@ fn passes(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("Gramian", name), |b| {
             b.iter(|| {
                 let mut pass = work.problem().forward(&params, DRAW).expect(GOOD);
-                pass.jacobian(Level::Parameters).expect(GOOD).gramian().expect(GOOD)
+                pass.jacobian(&Level::Parameters).expect(GOOD).gramian().expect(GOOD)
             });
         });
     }

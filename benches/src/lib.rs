@@ -19,7 +19,7 @@ use manytask_nn::optim::Optimizer;
 use manytask_nn::schedule::Schedule;
 use manytask_tensor::{Device, Kind, Params, Tensor};
 
-pub use self::solve::GramianStep;
+pub use self::solve::gramian_step;
 pub use self::works::{blocks, perceptron, pictures, waves};
 
 /// One piece of work: a problem, how its losses become a direction, and where it starts.

@@ -152,9 +152,9 @@ pub fn measure(case: &Case) -> Result<Seen> {
         Shape::Steps(_) | Shape::Inner { trained: true, .. } => steps(&work, case.seconds, &mut saw_one)?,
         Shape::Trunk { made, .. } => passes(&work, case.seconds, &mut saw_one, |pass| {
             if *made == Made::Gradients {
-                pass.jacobian(Level::Parameters)?;
+                pass.jacobian(&Level::Parameters)?;
             }
-            pass.gramian(Level::Parameters)?;
+            pass.gramian(&Level::Parameters)?;
             Ok(())
         })?,
         Shape::Inner { .. } => passes(&work, case.seconds, &mut saw_one, |_| Ok(()))?,

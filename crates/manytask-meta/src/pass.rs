@@ -1,7 +1,7 @@
 //! A meta-batch, computed in one of its ways.
 
 use manytask_data::Episodes;
-use manytask_multitask::{Combination, Draw, Error, Jacobian, Level, Pass, Result, Shared};
+use manytask_multitask::{Combination, Draw, Error, Jacobian, Level, Pass, Result, Shared, layer_columns};
 use manytask_nn::Cx;
 use manytask_tensor::{Graph, Kind, Params, Tensor, grad};
 
@@ -65,13 +65,35 @@ fn broken(message: &str) -> Error {
     Error::Contract { aggregator: "meta-problem".into(), message: message.into() }
 }
 
-fn at_parameters(level: Level) -> Result<()> {
+/// The gradients of a level, of which those of all parameters are known; `layers` keeps what was asked for last.
+fn at_level<'j>(
+    all: &'j Jacobian,
+    layers: &'j mut Option<(Level, Jacobian)>,
+    params: &Params,
+    level: &Level,
+) -> Result<&'j Jacobian> {
     match level {
-        Level::Parameters => Ok(()),
+        Level::Parameters => Ok(all),
         Level::Representation => Err(Error::setting(
             "gradients of a representation, of which each task has its own",
             "take the level `parameters`",
         )),
+        Level::LastLayer | Level::Layers(_) => {
+            if layers.as_ref().is_none_or(|(of, _)| of != level) {
+                let layout = params.layout();
+                let columns = layer_columns(layout, &layout.trained(), level)?;
+                *layers = Some((level.clone(), all.of_columns(&columns)?));
+            }
+            layers.as_ref().map(|(_, rows)| rows).ok_or_else(|| broken("no Jacobian"))
+        }
+    }
+}
+
+/// A direction of all parameters.
+fn vector_of(direction: &Tensor, level: &Level) -> Result<Tensor> {
+    match level {
+        Level::Parameters => Ok(direction.shallow_clone()),
+        _ => Err(Error::setting("a direction of some layers only", "take the level `parameters`")),
     }
 }
 
@@ -161,12 +183,13 @@ struct Ready<'a> {
     present: Vec<usize>,
     losses: Vec<f64>,
     jacobian: Jacobian,
+    layers: Option<(Level, Jacobian)>,
 }
 
 impl<'a> Ready<'a> {
     fn new(params: &'a Params, losses: Vec<f64>, rows: &Tensor) -> Result<Self> {
         let present = (0..losses.len()).collect();
-        Ok(Self { params, present, losses, jacobian: Jacobian::new(rows)? })
+        Ok(Self { params, present, losses, jacobian: Jacobian::new(rows)?, layers: None })
     }
 }
 
@@ -179,14 +202,13 @@ impl Pass for Ready<'_> {
         &self.losses
     }
 
-    fn jacobian(&mut self, level: Level) -> Result<&Jacobian> {
-        at_parameters(level)?;
-        Ok(&self.jacobian)
+    fn jacobian(&mut self, level: &Level) -> Result<&Jacobian> {
+        at_level(&self.jacobian, &mut self.layers, self.params, level)
     }
 
     fn finish(&mut self, combination: &Combination) -> Result<Params> {
         let vector = match &combination.shared {
-            Shared::Direction(vector) => vector.shallow_clone(),
+            Shared::Direction { vector, level } => vector_of(vector, level)?,
             Shared::Weights(weights) => self.jacobian.combine(as_many(weights, self.losses.len())?)?,
         };
         Ok(Params::from_vector(self.params.layout(), &vector)?)
@@ -206,13 +228,14 @@ struct AtOnce<'a> {
     values: Vec<f64>,
     losses: Tensor,
     jacobian: Option<Jacobian>,
+    layers: Option<(Level, Jacobian)>,
 }
 
 impl<'a> AtOnce<'a> {
     fn new(params: &'a Params, expanded: Params, losses: Tensor) -> Result<Self> {
         let values = Vec::<f64>::try_from(losses.f_detach()?.f_to_kind(Kind::Double)?)?;
         let present = (0..values.len()).collect();
-        Ok(Self { params, expanded, present, values, losses, jacobian: None })
+        Ok(Self { params, expanded, present, values, losses, jacobian: None, layers: None })
     }
 }
 
@@ -227,19 +250,19 @@ impl Pass for AtOnce<'_> {
 
     /// One pass: a task's loss depends on its own parameters alone, so the gradient of the sum by all tasks' parameters has a
     /// task's gradient in each row.
-    fn jacobian(&mut self, level: Level) -> Result<&Jacobian> {
-        at_parameters(level)?;
+    fn jacobian(&mut self, level: &Level) -> Result<&Jacobian> {
         if self.jacobian.is_none() {
             let total = self.losses.f_sum(self.losses.kind())?;
             let rows = grad(&total, &self.expanded, Graph::Free)?.flatten()?;
             self.jacobian = Some(Jacobian::new(&rows)?);
         }
-        self.jacobian.as_ref().ok_or_else(|| broken("no Jacobian"))
+        let all = self.jacobian.as_ref().ok_or_else(|| broken("no Jacobian"))?;
+        at_level(all, &mut self.layers, self.params, level)
     }
 
     fn finish(&mut self, combination: &Combination) -> Result<Params> {
         let vector = match (&combination.shared, &self.jacobian) {
-            (Shared::Direction(vector), _) => vector.shallow_clone(),
+            (Shared::Direction { vector, level }, _) => vector_of(vector, level)?,
             (Shared::Weights(weights), Some(jacobian)) => {
                 jacobian.combine(as_many(weights, self.present.len())?)?
             }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use manytask_data::Episodes;
-use manytask_multitask::{Draw, Error, Evaluation, Identity, Offers, Part, Pass, Problem, Result};
+use manytask_multitask::{Draw, Error, Evaluation, Identity, Offers, Part, Pass, Problem, Result, TaskVec};
 use manytask_nn::Module;
 use manytask_nn::layers::Restored;
 use manytask_nn::loss::Loss;
@@ -231,10 +231,10 @@ impl Problem for MetaProblem {
         matches!(self.execution(params), Execution::Analytic | Execution::Threads(2..))
     }
 
-    fn losses(&self, params: &Params, draw: Draw) -> Result<Vec<Option<f64>>> {
+    fn losses(&self, params: &Params, draw: Draw) -> Result<TaskVec> {
         // Adapting needs gradients of its own, so the graph is made and let go.
         let pass = self.forward(params, draw)?;
-        Ok(pass.losses().iter().copied().map(Some).collect())
+        Ok(pass.losses().iter().copied().collect())
     }
 
     fn form(&self) -> Evaluation {

@@ -2,30 +2,99 @@
 //!
 //! Each has settings, which say where the method is from, and build an [`Aggregator`] for tasks by name.
 
+mod accumulator;
 mod aligned_mtl;
+mod auto_lambda;
+mod bargaining;
 mod cagrad;
 mod cholesky;
+mod config;
+mod cosmos;
+mod db_mtl;
 mod dual_cone;
+mod dualproj;
+mod dwa;
 mod equal_weights;
+mod excess_mtl;
+mod fairgrad;
+mod famo;
 mod fixed_weights;
-mod gradients;
+mod geometric_mean;
+mod graddrop;
+mod gradnorm;
+mod gradvac;
+mod imtl_g;
+mod imtl_l;
+mod independent;
+mod krum;
+mod lbtw;
 mod mgda;
+mod moco;
+mod modo;
 mod nash_mtl;
+mod pbi;
 mod pcgrad;
+mod pipeline;
+mod post;
+mod preference;
+mod rlw;
+mod scalar_optimizer;
+mod scale_invariant;
+mod sdmgrad;
+mod shares;
+mod softadapt;
+mod spectrum;
+mod stch;
+mod support;
+mod tchebycheff;
+mod trimmed_mean;
 mod uncertainty_weighting;
 mod upgrad;
+mod uw_so;
 
 use std::fmt::Debug;
 
 pub use self::aligned_mtl::{AlignedMtl, Scale};
+pub use self::auto_lambda::AutoLambda;
 pub use self::cagrad::{CaGrad, Rescale};
+pub use self::config::Config;
+pub use self::cosmos::Cosmos;
+pub use self::db_mtl::DbMtl;
+pub use self::dualproj::DualProj;
+pub use self::dwa::Dwa;
 pub use self::equal_weights::EqualWeights;
+pub use self::excess_mtl::ExcessMtl;
+pub use self::fairgrad::FairGrad;
+pub use self::famo::Famo;
 pub use self::fixed_weights::FixedWeights;
+pub use self::geometric_mean::GeometricMean;
+pub use self::graddrop::GradDrop;
+pub use self::gradnorm::{GradNorm, InitialLoss};
+pub use self::gradvac::GradVac;
+pub use self::imtl_g::ImtlG;
+pub use self::imtl_l::ImtlL;
+pub use self::krum::Krum;
+pub use self::lbtw::Lbtw;
 pub use self::mgda::{Mgda, Normalisation};
+pub use self::moco::MoCo;
+pub use self::modo::MoDo;
 pub use self::nash_mtl::NashMtl;
+pub use self::pbi::Pbi;
 pub use self::pcgrad::PcGrad;
+pub use self::pipeline::{LossTransform, Pipeline};
+pub use self::post::{Post, WeightScale};
+pub use self::preference::Preference;
+pub use self::rlw::{Rlw, WeightDistribution};
+pub use self::scale_invariant::ScaleInvariant;
+pub use self::sdmgrad::SdmGrad;
+pub use self::softadapt::{ChangeRate, SoftAdapt};
+pub use self::stch::Stch;
+pub use self::tchebycheff::{MaximumForm, Tchebycheff};
+pub use self::trimmed_mean::TrimmedMean;
 pub use self::uncertainty_weighting::{Form, UncertaintyWeighting};
 pub use self::upgrad::UpGrad;
+pub use self::uw_so::UwSo;
+use crate::aggregator::layer_slots;
 use crate::{Aggregator, Error, Identity, Level, Needs, Offers, Problem, Result};
 
 /// The settings of a method.
@@ -49,6 +118,24 @@ pub trait AggregatorSettings: Debug {
     fn named(&self) -> Vec<String> {
         Vec::new()
     }
+
+    /// What holds for its directions whatever the gradients are; tests of all methods prove it.
+    fn properties(&self) -> &'static [Property] {
+        &[]
+    }
+}
+
+/// What can hold for the direction of a method at its first step, whatever the gradients are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Property {
+    /// It does not depend on the order of the tasks.
+    PermutationInvariant,
+    /// No inner product with a task's gradient is below 0.
+    NonConflicting,
+    /// It grows with all gradients, `d(c J) = c d(J)`.
+    Homogeneous,
+    /// It is linear in the lengths of gradients, `d(diag(c) J)` in c.
+    LinearUnderScaling,
 }
 
 /// Refuses an aggregator that needs what a problem has not.
@@ -56,6 +143,10 @@ pub trait AggregatorSettings: Debug {
 /// # Errors
 /// With what it needs, and what to take instead.
 pub fn check(aggregator: &dyn Aggregator, problem: &dyn Problem) -> Result<()> {
+    let needs = aggregator.needs();
+    for (_, level) in needs.gradients.iter().filter(|(_, level)| level.is_layers()) {
+        layer_slots(problem.layout(), problem.shared(), level)?;
+    }
     check_for(aggregator, problem.identity(), problem.offers())
 }
 
@@ -64,17 +155,18 @@ pub fn check(aggregator: &dyn Aggregator, problem: &dyn Problem) -> Result<()> {
 /// # Errors
 /// As [`check`].
 pub fn check_for(aggregator: &dyn Aggregator, identity: Identity, offers: Offers) -> Result<()> {
-    fits(aggregator.name(), aggregator.needs(), identity, offers)
+    fits(aggregator.name(), &aggregator.needs(), identity, offers)
 }
 
-fn fits(name: &str, needs: Needs, identity: Identity, offers: Offers) -> Result<()> {
+fn fits(name: &str, needs: &Needs, identity: Identity, offers: Offers) -> Result<()> {
     if needs.fixed_tasks && identity == Identity::Resampled {
         return Err(Error::setting(
             format!("`{name}` keeps a state for each task, but tasks are sampled anew at each step"),
             "take one without: equal_weights, pcgrad, mgda, cagrad, upgrad, aligned_mtl, or nash_mtl with update_every = 1",
         ));
     }
-    if needs.level == Level::Representation && !offers.representation {
+    let representation = needs.gradients.iter().any(|(_, level)| *level == Level::Representation);
+    if representation && !offers.representation {
         return Err(Error::setting(
             format!("`{name}` at the level of the representation, which these tasks do not share"),
             "set level = \"parameters\"",
@@ -87,15 +179,6 @@ fn fits(name: &str, needs: Needs, identity: Identity, offers: Offers) -> Result<
         ));
     }
     Ok(())
-}
-
-/// A number of a setting that must be finite.
-fn finite(what: &str, value: f64) -> Result<()> {
-    if value.is_finite() {
-        Ok(())
-    } else {
-        Err(Error::setting(format!("{what} is {value}"), "write a finite number"))
-    }
 }
 
 #[cfg(test)]
@@ -119,7 +202,7 @@ mod tests {
             (validation, Identity::Fixed, "the data have none; add one to the split"),
         ];
         for (needs, identity, said) in refusals {
-            let error = fits("method", needs, identity, NOTHING).unwrap_err().to_string();
+            let error = fits("method", &needs, identity, NOTHING).unwrap_err().to_string();
             assert!(error.starts_with("`method`") && error.contains(said), "{error}");
         }
     }
@@ -129,8 +212,8 @@ mod tests {
         let all = Offers { representation: true, validation: true };
         let fixed = Needs { fixed_tasks: true, ..Needs::LOSSES };
         let validation = Needs { validation: true, ..Needs::gramian(Level::Representation) };
-        assert!(fits("method", fixed, Identity::Fixed, NOTHING).is_ok());
-        assert!(fits("method", validation, Identity::Resampled, all).is_ok());
-        assert!(fits("method", Needs::jacobian(Level::Parameters), Identity::Resampled, NOTHING).is_ok());
+        assert!(fits("method", &fixed, Identity::Fixed, NOTHING).is_ok());
+        assert!(fits("method", &validation, Identity::Resampled, all).is_ok());
+        assert!(fits("method", &Needs::jacobian(Level::Parameters), Identity::Resampled, NOTHING).is_ok());
     }
 }

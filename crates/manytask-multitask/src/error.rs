@@ -42,6 +42,14 @@ pub enum Error {
         /// What differs.
         message: String,
     },
+    /// An aggregator's saved state is of another aggregator or of other tasks.
+    #[error("aggregator `{aggregator}`: {message}")]
+    State {
+        /// The aggregator.
+        aggregator: String,
+        /// What differs.
+        message: String,
+    },
     /// An aggregator took what it had not declared, or a problem does not keep its word: a mistake in the program.
     #[error("aggregator `{aggregator}`: {message}")]
     Contract {

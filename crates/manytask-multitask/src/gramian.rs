@@ -134,6 +134,31 @@ impl Jacobian {
         &self.rows
     }
 
+    /// Some of its rows.
+    ///
+    /// # Errors
+    /// When one is not there.
+    pub fn of_rows(&self, rows: &[usize]) -> Result<Self> {
+        let rows: Vec<i64> = rows.iter().map(|row| *row as i64).collect();
+        let rows = Tensor::f_from_slice(&rows)?.f_to_device(self.rows.device())?;
+        Ok(Self { rows: self.rows.f_index_select(0, &rows)? })
+    }
+
+    /// Some of its columns, which follow each other.
+    ///
+    /// # Errors
+    /// When one is not there.
+    pub fn of_columns(&self, columns: &[Range<usize>]) -> Result<Self> {
+        let one = |range: &Range<usize>| self.rows.f_narrow(1, range.start as i64, range.len() as i64);
+        Ok(match columns {
+            [range] => Self { rows: one(range)?.f_contiguous()? },
+            ranges => {
+                let parts = ranges.iter().map(one).collect::<std::result::Result<Vec<_>, _>>()?;
+                Self { rows: Tensor::f_cat(&parts, 1)? }
+            }
+        })
+    }
+
     /// `J Jᵀ` in f64.
     pub fn gramian(&self) -> Result<Gramian> {
         self.cross_gramian(self)

@@ -19,7 +19,9 @@ use manytask_tensor::random::Key;
 use manytask_tensor::{Layout, Params, Slot, Tensor, no_grad};
 use serde::{Deserialize, Serialize};
 
-use crate::{Draw, Error, Evaluation, Identity, Offers, Part, Pass, Problem, Result, SharedTrunk, Task};
+use crate::{
+    Draw, Error, Evaluation, Identity, Offers, Part, Pass, Problem, Result, SharedTrunk, Task, TaskVec,
+};
 
 /// How rows become batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -239,22 +241,15 @@ impl Problem for HardSharing {
         self.network.written_chain(params).is_some()
     }
 
-    fn losses(&self, params: &Params, draw: Draw) -> Result<Vec<Option<f64>>> {
+    fn losses(&self, params: &Params, draw: Draw) -> Result<TaskVec> {
         let _off = no_grad();
         let batch = self.batch(draw)?;
         let present = self.present(draw.part, &batch)?;
         if present.is_empty() {
-            return Ok(vec![None; self.tasks.len()]);
+            return Ok(TaskVec::default());
         }
         let (_, outputs) = self.outputs(params, &batch, &present, context(draw))?;
-        let losses = pass::values(&outputs)?;
-        let mut all = vec![None; self.tasks.len()];
-        for (task, loss) in present.iter().zip(losses) {
-            if let Some(place) = all.get_mut(*task) {
-                *place = Some(loss);
-            }
-        }
-        Ok(all)
+        Ok(present.into_iter().zip(pass::values(&outputs)?).collect())
     }
 
     fn form(&self) -> Evaluation {

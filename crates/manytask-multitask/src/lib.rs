@@ -18,7 +18,11 @@ mod testing;
 mod train;
 mod trunk_inputs;
 
-pub use aggregator::{Aggregator, Combination, Demand, Level, Needs, Shared, State, Step};
+pub use aggregator::{
+    Aggregator, BatchGradients, BatchOf, Combination, Demand, GivenBatch, GivenStep, Gives, GramianWeighting,
+    Level, LossWeighting, Needs, OnGramian, OnLosses, Place, Shared, State, Step, StepInfo, TaskVec, Want,
+    finite, layer_columns,
+};
 pub use aggregators::{AggregatorSettings, check, check_for};
 pub use delta::{AllFigures, Delta, delta_m, delta_m_all};
 pub use error::{Error, Result};

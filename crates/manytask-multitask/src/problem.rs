@@ -5,7 +5,7 @@ use manytask_nn::Cx;
 use manytask_tensor::{Layout, Params, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::{Combination, Gramian, Jacobian, Level, Result};
+use crate::{Combination, Gramian, Jacobian, Level, Result, TaskVec};
 
 /// Which part of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -81,8 +81,8 @@ pub trait Problem: Debug + Send {
     }
 
     /// The losses of one batch without a graph, and without a trace in buffers: the same batch and randomness as
-    /// [`Problem::forward`] with this draw. `None` where a task is absent.
-    fn losses(&self, params: &Params, draw: Draw) -> Result<Vec<Option<f64>>>;
+    /// [`Problem::forward`] with this draw.
+    fn losses(&self, params: &Params, draw: Draw) -> Result<TaskVec>;
 
     /// The form of an evaluation: its tasks and the names of their figures, without values.
     fn form(&self) -> Evaluation;
@@ -126,13 +126,13 @@ pub trait Pass {
     /// The losses of the present tasks.
     fn losses(&self) -> &[f64];
 
-    /// The gradients of the present tasks with respect to the shared parameters or the representation, one row for each.
+    /// The gradients of the present tasks with respect to a level, one row for each.
     ///
     /// It does no backward pass twice: what was computed is kept for [`Pass::finish`].
-    fn jacobian(&mut self, level: Level) -> Result<&Jacobian>;
+    fn jacobian(&mut self, level: &Level) -> Result<&Jacobian>;
 
     /// The inner products of the present tasks' gradients, which may cost less than the gradients.
-    fn gramian(&mut self, level: Level) -> Result<Gramian> {
+    fn gramian(&mut self, level: &Level) -> Result<Gramian> {
         self.jacobian(level)?.gramian()
     }
 

@@ -157,7 +157,7 @@ impl<'p> Trainer<'p> {
         if !self.params.is_finite()? {
             return Err(self.diverged("a parameter is not finite"));
         }
-        state::save(folder, &self.params, &self.optimizer, &self.progress, &self.aggregator.state())
+        state::save(folder, &self.params, &self.optimizer, &self.progress, &self.aggregator.state()?)
     }
 
     /// Goes back to what [`Trainer::save`] wrote: the next step is exactly that which would have come then.
@@ -177,7 +177,12 @@ impl<'p> Trainer<'p> {
                 ),
             });
         }
-        self.aggregator.restore(&aggregator)?;
+        self.aggregator.restore(&aggregator).map_err(|error| match error {
+            Error::State { .. } => {
+                Error::Incompatible { path: folder.join(STATE), message: error.to_string() }
+            }
+            error => error,
+        })?;
         self.progress = progress;
         self.progress.evaluation_due &= self.training.validate_every.is_some();
         Ok(())
@@ -208,7 +213,7 @@ impl<'p> Trainer<'p> {
             if !self.progress.evaluation_due {
                 let report = self.advance()?;
                 ask |= observer(self, Event::Step(&report))?.is_break();
-                if let Some(means) = self.end_epoch() {
+                if let Some(means) = self.end_epoch()? {
                     let (step, epoch) = (report.step, report.epoch);
                     ask |= observer(self, Event::EpochDone { step, epoch, means: &means })?.is_break();
                 }

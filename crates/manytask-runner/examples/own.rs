@@ -13,7 +13,7 @@ use manytask::data::{DataSettings, Loaded};
 use manytask::data_sets::{DataReport, Encoded, Part, TargetKind, TaskData};
 use manytask::failure;
 use manytask::multitask::{
-    Aggregator, AggregatorSettings, Built, Combination, InputSizes, Needs, Parts, Result, Step, Task,
+    Aggregator, AggregatorSettings, Built, InputSizes, LossWeighting, OnLosses, Parts, Result, StepInfo, Task,
 };
 use manytask::network::TrunkSettings;
 use manytask::nn::layers::Linear;
@@ -80,24 +80,20 @@ impl TrunkSettings for Sines {
 struct Loudest {}
 
 impl AggregatorSettings for Loudest {
-    fn build(&self, _tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        Ok(Box::new(Loudest {}))
+    fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
+        Ok(Box::new(OnLosses::new(Loudest {}, tasks)))
     }
 }
 
-impl Aggregator for Loudest {
+impl LossWeighting for Loudest {
     fn name(&self) -> &'static str {
         "loudest"
     }
 
-    fn needs(&self) -> Needs {
-        Needs::LOSSES
-    }
-
-    fn combine(&mut self, step: &mut dyn Step) -> Result<Combination> {
-        let most = step.losses().iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let weights = step.losses().iter().map(|loss| f64::from(u8::from(*loss == most)));
-        Ok(Combination::weighted_losses(weights.collect()))
+    fn weights(&mut self, step: &StepInfo<'_>) -> Result<Vec<f64>> {
+        let losses = step.losses.values();
+        let most = losses.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        Ok(losses.iter().map(|loss| f64::from(u8::from(*loss == most))).collect())
     }
 }
 

@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 use crate::config::Section;
 use crate::failure::Result;
 
-type Make<T> = Box<dyn Fn(Section<'_>) -> Result<T> + Send + Sync>;
+/// Makes a thing of the rest of its section; the registry is there for things that are made of others.
+type Make<T> = Box<dyn Fn(Section<'_>, &Registry<T>) -> Result<T> + Send + Sync>;
 
 /// Things of one sort by name, made from the rest of their section.
 pub struct Registry<T> {
@@ -86,8 +87,22 @@ impl<T> Registry<T> {
         wrap: impl Fn(S) -> T + Send + Sync + 'static,
     ) {
         let defaults = toml::to_string(example).unwrap_or_default();
-        let make: Make<T> = Box::new(move |section| Ok(wrap(section.rest()?)));
+        let make: Make<T> = Box::new(move |section, _| Ok(wrap(section.rest()?)));
         let entry = Entry { summary: summary.into(), about: about.into(), defaults, make };
+        self.entries.insert(name.into(), entry);
+    }
+
+    /// Adds a thing that is made of others of its sort, which stand in its section. `example` are settings to show, as TOML.
+    pub fn add_composed(
+        &mut self,
+        name: &str,
+        summary: &str,
+        about: &str,
+        example: &str,
+        make: impl Fn(Section<'_>, &Self) -> Result<T> + Send + Sync + 'static,
+    ) {
+        let (summary, about) = (summary.into(), about.into());
+        let entry = Entry { summary, about, defaults: example.into(), make: Box::new(make) };
         self.entries.insert(name.into(), entry);
     }
 
@@ -107,7 +122,7 @@ impl<T> Registry<T> {
         section: Section<'_>,
     ) -> Result<T> {
         if let Some(entry) = self.entries.get(kind) {
-            return (entry.make)(section);
+            return (entry.make)(section, self);
         }
         let names: Vec<String> = self.entries.keys().map(|name| format!("`{name}`")).collect();
         let mut hints = vec![format!("there are {}", names.join(", "))];

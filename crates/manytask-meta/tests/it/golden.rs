@@ -151,7 +151,7 @@ fn compare(method: &str, learner: impl Fn(&Case) -> Box<dyn Learner>) {
             let weights = vec![1.0 / count as f64; count];
             let direct = pass.finish(&Combination::weighted_losses(weights.clone())).unwrap();
             let mut pass = problem.forward(&params, draw).unwrap();
-            pass.jacobian(Level::Parameters).unwrap();
+            pass.jacobian(&Level::Parameters).unwrap();
             let by_rows = pass.finish(&Combination::weights(weights)).unwrap();
             for found in [direct, by_rows] {
                 for (entry, leaf) in found.iter().filter(|(entry, _)| entry.role.is_trained()) {

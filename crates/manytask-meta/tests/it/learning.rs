@@ -61,7 +61,7 @@ fn a_meta_gradient_is_that_of_differences() {
         let at = |shift: f64| -> f64 {
             let moved = params.add_scaled(&direction, shift).unwrap().require_grad().unwrap();
             let losses = problem.losses(&moved, DRAW).unwrap();
-            losses.iter().flatten().zip(weights).map(|(loss, weight)| loss * weight).sum()
+            losses.values().iter().zip(weights).map(|(loss, weight)| loss * weight).sum()
         };
         let expected = (at(h) - at(-h)) / (2.0 * h);
         let found = gradient.dot(&direction).unwrap().double_value(&[]);
@@ -84,7 +84,7 @@ fn every_way_of_computing_gives_the_same() {
             let losses = pass.losses().to_vec();
             let gradient = pass.finish(&Combination::weights(vec![0.5, 1.0, 2.0])).unwrap();
             let mut pass = problem.forward(&params, DRAW).unwrap();
-            let rows = pass.jacobian(Level::Parameters).unwrap().rows().copy();
+            let rows = pass.jacobian(&Level::Parameters).unwrap().rows().copy();
             (losses, gradient, rows, problem.evaluate(&params, Part::Test).unwrap())
         };
         let (losses, gradient, rows, evaluation) = run(Execution::Loop);

@@ -1,18 +1,15 @@
-mod spectrum;
-
 use serde::{Deserialize, Serialize};
 
-use self::spectrum::Spectrum;
-use super::AggregatorSettings;
-use super::gradients::finite_gramian;
-use crate::{Aggregator, Combination, Error, Gramian, Level, Needs, Result, Step};
+use super::spectrum::Spectrum;
+use super::{AggregatorSettings, Property};
+use crate::{Aggregator, Gramian, GramianWeighting, Level, OnGramian, Result, StepInfo};
 
 /// Independent component alignment (Senushkin et al. 2023): the mean of the gradients after their principal components were
 /// brought to one length, `α = B 1/K` with `B = √λᵣ V Λ^(−1/2) Vᵀ` and `G = V Λ Vᵀ`, so that `B G B = λᵣ I`.
 ///
 /// Components that are nothing but rounding, `λ ≤ K ε λ_max`, are left out. The authors' code takes the sum, which is K times
 /// as long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlignedMtl {
     /// Of which gradients.
@@ -34,22 +31,16 @@ pub enum Scale {
     Rmse,
 }
 
-impl Default for AlignedMtl {
-    fn default() -> Self {
-        Self { level: Level::Parameters, scale: Scale::Min }
-    }
-}
-
 #[derive(Debug)]
-struct Alignment {
-    settings: AlignedMtl,
-    tasks: Vec<String>,
-    last: Vec<f64>,
-}
+struct Alignment(Scale);
 
 impl AggregatorSettings for AlignedMtl {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        Ok(Box::new(Alignment { settings: *self, tasks: tasks.to_vec(), last: Vec::new() }))
+        Ok(Box::new(OnGramian::new(Alignment(self.scale), self.level.clone(), tasks)))
+    }
+
+    fn properties(&self) -> &'static [Property] {
+        &[Property::PermutationInvariant, Property::Homogeneous]
     }
 }
 
@@ -74,27 +65,14 @@ fn weights(gramian: &Gramian, scale: Scale) -> Option<Vec<f64>> {
     Some(weights)
 }
 
-impl Aggregator for Alignment {
+impl GramianWeighting for Alignment {
     fn name(&self) -> &'static str {
         "aligned_mtl"
     }
 
-    fn needs(&self) -> Needs {
-        Needs::gramian(self.settings.level)
-    }
-
-    fn combine(&mut self, step: &mut dyn Step) -> Result<Combination> {
-        let number = step.number();
-        let found = weights(finite_gramian(step, &self.tasks)?, self.settings.scale);
-        self.last = found.ok_or_else(|| Error::Diverged {
-            step: number,
-            what: "the eigenvalues of the gradients' Gramian were not found".into(),
-        })?;
-        Ok(Combination::weights(self.last.clone()))
-    }
-
-    fn weights(&self) -> Option<&[f64]> {
-        Some(&self.last)
+    fn weights(&mut self, gramian: &Gramian, step: &StepInfo<'_>) -> Result<Vec<f64>> {
+        weights(gramian, self.0)
+            .ok_or_else(|| step.diverged("the eigenvalues of the gradients' Gramian were not found"))
     }
 }
 

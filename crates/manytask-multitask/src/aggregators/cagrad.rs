@@ -2,16 +2,15 @@ mod dual;
 
 use serde::{Deserialize, Serialize};
 
-use super::AggregatorSettings;
-use super::gradients::finite_gramian;
-use crate::{Aggregator, Combination, Error, Level, Needs, Result, Step};
+use super::{AggregatorSettings, Property};
+use crate::{Aggregator, Error, Gramian, GramianWeighting, Level, OnGramian, Result, StepInfo};
 
 /// Conflict-averse gradient descent (Liu et al. 2021): within a ball around the mean gradient g₀ the vector with the largest
 /// least inner product with a gradient, `max min ⟨gᵢ, d⟩` over `‖d − g₀‖ ≤ c ‖g₀‖`, found exactly.
 ///
 /// Its dual is `min ⟨g₀, g_w⟩ + c ‖g₀‖ ‖g_w‖` over convex weights w, with `d = g₀ + c ‖g₀‖ g_w / ‖g_w‖` and `g_w = Σ wᵢ gᵢ`.
 /// Where gradients have a convex combination of zero, many d may be best: the nearest one to g₀ is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CaGrad {
     /// Of which gradients.
@@ -43,9 +42,8 @@ impl Default for CaGrad {
 
 #[derive(Debug)]
 struct ConflictAverse {
-    settings: CaGrad,
-    tasks: Vec<String>,
-    last: Vec<f64>,
+    c: f64,
+    divisor: f64,
 }
 
 impl AggregatorSettings for CaGrad {
@@ -56,7 +54,17 @@ impl AggregatorSettings for CaGrad {
                 "write a number that is at least 0",
             ));
         }
-        Ok(Box::new(ConflictAverse { settings: *self, tasks: tasks.to_vec(), last: Vec::new() }))
+        let weighting = ConflictAverse { c: self.c, divisor: self.rescale.divisor(self.c) };
+        Ok(Box::new(OnGramian::new(weighting, self.level.clone(), tasks)))
+    }
+
+    fn properties(&self) -> &'static [Property] {
+        // From c = 1 on zero lies in the ball, so that no task need be made worse.
+        if self.c >= 1.0 {
+            &[Property::PermutationInvariant, Property::NonConflicting, Property::Homogeneous]
+        } else {
+            &[Property::PermutationInvariant, Property::Homogeneous]
+        }
     }
 }
 
@@ -70,24 +78,12 @@ impl Rescale {
     }
 }
 
-impl Aggregator for ConflictAverse {
+impl GramianWeighting for ConflictAverse {
     fn name(&self) -> &'static str {
         "cagrad"
     }
 
-    fn needs(&self) -> Needs {
-        Needs::gramian(self.settings.level)
-    }
-
-    fn combine(&mut self, step: &mut dyn Step) -> Result<Combination> {
-        let CaGrad { c, rescale, .. } = self.settings;
-        let divisor = rescale.divisor(c);
-        let weights = dual::weights(finite_gramian(step, &self.tasks)?, c);
-        self.last = weights.into_iter().map(|weight| weight / divisor).collect();
-        Ok(Combination::weights(self.last.clone()))
-    }
-
-    fn weights(&self) -> Option<&[f64]> {
-        Some(&self.last)
+    fn weights(&mut self, gramian: &Gramian, _step: &StepInfo<'_>) -> Result<Vec<f64>> {
+        Ok(dual::weights(gramian, self.c).into_iter().map(|weight| weight / self.divisor).collect())
     }
 }

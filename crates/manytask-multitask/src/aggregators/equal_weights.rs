@@ -1,38 +1,30 @@
 use serde::{Deserialize, Serialize};
 
-use super::AggregatorSettings;
-use crate::{Aggregator, Combination, Needs, Result, Step};
+use super::{AggregatorSettings, Property};
+use crate::{Aggregator, LossWeighting, OnLosses, Result, StepInfo};
 
 /// The mean of the present tasks' losses, `Σ lᵢ / K`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EqualWeights {}
 
-#[derive(Debug)]
-struct Mean(Vec<f64>);
-
 impl AggregatorSettings for EqualWeights {
-    fn build(&self, _tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        Ok(Box::new(Mean(Vec::new())))
+    fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
+        Ok(Box::new(OnLosses::new(*self, tasks)))
+    }
+
+    fn properties(&self) -> &'static [Property] {
+        &[Property::PermutationInvariant, Property::Homogeneous, Property::LinearUnderScaling]
     }
 }
 
-impl Aggregator for Mean {
+impl LossWeighting for EqualWeights {
     fn name(&self) -> &'static str {
         "equal_weights"
     }
 
-    fn needs(&self) -> Needs {
-        Needs::LOSSES
-    }
-
-    fn combine(&mut self, step: &mut dyn Step) -> Result<Combination> {
-        let count = step.losses().len();
-        self.0 = vec![1.0 / count as f64; count];
-        Ok(Combination::weighted_losses(self.0.clone()))
-    }
-
-    fn weights(&self) -> Option<&[f64]> {
-        Some(&self.0)
+    fn weights(&mut self, step: &StepInfo<'_>) -> Result<Vec<f64>> {
+        let count = step.losses.len();
+        Ok(vec![1.0 / count as f64; count])
     }
 }

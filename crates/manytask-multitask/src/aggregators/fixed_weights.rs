@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{AggregatorSettings, finite};
-use crate::{Aggregator, Combination, Error, Needs, Result, Step};
+use super::AggregatorSettings;
+use super::support::finite;
+use crate::{Aggregator, Error, LossWeighting, Needs, OnLosses, Result, StepInfo};
 
 /// A weighted sum of losses, `Σ wᵢ lᵢ`, with a weight for each task by name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -14,10 +15,7 @@ pub struct FixedWeights {
 }
 
 #[derive(Debug)]
-struct Fixed {
-    all: Vec<f64>,
-    last: Vec<f64>,
-}
+struct Fixed(Vec<f64>);
 
 impl AggregatorSettings for FixedWeights {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
@@ -48,14 +46,12 @@ impl AggregatorSettings for FixedWeights {
         self.weights
             .iter()
             .try_for_each(|(name, weight)| finite(&format!("the weight of `{name}`"), *weight))?;
-        Ok(Box::new(Fixed {
-            all: tasks.iter().filter_map(|name| self.weights.get(name).copied()).collect(),
-            last: Vec::new(),
-        }))
+        let all = tasks.iter().filter_map(|name| self.weights.get(name).copied()).collect();
+        Ok(Box::new(OnLosses::new(Fixed(all), tasks)))
     }
 }
 
-impl Aggregator for Fixed {
+impl LossWeighting for Fixed {
     fn name(&self) -> &'static str {
         "fixed_weights"
     }
@@ -64,12 +60,7 @@ impl Aggregator for Fixed {
         Needs { fixed_tasks: true, ..Needs::LOSSES }
     }
 
-    fn combine(&mut self, step: &mut dyn Step) -> Result<Combination> {
-        self.last = step.present().iter().filter_map(|task| self.all.get(*task).copied()).collect();
-        Ok(Combination::weighted_losses(self.last.clone()))
-    }
-
-    fn weights(&self) -> Option<&[f64]> {
-        Some(&self.last)
+    fn weights(&mut self, step: &StepInfo<'_>) -> Result<Vec<f64>> {
+        Ok(step.losses.present().iter().filter_map(|task| self.0.get(*task).copied()).collect())
     }
 }

@@ -2,9 +2,8 @@ mod min_norm;
 
 use serde::{Deserialize, Serialize};
 
-use super::AggregatorSettings;
-use super::gradients::finite_gramian;
-use crate::{Aggregator, Combination, Gramian, Level, Needs, Result, Step};
+use super::{AggregatorSettings, Property};
+use crate::{Aggregator, Gramian, GramianWeighting, Level, OnGramian, Result, StepInfo};
 
 /// The multiple-gradient descent algorithm (Désidéri 2012, Sener & Koltun 2018): the shortest vector in the convex hull of
 /// the gradients, `min ‖Σ αᵢ gᵢ‖²` over `α ≥ 0, Σ α = 1`, found exactly.
@@ -12,7 +11,7 @@ use crate::{Aggregator, Combination, Gramian, Level, Needs, Result, Step};
 /// At the level `representation` it is MGDA-UB. A normalisation changes the α alone: they weigh the gradients as they are,
 /// as in the authors' code. A gradient of zero has no part in it: else it would be the answer, and one task that is done would
 /// keep all others where they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Mgda {
     /// Of which gradients.
@@ -36,22 +35,21 @@ pub enum Normalisation {
     LossL2,
 }
 
-impl Default for Mgda {
-    fn default() -> Self {
-        Self { level: Level::Parameters, normalisation: Normalisation::None }
-    }
-}
-
 #[derive(Debug)]
-struct MinNorm {
-    settings: Mgda,
-    tasks: Vec<String>,
-    last: Vec<f64>,
-}
+struct MinNorm(Normalisation);
 
 impl AggregatorSettings for Mgda {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        Ok(Box::new(MinNorm { settings: *self, tasks: tasks.to_vec(), last: Vec::new() }))
+        Ok(Box::new(OnGramian::new(MinNorm(self.normalisation), self.level.clone(), tasks)))
+    }
+
+    fn properties(&self) -> &'static [Property] {
+        match self.normalisation {
+            Normalisation::None => {
+                &[Property::PermutationInvariant, Property::NonConflicting, Property::Homogeneous]
+            }
+            _ => &[Property::PermutationInvariant, Property::Homogeneous],
+        }
     }
 }
 
@@ -83,24 +81,12 @@ fn weights(gramian: &Gramian) -> Vec<f64> {
     all
 }
 
-impl Aggregator for MinNorm {
+impl GramianWeighting for MinNorm {
     fn name(&self) -> &'static str {
         "mgda"
     }
 
-    fn needs(&self) -> Needs {
-        Needs::gramian(self.settings.level)
-    }
-
-    fn combine(&mut self, step: &mut dyn Step) -> Result<Combination> {
-        let losses = step.losses().to_vec();
-        let gramian = finite_gramian(step, &self.tasks)?;
-        let factors = self.settings.normalisation.factors(gramian, &losses);
-        self.last = weights(&gramian.scaled(&factors));
-        Ok(Combination::weights(self.last.clone()))
-    }
-
-    fn weights(&self) -> Option<&[f64]> {
-        Some(&self.last)
+    fn weights(&mut self, gramian: &Gramian, step: &StepInfo<'_>) -> Result<Vec<f64>> {
+        Ok(weights(&gramian.scaled(&self.0.factors(gramian, step.losses.values()))))
     }
 }

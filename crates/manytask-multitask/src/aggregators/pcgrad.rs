@@ -1,37 +1,40 @@
 use manytask_tensor::random::Key;
 use serde::{Deserialize, Serialize};
 
-use super::AggregatorSettings;
-use super::gradients::finite_gramian;
-use crate::{Aggregator, Combination, Gramian, Level, Needs, Result, Step};
+use super::{AggregatorSettings, Property};
+use crate::{Aggregator, Gramian, GramianWeighting, Level, OnGramian, Result, StepInfo};
 
 /// Gradient surgery (Yu et al. 2020): each task's gradient gives up, in random order, its components against the others,
 /// `pᵢ ← pᵢ − min(0, ⟨pᵢ, gⱼ⟩) / ‖gⱼ‖² gⱼ` with the original `gⱼ`; the direction is `Σ pᵢ`.
 ///
 /// Every `pᵢ` stays a combination of gradients, so all is done on their Gramian.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PcGrad {
     /// Of which gradients.
     pub level: Level,
 }
 
-impl Default for PcGrad {
-    fn default() -> Self {
-        Self { level: Level::Parameters }
-    }
-}
-
 #[derive(Debug)]
-struct Surgery {
-    settings: PcGrad,
-    tasks: Vec<String>,
-    last: Vec<f64>,
-}
+struct Surgery;
 
 impl AggregatorSettings for PcGrad {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        Ok(Box::new(Surgery { settings: *self, tasks: tasks.to_vec(), last: Vec::new() }))
+        Ok(Box::new(OnGramian::new(Surgery, self.level.clone(), tasks)))
+    }
+
+    fn properties(&self) -> &'static [Property] {
+        &[Property::Homogeneous]
+    }
+}
+
+impl GramianWeighting for Surgery {
+    fn name(&self) -> &'static str {
+        "pcgrad"
+    }
+
+    fn weights(&mut self, gramian: &Gramian, step: &StepInfo<'_>) -> Result<Vec<f64>> {
+        Ok(weights(gramian, step.key))
     }
 }
 
@@ -57,24 +60,4 @@ pub(super) fn weights(gramian: &Gramian, key: Key) -> Vec<f64> {
         }
     }
     sum
-}
-
-impl Aggregator for Surgery {
-    fn name(&self) -> &'static str {
-        "pcgrad"
-    }
-
-    fn needs(&self) -> Needs {
-        Needs::gramian(self.settings.level)
-    }
-
-    fn combine(&mut self, step: &mut dyn Step) -> Result<Combination> {
-        let key = step.key();
-        self.last = weights(finite_gramian(step, &self.tasks)?, key);
-        Ok(Combination::weights(self.last.clone()))
-    }
-
-    fn weights(&self) -> Option<&[f64]> {
-        Some(&self.last)
-    }
 }

@@ -1,37 +1,45 @@
 use serde::{Deserialize, Serialize};
 
-use super::AggregatorSettings;
 use super::dual_cone::DualCone;
-use super::gradients::finite_gramian;
-use crate::{Aggregator, Combination, Gramian, Level, Needs, Result, Step};
+use super::{AggregatorSettings, Property};
+use crate::{Aggregator, Gramian, GramianWeighting, Level, OnGramian, Result, StepInfo};
 
 /// Unconflicting projection of gradients (Quinton & Rey 2024): the mean of the gradients, each projected onto the vectors that
 /// go against no task, `Σ π(gᵢ) / K` with `π(g) = argmin ‖x − g‖` over `{x: J x ≥ 0}`, found exactly.
 ///
 /// Each projection is `Jᵀ v` with `argmin vᵀ G v` over `v ≥ eᵢ`. Two tasks get half of what [`PcGrad`](super::PcGrad) gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UpGrad {
     /// Of which gradients.
     pub level: Level,
 }
 
-impl Default for UpGrad {
-    fn default() -> Self {
-        Self { level: Level::Parameters }
-    }
-}
-
 #[derive(Debug)]
-struct Projections {
-    settings: UpGrad,
-    tasks: Vec<String>,
-    last: Vec<f64>,
-}
+struct Projections;
 
 impl AggregatorSettings for UpGrad {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        Ok(Box::new(Projections { settings: *self, tasks: tasks.to_vec(), last: Vec::new() }))
+        Ok(Box::new(OnGramian::new(Projections, self.level.clone(), tasks)))
+    }
+
+    fn properties(&self) -> &'static [Property] {
+        &[
+            Property::PermutationInvariant,
+            Property::NonConflicting,
+            Property::Homogeneous,
+            Property::LinearUnderScaling,
+        ]
+    }
+}
+
+impl GramianWeighting for Projections {
+    fn name(&self) -> &'static str {
+        "upgrad"
+    }
+
+    fn weights(&mut self, gramian: &Gramian, _step: &StepInfo<'_>) -> Result<Vec<f64>> {
+        Ok(weights(gramian))
     }
 }
 
@@ -56,23 +64,4 @@ fn weights(gramian: &Gramian) -> Vec<f64> {
         }
     }
     sum.iter().map(|weight| weight / lengths.len() as f64).collect()
-}
-
-impl Aggregator for Projections {
-    fn name(&self) -> &'static str {
-        "upgrad"
-    }
-
-    fn needs(&self) -> Needs {
-        Needs::gramian(self.settings.level)
-    }
-
-    fn combine(&mut self, step: &mut dyn Step) -> Result<Combination> {
-        self.last = weights(finite_gramian(step, &self.tasks)?);
-        Ok(Combination::weights(self.last.clone()))
-    }
-
-    fn weights(&self) -> Option<&[f64]> {
-        Some(&self.last)
-    }
 }

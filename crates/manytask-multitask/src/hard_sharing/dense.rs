@@ -17,10 +17,11 @@ use self::heads::{Gradients, Losses};
 use self::rows::Form;
 #[cfg(test)]
 pub(super) use self::rows::compact_is_cheaper;
-use super::pass::{broken, join};
+use super::pass::{broken, direction_of_layers, join};
 use super::{HardSharing, context, gradient};
+use crate::aggregator::layer_slots;
 use crate::trunk_inputs::TrunkInputs;
-use crate::{Combination, Draw, Gramian, Jacobian, Level, Pass, Result, Shared};
+use crate::{Combination, Draw, Gramian, Jacobian, Level, Pass, Result, Shared, layer_columns};
 
 /// Which rows of the batch are a task's.
 pub(super) enum Rows {
@@ -45,7 +46,7 @@ struct DensePass<'a, T> {
     cx: Option<Cx>,
     parameters: Option<Jacobian>,
     representations: Option<Jacobian>,
-    level: Level,
+    layers: Option<(Level, Jacobian)>,
 }
 
 /// The trunk after its pass forward: numbers alone, so that threads can share it.
@@ -59,12 +60,12 @@ struct Trunk<'t, T> {
 
 impl<T: Real> Trunk<'_, T> {
     /// Goes back for a cotangent of the representation of some rows, of all where none are named, and shows the δ of each
-    /// layer, last to first, with what went into it.
+    /// layer, last to `first`, with what went into it.
     fn back(
         &self,
         mut cotangent: Vec<T>,
         rows: Option<(usize, usize)>,
-        threads: usize,
+        (first, threads): (usize, usize),
         mut see: impl FnMut(usize, &DenseLayer, &[T], Input<'_, T>) -> Result<()>,
     ) -> Result<()> {
         fn part<N>(all: &[N], rows: Option<(usize, usize)>, width: usize) -> &[N] {
@@ -72,7 +73,9 @@ impl<T: Real> Trunk<'_, T> {
             all.get(start * width..(start + length) * width).unwrap_or_default()
         }
         let mut below = Vec::new();
-        for (number, (layer, weights)) in self.chain.layers().iter().zip(self.weights).enumerate().rev() {
+        for (number, (layer, weights)) in
+            self.chain.layers().iter().zip(self.weights).enumerate().skip(first).rev()
+        {
             let after = self.activations.get(number).map_or(&[][..], Vec::as_slice);
             let before = number.checked_sub(1).and_then(|n| self.activations.get(n));
             let input = match (before.map_or(self.x, Input::from), rows) {
@@ -82,7 +85,7 @@ impl<T: Real> Trunk<'_, T> {
             };
             layer.curve.times_slope(&mut cotangent, part(after, rows, layer.outputs));
             see(number, layer, &cotangent, input)?;
-            if number > 0 {
+            if number > first {
                 layer.pull(weights.weight, &cotangent, &mut below, Onto::Nothing, threads)?;
                 std::mem::swap(&mut cotangent, &mut below);
             }
@@ -140,7 +143,7 @@ impl<'a, T: Real> DensePass<'a, T> {
             cx: Some(cx),
             parameters: None,
             representations: None,
-            level: Level::Parameters,
+            layers: None,
         })
     }
 
@@ -172,11 +175,27 @@ impl<'a, T: Real> DensePass<'a, T> {
         let threads = threads::get();
         let weights = self.chain.borrow(self.params)?;
         unwritten(&[self.chain.size() as i64], |out: &mut [T]| {
-            self.trunk(&weights)?.back(cotangent, None, threads, |number, layer, delta, input| {
+            self.trunk(&weights)?.back(cotangent, None, (0, threads), |number, layer, delta, input| {
                 let (weight, bias) = rows::own(self.chain, number, out)?;
                 Ok(layer.gradient(delta, input, weight, bias, threads)?)
             })
         })
+    }
+
+    /// Each task's gradient of some layers, without a pass through the layers before them.
+    fn layer_rows(&self, level: &Level) -> Result<Jacobian> {
+        let network = &self.problem.network;
+        let columns = layer_columns(network.layout(), network.shared(), level)?;
+        if let Some(all) = &self.parameters {
+            return all.of_columns(&columns);
+        }
+        let slots = layer_slots(network.layout(), network.shared(), level)?;
+        let has = |layer: &DenseLayer| slots.contains(&layer.weight) || slots.contains(&layer.bias);
+        let layers = self.chain.layers();
+        let first = layers.iter().position(has).unwrap_or(0);
+        let before: usize = layers.iter().take(first).map(DenseLayer::size).sum();
+        let columns: Vec<_> = columns.iter().map(|of| of.start - before..of.end - before).collect();
+        Jacobian::new(&self.rows_in(&Form::Gradients, first)?)?.of_columns(&columns)
     }
 
     fn shared_gradient(&mut self, shared: &Shared) -> Result<Tensor> {
@@ -186,11 +205,12 @@ impl<'a, T: Real> DensePass<'a, T> {
                 Some(jacobian) => jacobian.combine(weights),
                 None => self.through_trunk(self.known()?.cotangents.weighted(weights)?),
             },
-            Shared::Direction(vector) if self.level == Level::Parameters => Ok(vector.shallow_clone()),
-            Shared::Direction(vector) => {
+            Shared::Direction { vector, level: Level::Parameters } => Ok(vector.shallow_clone()),
+            Shared::Direction { vector, level: Level::Representation } => {
                 let vector = vector.f_to_kind(T::KIND)?.f_contiguous()?;
                 self.through_trunk(values(&vector)?.to_vec())
             }
+            Shared::Direction { .. } => Err(direction_of_layers()),
         }
     }
 }
@@ -204,10 +224,15 @@ impl<T: Real> Pass for DensePass<'_, T> {
         &self.values
     }
 
-    fn jacobian(&mut self, level: Level) -> Result<&Jacobian> {
-        self.level = level;
+    fn jacobian(&mut self, level: &Level) -> Result<&Jacobian> {
         self.gradients()?;
-        if level == Level::Representation {
+        if level.is_layers() {
+            if self.layers.as_ref().is_none_or(|(of, _)| of != level) {
+                self.layers = Some((level.clone(), self.layer_rows(level)?));
+            }
+            return self.layers.as_ref().map(|(_, rows)| rows).ok_or_else(|| broken("no Jacobian"));
+        }
+        if *level == Level::Representation {
             if matches!(self.rows, Rows::Own(_)) {
                 return Err(super::pass::rows_of_its_own());
             }
@@ -218,17 +243,16 @@ impl<T: Real> Pass for DensePass<'_, T> {
             return self.representations.as_ref().ok_or_else(|| broken("no Jacobian"));
         }
         if self.parameters.is_none() {
-            self.parameters = Some(Jacobian::new(&self.rows_in(&Form::Gradients)?)?);
+            self.parameters = Some(Jacobian::new(&self.rows_in(&Form::Gradients, 0)?)?);
         }
         self.parameters.as_ref().ok_or_else(|| broken("no Jacobian"))
     }
 
-    fn gramian(&mut self, level: Level) -> Result<Gramian> {
-        if level == Level::Parameters && self.parameters.is_none() {
+    fn gramian(&mut self, level: &Level) -> Result<Gramian> {
+        if *level == Level::Parameters && self.parameters.is_none() {
             self.gradients()?;
             if let Some(form) = self.compact()? {
-                self.level = level;
-                return Jacobian::new(&self.rows_in(&form)?)?.gramian();
+                return Jacobian::new(&self.rows_in(&form, 0)?)?.gramian();
             }
         }
         self.jacobian(level)?.gramian()

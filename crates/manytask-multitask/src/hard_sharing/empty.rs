@@ -4,7 +4,7 @@ use manytask_nn::Cx;
 use manytask_tensor::{Params, Tensor};
 
 use super::{HardSharing, gradient};
-use crate::{Combination, Jacobian, Level, Pass, Problem, Result};
+use crate::{Combination, Jacobian, Level, Pass, Problem, Result, layer_columns};
 
 /// A pass without a loss: no row of a Jacobian, a gradient of zero, and nothing for the buffers.
 pub(super) struct EmptyPass<'a> {
@@ -28,13 +28,12 @@ impl Pass for EmptyPass<'_> {
         &[]
     }
 
-    fn jacobian(&mut self, level: Level) -> Result<&Jacobian> {
+    fn jacobian(&mut self, level: &Level) -> Result<&Jacobian> {
         let width = match level {
             Level::Representation => 0,
-            Level::Parameters => {
-                let entries = self.problem.layout().entries();
-                let shared = self.problem.shared().iter().filter_map(|slot| entries.get(slot.index()));
-                shared.map(|entry| entry.shape.iter().product::<i64>()).sum()
+            level => {
+                let columns = layer_columns(self.problem.layout(), self.problem.shared(), level)?;
+                columns.iter().map(|range| range.len() as i64).sum()
             }
         };
         let kind = (self.params.kind(), self.params.device());

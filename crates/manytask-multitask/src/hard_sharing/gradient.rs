@@ -10,7 +10,7 @@ use crate::{Combination, Result, Shared};
 pub(super) fn fits(combination: &Combination, tasks: usize) -> Result<()> {
     let weights = match &combination.shared {
         Shared::Weights(weights) => weights.len(),
-        Shared::Direction(_) => tasks,
+        Shared::Direction { .. } => tasks,
     };
     if weights == tasks && combination.heads.len() == tasks {
         Ok(())

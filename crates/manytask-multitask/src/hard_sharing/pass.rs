@@ -5,7 +5,8 @@ use manytask_nn::Cx;
 use manytask_tensor::{Graph, Kind, Params, Slot, Tensor, gradients, vjp, write_in_turn};
 
 use super::{HardSharing, context, gradient};
-use crate::{Combination, Draw, Error, Jacobian, Level, Pass, Result, Shared, SharedTrunk};
+use crate::aggregator::layer_slots;
+use crate::{Combination, Draw, Error, Jacobian, Level, Pass, Result, Shared, SharedTrunk, layer_columns};
 
 /// The representation of a batch: of rows that all tasks share, or of each task's rows, one after the other.
 pub(super) struct Represented {
@@ -128,6 +129,14 @@ pub(super) fn broken(message: &str) -> Error {
     Error::Contract { aggregator: "problem with a shared trunk".into(), message: message.into() }
 }
 
+/// A direction can be taken for all shared parameters or for the representation, but not for some layers.
+pub(super) fn direction_of_layers() -> Error {
+    Error::setting(
+        "a direction of some layers only",
+        "set level = \"parameters\" or \"representation\" for a method that gives a direction",
+    )
+}
+
 /// A representation is asked for that tasks do not share.
 pub(super) fn rows_of_its_own() -> Error {
     Error::setting(
@@ -150,7 +159,7 @@ pub(super) struct SharedPass<'a> {
     heads: Option<Heads>,
     parameters: Option<Jacobian>,
     representations: Option<Jacobian>,
-    level: Level,
+    layers: Option<(Level, Jacobian)>,
 }
 
 /// What the pass through the heads gave.
@@ -190,7 +199,7 @@ impl<'a> SharedPass<'a> {
             heads: None,
             parameters: None,
             representations: None,
-            level: Level::Parameters,
+            layers: None,
         })
     }
 
@@ -219,31 +228,30 @@ impl<'a> SharedPass<'a> {
         self.heads.as_ref().ok_or_else(|| broken("no pass through the heads"))
     }
 
-    /// The gradient of the shared parameters for a cotangent of the representation.
-    fn through_trunk(&self, cotangent: &Tensor, graph: Graph) -> Result<Vec<Tensor>> {
-        let shared = self.problem.network.shared();
-        let inputs = shared.iter().map(|slot| Ok(self.params.get(*slot)?)).collect::<Result<Vec<_>>>()?;
+    /// The gradient of some shared parameters for a cotangent of the representation.
+    fn through_trunk(&self, slots: &[Slot], cotangent: &Tensor, graph: Graph) -> Result<Vec<Tensor>> {
+        let inputs = slots.iter().map(|slot| Ok(self.params.get(*slot)?)).collect::<Result<Vec<_>>>()?;
         if inputs.is_empty() {
             return Ok(Vec::new());
         }
         Ok(vjp(&[&self.representation.all], &[cotangent], &inputs, graph)?)
     }
 
-    fn parameter_rows(&mut self) -> Result<Tensor> {
+    /// Each task's gradient of some shared parameters; `end` is what becomes of the graph.
+    fn rows_by(&mut self, slots: &[Slot], end: Graph) -> Result<Tensor> {
         self.heads()?;
         let cotangents = self.heads.as_ref().map_or(&[][..], |heads| &heads.cotangents);
         if cotangents.is_empty() {
             return Err(broken("a Jacobian of no task"));
         }
-        let shared = self.problem.network.shared();
         let width: i64 =
-            shared.iter().map(|slot| Ok(self.params.get(*slot)?.numel() as i64)).sum::<Result<_>>()?;
+            slots.iter().map(|slot| Ok(self.params.get(*slot)?.numel() as i64)).sum::<Result<_>>()?;
         let kind = (self.params.kind(), self.params.device());
         let rows = Tensor::f_empty([cotangents.len() as i64, width], kind)?;
         let last = cotangents.len() - 1;
         for (number, cotangent) in cotangents.iter().enumerate() {
-            let graph = if number == last { Graph::Free } else { Graph::Keep };
-            let parts = self.through_trunk(&self.representation.widen(number, cotangent)?, graph)?;
+            let graph = if number == last { end } else { Graph::Keep };
+            let parts = self.through_trunk(slots, &self.representation.widen(number, cotangent)?, graph)?;
             // Each gradient is written where it belongs: a row is never put together elsewhere.
             write_in_turn(&parts, &rows.f_select(0, number as i64)?)?;
         }
@@ -270,15 +278,17 @@ impl<'a> SharedPass<'a> {
                 }
                 self.heads()?;
                 let cotangents = self.heads.as_ref().map_or(&[][..], |heads| &heads.cotangents);
-                self.through_trunk(&self.representation.combine(cotangents, weights)?, Graph::Free)
+                let cotangent = self.representation.combine(cotangents, weights)?;
+                self.through_trunk(self.problem.network.shared(), &cotangent, Graph::Free)
             }
-            Shared::Direction(vector) if self.level == Level::Parameters => {
+            Shared::Direction { vector, level: Level::Parameters } => {
                 gradient::split(self.problem, self.params, vector)
             }
-            Shared::Direction(vector) => {
+            Shared::Direction { vector, level: Level::Representation } => {
                 let cotangent = vector.f_reshape(self.representation.all.size())?;
-                self.through_trunk(&cotangent, Graph::Free)
+                self.through_trunk(self.problem.network.shared(), &cotangent, Graph::Free)
             }
+            Shared::Direction { .. } => Err(direction_of_layers()),
         }
     }
 }
@@ -292,20 +302,33 @@ impl Pass for SharedPass<'_> {
         &self.values
     }
 
-    fn jacobian(&mut self, level: Level) -> Result<&Jacobian> {
-        self.level = level;
-        match level {
-            Level::Parameters if self.parameters.is_none() => {
-                self.parameters = Some(Jacobian::new(&self.parameter_rows()?)?);
-            }
-            Level::Representation if self.representations.is_none() => {
-                self.representations = Some(Jacobian::new(&self.representation_rows()?)?);
-            }
-            _ => {}
-        }
+    fn jacobian(&mut self, level: &Level) -> Result<&Jacobian> {
+        let network = &self.problem.network;
         let found = match level {
-            Level::Parameters => self.parameters.as_ref(),
-            Level::Representation => self.representations.as_ref(),
+            Level::Parameters => {
+                if self.parameters.is_none() {
+                    self.parameters = Some(Jacobian::new(&self.rows_by(network.shared(), Graph::Free)?)?);
+                }
+                self.parameters.as_ref()
+            }
+            Level::Representation => {
+                if self.representations.is_none() {
+                    self.representations = Some(Jacobian::new(&self.representation_rows()?)?);
+                }
+                self.representations.as_ref()
+            }
+            Level::LastLayer | Level::Layers(_) => {
+                if self.layers.as_ref().is_none_or(|(of, _)| of != level) {
+                    let rows = if let Some(all) = &self.parameters {
+                        all.of_columns(&layer_columns(network.layout(), network.shared(), level)?)?
+                    } else {
+                        let slots = layer_slots(network.layout(), network.shared(), level)?;
+                        Jacobian::new(&self.rows_by(&slots, Graph::Keep)?)?
+                    };
+                    self.layers = Some((level.clone(), rows));
+                }
+                self.layers.as_ref().map(|(_, rows)| rows)
+            }
         };
         found.ok_or_else(|| broken("no Jacobian"))
     }

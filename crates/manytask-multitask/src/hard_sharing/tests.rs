@@ -3,7 +3,7 @@ use manytask_tensor::{Graph, Kind, Params, Tensor, grad};
 
 use super::*;
 use crate::testing::{F64, network, problem_of, problems, relu_trunk, rows, start, tasks};
-use crate::{Combination, Level, Shared};
+use crate::{Combination, Jacobian, Level, Shared, layer_columns};
 
 const DRAW: Draw = Draw { seed: 4, step: 2, replica: 0, part: Part::Train };
 
@@ -48,7 +48,7 @@ fn a_combination_is_that_of_the_tasks_own_gradients() {
         let combination = || Combination { shared: Shared::Weights(weights.clone()), heads: heads.clone() };
         let mut plain = problem.forward(&params, DRAW).unwrap();
         let mut with_rows = problem.forward(&params, DRAW).unwrap();
-        with_rows.jacobian(Level::Parameters).unwrap();
+        with_rows.jacobian(&Level::Parameters).unwrap();
         for pass in [&mut plain, &mut with_rows] {
             assert_eq!(pass.present(), [0, 1, 2]);
             let found = pass.finish(&combination()).unwrap();
@@ -72,14 +72,14 @@ fn rows_are_the_tasks_own_gradients_and_a_direction_is_taken_as_it_is() {
     for problem in parts.into_iter().flat_map(problems) {
         let params = start(&problem).require_grad().unwrap();
         let mut pass = problem.forward(&params, DRAW).unwrap();
-        let rows = pass.jacobian(Level::Parameters).unwrap().rows().copy();
+        let rows = pass.jacobian(&Level::Parameters).unwrap().rows().copy();
         for (row, expected) in one_by_one(&problem, &params, DRAW).iter().enumerate() {
             let flat: Vec<Tensor> =
                 problem.shared().iter().map(|slot| expected.get(*slot).unwrap().reshape([-1])).collect();
             assert!(close(&rows.select(0, row as i64), &Tensor::cat(&flat, 0)));
         }
         let direction = rows.select(0, 0) * 2.0;
-        let found = pass.finish(&Combination::direction(direction.copy(), 3)).unwrap();
+        let found = pass.finish(&Combination::direction(direction.copy(), Level::Parameters, 3)).unwrap();
         let flat: Vec<Tensor> =
             problem.shared().iter().map(|s| found.get(*s).unwrap().reshape([-1])).collect();
         assert!(close(&Tensor::cat(&flat, 0), &direction));
@@ -91,10 +91,10 @@ fn a_direction_of_the_representation_goes_through_the_trunk_once() {
     for problem in problems(|| rows(1, 40, true)) {
         let params = start(&problem).require_grad().unwrap();
         let mut pass = problem.forward(&params, DRAW).unwrap();
-        let rows = pass.jacobian(Level::Representation).unwrap().rows().copy();
+        let rows = pass.jacobian(&Level::Representation).unwrap().rows().copy();
         assert_eq!(rows.size(), [3, 8 * 6]);
         let direction = rows.select(0, 0) - rows.select(0, 2) * 3.0;
-        let found = pass.finish(&Combination::direction(direction, 3)).unwrap();
+        let found = pass.finish(&Combination::direction(direction, Level::Representation, 3)).unwrap();
         let expected = one_by_one(&problem, &params, DRAW);
         for slot in problem.shared() {
             let sum = expected[0].get(*slot).unwrap() - expected[2].get(*slot).unwrap() * 3.0;
@@ -105,7 +105,36 @@ fn a_direction_of_the_representation_goes_through_the_trunk_once() {
         let params = start(&multi).require_grad().unwrap();
         assert!(!multi.offers().representation);
         let mut pass = multi.forward(&params, DRAW).unwrap();
-        assert!(pass.jacobian(Level::Representation).unwrap_err().to_string().contains("rows of its own"));
+        assert!(pass.jacobian(&Level::Representation).unwrap_err().to_string().contains("rows of its own"));
+    }
+}
+
+#[test]
+fn gradients_of_layers_are_columns_of_all_and_a_combination_can_follow() {
+    let parts = [|| rows(1, 40, true), || rows(1, 40, false)];
+    for problem in parts.into_iter().flat_map(problems) {
+        let params = start(&problem).require_grad().unwrap();
+        let mut whole = problem.forward(&params, DRAW).unwrap();
+        let all = whole.jacobian(&Level::Parameters).unwrap().rows().copy();
+        let last = problem.shared().len() - 2;
+        let last = problem.layout().entry(problem.shared()[last]).unwrap().name.replace(".weight", "");
+        let expected = whole.finish(&Combination::weights(vec![1.0, 2.0, -1.0])).unwrap();
+        for level in
+            [Level::LastLayer, Level::Layers(vec![last]), Level::Layers(vec!["trunk.layer0.bias".into()])]
+        {
+            let columns = layer_columns(problem.layout(), problem.shared(), &level).unwrap();
+            let of_all = Jacobian::new(&all).unwrap().of_columns(&columns).unwrap();
+            assert!(of_all.rows().size()[1] < all.size()[1] || problem.shared().len() == 2);
+            let mut pass = problem.forward(&params, DRAW).unwrap();
+            assert!(close(pass.jacobian(&level).unwrap().rows(), of_all.rows()), "{level:?}");
+            let found = pass.finish(&Combination::weights(vec![1.0, 2.0, -1.0])).unwrap();
+            assert!(found.max_difference(&expected).unwrap() < 1e-12, "{level:?}");
+            let direction = Combination::direction(of_all.rows().select(0, 0), level.clone(), 3);
+            assert!(pass.finish(&direction).unwrap_err().to_string().contains("some layers only"));
+        }
+        let unknown = Level::Layers(vec!["trunk.layer9".into()]);
+        let error = problem.forward(&params, DRAW).unwrap().jacobian(&unknown).unwrap_err().to_string();
+        assert!(error.contains("`trunk.layer9`"), "{error}");
     }
 }
 
@@ -116,9 +145,9 @@ fn inner_products_are_those_of_the_rows() {
         let layers = problem.network.chain().map_or(&[][..], |chain| chain.layers());
         compact += usize::from(!layers.is_empty() && dense::compact_is_cheaper(layers, 8, 3));
         let params = start(&problem).require_grad().unwrap();
-        let rows = problem.forward(&params, DRAW).unwrap().jacobian(Level::Parameters).unwrap().gramian();
+        let rows = problem.forward(&params, DRAW).unwrap().jacobian(&Level::Parameters).unwrap().gramian();
         let rows = rows.unwrap();
-        let found = problem.forward(&params, DRAW).unwrap().gramian(Level::Parameters).unwrap();
+        let found = problem.forward(&params, DRAW).unwrap().gramian(&Level::Parameters).unwrap();
         let largest = rows.squared_norms().into_iter().fold(0.0, f64::max);
         for (a, b) in found.values().iter().zip(rows.values()) {
             assert!((a - b).abs() < 1e-12 * largest, "{a} {b}");
@@ -174,8 +203,8 @@ fn categories_are_summed_as_the_matrix_is_multiplied() {
         let mut pass = problem.forward(&params, DRAW).unwrap();
         let combination = |weights| Combination { shared: Shared::Weights(weights), heads: vec![1.0; 3] };
         let combined = pass.finish(&combination(vec![0.5, -2.0, 3.0])).unwrap();
-        let jacobian = pass.jacobian(Level::Parameters).unwrap().rows().copy();
-        let gramian = problem.forward(&params, DRAW).unwrap().gramian(Level::Parameters).unwrap();
+        let jacobian = pass.jacobian(&Level::Parameters).unwrap().rows().copy();
+        let gramian = problem.forward(&params, DRAW).unwrap().gramian(&Level::Parameters).unwrap();
         let products = jacobian.matmul(&jacobian.tr());
         for slot in problem.shared() {
             let of = |task: usize| expected[task].get(*slot).unwrap();
@@ -211,10 +240,10 @@ fn a_task_without_a_label_in_the_batch_is_no_row() {
         let params = start(&problem).require_grad().unwrap();
         let mut pass = problem.forward(&params, DRAW).unwrap();
         assert_eq!(pass.present(), [1, 2]);
-        assert_eq!(pass.jacobian(Level::Parameters).unwrap().rows().size()[0], 2);
+        assert_eq!(pass.jacobian(&Level::Parameters).unwrap().rows().size()[0], 2);
         let gradient = pass.finish(&Combination::weights(vec![1.0, 1.0])).unwrap();
         assert_eq!(gradient.named("heads.b.weight").unwrap().abs().max().double_value(&[]), 0.0);
-        assert!(problem.losses(&params, DRAW).unwrap()[0].is_none());
+        assert!(problem.losses(&params, DRAW).unwrap().get(0).is_none());
         assert!(pass.finish(&Combination::weights(vec![1.0; 3])).is_err());
     }
 }
@@ -233,7 +262,7 @@ fn the_same_draw_is_the_same_batch_and_randomness() {
     let params = start(&problem).require_grad().unwrap();
     let losses = |draw| problem.forward(&params, draw).unwrap().losses().to_vec();
     assert_eq!(losses(DRAW), losses(DRAW));
-    let without_graph: Vec<f64> = problem.losses(&params, DRAW).unwrap().into_iter().flatten().collect();
+    let without_graph = problem.losses(&params, DRAW).unwrap().values().to_vec();
     assert_eq!(losses(DRAW), without_graph);
     for other in [Draw { step: 3, ..DRAW }, Draw { replica: 1, ..DRAW }, Draw { seed: 5, ..DRAW }] {
         assert_ne!(losses(DRAW), losses(other), "{other:?}");

@@ -6,7 +6,7 @@ use manytask_tensor::{Owner, Params, catch_panics, threads};
 
 use super::step::LoopStep;
 use super::{StepReport, Trainer};
-use crate::{Draw, Level, Needs, Part, Pass, Result};
+use crate::{Draw, Level, Part, Pass, Result, TaskVec};
 
 /// How much of the mean over recent steps a step makes up.
 const RECENT: f64 = 0.05;
@@ -34,20 +34,20 @@ impl Trainer<'_> {
     }
 
     /// Each task's mean loss over the epoch, where it or the training has ended.
-    pub(super) fn end_epoch(&mut self) -> Option<Vec<Option<f64>>> {
-        let each = self.problem.steps_per_epoch()?.max(1);
+    pub(super) fn end_epoch(&mut self) -> Result<Option<Vec<Option<f64>>>> {
+        let Some(each) = self.problem.steps_per_epoch().map(|each| each.max(1)) else { return Ok(None) };
         let whole = self.progress.step.is_multiple_of(each);
         if !whole && self.progress.step < self.training.steps {
-            return None;
+            return Ok(None);
         }
         let mean = |(sum, count): &(f64, u64)| (*count > 0).then(|| sum / *count as f64);
         let means: Vec<Option<f64>> = self.progress.epoch_losses.iter().map(mean).collect();
         // A training that is given more steps later goes on within the epoch.
         if whole {
-            self.aggregator.end_epoch(&means);
+            self.aggregator.end_epoch(&means.iter().copied().collect())?;
             self.progress.epoch_losses.fill((0.0, 0));
         }
-        Some(means)
+        Ok(Some(means))
     }
 
     fn step(&mut self) -> Result<StepReport> {
@@ -62,20 +62,22 @@ impl Trainer<'_> {
         };
         let live = self.params.require_grad()?;
         let pass = self.problem.forward(&live, place.draw)?;
-        let (present, losses) = (pass.present().to_vec(), pass.losses().to_vec());
-        if let Some((task, loss)) = present.iter().zip(&losses).find(|(_, loss)| !loss.is_finite()) {
-            return Err(self.diverged(format!("the loss of task `{}` is {loss}", self.name_of(*task))));
+        let losses: TaskVec = pass.present().iter().copied().zip(pass.losses().iter().copied()).collect();
+        if let Some((task, loss)) = losses.iter().find(|(_, loss)| !loss.is_finite()) {
+            return Err(self.diverged(format!("the loss of task `{}` is {loss}", self.name_of(task))));
         }
         let (mut weights, mut gradient_norm) = (None, None);
-        if present.is_empty() {
+        if losses.is_empty() {
             drop(pass);
         } else {
-            gradient_norm = self.learn(&live, pass, &present, &place)?;
-            weights = self.aggregator.weights().map(<[f64]>::to_vec);
+            gradient_norm = self.learn(&live, pass, &losses, &place)?;
+            weights = self.aggregator.weights().filter(|weights| weights.present() == losses.present());
         }
+        let weights = weights.map(|weights| weights.values().to_vec());
         self.progress.step += 1;
-        self.count_losses(&present, &losses);
+        self.count_losses(&losses);
         let Place { epoch, learning_rate, .. } = place;
+        let (present, losses) = (losses.present().to_vec(), losses.values().to_vec());
         Ok(StepReport { step: step + 1, epoch, present, losses, weights, learning_rate, gradient_norm })
     }
 
@@ -84,7 +86,7 @@ impl Trainer<'_> {
         &mut self,
         live: &Params,
         pass: Box<dyn Pass + '_>,
-        present: &[usize],
+        losses: &TaskVec,
         place: &Place,
     ) -> Result<Option<f64>> {
         let needs = self.aggregator.needs();
@@ -93,11 +95,12 @@ impl Trainer<'_> {
             params: live,
             pass,
             aggregator: self.aggregator.name(),
-            needs,
+            needs: needs.clone(),
+            losses: losses.clone(),
             draw: place.draw,
             epoch: place.epoch,
             learning_rate: place.learning_rate,
-            gramian: None,
+            gramians: Vec::new(),
         };
         let combination = self.aggregator.combine(&mut step)?;
         let mut pass = step.pass;
@@ -105,9 +108,12 @@ impl Trainer<'_> {
         let buffers = pass.take_context().take_buffers();
         drop(pass);
         let (gradient, norm) = self.clipped(live, gradient, place.draw)?;
-        let (rate, active) = (place.learning_rate, Active::Tasks(present));
+        let (rate, active) = (place.learning_rate, Active::Tasks(losses.present()));
         self.training.optimizer.step(&mut self.params, &gradient, &mut self.optimizer, rate, active)?;
-        self.after_step(needs, present, place.draw)?;
+        if needs.losses_after_step {
+            let after = self.problem.losses(&self.params, place.draw)?;
+            self.aggregator.after_step(&after)?;
+        }
         Cx::apply_buffers(&mut self.params, buffers)?;
         Ok(norm)
     }
@@ -129,15 +135,6 @@ impl Trainer<'_> {
         }
     }
 
-    fn after_step(&mut self, needs: Needs, present: &[usize], draw: Draw) -> Result<()> {
-        if !needs.losses_after_step {
-            return Ok(());
-        }
-        let after = self.problem.losses(&self.params, draw)?;
-        let after: Vec<f64> = present.iter().filter_map(|&task| after.get(task).copied().flatten()).collect();
-        self.aggregator.after_step(present, &after)
-    }
-
     /// Which gradient is not finite, in words: that of a task where it can be told.
     fn not_finite(&self, live: &Params, gradient: &Params, draw: Draw) -> Result<String> {
         let of_task = |task: usize| format!("the gradient of task `{}` is not finite", self.name_of(task));
@@ -154,7 +151,7 @@ impl Trainer<'_> {
         // Rows are made for this alone, so what goes wrong here is not the news.
         let mut pass = self.problem.forward(live, draw)?;
         let present = pass.present().to_vec();
-        if let Ok(rows) = pass.jacobian(Level::Parameters) {
+        if let Ok(rows) = pass.jacobian(&Level::Parameters) {
             for (row, task) in present.iter().enumerate() {
                 if rows.rows().f_select(0, row as i64)?.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
                     return Ok(of_task(*task));
@@ -168,24 +165,24 @@ impl Trainer<'_> {
         self.problem.tasks().get(task).map_or("", String::as_str)
     }
 
-    fn count_losses(&mut self, present: &[usize], losses: &[f64]) {
+    fn count_losses(&mut self, losses: &TaskVec) {
         let progress = &mut self.progress;
         let tasks = progress.epoch_losses.len();
-        let is_first = progress.first_losses.is_empty() && !present.is_empty();
+        let is_first = progress.first_losses.is_empty() && !losses.is_empty();
         if is_first {
             progress.first_losses.resize(tasks, None);
         }
         progress.recent_losses.resize(tasks, None);
-        for (task, loss) in present.iter().zip(losses) {
-            if let Some((sum, count)) = progress.epoch_losses.get_mut(*task) {
+        for (task, loss) in losses.iter() {
+            if let Some((sum, count)) = progress.epoch_losses.get_mut(task) {
                 *sum += loss;
                 *count += 1;
             }
-            if let Some(recent) = progress.recent_losses.get_mut(*task) {
-                *recent = Some(recent.map_or(*loss, |mean| mean + RECENT * (loss - mean)));
+            if let Some(recent) = progress.recent_losses.get_mut(task) {
+                *recent = Some(recent.map_or(loss, |mean| mean + RECENT * (loss - mean)));
             }
-            if let Some(first) = progress.first_losses.get_mut(*task).filter(|_| is_first) {
-                *first = Some(*loss);
+            if let Some(first) = progress.first_losses.get_mut(task).filter(|_| is_first) {
+                *first = Some(loss);
             }
         }
     }

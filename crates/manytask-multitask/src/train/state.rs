@@ -47,8 +47,8 @@ pub struct Progress {
     pub first_losses: Vec<Option<f64>>,
     /// For each task a running mean of its losses over recent steps.
     pub recent_losses: Vec<Option<f64>>,
-    /// In a file: the aggregator's numbers.
-    pub aggregator: BTreeMap<String, Vec<f64>>,
+    /// In a file: the aggregator's memory.
+    pub aggregator: serde_json::Value,
 }
 
 /// The best figure of the validation part.
@@ -78,7 +78,7 @@ pub(super) fn save(
     checkpoint::save_tensors(&folder.join(OPTIMIZER), &tensors, &about)?;
     let path = folder.join(STATE);
     let numbers = Progress {
-        aggregator: aggregator.numbers.clone(),
+        aggregator: aggregator.memory.clone(),
         optimizer_steps: optimizer.steps.clone(),
         ..progress.clone()
     };
@@ -117,6 +117,6 @@ pub(super) fn load(
     }
     optimizer.steps = std::mem::take(&mut progress.optimizer_steps);
     params.copy_from(&loaded)?;
-    let state = State { numbers: std::mem::take(&mut progress.aggregator), tensors: of_aggregator };
+    let state = State { memory: std::mem::take(&mut progress.aggregator), tensors: of_aggregator };
     Ok((progress, state))
 }

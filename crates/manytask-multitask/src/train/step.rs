@@ -5,8 +5,10 @@ use std::ops::Range;
 use manytask_tensor::Params;
 use manytask_tensor::random::Key;
 
+use crate::aggregator::layer_slots;
 use crate::{
-    Combination, Demand, Draw, Error, Gramian, Jacobian, Level, Needs, Part, Pass, Problem, Result, Step,
+    BatchGradients, BatchOf, Combination, Demand, Draw, Error, Gramian, Jacobian, Level, Needs, Part, Pass,
+    Place, Problem, Result, Step, TaskVec, Want,
 };
 
 /// One step over one pass.
@@ -16,10 +18,12 @@ pub(super) struct LoopStep<'a> {
     pub(super) pass: Box<dyn Pass + 'a>,
     pub(super) aggregator: &'static str,
     pub(super) needs: Needs,
+    pub(super) losses: TaskVec,
     pub(super) draw: Draw,
     pub(super) epoch: u64,
     pub(super) learning_rate: f64,
-    pub(super) gramian: Option<Gramian>,
+    /// Those that were asked for, with their levels.
+    pub(super) gramians: Vec<(Level, Gramian)>,
 }
 
 impl LoopStep<'_> {
@@ -33,19 +37,30 @@ impl LoopStep<'_> {
         })
     }
 
-    /// The losses and gradients of a batch at some parameters.
-    fn at(&self, params: &Params, draw: Draw) -> Result<(Vec<f64>, Jacobian)> {
+    /// What is wanted of a batch at some parameters.
+    fn at(&self, params: &Params, draw: Draw, want: Want<'_>) -> Result<BatchGradients> {
+        if let Want::Losses = want {
+            return Ok(BatchGradients::of_losses(self.problem.losses(params, draw)?));
+        }
         let mut pass = self.problem.forward(params, draw)?;
-        let rows = Jacobian::new(pass.jacobian(self.needs.level)?.rows())?;
-        Ok((pass.losses().to_vec(), rows))
-    }
-
-    /// The parameters after a step of plain gradient descent along a combination of this pass' gradients.
-    fn moved(&mut self, combination: &Combination, rate: f64) -> Result<Params> {
-        // With the rows at hand a combination is no further backward pass.
-        self.pass.jacobian(Level::Parameters)?;
-        let gradient = self.pass.finish(combination)?;
-        Ok(self.params.detach()?.add_scaled(&gradient.detach()?, -rate)?.require_grad()?)
+        let losses: TaskVec = pass.present().iter().copied().zip(pass.losses().iter().copied()).collect();
+        if losses.is_empty() {
+            // Of no task there are no gradients.
+            return Ok(BatchGradients::of_losses(losses));
+        }
+        Ok(match want {
+            Want::Losses => BatchGradients::of_losses(losses),
+            Want::Jacobian(level) => {
+                let rows = Jacobian::new(pass.jacobian(level)?.rows())?;
+                BatchGradients::of_losses(losses).with_jacobian(rows)
+            }
+            Want::Gradient(weights) => {
+                let of = |task: &usize| weights.get(*task).copied().unwrap_or(0.0);
+                let weights = losses.present().iter().map(of).collect();
+                let gradient = pass.finish(&Combination::weighted_losses(weights))?.detach()?;
+                BatchGradients::of_losses(losses).with_gradient(gradient)
+            }
+        })
     }
 }
 
@@ -70,63 +85,59 @@ impl Step for LoopStep<'_> {
         self.problem.tasks().len()
     }
 
-    fn present(&self) -> &[usize] {
-        self.pass.present()
+    fn losses(&self) -> &TaskVec {
+        &self.losses
     }
 
-    fn losses(&self) -> &[f64] {
-        self.pass.losses()
-    }
-
-    fn gramian(&mut self) -> Result<&Gramian> {
-        self.demand(self.needs.demand >= Demand::Gramian, "a Gramian")?;
-        if self.gramian.is_none() {
-            self.gramian = Some(self.pass.gramian(self.needs.level)?);
+    fn gramian(&mut self, level: &Level) -> Result<&Gramian> {
+        self.demand(self.needs.declares(Demand::Gramian, level), "a Gramian")?;
+        let known = self.gramians.iter().position(|(of, _)| of == level);
+        let place = known.unwrap_or(self.gramians.len());
+        if known.is_none() {
+            self.gramians.push((level.clone(), self.pass.gramian(level)?));
         }
-        self.gramian.as_ref().ok_or_else(|| Error::Contract {
+        self.gramians.get(place).map(|(_, gramian)| gramian).ok_or_else(|| Error::Contract {
             aggregator: self.aggregator.into(),
             message: "the Gramian was not kept".into(),
         })
     }
 
-    fn jacobian(&mut self) -> Result<&Jacobian> {
-        self.demand(self.needs.demand >= Demand::Jacobian, "a Jacobian")?;
-        self.pass.jacobian(self.needs.level)
+    fn jacobian(&mut self, level: &Level) -> Result<&Jacobian> {
+        self.demand(self.needs.declares(Demand::Jacobian, level), "a Jacobian")?;
+        self.pass.jacobian(level)
     }
 
-    fn columns(&self) -> Vec<(String, Range<usize>)> {
-        let entries = self.problem.layout().entries();
-        let shared = self.problem.shared().iter().filter_map(|slot| entries.get(slot.index()));
-        let columns = shared.scan(0, |start, entry| {
-            let length = entry.shape.iter().product::<i64>() as usize;
-            let range = *start..*start + length;
-            *start += length;
+    fn columns(&self, level: &Level) -> Result<Vec<(String, Range<usize>)>> {
+        if *level == Level::Representation {
+            return Ok(Vec::new());
+        }
+        let layout = self.problem.layout();
+        let slots = layer_slots(layout, self.problem.shared(), level)?;
+        let entries = slots.into_iter().filter_map(|slot| layout.entries().get(slot.index()));
+        let columns = entries.scan(0, |start, entry| {
+            let range = *start..*start + entry.shape.iter().product::<i64>() as usize;
+            *start = range.end;
             Some((entry.name.clone(), range))
         });
-        columns.collect()
+        Ok(columns.collect())
     }
 
-    fn replica(&mut self, number: u32) -> Result<(Vec<f64>, Jacobian)> {
-        self.demand((1..self.needs.batches).contains(&number), &format!("batch {number} of this step"))?;
-        self.at(self.params, Draw { replica: number, ..self.draw })
-    }
-
-    fn validation(&mut self, ahead: Option<(&Combination, f64)>) -> Result<(Vec<f64>, Jacobian)> {
-        self.demand(self.needs.validation, "a validation batch")?;
-        let draw = Draw { part: Part::Validation, ..self.draw };
-        match ahead {
-            None => self.at(self.params, draw),
-            Some((combination, rate)) => {
+    fn look(&mut self, batch: BatchOf, place: Place<'_>, want: Want<'_>) -> Result<BatchGradients> {
+        let (declared, draw) = match batch {
+            BatchOf::Own => (true, self.draw),
+            BatchOf::Replica(number) => {
+                ((1..self.needs.batches).contains(&number), Draw { replica: number, ..self.draw })
+            }
+            BatchOf::Validation => (self.needs.validation, Draw { part: Part::Validation, ..self.draw }),
+        };
+        self.demand(declared, &format!("a look at {batch:?}"))?;
+        match place {
+            Place::Here => self.at(self.params, draw, want),
+            Place::Moved { against, rate } => {
                 self.demand(self.needs.look_ahead, "a look ahead")?;
-                let moved = self.moved(combination, rate)?;
-                self.at(&moved, draw)
+                let moved = self.params.detach()?.add_scaled(against, -rate)?.require_grad()?;
+                self.at(&moved, draw, want)
             }
         }
-    }
-
-    fn ahead(&mut self, combination: &Combination, rate: f64) -> Result<(Vec<f64>, Jacobian)> {
-        self.demand(self.needs.look_ahead, "a look ahead")?;
-        let moved = self.moved(combination, rate)?;
-        self.at(&moved, self.draw)
     }
 }

@@ -1,4 +1,5 @@
 mod batches;
+mod methods;
 mod validation;
 
 use manytask_nn::optim::Optimizer;
@@ -7,7 +8,7 @@ use manytask_nn::schedule::Schedule;
 use super::*;
 use crate::aggregators::{AggregatorSettings, EqualWeights, UncertaintyWeighting};
 use crate::testing::{problem_of, rows, start};
-use crate::{Combination, Needs, Step};
+use crate::{BatchOf, Combination, Gives, Level, Needs, Place, Step, TaskVec, Want};
 
 fn training(steps: u64) -> Training {
     Training {
@@ -164,10 +165,13 @@ impl Aggregator for Greedy {
         "greedy"
     }
     fn needs(&self) -> Needs {
-        self.0
+        self.0.clone()
+    }
+    fn gives(&self) -> Gives {
+        Gives::GradientWeights
     }
     fn combine(&mut self, step: &mut dyn Step) -> Result<Combination> {
-        let rows = step.jacobian()?.rows().size()[0] as usize;
+        let rows = step.jacobian(&Level::Parameters)?.rows().size()[0] as usize;
         Ok(Combination::weights(vec![1.0; rows]))
     }
 }
@@ -179,8 +183,8 @@ fn an_aggregator_gets_what_it_declares_and_nothing_else() {
         let aggregator = Box::new(Greedy(needs));
         Trainer::new(&problem, aggregator, training(2), &start(&problem)).unwrap().run(go_on)
     };
-    assert!(run(Needs::jacobian(crate::Level::Parameters)).is_ok());
-    let error = run(Needs::gramian(crate::Level::Parameters)).unwrap_err().to_string();
+    assert!(run(Needs::jacobian(Level::Parameters)).is_ok());
+    let error = run(Needs::gramian(Level::Parameters)).unwrap_err().to_string();
     assert!(error.contains("`greedy`") && error.contains("Jacobian"), "{error}");
 }
 
@@ -198,31 +202,40 @@ impl Aggregator for Curious {
             validation: true,
             look_ahead: true,
             losses_after_step: true,
-            ..Needs::jacobian(crate::Level::Parameters)
+            ..Needs::jacobian(Level::Parameters)
         }
+    }
+    fn gives(&self) -> Gives {
+        Gives::GradientWeights
     }
     fn combine(&mut self, step: &mut dyn Step) -> Result<Combination> {
-        let here = step.losses().to_vec();
-        let combination = Combination::weights(vec![1.0; here.len()]);
-        let (still, _) = step.ahead(&combination, 0.0)?;
-        for (a, b) in here.iter().zip(&still) {
+        let here = step.losses().clone();
+        let width: usize = step.columns(&Level::Parameters)?.iter().map(|(_, range)| range.len()).sum();
+        let found = step.look(BatchOf::Own, Place::Here, Want::Gradient(&[1.0; 3]))?;
+        assert_eq!(found.losses, here);
+        let against = found.gradient()?;
+        let mut moved = |batch, rate| step.look(batch, Place::Moved { against, rate }, Want::Losses);
+        for (a, b) in here.values().iter().zip(moved(BatchOf::Own, 0.0)?.losses.values()) {
             assert!((a - b).abs() < 1e-12);
         }
-        let (moved, _) = step.ahead(&combination, 1e-3)?;
-        assert!(
-            moved.iter().sum::<f64>() < here.iter().sum::<f64>(),
-            "a small step along the gradient is down"
-        );
-        assert_ne!(step.replica(1)?.0, here);
-        assert!(step.replica(2).is_err());
-        let (validation, rows) = step.validation(None)?;
-        assert_ne!(validation, step.validation(Some((&combination, 0.1)))?.0);
-        let width: usize = step.columns().iter().map(|(_, range)| range.len()).sum();
-        assert_eq!(rows.rows().size(), [here.len() as i64, width as i64]);
-        Ok(combination)
+        let sum = |losses: &TaskVec| losses.values().iter().sum::<f64>();
+        let ahead = moved(BatchOf::Own, 1e-3)?.losses;
+        // To first order the losses fall by the squared gradient of all parameters, those of heads included.
+        let squared = against.dot(against)?.double_value(&[]);
+        let fall = (sum(&here) - sum(&ahead)) / (1e-3 * squared);
+        assert!((fall - 1.0).abs() < 0.05, "{fall}");
+        let far = moved(BatchOf::Validation, 0.1)?.losses;
+        let level = Level::Parameters;
+        assert_ne!(step.look(BatchOf::Replica(1), Place::Here, Want::Losses)?.losses, here);
+        assert!(step.look(BatchOf::Replica(2), Place::Here, Want::Losses).is_err());
+        let validation = step.look(BatchOf::Validation, Place::Here, Want::Jacobian(&level))?;
+        assert_ne!(validation.losses, far);
+        assert_eq!(validation.rows_of(&[2, 0])?.rows().size(), [2, width as i64]);
+        assert!(validation.gradient().is_err());
+        Ok(Combination::weights(vec![1.0; here.len()]))
     }
-    fn after_step(&mut self, present: &[usize], losses: &[f64]) -> Result<()> {
-        assert_eq!((present.len(), losses.len()), (3, 3));
+    fn after_step(&mut self, losses: &TaskVec) -> Result<()> {
+        assert_eq!(losses.present(), [0, 1, 2]);
         Ok(())
     }
 }

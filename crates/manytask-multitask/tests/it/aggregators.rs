@@ -7,7 +7,7 @@ use manytask_multitask::aggregators::{
 use manytask_multitask::{Aggregator, AggregatorSettings, Combination, Shared};
 use proptest::prelude::*;
 
-use crate::step::Seen;
+use crate::step::{seen, some_seen};
 
 pub(crate) fn names(count: usize) -> Vec<String> {
     (0..count).map(|t| format!("task{t}")).collect()
@@ -37,17 +37,23 @@ pub(crate) fn combine(
     losses: &[f64],
     rows: &[Vec<f64>],
 ) -> (Combination, Vec<f64>) {
-    let mut seen = Seen::new(losses.to_vec(), rows, aggregator.needs());
-    let combination = aggregator.combine(&mut seen).unwrap();
-    let direction = seen.direction(&combination);
+    let mut step = seen(losses.to_vec(), rows, aggregator.needs());
+    let combination = aggregator.combine(&mut step).unwrap();
+    let direction = step.direction(&combination).unwrap();
     (combination, direction)
 }
 
 pub(crate) fn weights(combination: &Combination) -> Vec<f64> {
     match &combination.shared {
         Shared::Weights(weights) => weights.clone(),
-        Shared::Direction(_) => panic!("no weights"),
+        Shared::Direction { .. } => panic!("no weights"),
     }
+}
+
+/// Numbers of an aggregator's memory.
+pub(crate) fn memory(aggregator: &dyn Aggregator, name: &str) -> Vec<f64> {
+    let state = aggregator.state().unwrap();
+    state.memory[name].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
 }
 
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -114,9 +120,9 @@ fn the_order_of_surgery_changes_from_step_to_step_and_is_fixed_by_the_key() {
     let rows = [vec![1.0, 0.2], vec![-1.0, 0.5], vec![0.1, -1.0]];
     let at = |number| {
         let mut aggregator = PcGrad::default().build(&names(3)).unwrap();
-        let mut seen = Seen::new(vec![1.0; 3], &rows, aggregator.needs());
-        seen.number = number;
-        weights(&aggregator.combine(&mut seen).unwrap())
+        let mut step = seen(vec![1.0; 3], &rows, aggregator.needs());
+        step.number = number;
+        weights(&aggregator.combine(&mut step).unwrap())
     };
     assert_eq!(at(3), at(3));
     assert!((0..20).any(|number| at(number) != at(0)));
@@ -153,7 +159,7 @@ fn uncertainty_follows_the_gradient_of_its_objective() {
         assert!((weights(&combination)[0] - half * (-0.3_f64).exp()).abs() < 1e-12);
         assert_eq!(combination.heads, weights(&combination), "the heads are weighted as well");
         // The first step of Adam is the rate against the sign of 1/2 − w l.
-        let after = &aggregator.state().numbers["log_variance"];
+        let after = memory(aggregator.as_ref(), "log_variance");
         assert!((after[0] - 0.301).abs() < 1e-7 && (after[1] - 0.299).abs() < 1e-7, "{after:?}");
     }
 }
@@ -166,7 +172,7 @@ fn at_constant_losses_the_log_variance_becomes_the_logarithm_of_the_loss() {
     for _ in 0..3000 {
         combine(aggregator.as_mut(), &[3.0, 0.2], &rows);
     }
-    let found = &aggregator.state().numbers["log_variance"];
+    let found = memory(aggregator.as_ref(), "log_variance");
     assert!((found[0] - 3.0_f64.ln()).abs() < 1e-3 && (found[1] - 0.2_f64.ln()).abs() < 1e-3, "{found:?}");
 }
 
@@ -174,18 +180,17 @@ fn at_constant_losses_the_log_variance_becomes_the_logarithm_of_the_loss() {
 fn an_absent_task_rests_and_a_state_goes_on() {
     let mut aggregator = UncertaintyWeighting::default().build(&names(3)).unwrap();
     let rows = [vec![1.0], vec![2.0]];
-    let mut seen = Seen::new(vec![3.0, 0.2], &rows, aggregator.needs());
-    (seen.tasks, seen.present) = (3, vec![0, 2]);
-    aggregator.combine(&mut seen).unwrap();
-    let state = aggregator.state();
-    assert_eq!(state.numbers["log_variance"][1], 0.0);
-    assert_eq!(state.numbers["steps"], [1.0, 0.0, 1.0]);
+    let mut step = some_seen((3, &[0, 2]), vec![3.0, 0.2], &rows, aggregator.needs());
+    aggregator.combine(&mut step).unwrap();
+    let state = aggregator.state().unwrap();
+    assert_eq!(memory(aggregator.as_ref(), "log_variance")[1], 0.0);
+    assert_eq!(memory(aggregator.as_ref(), "steps"), [1.0, 0.0, 1.0]);
     let mut other = UncertaintyWeighting::default().build(&names(3)).unwrap();
     other.restore(&state).unwrap();
-    let both = [&mut aggregator, &mut other].map(|one| weights(&one.combine(&mut seen).unwrap()));
+    let both = [&mut aggregator, &mut other].map(|one| weights(&one.combine(&mut step).unwrap()));
     assert_eq!(both[0], both[1]);
     let mut smaller = UncertaintyWeighting::default().build(&names(2)).unwrap();
-    assert!(smaller.restore(&state).unwrap_err().to_string().contains("2 tasks"));
+    assert!(smaller.restore(&state).unwrap_err().to_string().contains("of 2 numbers"));
 }
 
 #[test]
@@ -193,9 +198,8 @@ fn fixed_weights_are_by_name_and_of_the_present_tasks() {
     let settings =
         FixedWeights { weights: BTreeMap::from([("b".into(), 5.0), ("a".into(), 2.0), ("c".into(), 7.0)]) };
     let mut aggregator = settings.build(&["b", "c", "a"].map(String::from)).unwrap();
-    let mut seen = Seen::new(vec![1.0, 1.0], &[vec![1.0], vec![1.0]], aggregator.needs());
-    (seen.tasks, seen.present) = (3, vec![0, 2]);
-    assert_eq!(weights(&aggregator.combine(&mut seen).unwrap()), [5.0, 2.0]);
+    let mut step = some_seen((3, &[0, 2]), vec![1.0, 1.0], &[vec![1.0], vec![1.0]], aggregator.needs());
+    assert_eq!(weights(&aggregator.combine(&mut step).unwrap()), [5.0, 2.0]);
     let error = settings.build(&["a", "b"].map(String::from)).unwrap_err().to_string();
     assert!(error.contains("no task `c`") && error.contains("`a`, `b`"), "{error}");
     let error = settings.build(&["a", "b", "c", "d"].map(String::from)).unwrap_err().to_string();

@@ -9,8 +9,8 @@ use manytask_tensor::{Graph, Kind, Tensor, gradients};
 use proptest::prelude::*;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::aggregators::{all, combine, dot, names, on_gramians, weights};
-use crate::step::Seen;
+use crate::aggregators::{all, combine, dot, memory, names, on_gramians, weights};
+use crate::step::{seen, some_seen};
 
 fn rows() -> Vec<Vec<f64>> {
     vec![vec![1.0, 0.5, -2.0], vec![-1.5, 1.0, 0.0], vec![0.2, -3.0, 1.0]]
@@ -23,9 +23,10 @@ fn methods_on_losses_never_ask_for_gradients_and_others_for_no_jacobian() {
         let mut aggregator = settings.build(&names(3)).unwrap();
         // Not what it declares but what it should: the step fails the test where more is taken.
         let allowed = if gramian { Needs::gramian(Level::Parameters) } else { Needs::LOSSES };
-        let combination = aggregator.combine(&mut Seen::new(vec![1.0, 2.0, 0.5], &rows(), allowed)).unwrap();
-        assert_eq!(aggregator.needs().demand, allowed.demand, "{settings:?}");
-        assert_eq!(aggregator.weights().unwrap(), weights(&combination), "{settings:?}");
+        let combination =
+            aggregator.combine(&mut seen(vec![1.0, 2.0, 0.5], &rows(), allowed.clone())).unwrap();
+        assert_eq!(aggregator.needs().demand(), allowed.demand(), "{settings:?}");
+        assert_eq!(aggregator.weights().unwrap().values(), weights(&combination), "{settings:?}");
         // Weighted losses weigh the heads as well; combined gradients leave each head its own loss.
         let heads = if gramian { vec![1.0; 3] } else { weights(&combination) };
         assert_eq!(combination.heads, heads, "{settings:?}");
@@ -47,9 +48,9 @@ fn a_gradient_that_is_not_finite_is_an_error_with_its_task() {
         for wrong in [f64::NAN, f64::INFINITY, 1e200] {
             let mut aggregator = settings.build(&names(4)).unwrap();
             let gradients = [vec![1.0, 2.0], vec![wrong, 0.5], vec![-1.0, 1.0]];
-            let mut seen = Seen::new(vec![1.0; 3], &gradients, aggregator.needs());
-            (seen.tasks, seen.present, seen.number) = (4, vec![0, 2, 3], 7);
-            let error = aggregator.combine(&mut seen).unwrap_err().to_string();
+            let mut step = some_seen((4, &[0, 2, 3]), vec![1.0; 3], &gradients, aggregator.needs());
+            step.number = 7;
+            let error = aggregator.combine(&mut step).unwrap_err().to_string();
             assert!(
                 error.contains("step 7: the gradient of task `task2` is not finite"),
                 "{settings:?}: {error}"
@@ -75,15 +76,15 @@ fn settings_out_of_range_are_refused() {
 
 #[test]
 fn the_level_is_a_setting() {
-    for level in [Level::Parameters, Level::Representation] {
-        let mgda = Mgda { level, ..Mgda::default() };
-        let cagrad = CaGrad { level, ..CaGrad::default() };
-        let aligned = AlignedMtl { level, ..AlignedMtl::default() };
-        let nash = NashMtl { level, ..NashMtl::default() };
-        for settings in
-            [&mgda as &dyn AggregatorSettings, &PcGrad { level }, &cagrad, &UpGrad { level }, &aligned, &nash]
-        {
-            assert_eq!(settings.build(&names(2)).unwrap().needs(), Needs::gramian(level));
+    for level in [Level::Parameters, Level::Representation, Level::Layers(vec!["trunk.layer1".into()])] {
+        let level = || level.clone();
+        let mgda = Mgda { level: level(), ..Mgda::default() };
+        let cagrad = CaGrad { level: level(), ..CaGrad::default() };
+        let aligned = AlignedMtl { level: level(), ..AlignedMtl::default() };
+        let nash = NashMtl { level: level(), ..NashMtl::default() };
+        let (pcgrad, upgrad) = (PcGrad { level: level() }, UpGrad { level: level() });
+        for settings in [&mgda as &dyn AggregatorSettings, &pcgrad, &cagrad, &upgrad, &aligned, &nash] {
+            assert_eq!(settings.build(&names(2)).unwrap().needs(), Needs::gramian(level()));
         }
     }
 }
@@ -95,9 +96,8 @@ fn an_absent_task_is_no_row() {
     without_weights.push(Box::new(EqualWeights::default()));
     for settings in without_weights {
         let mut of_three = settings.build(&names(3)).unwrap();
-        let mut seen = Seen::new(vec![1.0, 0.5], &present, of_three.needs());
-        (seen.tasks, seen.present) = (3, vec![0, 2]);
-        let absent = of_three.combine(&mut seen).unwrap();
+        let mut step = some_seen((3, &[0, 2]), vec![1.0, 0.5], &present, of_three.needs());
+        let absent = of_three.combine(&mut step).unwrap();
         let mut of_two = settings.build(&names(2)).unwrap();
         let (alone, _) = combine(of_two.as_mut(), &[1.0, 0.5], &present);
         assert_eq!(weights(&absent), weights(&alone), "{settings:?}");
@@ -117,7 +117,7 @@ fn uncertainty_has_the_derivative_of_its_objective() {
         let objective = ((-&s).exp() * &l * half + &s * 0.5).sum(Kind::Double);
         let found = gradients(&objective, &[&s, &l], Graph::Free).unwrap();
         // Adam's mean is a tenth of the gradient after its first step.
-        let by_s = aggregator.state().numbers["mean"].clone();
+        let by_s = memory(aggregator.as_ref(), "mean");
         for (task, (mean, weight)) in by_s.iter().zip(weights(&combination)).enumerate() {
             let at = |gradient: &Tensor| gradient.double_value(&[task as i64]);
             assert!((mean * 10.0 - at(&found[0])).abs() < 1e-12, "{form:?}");
@@ -139,7 +139,7 @@ fn golden_log_variances_are_those_of_pytorch() {
         for losses in [[2.0, 0.1], [1.5, 0.3], [0.7, 0.05], [3.0, 0.2], [0.4, 0.6]] {
             combine(aggregator.as_mut(), &losses, &rows()[..2]);
         }
-        let found = aggregator.state().numbers["log_variance"].clone();
+        let found = memory(aggregator.as_ref(), "log_variance");
         assert!(found.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{form:?} {found:?}");
     }
 }
@@ -148,7 +148,7 @@ fn golden_log_variances_are_those_of_pytorch() {
 fn uncertainty_learns_at_the_rate_of_the_step_where_none_is_given() {
     let mut aggregator = UncertaintyWeighting::default().build(&names(1)).unwrap();
     combine(aggregator.as_mut(), &[3.0], &[vec![1.0]]);
-    let found = aggregator.state().numbers["log_variance"][0];
+    let found = memory(aggregator.as_ref(), "log_variance")[0];
     assert!((found - 0.01).abs() < 1e-9, "{found}");
 }
 
@@ -207,9 +207,9 @@ fn each_task_draws_its_own_order() {
     let mut aggregator = PcGrad::default().build(&names(3)).unwrap();
     let mut answers = std::collections::BTreeSet::new();
     for number in 0..300 {
-        let mut seen = Seen::new(vec![1.0; 3], &rows, aggregator.needs());
-        seen.number = number;
-        let found = weights(&aggregator.combine(&mut seen).unwrap());
+        let mut step = seen(vec![1.0; 3], &rows, aggregator.needs());
+        step.number = number;
+        let found = weights(&aggregator.combine(&mut step).unwrap());
         answers.insert(found.iter().map(|w| format!("{w:.9}")).collect::<Vec<_>>());
     }
     assert_eq!(answers.len(), 8);

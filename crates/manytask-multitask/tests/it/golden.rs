@@ -7,7 +7,7 @@ use manytask_multitask::aggregators::{
 use serde_json::Value;
 
 use crate::aggregators::dot;
-use crate::step::Seen;
+use crate::step::seen;
 
 fn cases() -> Vec<Value> {
     let text = match std::env::var_os("MANYTASK_GOLDEN") {
@@ -40,9 +40,9 @@ fn compare(name: &str, settings: &dyn AggregatorSettings, judge: impl Fn(&Value,
         let tasks: Vec<String> = (0..rows.len()).map(|t| format!("task{t}")).collect();
         let mut aggregator = settings.build(&tasks).unwrap();
         let longest = rows.iter().map(|row| norm(row)).fold(0.0, f64::max);
-        let mut seen = Seen::new(vec![1.0; rows.len()], &rows, aggregator.needs());
-        let combination = aggregator.combine(&mut seen).unwrap();
-        judge(&case, &seen.direction(&combination), &numbers(&expected["direction"]), longest);
+        let mut step = seen(vec![1.0; rows.len()], &rows, aggregator.needs());
+        let combination = aggregator.combine(&mut step).unwrap();
+        judge(&case, &step.direction(&combination).unwrap(), &numbers(&expected["direction"]), longest);
         compared += 1;
     }
     // The order of surgery matters from three tasks on, so there its cases are of two.
@@ -206,9 +206,9 @@ fn golden_small_matrices() {
     for (settings, rows, expected, tolerance) in cases {
         let tasks: Vec<String> = (0..rows.len()).map(|t| format!("task{t}")).collect();
         let mut aggregator = settings.build(&tasks).unwrap();
-        let mut seen = Seen::new(vec![1.0; rows.len()], rows, aggregator.needs());
-        let combination = aggregator.combine(&mut seen).unwrap();
-        let found = seen.direction(&combination);
+        let mut step = seen(vec![1.0; rows.len()], rows, aggregator.needs());
+        let combination = aggregator.combine(&mut step).unwrap();
+        let found = step.direction(&combination).unwrap();
         let near = found.iter().zip(expected).all(|(a, b)| (a - b).abs() < tolerance);
         assert!(near && found.len() == expected.len(), "{settings:?}: {found:?} instead of {expected:?}");
     }

@@ -4,5 +4,8 @@
 mod aggregators;
 mod contracts;
 mod golden;
+mod pipelines;
 mod solutions;
 mod step;
+mod traps;
+mod weightings;

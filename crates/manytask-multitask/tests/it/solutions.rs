@@ -7,7 +7,7 @@ use manytask_multitask::aggregators::{
 use proptest::prelude::*;
 
 use crate::aggregators::{combine, dot, names, on_gramians, some_rows, weights};
-use crate::step::Seen;
+use crate::step::some_seen;
 
 /// The weights and the direction of these rows.
 fn solve(settings: &dyn AggregatorSettings, rows: &[Vec<f64>]) -> (Vec<f64>, Vec<f64>) {
@@ -117,17 +117,16 @@ fn kept_weights_need_no_gramian_and_go_on_from_a_saved_state() {
     let step = |solves: bool, present: &[usize], scale: f64| {
         let rows: Vec<Vec<f64>> =
             present.iter().map(|task| rows[*task].iter().map(|x| x * scale).collect()).collect();
-        let needs = if solves { needs } else { manytask_multitask::Needs::LOSSES };
-        let mut seen = Seen::new(vec![1.0; present.len()], &rows, needs);
-        (seen.tasks, seen.present) = (3, present.to_vec());
-        seen
+        let needs = if solves { needs.clone() } else { manytask_multitask::Needs::LOSSES };
+        some_seen((3, present), vec![1.0; present.len()], &rows, needs)
     };
-    let of = |aggregator: &mut dyn manytask_multitask::Aggregator, mut step: Seen| {
+    let of = |aggregator: &mut dyn manytask_multitask::Aggregator,
+              mut step: manytask_multitask::GivenStep| {
         weights(&aggregator.combine(&mut step).unwrap())
     };
     let first = of(aggregator.as_mut(), step(true, &[0, 1, 2], 1.0));
     assert_eq!(of(aggregator.as_mut(), step(false, &[0, 2], 1.0)), [first[0], first[2]], "by task");
-    let state = aggregator.state();
+    let state = aggregator.state().unwrap();
     let mut other = settings.build(&names(3)).unwrap();
     other.restore(&state).unwrap();
     for aggregator in [&mut aggregator, &mut other] {
@@ -139,10 +138,10 @@ fn kept_weights_need_no_gramian_and_go_on_from_a_saved_state() {
         let third = of(aggregator.as_mut(), step(true, &[1, 2], 1.0));
         assert_eq!(of(aggregator.as_mut(), step(false, &[1, 2], 1.0)), third);
     }
-    assert_eq!(aggregator.state().numbers, other.state().numbers);
+    assert_eq!(aggregator.state().unwrap().memory, other.state().unwrap().memory);
     let mut smaller = settings.build(&names(2)).unwrap();
-    assert!(smaller.restore(&state).unwrap_err().to_string().contains("`weights` of 2 numbers"));
-    assert!(NashMtl::default().build(&names(3)).unwrap().state().numbers.is_empty());
+    assert!(smaller.restore(&state).unwrap_err().to_string().contains("`kept` of 2 numbers"));
+    assert_eq!(NashMtl::default().build(&names(3)).unwrap().state().unwrap().memory, serde_json::json!({}));
 }
 
 #[test]

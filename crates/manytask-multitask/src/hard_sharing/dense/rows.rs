@@ -85,13 +85,13 @@ impl<T: Real> DensePass<'_, T> {
         Ok(Some(Form::Compact { batch, factors }))
     }
 
-    /// A row for each present task, `[K, …]`.
-    pub(super) fn rows_in(&self, form: &Form<T>) -> Result<Tensor> {
+    /// A row for each present task, `[K, …]`, of the layers from `first` on.
+    pub(super) fn rows_in(&self, form: &Form<T>, first: usize) -> Result<Tensor> {
         let tasks = self.present.len();
         if tasks == 0 {
             return Err(broken("a Jacobian of no task"));
         }
-        let width: usize = self.chain.layers().iter().map(|layer| form.width(layer)).sum();
+        let width: usize = self.chain.layers().iter().skip(first).map(|layer| form.width(layer)).sum();
         let (weights, cotangents) = (self.chain.borrow(self.params)?, &self.known()?.cotangents);
         let trunk = self.trunk(&weights)?;
         // A task for each thread where there are enough, else all threads in each product.
@@ -103,7 +103,7 @@ impl<T: Real> DensePass<'_, T> {
                 Rows::Own(rows) => rows.get(task).copied(),
             };
             let mut end = row.len();
-            trunk.back(cotangents.of(task, each)?, own, each, |number, layer, delta, input| {
+            trunk.back(cotangents.of(task, each)?, own, (first, each), |number, layer, delta, input| {
                 let start = end - form.width(layer).min(end);
                 let part = row.get_mut(start..end).unwrap_or_default();
                 end = start;

@@ -1,7 +1,7 @@
 //! The positive solution of `G α = 1/α`.
 
+use super::cholesky::Cholesky;
 use crate::Gramian;
-use crate::aggregators::cholesky::Cholesky;
 use crate::gramian::dot;
 
 /// A Newton step of this length is the last: the next would be its square.

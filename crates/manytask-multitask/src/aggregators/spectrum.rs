@@ -58,6 +58,15 @@ impl Spectrum {
         &self.values
     }
 
+    /// `G⁺ x`: without the eigenvalues that are nothing but rounding, `λ ≤ K ε λ_max`.
+    pub(super) fn inverse(&self, x: &[f64]) -> Vec<f64> {
+        let largest = self.values.iter().copied().fold(0.0, f64::max);
+        let rounding = largest * self.values.len() as f64 * f64::EPSILON;
+        let mut x = x.to_vec();
+        self.apply(&mut x, |value| if value > rounding { value.recip() } else { 0.0 });
+        x
+    }
+
     /// Replaces the weights x by `V f(Λ) Vᵀ x`.
     pub(super) fn apply(&self, weights: &mut [f64], f: impl Fn(f64) -> f64) {
         let mut ordered: Vec<f64> = self.order.iter().map(|place| at(weights, *place)).collect();
