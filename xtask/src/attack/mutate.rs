@@ -28,6 +28,19 @@ const NUMBERS: [&str; 22] = [
     "[]",
 ];
 
+/// Sizes that are absurd, but numbers of the right kind.
+const SIZES: [&str; 9] = [
+    "0",
+    "1",
+    "17",
+    "100000",
+    "1000000",
+    "100000000",
+    "4294967296",
+    "1000000000000000",
+    "9223372036854775807",
+];
+
 /// Damages bytes in one random way; gives what was done.
 pub(crate) fn bytes(rng: &mut Rng, bytes: &mut Vec<u8>) -> String {
     let length = bytes.len();
@@ -88,6 +101,20 @@ pub(crate) fn flip(rng: &mut Rng, bytes: &mut [u8]) -> String {
 
 /// Changes one number of a text to one that programs trip over.
 pub(crate) fn number(rng: &mut Rng, text: &str) -> String {
+    let (start, end) = rng.pick(&numbers(text));
+    replaced(text, start, end, rng.pick(&NUMBERS))
+}
+
+/// Changes one whole number of a text to an absurd size.
+pub(crate) fn size(rng: &mut Rng, text: &str) -> String {
+    let mut whole = numbers(text);
+    whole.retain(|&(start, end)| text.get(start..end).is_some_and(|number| !number.contains('.')));
+    let (start, end) = rng.pick(&whole);
+    replaced(text, start, end, rng.pick(&SIZES))
+}
+
+/// Where the numbers of a text stand.
+fn numbers(text: &str) -> Vec<(usize, usize)> {
     let is_part = |character: char| character.is_ascii_digit() || character == '.';
     let mut spans: Vec<(usize, usize)> = Vec::new();
     for (at, character) in text.char_indices() {
@@ -97,9 +124,12 @@ pub(crate) fn number(rng: &mut Rng, text: &str) -> String {
             _ => {}
         }
     }
-    let (start, end) = rng.pick(&spans);
+    spans
+}
+
+fn replaced(text: &str, start: usize, end: usize, by: &str) -> String {
     let [before, behind] = [text.get(..start), text.get(end..)].map(Option::unwrap_or_default);
-    format!("{before}{}{behind}", rng.pick(&NUMBERS))
+    format!("{before}{by}{behind}")
 }
 
 /// Changes the lines of a text in one random way.
@@ -159,6 +189,7 @@ mod tests {
         for _ in 0..100 {
             bytes(&mut rng, &mut Vec::new());
             number(&mut rng, "");
+            size(&mut rng, "");
             lines(&mut rng, "");
         }
     }
@@ -166,6 +197,9 @@ mod tests {
     #[test]
     fn whole_numbers_are_replaced() {
         let seen: Vec<String> = (0..200).map(|n| number(&mut Rng::new(1, "n", n), "a = 12.5\n")).collect();
+        let sizes: Vec<String> = (0..200).map(|n| size(&mut Rng::new(1, "n", n), "a = 12.5, 3\n")).collect();
+        assert!(sizes.contains(&"a = 12.5, 4294967296\n".to_owned()));
+        assert!(sizes.iter().all(|text| text.starts_with("a = 12.5, ")));
         assert!(
             seen.contains(&"a = inf\n".to_owned())
                 && !seen.iter().any(|text| text.contains(".5\n") && text != "a = 0.5\n")

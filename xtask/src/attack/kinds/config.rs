@@ -52,9 +52,10 @@ fn shipped(trial: &mut Trial<'_>) -> Result<String> {
 fn damaged(trial: &mut Trial<'_>, text: &str) -> Vec<u8> {
     let mut text = text.to_owned();
     for _ in 0..trial.rng.between(1, 2) {
-        text = match trial.rng.below(5) {
-            0..=2 => mutate::number(&mut trial.rng, &text),
-            3 => mutate::lines(&mut trial.rng, &text),
+        text = match trial.rng.below(8) {
+            0..=3 => mutate::size(&mut trial.rng, &text),
+            4 | 5 => mutate::number(&mut trial.rng, &text),
+            6 => mutate::lines(&mut trial.rng, &text),
             _ => {
                 let mut bytes = text.into_bytes();
                 mutate::bytes(&mut trial.rng, &mut bytes);
