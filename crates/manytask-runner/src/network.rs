@@ -62,9 +62,9 @@ impl NetworkPlan {
         Ok(Self { trunk, head, embedding })
     }
 
-    /// Whether it says how columns are embedded.
+    /// Whether it asks for another size of embeddings than the usual one, which may be written out where nothing is embedded.
     pub(crate) fn sets_embedding(&self) -> bool {
-        self.embedding.is_some()
+        self.embedding.is_some_and(|size| size != EMBEDDING)
     }
 
     /// Builds it for inputs and tasks, with layers that compute in `precision`.

@@ -50,6 +50,8 @@ fn a_setting_without_effect_is_refused_before_data_are_read() {
         &["`dampening` has no effect without `momentum`"],
     );
     says(&checked(&[("[aggregator]", "embedding = 4\n[aggregator]")]), 3, &["`embedding` has no effect"]);
+    // A default that is written out is no mistake.
+    assert_eq!(checked(&[("[aggregator]", "embedding = 8\n[aggregator]")]).code, Some(0));
     says(
         &checked(&[("validation = 0.2, ", "")]),
         3,
