@@ -76,7 +76,7 @@ impl NetworkSize {
 
     /// The gradients of all tasks, where the aggregator looks at each.
     pub(crate) fn gradients(&self, needs: Needs, tasks: f64) -> Option<Need> {
-        (needs.demand == Demand::Jacobian).then(|| Need {
+        (needs.demand() == Demand::Jacobian).then(|| Need {
             keys: vec![("hidden", self.widest, 512.0), ("tasks_per_step", tasks, 64.0)],
             what: format!("the gradients of {} tasks", count(tasks)),
             bytes: self.parameters * NUMBER * tasks,
