@@ -75,7 +75,7 @@ impl NetworkSize {
     }
 
     /// The gradients of all tasks, where the aggregator looks at each.
-    pub(crate) fn gradients(&self, needs: Needs, tasks: f64) -> Option<Need> {
+    pub(crate) fn gradients(&self, needs: &Needs, tasks: f64) -> Option<Need> {
         (needs.demand() == Demand::Jacobian).then(|| Need {
             keys: vec![("hidden", self.widest, 512.0), ("tasks_per_step", tasks, 64.0)],
             what: format!("the gradients of {} tasks", count(tasks)),
@@ -221,8 +221,8 @@ mod tests {
         assert_eq!((size.parameters, size.widest, size.activations), (363.0, 20.0, 33.0));
         assert_eq!(size.training(&Optimizer::adam()).bytes, 363.0 * 16.0);
         assert_eq!(size.training(&Optimizer::sgd(0.0)).bytes, 363.0 * 8.0);
-        assert!(size.gradients(Needs::LOSSES, 2.0).is_none());
-        let rows = size.gradients(Needs::jacobian(Level::Parameters), 2.0).unwrap();
+        assert!(size.gradients(&Needs::LOSSES, 2.0).is_none());
+        let rows = size.gradients(&Needs::jacobian(Level::Parameters), 2.0).unwrap();
         assert_eq!(rows.bytes, 363.0 * 8.0);
         let mut layout = Layout::builder();
         Conv4::new(&mut Builder::new(&mut layout), 1, 28, &Conv4Config::default()).unwrap();

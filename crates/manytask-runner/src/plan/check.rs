@@ -179,7 +179,7 @@ impl Plan {
                 .build(&outline.form, self.precision)
                 .map_err(|failure| places.network.place(failure))?;
             episodes.learner.check(&layout).map_err(|error| places.everything.place(error))?;
-            self.check_episode_memory(episodes, &outline, &layout, needs)?;
+            self.check_episode_memory(episodes, &outline, &layout, &needs)?;
         }
         Ok(())
     }

@@ -28,7 +28,7 @@ impl Plan {
         &self,
         layout: &Layout,
         (rows, inputs): (usize, i64),
-        (needs, tasks): (Needs, usize),
+        (needs, tasks): (&Needs, usize),
     ) -> Result<()> {
         let size = NetworkSize::of(layout, 1.0);
         let rows = rows as f64;
@@ -51,7 +51,7 @@ impl Plan {
         plan: &EpisodesPlan,
         outline: &EpisodeOutline,
         layout: &Layout,
-        needs: Needs,
+        needs: &Needs,
     ) -> Result<()> {
         let pixels: f64 = outline.form.input.iter().skip(1).map(|side| *side as f64).product();
         let size = NetworkSize::of(layout, pixels);
