@@ -113,7 +113,7 @@ fn a_training_that_diverges_says_so_whether_its_losses_stay_finite_or_not() {
         assert!(said.err.contains("diverged at step") && said.err.contains("checkpoint"), "{said:?}");
     }
     let said =
-        place.good(&["train", "a.toml", "optimizer.learning_rate=1e9", "aggregator.kind=\"equal_weights\""]);
+        place.good(&["train", "a.toml", "optimizer.learning_rate=1e5", "aggregator.kind=\"equal_weights\""]);
     assert!(said.err.contains("note: the training made the network worse"), "{said:?}");
     let said = place.good(&["train", "a.toml", "--name", "usual"]);
     assert!(!said.err.contains("worse"), "{said:?}");
