@@ -76,7 +76,9 @@ impl NetworkSize {
 
     /// The gradients of all tasks, where the aggregator looks at each.
     pub(crate) fn gradients(&self, needs: &Needs, tasks: f64) -> Option<Need> {
-        (needs.demand() == Demand::Jacobian).then(|| Need {
+        // Who looks at further batches takes their gradients.
+        let rows = needs.demand() == Demand::Jacobian || needs.batches > 1;
+        rows.then(|| Need {
             keys: vec![("hidden", self.widest, 512.0), ("tasks_per_step", tasks, 64.0)],
             what: format!("the gradients of {} tasks", count(tasks)),
             bytes: self.parameters * NUMBER * tasks,
@@ -224,6 +226,7 @@ mod tests {
         assert!(size.gradients(&Needs::LOSSES, 2.0).is_none());
         let rows = size.gradients(&Needs::jacobian(Level::Parameters), 2.0).unwrap();
         assert_eq!(rows.bytes, 363.0 * 8.0);
+        assert!(size.gradients(&Needs { batches: 3, ..Needs::LOSSES }, 2.0).is_some());
         let mut layout = Layout::builder();
         Conv4::new(&mut Builder::new(&mut layout), 1, 28, &Conv4Config::default()).unwrap();
         let size = NetworkSize::of(&layout.build(), 784.0);
