@@ -241,7 +241,12 @@ impl Learner for Maml {
         if self.adapts.slots(layout).is_empty() {
             let names: Vec<&str> = layout.entries().iter().map(|entry| entry.name.as_str()).collect();
             return Err(Error::setting(
-                "adapts names none of the network's parameters",
+                match &self.adapts {
+                    Adapts::Named(wanted) => {
+                        format!("adapts = [{}] names none of the network's parameters", wanted.join(", "))
+                    }
+                    _ => "adapts names none of the network's parameters".to_owned(),
+                },
                 format!("they are {}", names.join(", ")),
             ));
         }

@@ -92,13 +92,13 @@ fn what_a_part_cannot_give_is_refused_before_the_first_step() {
             1,
             2,
             Part::Train,
-            "the support set of a task of the train part has 1 example, which the network cannot take: batch_norm",
+            "the support set of a task of the train part has 1 example, which the network cannot take: the number of values that batch-norm has",
         ),
         (
             2,
             1,
             Part::Train,
-            "the query set of a task of the train part has 1 example, which the network cannot take: batch_norm",
+            "the query set of a task of the train part has 1 example, which the network cannot take: the number of values that batch-norm has",
         ),
         (1, 2, Part::Test, "the support set of a task of the test part"),
     ] {

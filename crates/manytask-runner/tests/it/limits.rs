@@ -21,7 +21,7 @@ fn sizes_beyond_all_memory_are_refused_by_their_key() {
         ("m.toml", "network.hidden=[1000000000000, 1000000000000]", "does not fit in memory"),
         ("m.toml", "threads=1000000", "`threads` is"),
         ("a.toml", "network.trunk.hidden=[1000000000, 1000000000]", "`hidden` is"),
-        ("a.toml", "threads=18446744073709551615", "number is beyond"),
+        ("a.toml", "threads=18446744073709551615", "`threads` is"),
     ] {
         let said = place.run(&["train", config, change]);
         assert_eq!(said.code, Some(3), "{change}: {said:?}");

@@ -359,5 +359,5 @@ fn a_network_that_does_not_fit_in_memory() {
     let place = Place::new();
     // More bytes than there are addresses.
     let said = place.run(&["train", "a.toml", "network.trunk.hidden=[900000000000000000]"]);
-    refused(&place, &said, 3, &["memory", "hint: take smaller batches"]);
+    refused(&place, &said, 3, &["`hidden` is", "memory are free", "hint: lower `hidden`"]);
 }
