@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::names::Names;
 use super::pictures;
 use super::random::Rng;
-use super::scenario::{Length, Scenario, Text, aggregator, course, head, training};
+use super::scenario::{Length, Scenario, Shared, Text, aggregator, course, head, training};
 
 /// A learner with its episodes.
 pub(crate) fn draw(rng: &mut Rng, names: &Names, length: Length) -> Result<Scenario> {
@@ -33,7 +33,7 @@ pub(crate) fn draw(rng: &mut Rng, names: &Names, length: Length) -> Result<Scena
             text.add("checkpoint_every = 2\n");
         }
     }
-    text.add(aggregator(rng, names, &[], false));
+    text.add(aggregator(rng, names, names.of_sampled_tasks(), &[], Shared::No));
     text.add(course(rng, names, validated));
     text.add(format!("[training]\n{}", training(rng, shortened(length, drawings), validated)));
     let execution = rng.pick(&["\"auto\"", "\"loop\"", "\"batched\"", "{ threads = 2 }"]);
@@ -86,10 +86,11 @@ mod tests {
 
     #[test]
     fn protonet_is_given_classes() {
-        let names = Names::parse(
+        let mut names = Names::parse(
             "learner [learner]\n  maml x\n  protonet x\naggregator [aggregator]\n  mgda x\n  fixed_weights x\n\
              optimizer [optimizer]\n  sgd x\nschedule [schedule]\n  constant x\n",
         );
+        names.take_for_sampled_tasks("mgda");
         let mut kinds = [0, 0];
         for number in 0..60 {
             let scenario = draw(&mut Rng::new(1, "episodes", number), &names, Length::Short).unwrap();

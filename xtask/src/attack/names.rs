@@ -11,7 +11,12 @@ use anyhow::{Context, Result, bail};
 pub(crate) struct Names {
     by_category: BTreeMap<String, Vec<String>>,
     explained: BTreeMap<String, String>,
+    sampled: Vec<String>,
 }
+
+/// Tasks that are sampled anew at each step; which aggregators take them is asked with it.
+const SAMPLED: &str = "[data]\nkind = \"sinusoid\"\n[network]\nkind = \"mlp\"\n[learner]\nkind = \"maml\"\n[optimizer]\n\
+    kind = \"sgd\"\nlearning_rate = 0.1\n[training]\nsteps = 2\n[aggregator]\n";
 
 impl Names {
     /// Asks the program.
@@ -22,6 +27,17 @@ impl Names {
             let text = output(binary, &["explain", &name])?;
             names.explained.insert(name, text);
         }
+        let folder = std::env::temp_dir().join(format!("manytask-names-{}", std::process::id()));
+        fs_err::create_dir_all(&folder)?;
+        for name in names.of("aggregator").to_vec() {
+            let path = folder.join("config.toml");
+            fs_err::write(&path, format!("{SAMPLED}kind = {name:?}\n"))?;
+            let checked = Command::new(binary).arg("check").arg(&path).output()?;
+            if checked.status.success() {
+                names.take_for_sampled_tasks(&name);
+            }
+        }
+        fs_err::remove_dir_all(&folder)?;
         for category in ["aggregator", "optimizer", "schedule", "learner", "trunk"] {
             if names.of(category).is_empty() {
                 bail!("`manytask list` names no {category}: has its form changed?");
@@ -47,6 +63,16 @@ impl Names {
     /// The names of a category.
     pub(crate) fn of(&self, category: &str) -> &[String] {
         self.by_category.get(category).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The aggregators for tasks that are sampled anew at each step.
+    pub(crate) fn of_sampled_tasks(&self) -> &[String] {
+        &self.sampled
+    }
+
+    /// Takes an aggregator for such tasks.
+    pub(crate) fn take_for_sampled_tasks(&mut self, name: &str) {
+        self.sampled.push(name.to_owned());
     }
 
     /// Whether the explanation of a name shows this key.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::names::Names;
 use super::random::Rng;
-use super::scenario::{Length, Scenario, TABLE, Text, aggregator, array, course, head, training};
+use super::scenario::{Length, Scenario, Shared, TABLE, Text, aggregator, array, course, head, training};
 use super::table::Table;
 
 /// What is being put together.
@@ -38,6 +38,7 @@ pub(crate) fn draw(rng: &mut Rng, names: &Names, length: Length) -> Scenario {
     } else {
         draft.groups.iter().map(|value| format!("g={value}")).collect()
     };
+    let shared = if draft.groups.is_empty() { Shared::Yes } else { Shared::No };
     let mut text = Text::from(head(rng));
     text.add(format!("[data]\nkind = \"table\"\nsource = {{ path = {TABLE:?} }}\n{}", split.text));
     if weight {
@@ -52,7 +53,7 @@ pub(crate) fn draw(rng: &mut Rng, names: &Names, length: Length) -> Scenario {
     let norm = rng.pick(&["none", "none", "layer", "batch"]);
     text.add(network(rng, names, norm, inputs.contains("embedding = [\"")));
     text.add(sections(rng, &draft));
-    text.add(aggregator(rng, names, &tasks, true));
+    text.add(aggregator(rng, names, names.of("aggregator"), &tasks, shared));
     text.add(course(rng, names, split.validated));
     text.add(format!("[training]\n{}", training(rng, length, split.validated)));
     text.add(batches(rng, draft.table.rows.len(), norm));

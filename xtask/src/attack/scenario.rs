@@ -124,32 +124,45 @@ pub(crate) fn course(rng: &mut Rng, names: &Names, validated: bool) -> String {
     text.done()
 }
 
-/// `[aggregator]` for these tasks.
-pub(crate) fn aggregator(rng: &mut Rng, names: &Names, tasks: &[String], fixed_tasks: bool) -> String {
-    let needs_names = ["fixed_weights", "uncertainty_weighting"];
-    let usable = |kind: &&String| fixed_tasks || !needs_names.contains(&kind.as_str());
-    let kinds: Vec<String> = names.of("aggregator").iter().filter(usable).cloned().collect();
-    let kind = rng.pick(&kinds);
+/// `[aggregator]` of one of these kinds, for tasks with these names; `shared` where they share a representation.
+pub(crate) fn aggregator(
+    rng: &mut Rng,
+    names: &Names,
+    kinds: &[String],
+    tasks: &[String],
+    shared: Shared,
+) -> String {
+    let kind = rng.pick(kinds);
     let mut text = Text::from(format!("[aggregator]\nkind = {kind:?}\n"));
-    if fixed_tasks && names.has_key(&kind, "level") && rng.chance(0.3) {
+    if shared == Shared::Yes && names.has_key(&kind, "level") && rng.chance(0.3) {
         text.add("level = \"representation\"\n");
     }
-    for (key, values) in [
-        ("scale", ["\"min\"", "\"median\"", "\"rmse\""]),
-        ("update_every", ["1", "2", "5"]),
-        ("form", ["\"regression\"", "\"regression\"", "\"regression\""]),
-        ("rescale", ["\"one_plus_c_squared\"", "\"one_plus_c\"", "\"none\""]),
+    if names.has_key(&kind, "update_every") && rng.chance(0.4) {
+        text.set("update_every", rng.between(1, 5));
+    }
+    for (of, key, values) in [
+        ("aligned_mtl", "scale", ["\"min\"", "\"median\"", "\"rmse\""]),
+        ("cagrad", "rescale", ["\"one_plus_c_squared\"", "\"one_plus_c\"", "\"none\""]),
     ] {
-        if names.has_key(&kind, key) && rng.chance(0.4) {
+        if kind == of && rng.chance(0.4) {
             text.set(key, rng.pick(&values));
         }
     }
     if kind == "fixed_weights" {
         let weights: Vec<String> =
             tasks.iter().map(|task| format!("{task:?} = {}", rng.pick(&["1.0", "0.5", "2.0"]))).collect();
-        text.add(format!("weights = {{ {} }}\n", weights.join(", ")));
+        text.set("weights", format!("{{ {} }}", weights.join(", ")));
     }
     text.done()
+}
+
+/// Whether tasks share a representation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shared {
+    /// All are on the same rows.
+    Yes,
+    /// Each has its own.
+    No,
 }
 
 /// The keys of `[training]` that every problem has, behind its length.

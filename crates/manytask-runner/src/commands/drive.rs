@@ -132,6 +132,16 @@ impl Drive<'_> {
             let path = self.folder.path().join("metrics.jsonl");
             say(&format!("note: {}: line {number} is damaged; it stays as it is", path.display()));
         }
+        // Lines are on the disk before the checkpoint of their step.
+        let due = start - start % record.every;
+        if record.metrics.last() < due && record.metrics.damaged().is_empty() {
+            let (path, last) = (self.folder.path().join("metrics.jsonl"), record.metrics.last());
+            say(&format!(
+                "note: {}: lines of the steps {} to {due} are missing; it goes on without them",
+                path.display(),
+                last + 1
+            ));
+        }
         let names = if problem.identity() == Identity::Fixed { problem.tasks() } else { &[] };
         let mut progress = Progress::new(start, last, names, self.quiet);
         let every = self.experiment.save_every();

@@ -74,6 +74,9 @@ fn restore(opened: &Opened, trainer: &mut Trainer<'_>, which: Which) -> Result<(
         let what = format!("{}: its state is that after {step} steps", checkpoint.display());
         return Err(Failure::new(Code::Checkpoint, what));
     }
+    if which == Which::Latest {
+        folder.name_latest(step)?;
+    }
     let best = trainer.progress().best.map(|best| best.step);
     if folder.set_best(best)? == BestKept::No {
         say(&format!(

@@ -77,6 +77,17 @@ impl RunFolder {
         self.prune(written)
     }
 
+    /// Names the checkpoint after so many steps as the latest where none is named.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn name_latest(&self, step: u64) -> Result<()> {
+        match self.named(Which::Latest)? {
+            Some(_) => Ok(()),
+            None => self.write(&format!("{CHECKPOINTS}/{}", Which::Latest), name_of(step).as_bytes()),
+        }
+    }
+
     /// Names the checkpoint that a training calls its best, after it went back to an earlier step perhaps.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use super::seal::Seal;
 use super::which::{name_of, step_of};
 use super::{CHECKPOINTS, RunFolder, Which};
 use crate::failure::{Code, Failure, Result};
+use crate::report::say;
 
 /// What of a training's state is needed to tell which checkpoint is the best.
 #[derive(Deserialize)]
@@ -89,7 +90,19 @@ impl RunFolder {
             _ => self.named(Which::Latest)?,
         };
         let Some(latest) = latest else {
-            return if self.steps()?.is_empty() { Ok(None) } else { Err(self.missing(Which::Latest)) };
+            return match self.steps()?.as_slice() {
+                [] => Ok(None),
+                // The first one of a process that ended, or met a full disk, before it named it.
+                [only] => {
+                    say(&format!(
+                        "note: {}; {} is taken, the only checkpoint",
+                        self.missing(Which::Latest).message,
+                        name_of(*only)
+                    ));
+                    Ok(Some(*only))
+                }
+                _ => Err(self.missing(Which::Latest)),
+            };
         };
         if which == Which::Latest {
             return Ok(Some(latest));

@@ -13,6 +13,7 @@ use crate::failure::Result;
 pub struct Metrics {
     file: File,
     damaged: Vec<usize>,
+    last: u64,
 }
 
 /// Up to where lines are kept.
@@ -39,15 +40,20 @@ impl UpTo {
 impl Metrics {
     pub(super) fn open(path: &Path, up_to: UpTo) -> Result<Self> {
         let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
-        let Kept { end, damaged } = kept(&mut file, up_to)?;
+        let Kept { end, damaged, last } = kept(&mut file, up_to)?;
         file.set_len(end)?;
         file.seek(SeekFrom::Start(end))?;
-        Ok(Self { file, damaged })
+        Ok(Self { file, damaged, last })
     }
 
     /// The numbers of the lines, counted from 1, that were found damaged and are kept as they are.
     pub fn damaged(&self) -> &[usize] {
         &self.damaged
+    }
+
+    /// The step of the last line that was found and stays; 0 without any.
+    pub fn last(&self) -> u64 {
+        self.last
     }
 
     /// Appends a line, which must have a `step`.
@@ -74,6 +80,8 @@ struct Kept {
     end: u64,
     /// The numbers of those that cannot be read.
     damaged: Vec<usize>,
+    /// The step of the last one that can be read; 0 without any.
+    last: u64,
 }
 
 /// All lines up to the last one that belongs to `up_to`, with the damaged ones before and directly behind it: what cannot
@@ -81,7 +89,7 @@ struct Kept {
 fn kept(file: &mut File, up_to: UpTo) -> Result<Kept> {
     let mut reader = BufReader::new(file);
     let (mut here, mut line) = (0, Vec::new());
-    let mut kept = Kept { end: 0, damaged: Vec::new() };
+    let mut kept = Kept { end: 0, damaged: Vec::new(), last: 0 };
     // Unreadable lines since the last kept one, which are kept with the next.
     let (mut waiting, mut is_behind) = (Vec::new(), true);
     for number in 1.. {
@@ -91,6 +99,7 @@ fn kept(file: &mut File, up_to: UpTo) -> Result<Kept> {
             break;
         }
         let read = serde_json::from_slice::<Value>(&line).ok();
+        let step = read.as_ref().and_then(|line| line.get("step")?.as_u64());
         match read.and_then(|line| up_to.holds(&line)) {
             None if is_behind => {
                 kept.damaged.push(number);
@@ -100,6 +109,7 @@ fn kept(file: &mut File, up_to: UpTo) -> Result<Kept> {
             Some(true) => {
                 kept.damaged.append(&mut waiting);
                 kept.end = here;
+                kept.last = step.unwrap_or_default();
                 is_behind = true;
             }
             // Of a later step, or damaged so that it seems to be.

@@ -142,7 +142,7 @@ fn lines_behind_a_step_are_cut_off_and_so_is_half_a_line() {
     let path = folder.path().join(METRICS);
     fs_err::write(&path, text(&path) + "{\"step\": 3, \"lo").unwrap();
     let mut again = folder.metrics(UpTo::Step(2)).unwrap();
-    assert_eq!(text(&path).lines().count(), 3);
+    assert_eq!((text(&path).lines().count(), again.last()), (3, 2));
     again.write(&json!({"step": 3})).unwrap();
     again.sync().unwrap();
     assert_eq!(text(&path).lines().last(), Some("{\"step\":3}"));
@@ -318,6 +318,24 @@ fn damage_is_noticed_and_the_last_whole_checkpoint_named() {
     refused(Which::Latest, &["checkpoints/latest: is missing", "--checkpoint step-2"]);
     refused(Which::Step(7), &["there is no such checkpoint"]);
     assert!(folder.find(Which::Step(2)).unwrap().is_some());
+}
+
+/// The first checkpoint stands, and a process ended before it was named.
+#[test]
+fn the_only_checkpoint_is_the_latest_where_none_is_named() {
+    let runs = tempfile::tempdir().unwrap();
+    let folder = create(runs.path(), "a", Exact::No).unwrap();
+    save(&folder, Written { keep: 9, ..written(2) });
+    fs_err::remove_file(folder.path().join(CHECKPOINTS).join("latest")).unwrap();
+    for which in [Which::Latest, Which::Best] {
+        assert!(folder.find(which).unwrap().unwrap().ends_with("step-2"));
+    }
+    folder.name_latest(2).unwrap();
+    folder.name_latest(3).unwrap();
+    assert_eq!(text(&folder.path().join("checkpoints/latest")), "step-2");
+    save(&folder, Written { keep: 9, ..written(4) });
+    fs_err::remove_file(folder.path().join(CHECKPOINTS).join("latest")).unwrap();
+    assert!(folder.find(Which::Latest).is_err());
 }
 
 /// A state that knows of a best checkpoint, which the file beside it does not name.

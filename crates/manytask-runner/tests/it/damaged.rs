@@ -113,3 +113,29 @@ fn a_damaged_line_of_figures_is_told_and_those_behind_it_stay() {
     assert!(said.err.contains("metrics.jsonl: line 3 is damaged"), "{said:?}");
     assert_eq!(place.read("runs/a/metrics.jsonl"), text);
 }
+
+/// What a disk that was full at the first checkpoint leaves, and a file that was cut.
+#[test]
+fn a_run_goes_on_from_its_only_checkpoint_and_lines_that_are_missing_are_told() {
+    let place = Place::new();
+    place.good(&["train", "a.toml", "--quiet", "training.keep_checkpoints=1", "training.log_every_steps=1"]);
+    let checkpoints = place.at("runs/a/checkpoints");
+    let latest = fs_err::read_to_string(checkpoints.join("latest")).unwrap();
+    for entry in fs_err::read_dir(&checkpoints).unwrap() {
+        let entry = entry.unwrap();
+        if entry.path().is_dir() && entry.file_name().to_str() != Some(&latest) {
+            fs_err::remove_dir_all(entry.path()).unwrap();
+        }
+    }
+    for name in ["latest", "best"] {
+        let _ = fs_err::remove_file(checkpoints.join(name));
+    }
+    let metrics = place.read("runs/a/metrics.jsonl");
+    let first: Vec<&str> = metrics.lines().take(2).collect();
+    place.write("runs/a/metrics.jsonl", first.join("\n") + "\n");
+    let said = place.good(&["resume", "runs/a", "--quiet"]);
+    assert!(said.err.contains("latest: is missing") && said.err.contains("the only checkpoint"), "{said:?}");
+    assert!(said.err.contains("metrics.jsonl: lines of the steps"), "{said:?}");
+    assert_eq!(place.read("runs/a/checkpoints/latest"), latest);
+    assert!(!place.good(&["resume", "runs/a", "--quiet"]).err.contains("latest: is missing"));
+}
