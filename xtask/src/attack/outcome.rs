@@ -42,6 +42,11 @@ impl Outcome {
         self
     }
 
+    /// Takes the lines of figures out.
+    pub(crate) fn take_metrics(&mut self) -> Vec<u8> {
+        self.files.remove("metrics.jsonl").unwrap_or_default()
+    }
+
     /// Fails where another outcome has other bytes, with the files' names.
     pub(crate) fn same_as(&self, other: &Self, after: &str) -> Result<()> {
         let all = self.files.keys().chain(other.files.keys());
