@@ -1,6 +1,6 @@
 //! SIGINT, SIGTERM and SIGHUP: the first lets the step end and saves.
 //!
-//! Another one ends the process at once where it comes later than [`PATIENCE`], so that somebody has waited in vain, or
+//! Another one ends the process at once where it comes later than `PATIENCE`, so that somebody has waited in vain, or
 //! where it is the third. A second one within that time is the same wish again: `timeout` and terminals send two.
 
 use std::sync::Arc;
