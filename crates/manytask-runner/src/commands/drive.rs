@@ -133,7 +133,7 @@ impl Drive<'_> {
             say(&format!("note: {}: line {number} is damaged; it stays as it is", path.display()));
         }
         // Lines are on the disk before the checkpoint of their step.
-        let due = start - start % record.every;
+        let due = if start == last { start } else { start - start % record.every };
         if record.metrics.last() < due && record.metrics.damaged().is_empty() {
             let (path, last) = (self.folder.path().join("metrics.jsonl"), record.metrics.last());
             say(&format!(
