@@ -7,7 +7,7 @@ use common::{GOOD, short};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use manytask_benches::pictures;
 use manytask_data::{
-    BatchOrder, Batcher, ClassPool, Encoded, EpisodeSpec, LastBatch, Part, Sinusoid, TaskData, gather,
+    BatchOrder, Batcher, ClassPool, EpisodeSpec, Inputs, LastBatch, Part, Sinusoid, TaskData, gather,
 };
 use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Kind};
@@ -21,7 +21,7 @@ fn batches(c: &mut Criterion) {
         target: dense.select(1, task).contiguous(),
         weight: None,
     });
-    let inputs = vec![Encoded::numbers(dense.shallow_clone())];
+    let inputs = vec![Inputs::numbers(dense.shallow_clone())];
     let part = Part::new(inputs, tasks.collect()).expect(GOOD);
     for size in [32, 256] {
         for (name, order) in [("shuffled", BatchOrder::Shuffled), ("sequential", BatchOrder::Sequential)] {

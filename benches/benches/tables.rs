@@ -37,10 +37,10 @@ fn description(path: &Path) -> TableDataset {
     TableDataset {
         source: TableSource { header: false, ..TableSource::new(path) },
         split: None,
-        inputs: manytask_data::Inputs {
+        inputs: manytask_data::InputColumns {
             numeric: names(0, NUMBERS).as_slice().into(),
             one_hot: "rest".into(),
-            ..manytask_data::Inputs::default()
+            ..manytask_data::InputColumns::default()
         },
         targets: vec![manytask_data::TargetSpec {
             columns: manytask_data::Columns(vec![last]),
@@ -78,7 +78,7 @@ fn gathering(criterion: &mut Criterion, dataset: &Dataset) -> Result<(), Box<dyn
         group.bench_function(format!("{size} rows"), |bencher| bencher.iter(&mut next));
         let batch = next()?;
         group.bench_function(format!("{size} rows as a matrix"), |bencher| {
-            bencher.iter(|| batch.inputs[0].matrix());
+            bencher.iter(|| batch.inputs[0].tensor(manytask_tensor::Kind::Float));
         });
     }
     group.finish();

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use manytask_data::{Part, TableDataset};
-use manytask_tensor::{Tensor, checkpoint};
+use manytask_tensor::{Kind, Tensor, checkpoint};
 use serde_json::Value;
 
 use crate::memory;
@@ -146,5 +146,8 @@ fn part(name: &str, part: &Part) -> Result<Vec<(String, Tensor)>> {
     let inputs = part.inputs.first().context("no inputs")?;
     let labels: Vec<Tensor> = part.tasks.iter().map(|task| task.target.shallow_clone()).collect();
     let labels = Tensor::f_stack(&labels, 0)?;
-    Ok(vec![(format!("{name}_x"), inputs.matrix()?.contiguous()), (format!("{name}_y"), labels.contiguous())])
+    Ok(vec![
+        (format!("{name}_x"), inputs.tensor(Kind::Float)?.contiguous()),
+        (format!("{name}_y"), labels.contiguous()),
+    ])
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use manytask_data::TableDataset;
-use manytask_data::{Inputs, TableSource, TargetKind, TargetSpec};
+use manytask_data::{InputColumns, TableSource, TargetKind, TargetSpec};
 use manytask_tensor::{Tensor, checkpoint};
 
 /// Tables.
@@ -110,7 +110,7 @@ pub(crate) fn schema(folder: &Path) -> Result<Vec<u8>> {
     let data = TableDataset {
         source: TableSource::new(&path),
         split: None,
-        inputs: Inputs { numeric: "a".into(), one_hot: "c".into(), ..Inputs::default() },
+        inputs: InputColumns { numeric: "a".into(), one_hot: "c".into(), ..InputColumns::default() },
         targets: vec![
             TargetSpec::new("y", TargetKind::Binary),
             TargetSpec { standardise: Some(true), ..TargetSpec::new("z", TargetKind::Regression) },

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use manytask_data::{BatchOrder, Encoded, Part as Rows, TaskData};
+use manytask_data::{BatchOrder, Inputs, Part as Rows, TaskData};
 use manytask_multitask::aggregators::{
     AlignedMtl, CaGrad, EqualWeights, Mgda, NashMtl, PcGrad, UncertaintyWeighting, UpGrad,
 };
@@ -71,16 +71,16 @@ pub(crate) fn trunk(name: &str, tasks: usize, method: &str, how: How) -> Result<
         target: y.select(0, task as i64),
         weight: None,
     });
-    let inputs = vec![Encoded::numbers(x.shallow_clone())];
+    let inputs = vec![Inputs::numbers(x.shallow_clone())];
     let train = Rows::new(inputs, labels.collect())?.to_device(how.device)?;
     let parts = Parts { train, validation: None, test: None };
     let config = MlpConfig { hidden: vec![512, 512], ..MlpConfig::default() };
     let network = SharedTrunk::build(
-        &InputSizes { dense: INPUTS, categories: Vec::new() },
+        &InputSizes::numbers(INPUTS),
         1,
         &names,
         |b, inputs| {
-            let net = Mlp::new(&mut b.with_precision(how.precision), inputs, &config)?;
+            let net = Mlp::new(&mut b.with_precision(how.precision), inputs.iter().product(), &config)?;
             let features = net.features();
             Ok((Box::new(net), features))
         },

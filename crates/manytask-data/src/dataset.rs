@@ -3,7 +3,7 @@
 use manytask_tensor::rows::select;
 use manytask_tensor::{Device, Tensor};
 
-use crate::{Encoded, Error, Result};
+use crate::{Error, Inputs, Result};
 
 /// One task's labels.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct TaskData {
 #[derive(Debug)]
 pub struct Part {
     /// The inputs: one for all tasks, or one for each.
-    pub inputs: Vec<Encoded>,
+    pub inputs: Vec<Inputs>,
     /// The tasks in their order.
     pub tasks: Vec<TaskData>,
 }
@@ -33,7 +33,7 @@ pub struct Part {
 #[derive(Debug)]
 pub struct Batch {
     /// The inputs: one for all tasks, or one for each.
-    pub inputs: Vec<Encoded>,
+    pub inputs: Vec<Inputs>,
     /// The labels of each task, for the rows of its inputs.
     pub targets: Vec<Tensor>,
     /// The weights of each task's rows.
@@ -45,7 +45,7 @@ impl Part {
     ///
     /// # Errors
     /// When there are neither one nor as many inputs as tasks, or rows differ in number.
-    pub fn new(inputs: Vec<Encoded>, tasks: Vec<TaskData>) -> Result<Self> {
+    pub fn new(inputs: Vec<Inputs>, tasks: Vec<TaskData>) -> Result<Self> {
         if tasks.is_empty() || (inputs.len() != 1 && inputs.len() != tasks.len()) {
             return Err(Error::config(format!(
                 "{} inputs for {} tasks: give one for all, or one for each",
@@ -77,7 +77,7 @@ impl Part {
 
     /// The rows of a task (counted from 0).
     pub fn rows(&self, task: usize) -> usize {
-        self.input_of(task).map_or(0, Encoded::rows)
+        self.input_of(task).map_or(0, Inputs::rows)
     }
 
     /// The rows of each stream of inputs, as [`Batcher::new`](crate::Batcher::new) takes them.
@@ -86,7 +86,7 @@ impl Part {
     }
 
     /// The inputs of a task: its own, or those of all.
-    pub fn input_of(&self, task: usize) -> Option<&Encoded> {
+    pub fn input_of(&self, task: usize) -> Option<&Inputs> {
         self.inputs.get(if self.is_single_input() { 0 } else { task })
     }
 
@@ -112,7 +112,7 @@ impl Part {
     /// All rows as one batch, without copying.
     pub fn whole(&self) -> Batch {
         Batch {
-            inputs: self.inputs.iter().map(Encoded::shallow_clone).collect(),
+            inputs: self.inputs.iter().map(Inputs::shallow_clone).collect(),
             targets: self.tasks.iter().map(|task| task.target.shallow_clone()).collect(),
             weights: self.tasks.iter().map(|task| task.weight.as_ref().map(Tensor::shallow_clone)).collect(),
         }
@@ -139,7 +139,7 @@ impl Part {
             target: task.target.shallow_clone(),
             weight: task.weight.as_ref().map(Tensor::shallow_clone),
         });
-        Self { inputs: self.inputs.iter().map(Encoded::shallow_clone).collect(), tasks: tasks.collect() }
+        Self { inputs: self.inputs.iter().map(Inputs::shallow_clone).collect(), tasks: tasks.collect() }
     }
 }
 

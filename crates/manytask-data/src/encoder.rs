@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use self::category::Category;
 use self::number::Number;
-use crate::inputs::{Inputs, Resolved};
+use crate::input_columns::{InputColumns, Resolved};
 use crate::report::capped;
 use crate::table::{Column, MISSING};
 use crate::{Encoded, Error, InputCounts, Note, OneHot, Result, Table};
@@ -19,7 +19,7 @@ use crate::{Encoded, Error, InputCounts, Note, OneHot, Result, Table};
 ///
 /// - A number `x` becomes `(x - mean) / std`, both in double precision; a constant column becomes 0; a missing number becomes
 ///   the mean, and if the training part had missing ones, a second input says so. Numbers far outside the training range
-///   are taken for a bound, see [`Inputs::clip`].
+///   are taken for a bound, see [`InputColumns::clip`].
 /// - Categories are compared by value: `1` and `1.0`, `True` and `TRUE` are one. In a column in which a number has leading
 ///   zeros they are codes: `007` and `7` are two.
 /// - A one-hot category never seen in the training part becomes all zeros; missing is a category if it was seen there.
@@ -27,13 +27,13 @@ use crate::{Encoded, Error, InputCounts, Note, OneHot, Result, Table};
 ///
 /// ```
 /// # use manytask_data::{Table, TableSource};
-/// use manytask_data::{Encoder, Inputs};
+/// use manytask_data::{Encoder, InputColumns};
 /// # let dir = tempfile::tempdir()?;
 /// # let path = dir.path().join("t.csv");
 /// # fs_err::write(&path, "x,c,y\n1,a,0\n3,b,1\n5,z,1\n")?;
 /// # let table = Table::read(&TableSource::new(&path))?;
 /// // x,c,y: 1,a,0 and 3,b,1 to train, 5,z,1 to test
-/// let inputs = Inputs { one_hot: ["c"].into(), ..Inputs::numeric(["x"]) };
+/// let inputs = InputColumns { one_hot: ["c"].into(), ..InputColumns::numeric(["x"]) };
 /// let encoder = Encoder::fit(&table, &inputs, &["y"], &[0, 1])?;
 /// assert_eq!(encoder.input_names(), ["x", "c=a", "c=b"]);
 /// let rows = encoder.encode(&table, &[1, 2])?.matrix()?;
@@ -62,7 +62,7 @@ impl Encoder {
     ///
     /// # Errors
     /// When a column is not there, named twice, reserved, or has text where numbers should be; when no row is given.
-    pub fn fit(table: &Table, inputs: &Inputs, reserved: &[&str], rows: &[usize]) -> Result<Self> {
+    pub fn fit(table: &Table, inputs: &InputColumns, reserved: &[&str], rows: &[usize]) -> Result<Self> {
         let resolved = inputs.resolve(table, &reserved.iter().copied().collect())?;
         Self::fit_resolved(table, inputs, &resolved, rows)
     }
@@ -70,7 +70,7 @@ impl Encoder {
     /// As [`Encoder::fit`], of columns that were looked up before.
     pub(crate) fn fit_resolved(
         table: &Table,
-        inputs: &Inputs,
+        inputs: &InputColumns,
         resolved: &Resolved,
         rows: &[usize],
     ) -> Result<Self> {

@@ -8,7 +8,7 @@ mod tests;
 use std::collections::HashSet;
 
 pub(crate) use self::columns::numbers_rows;
-use crate::inputs::Resolved;
+use crate::input_columns::Resolved;
 use crate::report::{capped, examples};
 use crate::table::Column;
 use crate::value::Values;

@@ -1,231 +1,262 @@
-//! Which columns of a table are inputs, and in which form.
+//! Inputs of a network as tensors: features, images or vectors.
 
-use std::collections::HashSet;
+mod images;
 
-use serde::{Deserialize, Serialize};
+use std::mem::discriminant;
 
-use crate::columns::{Columns, Named, REST};
-use crate::findings::numbers_rows;
-use crate::report::examples;
-use crate::{Column, Error, Note, Result, Table};
+use manytask_tensor::{Device, Kind, Tensor};
 
-/// The inputs of a network, by the form in which their columns are read.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Inputs {
-    /// Columns of numbers.
-    pub numeric: Columns,
-    /// Columns of categories, one 0/1 input for each.
-    pub one_hot: Columns,
-    /// Columns of categories, one integer for each, for an embedding layer.
-    pub embedding: Columns,
-    /// Columns that are no inputs, where `rest` or `*` would take them.
-    pub ignore: Columns,
-    /// What is done to numbers.
-    pub scale: Scale,
-    /// Standardised numbers farther outside the training range than so many times its width are taken for that bound.
-    /// Absent: 10.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub clip: Option<f64>,
-}
+pub use self::images::{Images, Normalisation};
+use crate::{Encoded, Error, Result};
 
-/// What is done to numeric inputs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Scale {
-    /// Mean 0 and standard deviation 1 over the training part.
-    #[default]
-    Standard,
-    /// Left as they are.
-    Raw,
-}
-
-/// The columns an [`Inputs`] means in one table, in the table's order.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Resolved {
-    pub(crate) numeric: Vec<String>,
-    pub(crate) one_hot: Vec<String>,
-    pub(crate) embedding: Vec<String>,
-    /// Those that are named one by one, and not by `rest` or `*`.
-    pub(crate) exactly: HashSet<String>,
-    /// What was decided that the settings do not say.
-    pub(crate) notes: Vec<Note>,
+/// Rows of inputs, in one of the forms that a network takes. Each is kept as small as it is: a network makes numbers of the
+/// rows at hand only, with [`Inputs::tensor`].
+///
+/// ```
+/// use manytask_data::{Images, Inputs, Normalisation};
+/// use manytask_tensor::{Device, Kind, Tensor};
+/// let pixels = Tensor::full([60, 1, 28, 28], 51, (Kind::Uint8, Device::Cpu));
+/// let inputs = Inputs::Images(Images::new(pixels, Normalisation::default())?);
+/// let batch = inputs.select(&Tensor::from_slice(&[3_i64, 7]))?; // still bytes
+/// assert_eq!((batch.rows(), batch.row_shape()), (2, vec![1, 28, 28]));
+/// assert_eq!(batch.tensor(Kind::Double)?.double_value(&[0, 0, 0, 0]), 51.0 / 255.0);
+/// # Ok::<(), manytask_data::Error>(())
+/// ```
+#[derive(Debug)]
+pub enum Inputs {
+    /// Columns of a table: numbers, one-hot categories and categories for embedding layers.
+    Features(Encoded),
+    /// Images `[N, C, H, W]`.
+    Images(Images),
+    /// Vectors `[N, D]` of any floating-point kind, such as embeddings that another network made.
+    Vectors(Tensor),
 }
 
 impl Inputs {
-    /// Numeric inputs only.
-    pub fn numeric(columns: impl Into<Columns>) -> Self {
-        Self { numeric: columns.into(), ..Self::default() }
+    /// Features that are numbers alone, `[N, F]`.
+    pub fn numbers(dense: Tensor) -> Self {
+        Self::Features(Encoded::numbers(dense))
     }
 
-    /// Settings out of range, or without effect.
-    pub(crate) fn check(&self) -> Result<()> {
-        let Some(clip) = self.clip else { return Ok(()) };
-        if self.scale == Scale::Raw {
-            let message =
-                "inputs: `clip` is for standardised numbers, and `scale` is \"raw\"; leave one of them out";
-            return Err(Error::config(message));
-        }
-        if clip.is_finite() && clip >= 0.0 {
-            return Ok(());
+    /// Vectors `[N, D]`.
+    ///
+    /// # Errors
+    /// When the tensor has not two dimensions or is not of a floating-point kind.
+    pub fn vectors(vectors: Tensor) -> Result<Self> {
+        if vectors.dim() == 2 && is_float(vectors.kind()) {
+            return Ok(Self::Vectors(vectors));
         }
         Err(Error::config(format!(
-            "inputs: `clip` is {clip}, it must be a number of at least 0; a large one, such as 1e9, clips nothing"
+            "vectors must be [N, D] of floating-point numbers, these are {:?} of {:?}",
+            vectors.size(),
+            vectors.kind()
         )))
     }
 
-    /// Looks the names up; `reserved` columns (targets, weights, groups) are never taken by `rest` or `*`, and neither are
-    /// columns without a name that number the rows.
-    pub(crate) fn resolve(&self, table: &Table, reserved: &HashSet<&str>) -> Result<Resolved> {
-        self.check()?;
-        let ignored = self.ignore.find(table, &HashSet::new(), "inputs")?.names;
-        let mut closed = reserved.clone();
-        closed.extend(ignored.iter().map(String::as_str));
-        let counters: Vec<&str> =
-            table.columns().iter().filter(|column| numbers_rows(column)).map(Column::name).collect();
-        closed.extend(&counters);
-        let fields = [&self.numeric, &self.one_hot, &self.embedding];
-        let mut found: [Named; 3] = Default::default();
-        for (columns, named) in fields.iter().zip(&mut found) {
-            forbid(columns, reserved)?;
-            *named = columns.without_rest().find(table, &closed, "inputs")?;
+    /// The columns of a table, where the inputs are such.
+    pub fn features(&self) -> Option<&Encoded> {
+        match self {
+            Self::Features(features) => Some(features),
+            Self::Images(_) | Self::Vectors(_) => None,
         }
-        if let Some(twice) = twice(&found) {
-            return Err(Error::config(format!(
-                "inputs: column `{twice}` is named in two forms; keep one of them"
-            )));
-        }
-        let notes = self.notes(table, &found, &counters, &ignored);
-        self.add_rest(table, &closed, &mut found)?;
-        if found.iter().all(|named| named.names.is_empty()) {
-            return Err(Error::config(
-                "inputs: no column is an input; name some under `numeric`, `one_hot` or `embedding`",
-            ));
-        }
-        let exactly = found.iter_mut().flat_map(|named| std::mem::take(&mut named.exactly)).collect();
-        let [numeric, one_hot, embedding] = found.map(|named| named.names);
-        Ok(Resolved { numeric, one_hot, embedding, exactly, notes })
     }
 
-    /// Puts the columns that are not named elsewhere where `rest` stands.
-    fn add_rest(&self, table: &Table, closed: &HashSet<&str>, found: &mut [Named; 3]) -> Result<()> {
-        let fields = [&self.numeric, &self.one_hot, &self.embedding];
-        let taken: HashSet<String> = found.iter().flat_map(|named| named.names.iter().cloned()).collect();
-        let mut takers = fields.iter().zip(found).filter(|(columns, _)| columns.has_rest());
-        let Some((_, named)) = takers.next() else { return Ok(()) };
-        if takers.next().is_some() {
-            return Err(Error::config("inputs: `rest` can stand in one form only"));
-        }
-        let open = table.names().filter(|name| !closed.contains(name) && !taken.contains(*name));
-        named.names.extend(open.map(str::to_owned));
-        Ok(())
+    /// The number of rows.
+    pub fn rows(&self) -> usize {
+        self.leading().size().first().copied().unwrap_or_default() as usize
     }
 
-    fn notes(&self, table: &Table, found: &[Named; 3], counters: &[&str], ignored: &[String]) -> Vec<Note> {
-        let fields = [&self.numeric, &self.one_hot, &self.embedding];
-        let takes_more = fields.iter().any(|columns| columns.has_rest() || columns.may_be_several());
-        let named = |name: &str| {
-            ignored.iter().any(|other| other == name)
-                || found.iter().any(|named| named.exactly.contains(name))
+    /// The shape of a row of [`Inputs::tensor`]: `[D]`, or `[C, H, W]`. Categories for embedding layers are not in it.
+    pub fn row_shape(&self) -> Vec<i64> {
+        let shape = || self.leading().size().into_iter().skip(1);
+        match self {
+            Self::Features(Encoded { one_hot: Some(one_hot), .. }) => {
+                vec![shape().sum::<i64>() + one_hot.width]
+            }
+            _ => shape().collect(),
+        }
+    }
+
+    /// Where they are.
+    pub fn device(&self) -> Device {
+        self.leading().device()
+    }
+
+    /// The rows as one tensor of this kind, `[N, D]` or `[N, C, H, W]`. Categories for embedding layers are not in it.
+    ///
+    /// # Errors
+    /// When memory runs out, or a one-hot index is not below the width.
+    pub fn tensor(&self, kind: Kind) -> Result<Tensor> {
+        match self {
+            Self::Features(features) => Ok(features.matrix()?.f_to_kind(kind)?),
+            Self::Images(images) => images.tensor(kind),
+            Self::Vectors(vectors) => Ok(vectors.f_to_kind(kind)?),
+        }
+    }
+
+    /// The rows with these numbers, `[B]` int64 on the same device.
+    ///
+    /// # Errors
+    /// When a number is not one of a row's.
+    pub fn select(&self, rows: &Tensor) -> Result<Self> {
+        let select = |tensor: &Tensor| Ok(manytask_tensor::rows::select(tensor, rows)?);
+        match self {
+            Self::Features(features) => Ok(Self::Features(features.select(rows)?)),
+            Self::Images(images) => Ok(Self::Images(images.map(select)?)),
+            Self::Vectors(vectors) => Ok(Self::Vectors(select(vectors)?)),
+        }
+    }
+
+    /// So many rows from one on, in the same memory.
+    ///
+    /// # Errors
+    /// When there are not so many.
+    pub fn narrow(&self, start: i64, length: i64) -> Result<Self> {
+        let narrow = |tensor: &Tensor| Ok(tensor.f_narrow(0, start, length)?);
+        match self {
+            Self::Features(features) => Ok(Self::Features(features.narrow(start, length)?)),
+            Self::Images(images) => Ok(Self::Images(images.map(narrow)?)),
+            Self::Vectors(vectors) => Ok(Self::Vectors(narrow(vectors)?)),
+        }
+    }
+
+    /// The rows of several, one after the other. Widths and normalisation are those of the first.
+    ///
+    /// # Errors
+    /// When there is none, or their forms or shapes differ.
+    pub fn cat(all: &[&Self]) -> Result<Self> {
+        let Some(first) = all.first() else { return Err(Error::config("there are no inputs to join")) };
+        if all.iter().any(|inputs| discriminant(*inputs) != discriminant(*first)) {
+            return Err(Error::config("inputs of different forms cannot be joined"));
+        }
+        let joined = || -> Result<Tensor> {
+            let tensors: Vec<&Tensor> = all.iter().map(|inputs| inputs.leading()).collect();
+            Ok(Tensor::f_cat(&tensors, 0)?)
         };
-        let mut notes = Vec::new();
-        let passed: Vec<&str> = counters.iter().copied().filter(|name| !named(name)).collect();
-        if takes_more && !passed.is_empty() {
-            notes.push(Note(format!(
-                "the column {} has no name and numbers the rows: it is no input (name it to have it, or put it under `ignore`)",
-                examples(passed)
-            )));
+        match first {
+            Self::Features(_) => {
+                let features: Vec<&Encoded> = all.iter().filter_map(|inputs| inputs.features()).collect();
+                Ok(Self::Features(Encoded::cat(&features)?))
+            }
+            Self::Images(images) => Ok(Self::Images(images.map(|_| joined())?)),
+            Self::Vectors(_) => Ok(Self::Vectors(joined()?)),
         }
-        if fields.iter().any(|columns| columns.has_rest()) && table.names().any(|name| name == REST) {
-            notes.push(Note(
-                "inputs: `rest` stands for all columns that are not named elsewhere; the column that is called so is `\\rest`"
-                    .to_owned(),
-            ));
+    }
+
+    /// The same rows on a device.
+    ///
+    /// # Errors
+    /// When the device has no memory left.
+    pub fn to_device(&self, device: Device) -> Result<Self> {
+        let to = |tensor: &Tensor| Ok(tensor.f_to_device(device)?);
+        match self {
+            Self::Features(features) => Ok(Self::Features(features.to_device(device)?)),
+            Self::Images(images) => Ok(Self::Images(images.map(to)?)),
+            Self::Vectors(vectors) => Ok(Self::Vectors(to(vectors)?)),
         }
-        notes
+    }
+
+    /// A second handle to the same memory.
+    #[must_use]
+    pub fn shallow_clone(&self) -> Self {
+        match self {
+            Self::Features(features) => Self::Features(features.shallow_clone()),
+            Self::Images(images) => Self::Images(images.shallow_clone()),
+            Self::Vectors(vectors) => Self::Vectors(vectors.shallow_clone()),
+        }
+    }
+
+    /// The tensor that has every row.
+    fn leading(&self) -> &Tensor {
+        match self {
+            Self::Features(features) => &features.dense,
+            Self::Images(images) => images.pixels(),
+            Self::Vectors(vectors) => vectors,
+        }
     }
 }
 
-/// A target among the inputs would be an answer among the questions.
-fn forbid(columns: &Columns, reserved: &HashSet<&str>) -> Result<()> {
-    match columns.without_rest().first_of(reserved) {
-        None => Ok(()),
-        Some(name) => Err(Error::config(format!(
-            "inputs: column `{name}` is a target, a weight or a group and cannot be an input as well"
-        ))),
+impl From<Encoded> for Inputs {
+    fn from(features: Encoded) -> Self {
+        Self::Features(features)
     }
 }
 
-fn twice(found: &[Named; 3]) -> Option<&String> {
-    let mut seen = HashSet::new();
-    found.iter().flat_map(|named| &named.names).find(|name| !seen.insert(*name))
+impl From<Images> for Inputs {
+    fn from(images: Images) -> Self {
+        Self::Images(images)
+    }
+}
+
+/// Whether tensors of this kind hold floating-point numbers.
+fn is_float(kind: Kind) -> bool {
+    matches!(kind, Kind::Half | Kind::BFloat16 | Kind::Float | Kind::Double)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::table;
+    use crate::OneHot;
 
-    fn inputs(text: &str) -> Inputs {
-        toml::from_str(text).unwrap()
+    /// Three rows of each form, each row with its number in it.
+    fn forms() -> [Inputs; 3] {
+        let numbers = || Tensor::arange(3, (Kind::Float, Device::Cpu));
+        let one_hot = OneHot::new(&[0, 1, 0], 1, 2).unwrap();
+        let features =
+            Encoded { dense: numbers().reshape([3, 1]), one_hot: Some(one_hot), categorical: None };
+        let pixels = numbers().to_kind(Kind::Uint8).reshape([3, 1, 1, 1]).repeat([1, 1, 2, 2]);
+        let vectors = numbers().to_kind(Kind::Half).reshape([3, 1]).repeat([1, 4]);
+        [
+            Inputs::from(features),
+            Inputs::from(Images::new(pixels, Normalisation::default()).unwrap()),
+            Inputs::vectors(vectors).unwrap(),
+        ]
     }
 
-    fn resolve(text: &str, table: &Table) -> Result<Resolved> {
-        inputs(text).resolve(table, &HashSet::from(["y"]))
-    }
-
-    #[test]
-    fn names_patterns_and_the_rest() {
-        let table = table("x1,x2,c,d,y\n1,2,a,b,0\n");
-        let found = resolve("numeric = 'x*'\none_hot = 'rest'\nembedding = ['d']", &table).unwrap();
-        assert_eq!(found.numeric, ["x1", "x2"]);
-        assert_eq!(found.one_hot, ["c"]);
-        assert_eq!(found.embedding, ["d"]);
-        assert_eq!(found.exactly, HashSet::from(["d".to_owned()]));
-        let found = resolve("numeric = 'rest'\nignore = ['c', 'd']", &table).unwrap();
-        assert_eq!(found.numeric, ["x1", "x2"]);
-    }
-
-    #[test]
-    fn a_column_called_rest_is_told_apart_from_the_word() {
-        let table = table("rest,a,y\n1,2,0\n");
-        let found = resolve("numeric = '\\rest'", &table).unwrap();
-        assert_eq!((found.numeric, found.notes.len()), (vec!["rest".to_owned()], 0));
-        let found = resolve("numeric = 'rest'", &table).unwrap();
-        assert_eq!((found.numeric.len(), found.notes.len()), (2, 1));
+    /// The first number of each row.
+    fn firsts(inputs: &Inputs) -> Vec<f64> {
+        let numbers = inputs.tensor(Kind::Double).unwrap().to_kind(Kind::Double);
+        Vec::try_from(numbers.reshape([inputs.rows() as i64, -1]).select(1, 0).contiguous()).unwrap()
     }
 
     #[test]
-    fn row_numbers_without_a_name_are_no_input_unless_named() {
-        let table = table(",a,y\n0,5,0\n1,4,0\n2,6,1\n3,1,1\n");
-        let found = resolve("numeric = 'rest'", &table).unwrap();
-        assert_eq!(found.numeric, ["a"]);
-        assert!(found.notes[0].0.contains("`column0` has no name"), "{:?}", found.notes);
-        assert_eq!(resolve("numeric = '*'", &table).unwrap().numeric, ["a"]);
-        let found = resolve("numeric = ['column0', 'a']", &table).unwrap();
-        assert_eq!((found.numeric.len(), found.notes.len()), (2, 0));
-        let found = resolve("numeric = 'rest'\nignore = 'column0'", &table).unwrap();
-        assert_eq!((found.numeric.len(), found.notes.len()), (1, 0));
-    }
-
-    #[test]
-    fn mistakes_are_named() {
-        let table = table("age,c,y\n1,a,0\n");
-        let cases = [
-            ("numeric = ['agee']", "did you mean `age`?"),
-            ("numeric = ['age']\none_hot = ['age']", "two forms"),
-            ("numeric = 'rest'\none_hot = 'rest'", "one form only"),
-            ("numeric = ['y']", "cannot be an input as well"),
-            ("numeric = 'z*'", "matches `z*`"),
-            ("", "no column is an input"),
-            ("numeric = 'age'\nclip = inf", "at least 0"),
-            ("numeric = 'age'\nclip = 3\nscale = 'raw'", "leave one of them out"),
-        ];
-        for (text, expected) in cases {
-            let error = resolve(text, &table).unwrap_err().to_string();
-            assert!(error.contains(expected), "{error}");
+    fn every_form_is_gathered_narrowed_and_joined_alike() {
+        let shapes = [vec![3], vec![1, 2, 2], vec![4]];
+        for (inputs, shape) in forms().into_iter().zip(shapes) {
+            let unit = firsts(&inputs)[1];
+            let numbers = |inputs: &Inputs| firsts(inputs).iter().map(|x| x / unit).collect::<Vec<_>>();
+            assert_eq!((inputs.rows(), inputs.row_shape()), (3, shape.clone()));
+            assert_eq!(inputs.tensor(Kind::Float).unwrap().size()[1..], shape);
+            let some = inputs.select(&Tensor::from_slice(&[2_i64, 0])).unwrap();
+            let middle = inputs.narrow(1, 1).unwrap().to_device(Device::Cpu).unwrap();
+            assert_eq!((numbers(&some), numbers(&middle)), (vec![2.0, 0.0], vec![1.0]));
+            let both = Inputs::cat(&[&middle, &some.shallow_clone()]).unwrap();
+            assert_eq!(numbers(&both), [1.0, 2.0, 0.0]);
+            assert!(inputs.select(&Tensor::from_slice(&[3_i64])).is_err());
         }
-        assert!(toml::from_str::<Inputs>("numeric = 3").unwrap_err().to_string().contains("a column name"));
-        assert!(toml::from_str::<Inputs>("numerics = 'a'").is_err());
+    }
+
+    #[test]
+    fn images_and_vectors_stay_as_small_as_they_are() {
+        let [features, images, vectors] = forms();
+        let kinds = [&features, &images, &vectors].map(|inputs| {
+            let some = inputs.select(&Tensor::from_slice(&[1_i64])).unwrap();
+            some.leading().kind()
+        });
+        assert_eq!(kinds, [Kind::Float, Kind::Uint8, Kind::Half]);
+        assert_eq!(vectors.tensor(Kind::Float).unwrap().kind(), Kind::Float);
+    }
+
+    #[test]
+    fn forms_are_not_mixed_and_vectors_are_numbers() {
+        let [features, images, vectors] = forms();
+        assert!(Inputs::cat(&[]).is_err());
+        for (a, b) in [(&features, &images), (&images, &vectors), (&vectors, &features)] {
+            let error = Inputs::cat(&[a, b]).unwrap_err().to_string();
+            assert!(error.contains("different forms"), "{error}");
+        }
+        let numbers = |shape: &[i64], kind| Inputs::vectors(Tensor::zeros(shape, (kind, Device::Cpu)));
+        assert!(numbers(&[2, 3], Kind::Int64).is_err() && numbers(&[2], Kind::Float).is_err());
+        assert!(numbers(&[2, 3], Kind::BFloat16).is_ok());
     }
 }

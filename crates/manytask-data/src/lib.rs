@@ -1,9 +1,9 @@
 //! Tables, images, episodes, splits and batches for manytask.
 //!
 //! - [`TableDataset`] describes tasks on CSV tables and loads them as a [`Dataset`]; its parts are [`Table`], [`Split`],
-//!   [`Inputs`] with [`Encoder`], and [`TargetSpec`] with [`TargetEncoder`]. The [`Schema`] is kept with the model, the
+//!   [`InputColumns`] with [`Encoder`], and [`TargetSpec`] with [`TargetEncoder`]. The [`Schema`] is kept with the model, the
 //!   [`DataReport`] says what was read.
-//! - [`Part`] holds inputs and labels of several tasks as tensors, on the same rows or each on its own; a [`Batcher`]
+//! - [`Part`] holds [`Inputs`] (features, images or vectors) and labels of several tasks as tensors, on the same rows or each on its own; a [`Batcher`]
 //!   says which rows make up a batch, and [`prefetch()`] gathers them ahead.
 //! - [`ClassPool`] holds images by class and draws [`Episodes`]; it comes from [`Omniglot`], [`image_folder`], or [`idx`]
 //!   with [`ClassPool::from_labels`]. [`Sinusoid`] draws regression episodes.
@@ -20,6 +20,7 @@ mod error;
 mod findings;
 pub mod idx;
 pub mod image_folder;
+mod input_columns;
 mod inputs;
 mod moments;
 mod omniglot;
@@ -43,7 +44,8 @@ pub use dataset::{Batch, Part, TaskData};
 pub use encoded::{Encoded, OneHot};
 pub use encoder::Encoder;
 pub use error::{Error, Result};
-pub use inputs::{Inputs, Scale};
+pub use input_columns::{InputColumns, Scale};
+pub use inputs::{Images, Inputs, Normalisation};
 pub use omniglot::{Omniglot, OmniglotSplit, Pools, RandomCharacters, Rotations, VinyalsFiles};
 pub use picture::Channels;
 pub use pool::{ClassPool, EpisodeSpec, Episodes};

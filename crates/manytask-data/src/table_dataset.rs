@@ -13,11 +13,11 @@ pub use self::schema::Schema;
 use self::schema::TasksBy;
 use crate::bytes::digest;
 use crate::findings::Scene;
-use crate::inputs::Resolved;
+use crate::input_columns::Resolved;
 use crate::parallel::in_threads;
 use crate::report::PARTS;
 use crate::{
-    DataReport, Encoder, Error, Indices, Inputs, Note, Part, Result, Split, Table, TableSource,
+    DataReport, Encoder, Error, Indices, InputColumns, Note, Part, Result, Split, Table, TableSource,
     TargetEncoder, TargetSpec,
 };
 
@@ -52,7 +52,7 @@ pub struct TableDataset {
     #[serde(default)]
     pub split: Option<Split>,
     /// Which columns are inputs.
-    pub inputs: Inputs,
+    pub inputs: InputColumns,
     /// What is predicted: one task each, all on the same rows.
     pub targets: Vec<TargetSpec>,
     /// A column that says how much each row counts in the loss.

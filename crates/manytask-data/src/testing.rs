@@ -2,7 +2,7 @@
 
 use manytask_tensor::{Device, Kind, Tensor};
 
-use crate::{Encoded, Part, Table, TableSource, TaskData};
+use crate::{Inputs, Part, Table, TableSource, TaskData};
 
 /// A table read from this text.
 pub(crate) fn table(text: &str) -> Table {
@@ -20,7 +20,7 @@ pub(crate) fn all(table: &Table) -> Vec<usize> {
 /// A part whose inputs and labels are the numbers of the rows and whose weights are ten times that.
 pub(crate) fn numbered_part(streams: &[i64], tasks: usize) -> Part {
     let numbers = |rows: i64| Tensor::arange(rows, (Kind::Float, Device::Cpu));
-    let inputs = streams.iter().map(|&rows| Encoded::numbers(numbers(rows).reshape([-1, 1])));
+    let inputs = streams.iter().map(|&rows| Inputs::numbers(numbers(rows).reshape([-1, 1])));
     let labels = (0..tasks).zip(streams.iter().cycle()).map(|(task, &rows)| TaskData {
         name: format!("task{task}"),
         target: numbers(rows),

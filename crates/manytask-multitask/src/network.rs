@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use manytask_data::Encoded;
+use manytask_data::Inputs;
 use manytask_nn::dense::{Curve, DenseChain, DenseLayer, Trace};
 use manytask_nn::layers::{Embedding, Restored};
 use manytask_nn::{Builder, Cx, Module};
@@ -13,13 +13,52 @@ use crate::{Error, Result};
 /// Rows that go through the network at once: enough for the kernels, little enough for the memory.
 const ROWS: i64 = 8192;
 
-/// The sizes of what comes in.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct InputSizes {
-    /// Numbers in each row.
-    pub dense: i64,
+/// The form and the sizes of what comes in, see [`Inputs`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InputSizes {
+    /// Columns of a table.
+    Features {
+        /// Numbers in each row, one-hot categories included.
+        dense: i64,
+        /// The number of values of each column that is embedded.
+        categories: Vec<i64>,
+    },
+    /// Images.
+    Images {
+        /// Channels.
+        channels: i64,
+        /// Rows of pixels.
+        height: i64,
+        /// Columns of pixels.
+        width: i64,
+    },
+    /// Vectors of so many numbers.
+    Vectors(i64),
+}
+
+impl InputSizes {
+    /// Features that are so many numbers and nothing else.
+    pub fn numbers(dense: i64) -> Self {
+        Self::Features { dense, categories: Vec::new() }
+    }
+
     /// The number of values of each column that is embedded.
-    pub categories: Vec<i64>,
+    pub fn categories(&self) -> &[i64] {
+        match self {
+            Self::Features { categories, .. } => categories,
+            Self::Images { .. } | Self::Vectors(_) => &[],
+        }
+    }
+
+    /// The shape of a row as it comes into a trunk, `[D]` or `[C, H, W]`, where each embedded column becomes `embedding`
+    /// numbers.
+    pub fn shape(&self, embedding: i64) -> Vec<i64> {
+        match self {
+            Self::Features { dense, categories } => vec![dense + embedding * categories.len() as i64],
+            Self::Images { channels, height, width } => vec![*channels, *height, *width],
+            Self::Vectors(width) => vec![*width],
+        }
+    }
 }
 
 /// A shared trunk with one head for each task: hard parameter sharing (Caruana 1993),
@@ -41,7 +80,7 @@ pub type Built = (Box<dyn Module>, i64);
 impl SharedTrunk {
     /// Builds the network.
     ///
-    /// `trunk` is given the size of its inputs and answers with the definition and the size of its representation; `head`
+    /// `trunk` is given the shape of a row of its inputs, `[D]` or `[C, H, W]`, and answers with the definition and the size of its representation; `head`
     /// is given a task's number and the size of the representation. Columns of categories become `embedding` numbers
     /// each. Parameters are named `embedding0.weight …`, `trunk.…`, `heads.NAME.…`. Representations and outputs have the
     /// element type of the parameters, whatever layers compute in.
@@ -52,7 +91,7 @@ impl SharedTrunk {
         inputs: &InputSizes,
         embedding: i64,
         tasks: &[String],
-        trunk: impl FnOnce(&mut Builder<'_>, i64) -> Result<Built>,
+        trunk: impl FnOnce(&mut Builder<'_>, &[i64]) -> Result<Built>,
         mut head: impl FnMut(&mut Builder<'_>, usize, i64) -> Result<Box<dyn Module>>,
     ) -> Result<Self> {
         if tasks.is_empty() {
@@ -60,12 +99,11 @@ impl SharedTrunk {
         }
         let mut layout = Layout::builder();
         let mut root = Builder::new(&mut layout);
-        let embeddings = inputs.categories.iter().enumerate().map(|(column, &values)| {
+        let embeddings = inputs.categories().iter().enumerate().map(|(column, &values)| {
             Ok(Embedding::new(&mut root.scope(format!("embedding{column}")), values, embedding)?)
         });
         let embeddings = embeddings.collect::<Result<Vec<_>>>()?;
-        let width = inputs.dense + embedding * inputs.categories.len() as i64;
-        let (trunk, features) = trunk(&mut root.scope("trunk"), width)?;
+        let (trunk, features) = trunk(&mut root.scope("trunk"), &inputs.shape(embedding))?;
         let mut heads = Vec::with_capacity(tasks.len());
         let mut heads_root = root.scope("heads");
         for (task, name) in tasks.iter().enumerate() {
@@ -137,9 +175,10 @@ impl SharedTrunk {
     }
 
     /// The representation of rows of inputs, `[B, features]`.
-    pub fn represent(&self, params: &Params, inputs: &Encoded, cx: &mut Cx) -> Result<Tensor> {
-        let Some(categories) = &inputs.categorical else {
-            return Ok(self.trunk.forward(params, &inputs.matrix()?, cx)?);
+    pub fn represent(&self, params: &Params, inputs: &Inputs, cx: &mut Cx) -> Result<Tensor> {
+        let rows = inputs.tensor(params.kind())?;
+        let Some(categories) = inputs.features().and_then(|features| features.categorical.as_ref()) else {
+            return Ok(self.trunk.forward(params, &rows, cx)?);
         };
         if categories.size().get(1).copied() != Some(self.embeddings.len() as i64) {
             return Err(Error::setting(
@@ -147,7 +186,7 @@ impl SharedTrunk {
                 "give the inputs that the network was built for",
             ));
         }
-        let mut parts = vec![inputs.matrix()?];
+        let mut parts = vec![rows];
         for (column, embedding) in self.embeddings.iter().enumerate() {
             parts.push(embedding.forward(params, &categories.f_select(1, column as i64)?, cx)?);
         }
@@ -167,7 +206,7 @@ impl SharedTrunk {
     ///
     /// # Errors
     /// When the inputs are not of the network's form.
-    pub fn outputs(&self, params: &Params, inputs: &[Encoded]) -> Result<Vec<Tensor>> {
+    pub fn outputs(&self, params: &Params, inputs: &[Inputs]) -> Result<Vec<Tensor>> {
         let _off = no_grad();
         let all: Vec<usize> = (0..self.tasks()).collect();
         match inputs {
@@ -187,9 +226,9 @@ impl SharedTrunk {
     }
 
     /// The representation without libtorch, where the trunk is a chain on the processor.
-    fn written_out(&self, params: &Params, inputs: &Encoded) -> Result<Option<Tensor>> {
-        fn forward<T: Real>(chain: &DenseChain, params: &Params, inputs: &Encoded) -> Result<Tensor> {
-            let inputs = TrunkInputs::new(inputs.shallow_clone(), chain)?;
+    fn written_out(&self, params: &Params, inputs: &Inputs) -> Result<Option<Tensor>> {
+        fn forward<T: Real>(chain: &DenseChain, params: &Params, inputs: &Inputs) -> Result<Tensor> {
+            let inputs = TrunkInputs::new(inputs, chain, T::KIND)?;
             let mut trace = Trace::default();
             chain.forward(&chain.borrow(params)?, inputs.borrow()?, &mut trace, threads::get())?;
             let last = trace.activations.last().map_or(&[][..], Vec::as_slice);
@@ -205,7 +244,7 @@ impl SharedTrunk {
         }))
     }
 
-    fn chunks(&self, params: &Params, inputs: &Encoded, tasks: &[usize]) -> Result<Vec<Tensor>> {
+    fn chunks(&self, params: &Params, inputs: &Inputs, tasks: &[usize]) -> Result<Vec<Tensor>> {
         let mut parts: Vec<Vec<Tensor>> = tasks.iter().map(|_| Vec::new()).collect();
         let rows = inputs.rows() as i64;
         let mut start = 0;

@@ -1,6 +1,6 @@
 //! A small problem for the tests of this crate.
 
-use manytask_data::{Encoded, Part as Rows, TaskData};
+use manytask_data::{Inputs, Part as Rows, TaskData};
 use manytask_nn::layers::{Activation, Linear, Sequential};
 use manytask_nn::metrics::Output;
 use manytask_nn::{Builder, Module};
@@ -17,9 +17,9 @@ fn normal(seed: u64, what: &str, shape: &[i64]) -> Tensor {
 
 /// A binary task `b`, a regression `r`, and `m` of three classes, on `rows` rows of four numbers, in f64.
 pub(crate) fn rows(seed: u64, rows: i64, single_input: bool) -> Rows {
-    let inputs = |number: u64| Encoded::numbers(normal(seed + number, "x", &[rows, 4]));
-    let inputs: Vec<Encoded> = if single_input { vec![inputs(0)] } else { (0..3).map(inputs).collect() };
-    let x = |task: usize| inputs[if single_input { 0 } else { task }].dense.shallow_clone();
+    let inputs = |number: u64| Inputs::numbers(normal(seed + number, "x", &[rows, 4]));
+    let inputs: Vec<Inputs> = if single_input { vec![inputs(0)] } else { (0..3).map(inputs).collect() };
+    let x = |task: usize| inputs[if single_input { 0 } else { task }].tensor(F64.0).unwrap();
     let b = (x(0).select(1, 0) + x(0).select(1, 1)).gt(0.0).to_kind(F64.0);
     let r = x(1).select(1, 2) * 2.0 + x(1).select(1, 3).tanh() + 1.0;
     let m = x(2).narrow(1, 0, 3).argmax(1, false);
@@ -36,31 +36,25 @@ pub(crate) fn tasks() -> Vec<Task> {
     ]
 }
 
-pub(crate) fn network(
-    trunk: impl FnOnce(&mut Builder<'_>, i64) -> Result<(Box<dyn Module>, i64)>,
-) -> SharedTrunk {
+pub(crate) fn network(trunk: impl FnOnce(&mut Builder<'_>, &[i64]) -> Result<crate::Built>) -> SharedTrunk {
     let described = tasks();
     let names: Vec<String> = described.iter().map(|task| task.name.clone()).collect();
-    SharedTrunk::build(
-        &InputSizes { dense: 4, categories: Vec::new() },
-        0,
-        &names,
-        trunk,
-        |b, task, features| Ok(Box::new(Linear::new(b, features, described[task].outputs)?)),
-    )
+    SharedTrunk::build(&InputSizes::numbers(4), 0, &names, trunk, |b, task, features| {
+        Ok(Box::new(Linear::new(b, features, described[task].outputs)?))
+    })
     .unwrap()
 }
 
 /// Four numbers to six through a tanh.
-pub(crate) fn tanh_trunk(b: &mut Builder<'_>, inputs: i64) -> Result<(Box<dyn Module>, i64)> {
-    let linear = Linear::new(&mut b.scope("layer0"), inputs, 6)?;
+pub(crate) fn tanh_trunk(b: &mut Builder<'_>, inputs: &[i64]) -> Result<(Box<dyn Module>, i64)> {
+    let linear = Linear::new(&mut b.scope("layer0"), inputs.iter().product(), 6)?;
     Ok((Box::new(Sequential(vec![Box::new(linear), Box::new(Activation::Tanh)])), 6))
 }
 
 /// Four numbers to six through relus, with two layers of `width` between: a trunk whose passes are written out.
-pub(crate) fn relu_trunk(width: i64) -> impl FnOnce(&mut Builder<'_>, i64) -> Result<(Box<dyn Module>, i64)> {
+pub(crate) fn relu_trunk(width: i64) -> impl FnOnce(&mut Builder<'_>, &[i64]) -> Result<crate::Built> {
     move |b, inputs| {
-        let first = Linear::new(&mut b.scope("layer0"), inputs, width)?;
+        let first = Linear::new(&mut b.scope("layer0"), inputs.iter().product(), width)?;
         let second = Linear::new(&mut b.scope("layer1"), width, width)?;
         let third = Linear::new(&mut b.scope("layer2"), width, 6)?;
         let relu = || Box::new(Activation::Relu);
@@ -88,7 +82,7 @@ pub(crate) fn problems(train: impl Fn() -> Rows) -> Vec<HardSharing> {
 /// A trunk of a graph, and narrow and wide ones that are written out; the last has heads of two layers.
 pub(crate) fn networks() -> [SharedTrunk; 4] {
     let deep_heads = SharedTrunk::build(
-        &InputSizes { dense: 4, categories: Vec::new() },
+        &InputSizes::numbers(4),
         0,
         &["b", "r", "m"].map(String::from),
         relu_trunk(7),

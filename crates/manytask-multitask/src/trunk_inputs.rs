@@ -1,8 +1,8 @@
-use manytask_data::Encoded;
+use manytask_data::{Encoded, Inputs};
 use manytask_nn::dense::{DenseChain, Input};
-use manytask_tensor::Tensor;
 use manytask_tensor::dense::{Real, values};
 use manytask_tensor::one_hot::OneHotRows;
+use manytask_tensor::{Kind, Tensor};
 
 use crate::Result;
 
@@ -14,9 +14,18 @@ pub(crate) struct TrunkInputs {
 }
 
 impl TrunkInputs {
+    /// Images and vectors become rows of numbers of this kind; numbers of a table stay of theirs.
+    ///
     /// # Errors
     /// When they are not as wide as the chain is.
-    pub(crate) fn new(encoded: Encoded, chain: &DenseChain) -> Result<Self> {
+    pub(crate) fn new(inputs: &Inputs, chain: &DenseChain, kind: Kind) -> Result<Self> {
+        let encoded = match inputs {
+            Inputs::Features(features) => features.shallow_clone(),
+            Inputs::Images(_) | Inputs::Vectors(_) => {
+                let rows = inputs.tensor(kind)?;
+                Encoded::numbers(if rows.dim() > 2 { rows.f_flatten(1, -1)? } else { rows })
+            }
+        };
         let width = encoded.dense.size().get(1).copied().unwrap_or_default()
             + encoded.one_hot.as_ref().map_or(0, |one_hot| one_hot.width);
         if encoded.dense.dim() != 2 || width != chain.inputs() as i64 {

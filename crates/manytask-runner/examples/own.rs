@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use manytask::Registries;
 use manytask::data::{DataSettings, Loaded};
-use manytask::data_sets::{DataReport, Encoded, Part, TargetKind, TaskData};
+use manytask::data_sets::{DataReport, Inputs, Part, TargetKind, TaskData};
 use manytask::failure;
 use manytask::multitask::{
     Aggregator, AggregatorSettings, Built, InputSizes, LossWeighting, OnLosses, Parts, Result, StepInfo, Task,
@@ -36,7 +36,7 @@ impl DataSettings for Waves {
             let x = Key::new(seed, "waves").uniform(-3.0, 3.0, &[self.rows, 1], Kind::Float, Device::Cpu)?;
             let task = |name: &str, target: Tensor| TaskData { name: name.into(), target, weight: None };
             let tasks = vec![task("sine", x.sin().squeeze_dim(1)), task("cosine", x.cos().squeeze_dim(1))];
-            Ok(Part::new(vec![Encoded::numbers(x)], tasks)?)
+            Ok(Part::new(vec![Inputs::numbers(x)], tasks)?)
         };
         let (train, validation, test) = (part(0)?, part(1)?, part(2)?);
         let kinds = [TargetKind::Regression; 2];
@@ -44,7 +44,7 @@ impl DataSettings for Waves {
             report: DataReport::of([Some(&train), Some(&validation), Some(&test)], &kinds)?,
             parts: Parts { train, validation: Some(validation), test: Some(test) },
             tasks: ["sine", "cosine"].map(|name| Task::new(name, Output::Regression, 1)).into(),
-            inputs: InputSizes { dense: 1, categories: Vec::new() },
+            inputs: InputSizes::numbers(1),
             schema: None,
             digest: format!("waves of {}", self.rows),
             split_digest: format!("waves of {}", self.rows),
@@ -69,8 +69,8 @@ impl Module for SineLayer {
 }
 
 impl TrunkSettings for Sines {
-    fn build(&self, b: &mut Builder<'_>, inputs: i64) -> nn::Result<Built> {
-        Ok((Box::new(SineLayer(Linear::new(b, inputs, self.size)?)), self.size))
+    fn build(&self, b: &mut Builder<'_>, inputs: &[i64]) -> nn::Result<Built> {
+        Ok((Box::new(SineLayer(Linear::new(b, inputs.iter().product(), self.size)?)), self.size))
     }
 }
 

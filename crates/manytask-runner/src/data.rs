@@ -161,5 +161,5 @@ pub(crate) fn tasks_of(schema: &Schema) -> Vec<Task> {
 
 /// The sizes of a table's inputs.
 pub(crate) fn sizes_of(schema: &Schema) -> InputSizes {
-    InputSizes { dense: schema.inputs().width(), categories: schema.inputs().cardinalities() }
+    InputSizes::Features { dense: schema.inputs().width(), categories: schema.inputs().cardinalities() }
 }

@@ -191,7 +191,7 @@ fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
     let needs = aggregator.map_err(|error| places.aggregator.place(error))?.needs();
     let streams = parts.train.streams();
     let batch = streams.iter().map(|count| (*count as usize).min(rows.batches.size)).sum();
-    plan.check_step_memory(network.layout(), (batch, loaded.inputs.dense), (&needs, tasks.len()))?;
+    plan.check_step_memory(network.layout(), (batch, &loaded.inputs.shape(0)), (&needs, tasks.len()))?;
     let parts = Parts {
         train: parts.train.to_device(device)?,
         validation: parts.validation.map(|part| part.to_device(device)).transpose()?,

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use manytask_multitask::{Built, InputSizes, SharedTrunk, Task};
-use manytask_nn::layers::Linear;
+use manytask_nn::layers::{Flatten, Linear, Sequential};
 use manytask_nn::nets::{Mlp, MlpConfig};
 use manytask_nn::{Builder, Precision};
 
@@ -13,18 +13,22 @@ use crate::registries::Registries;
 
 /// The settings of a part of a network that turns rows into a representation.
 pub trait TrunkSettings: Debug + Send + Sync {
-    /// Adds its parameters for rows of `inputs` numbers; answers with the definition and the size of its output.
+    /// Adds its parameters for rows of this shape, `[D]` or `[C, H, W]`; answers with the definition and the size of its output.
     ///
     /// # Errors
     /// When a size is impossible.
-    fn build(&self, b: &mut Builder<'_>, inputs: i64) -> manytask_nn::Result<Built>;
+    fn build(&self, b: &mut Builder<'_>, inputs: &[i64]) -> manytask_nn::Result<Built>;
 }
 
 impl TrunkSettings for MlpConfig {
-    fn build(&self, b: &mut Builder<'_>, inputs: i64) -> manytask_nn::Result<Built> {
-        let net = Mlp::new(b, inputs, self)?;
+    fn build(&self, b: &mut Builder<'_>, inputs: &[i64]) -> manytask_nn::Result<Built> {
+        let net = Mlp::new(b, inputs.iter().product(), self)?;
         let features = net.features();
-        Ok((Box::new(net), features))
+        Ok(if inputs.len() == 1 {
+            (Box::new(net), features)
+        } else {
+            (Box::new(Sequential(vec![Box::new(Flatten), Box::new(net)])), features)
+        })
     }
 }
 
@@ -77,14 +81,14 @@ impl NetworkPlan {
             inputs,
             self.embedding.unwrap_or(EMBEDDING),
             &names,
-            |b, width| Ok(self.trunk.build(&mut b.with_precision(precision), width)?),
+            |b, shape| Ok(self.trunk.build(&mut b.with_precision(precision), shape)?),
             |b, task, features| {
                 let b = &mut b.with_precision(precision);
                 let outputs = tasks.get(task).map_or(1, |task| task.outputs);
                 let Some(head) = &self.head else { return Ok(Box::new(Linear::new(b, features, outputs)?)) };
-                let (hidden, width) = head.build(&mut b.scope("hidden"), features)?;
+                let (hidden, width) = head.build(&mut b.scope("hidden"), &[features])?;
                 let last = Linear::new(&mut b.scope("output"), width, outputs)?;
-                Ok(Box::new(manytask_nn::layers::Sequential(vec![hidden, Box::new(last)])))
+                Ok(Box::new(Sequential(vec![hidden, Box::new(last)])))
             },
         );
         network.map_err(|error| match Failure::from(error) {

@@ -6,7 +6,9 @@ mod schedules;
 
 use std::sync::Arc;
 
-use manytask_data::{Columns, Fractions, Inputs, Split, TableDataset, TableSource, TargetKind, TargetSpec};
+use manytask_data::{
+    Columns, Fractions, InputColumns, Split, TableDataset, TableSource, TargetKind, TargetSpec,
+};
 use manytask_meta::Learner;
 use manytask_multitask::AggregatorSettings;
 use manytask_nn::nets::{Conv4Config, MlpConfig};
@@ -60,7 +62,7 @@ fn data() -> Registry<Box<dyn DataSettings>> {
     let example = TableDataset {
         source: TableSource::new("people.csv.gz"),
         split: Some(Split::Random(Fractions { validation: 0.1, test: 0.2, seed: 1 })),
-        inputs: Inputs { one_hot: Columns::from("rest"), clip: Some(10.0), ..Inputs::default() },
+        inputs: InputColumns { one_hot: Columns::from("rest"), clip: Some(10.0), ..InputColumns::default() },
         targets: vec![TargetSpec::new("income", TargetKind::Binary)],
         weight: None,
         weight_in: None,

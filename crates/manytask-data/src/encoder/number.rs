@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Missing, codes};
-use crate::inputs::Scale;
+use crate::input_columns::Scale;
 use crate::moments::{Moments, dwarfing};
 use crate::report::{quoted, short};
 use crate::table::{Column, level_value};

@@ -60,7 +60,7 @@ fn numbers_far_from_zero_stay_apart_and_too_large_ones_are_refused() {
     let encoder = fit(&far, "numeric = 'x'", &[0, 1]);
     assert_eq!(numbers(&encoder.encode(&far, &[0, 1]).unwrap().matrix().unwrap()), [-1.0, 1.0]);
     let large = table("x\n1\n2\n1e308\n");
-    let inputs: Inputs = toml::from_str("numeric = 'x'").unwrap();
+    let inputs: InputColumns = toml::from_str("numeric = 'x'").unwrap();
     let error = Encoder::fit(&large, &inputs, &[], &all(&large)).unwrap_err();
     assert!(matches!(error, Error::Value { row: 3, .. }), "{error}");
     let error = fit(&large, "numeric = 'x'", &[0, 1]).encode(&large, &[1, 2]).unwrap_err();
@@ -115,7 +115,7 @@ fn missing_seen_in_training_is_a_category() {
 #[test]
 fn a_stored_encoder_reads_a_new_table_with_other_order_and_without_targets() {
     let train = table("x,c,y\n1,a,0\n3,b,1\n");
-    let inputs: Inputs = toml::from_str("numeric = 'x'\none_hot = 'rest'").unwrap();
+    let inputs: InputColumns = toml::from_str("numeric = 'x'\none_hot = 'rest'").unwrap();
     let encoder = Encoder::fit(&train, &inputs, &["y"], &all(&train)).unwrap();
     let stored = serde_json::to_string(&encoder).unwrap();
     let encoder: Encoder = serde_json::from_str(&stored).unwrap();
@@ -131,10 +131,10 @@ fn a_stored_encoder_reads_a_new_table_with_other_order_and_without_targets() {
 #[test]
 fn columns_without_a_value_and_empty_training_parts_are_refused() {
     let table = table("x,c\n?,a\n1,a\n");
-    let inputs = Inputs::numeric("x");
+    let inputs = InputColumns::numeric("x");
     let error = Encoder::fit(&table, &inputs, &[], &[0]).unwrap_err().to_string();
     assert!(error.contains("no value in the training part"), "{error}");
     assert!(Encoder::fit(&table, &inputs, &[], &[]).is_err());
-    let error = Encoder::fit(&table, &Inputs::numeric("c"), &[], &[0]).unwrap_err();
+    let error = Encoder::fit(&table, &InputColumns::numeric("c"), &[], &[0]).unwrap_err();
     assert!(matches!(error, Error::Value { row: 1, .. }), "{error}");
 }

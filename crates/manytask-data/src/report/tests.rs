@@ -1,11 +1,11 @@
 use manytask_tensor::{Device, Kind, Tensor};
 
 use super::*;
-use crate::{Encoded, TaskData};
+use crate::{Inputs, TaskData};
 
 fn part(tasks: Vec<(&str, Tensor)>) -> Part {
     let rows = tasks[0].1.size()[0];
-    let inputs = vec![Encoded::numbers(Tensor::zeros([rows, 1], (Kind::Float, Device::Cpu)))];
+    let inputs = vec![Inputs::numbers(Tensor::zeros([rows, 1], (Kind::Float, Device::Cpu)))];
     let tasks = tasks.into_iter().map(|(name, target)| TaskData { name: name.into(), target, weight: None });
     Part::new(inputs, tasks.collect()).unwrap()
 }

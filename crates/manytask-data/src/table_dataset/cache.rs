@@ -13,7 +13,7 @@ use manytask_tensor::{Device, Tensor, checkpoint, io};
 use super::{Dataset, Schema, TableDataset};
 use crate::bytes::{digest, read_raw};
 use crate::parallel::in_threads;
-use crate::{DataReport, Encoded, Error, Files, OneHot, Part, Result, Split, TaskData};
+use crate::{DataReport, Encoded, Error, Files, Inputs, OneHot, Part, Result, Split, TaskData};
 
 /// What the first bytes say. Raise the number when the same description would give other tensors.
 const MAGIC: &[u8] = b"manytask table 5\n";
@@ -117,7 +117,8 @@ fn read_part(
     while let Some(dense) = take(&format!("{part}.{}.dense", inputs.len())) {
         let mut of = |what: &str| take(&format!("{part}.{}.{what}", inputs.len()));
         let one_hot = of("places").map(|places| OneHot { places, width });
-        inputs.push(Encoded { dense, one_hot, categorical: of("categorical") });
+        let features = Encoded { dense, one_hot, categorical: of("categorical") };
+        inputs.push(Inputs::from(features));
     }
     let tasks = names.iter().enumerate().map(|(task, name)| {
         let target = take(&format!("{part}.{task}.target"))?;
@@ -138,7 +139,7 @@ fn write(folder: &Path, path: &Path, dataset: &Dataset) -> Result<()> {
         let mut put = |number: usize, what: &str, tensor: Option<&Tensor>| {
             tensors.extend(tensor.map(|tensor| (format!("{name}.{number}.{what}"), tensor.shallow_clone())));
         };
-        for (number, input) in part.inputs.iter().enumerate() {
+        for (number, input) in part.inputs.iter().filter_map(Inputs::features).enumerate() {
             put(number, "dense", Some(&input.dense));
             put(number, "places", input.one_hot.as_ref().map(|one_hot| &one_hot.places));
             put(number, "categorical", input.categorical.as_ref());

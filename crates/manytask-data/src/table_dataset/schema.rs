@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::WeightIn;
 use crate::value::{Compare, Values, sorted};
 use crate::{
-    DataReport, Encoded, Encoder, Error, Note, Part, Result, Table, TableSource, TargetEncoder, TargetKind,
+    DataReport, Encoder, Error, Inputs, Note, Part, Result, Table, TableSource, TargetEncoder, TargetKind,
     TaskData,
 };
 
@@ -91,9 +91,9 @@ impl Schema {
     ///
     /// # Errors
     /// When an input column is not there, a number cannot be read, or a row belongs to no task of the training part.
-    pub fn encode(&self, table: &Table) -> Result<Vec<Encoded>> {
+    pub fn encode(&self, table: &Table) -> Result<Vec<Inputs>> {
         let all: Vec<usize> = (0..table.rows()).collect();
-        let encoded = self.inputs.encode(table, &all)?;
+        let encoded = Inputs::from(self.inputs.encode(table, &all)?);
         match self.places(table, &all)? {
             None => Ok(vec![encoded]),
             Some(streams) => {
@@ -104,7 +104,7 @@ impl Schema {
 
     /// Inputs and labels of the given rows (counted from 0) of a table.
     pub fn part(&self, table: &Table, rows: &[usize]) -> Result<Part> {
-        let inputs = self.inputs.encode(table, rows)?;
+        let inputs = Inputs::from(self.inputs.encode(table, rows)?);
         let weights = self.weights(table, rows)?;
         let Some(streams) = self.places(table, rows)? else {
             let tasks = self.targets.iter().map(|target| {

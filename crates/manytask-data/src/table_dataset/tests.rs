@@ -32,9 +32,9 @@ fn other_files_are_other_parts() {
         targets = [{ name = 'y', kind = 'binary' }]
     ";
     let data = load(&FILES, text).unwrap();
-    assert_eq!(numbers(&data.train.inputs[0].matrix().unwrap()), [-1.0, 1.0]);
+    assert_eq!(numbers(&data.train.inputs[0].features().unwrap().matrix().unwrap()), [-1.0, 1.0]);
     let test = data.test.unwrap();
-    assert_eq!(numbers(&test.inputs[0].matrix().unwrap()), [3.0]);
+    assert_eq!(numbers(&test.inputs[0].features().unwrap().matrix().unwrap()), [3.0]);
     assert_eq!(numbers(&test.tasks[0].target), [1.0]);
     assert_eq!(numbers(test.tasks[0].weight.as_ref().unwrap()), [0.5]);
     assert!(data.validation.is_none());
@@ -76,7 +76,7 @@ fn a_stored_schema_reads_new_rows_without_labels() {
     assert_eq!(schema, data.schema);
     fs_err::write(dir.path().join("new.csv"), "x\n2\n").unwrap();
     let table = schema.read(dir.path().join("new.csv")).unwrap();
-    assert_eq!(numbers(&schema.encode(&table).unwrap()[0].matrix().unwrap()), [0.0]);
+    assert_eq!(numbers(&schema.encode(&table).unwrap()[0].features().unwrap().matrix().unwrap()), [0.0]);
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn tasks_are_values_however_they_are_written() {
     let data = crate::testing::loaded("s,x,y\n1,1,1\n2,2,2\n1.0,3,3\n2.0,4,4\n", text).unwrap();
     assert_eq!(data.schema.task_names(), ["s=1", "s=2"]);
     assert_eq!((data.train.rows(0), data.train.rows(1)), (2, 2));
-    assert_eq!(numbers(&data.train.inputs[1].dense).len(), 2);
+    assert_eq!(numbers(&data.train.inputs[1].features().unwrap().dense).len(), 2);
     let streams = data.schema.streams(&crate::testing::table("s,x\n2,1\n1,1\n2.00,1\n"), &[0, 1, 2]).unwrap();
     assert_eq!(streams, [vec![1], vec![0, 2]]);
 }

@@ -54,7 +54,7 @@ fn tox21() {
         targets = [{ name = "NR-AR", kind = "binary" }]
     "#;
     let data = load(text, &folder.join("tox21_ecfp4_1024.csv.gz"));
-    assert_eq!(data.train.inputs[0].dense.size()[1], 1024);
+    assert_eq!(data.train.inputs[0].features().unwrap().dense.size()[1], 1024);
     let rows = data.train.rows(0) + data.validation.unwrap().rows(0) + data.test.unwrap().rows(0);
     assert_eq!(rows, 8006);
 }

@@ -51,7 +51,7 @@ fn the_extract_is_what_its_readme_says() {
 fn standardised_inputs_have_mean_zero_over_the_training_part_alone() {
     let data = description().load().unwrap();
     let age = |part: &manytask_data::Part| {
-        let column = part.inputs[0].dense.select(1, 0);
+        let column = part.inputs[0].features().unwrap().dense.select(1, 0);
         (column.mean(None).double_value(&[]), column.std(false).double_value(&[]))
     };
     let (mean, std) = age(&data.train);

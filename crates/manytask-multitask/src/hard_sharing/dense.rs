@@ -119,7 +119,7 @@ impl<'a, T: Real> DensePass<'a, T> {
         draw: Draw,
     ) -> Result<Self> {
         let (inputs, own) = join(batch, present)?;
-        let x = TrunkInputs::new(inputs, chain)?;
+        let x = TrunkInputs::new(&inputs, chain, T::KIND)?;
         let rows = match own {
             None => Rows::Shared(x.rows()),
             Some(own) => Rows::Own(own.iter().map(|(a, b)| (*a as usize, *b as usize)).collect()),

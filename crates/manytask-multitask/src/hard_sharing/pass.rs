@@ -1,6 +1,6 @@
 //! One forward pass, differentiated: once through all heads, then through the trunk as often as is asked for.
 
-use manytask_data::{Batch, Encoded};
+use manytask_data::{Batch, Inputs};
 use manytask_nn::Cx;
 use manytask_tensor::{Graph, Kind, Params, Slot, Tensor, gradients, vjp, write_in_turn};
 
@@ -83,12 +83,12 @@ pub(super) fn represent(
 type Place = (i64, i64);
 
 /// The inputs of all present tasks: one for all, or the tasks' own rows one after the other with their places.
-pub(super) fn join(batch: &Batch, present: &[usize]) -> Result<(Encoded, Option<Vec<Place>>)> {
+pub(super) fn join(batch: &Batch, present: &[usize]) -> Result<(Inputs, Option<Vec<Place>>)> {
     if let [inputs] = batch.inputs.as_slice() {
         return Ok((inputs.shallow_clone(), None));
     }
-    let inputs: Vec<&Encoded> = present.iter().filter_map(|task| batch.inputs.get(*task)).collect();
-    let joined = Encoded::cat(&inputs)?;
+    let inputs: Vec<&Inputs> = present.iter().filter_map(|task| batch.inputs.get(*task)).collect();
+    let joined = Inputs::cat(&inputs)?;
     let rows = inputs.iter().scan(0, |start, input| {
         let length = input.rows() as i64;
         let place = (*start, length);

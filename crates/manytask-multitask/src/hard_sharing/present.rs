@@ -30,7 +30,7 @@ impl HardSharing {
         let needed = self.network.smallest_batch();
         if needed > 1 && batch.inputs.len() > 1 {
             let rows = present.iter().filter_map(|task| batch.inputs.get(*task));
-            if rows.map(data::Encoded::rows).sum::<usize>() < needed {
+            if rows.map(data::Inputs::rows).sum::<usize>() < needed {
                 present.clear();
             }
         }

@@ -32,8 +32,8 @@ fn with_gaps() -> data::Part {
 
 fn with_weights() -> data::Part {
     let mut part = rows(1, 40, true);
-    part.tasks[0].weight = Some(part.inputs[0].dense.select(1, 1).square() + 0.1);
-    part.tasks[2].weight = Some(part.inputs[0].dense.select(1, 2).square() + 0.1);
+    part.tasks[0].weight = Some(part.inputs[0].features().unwrap().dense.select(1, 1).square() + 0.1);
+    part.tasks[2].weight = Some(part.inputs[0].features().unwrap().dense.select(1, 2).square() + 0.1);
     part
 }
 
@@ -169,7 +169,11 @@ fn categories(seed: u64, single_input: bool) -> data::Part {
         let normal = |what, columns| Key::new(seed, what).normal(&[200, columns], F64.0, F64.1).unwrap();
         let places = (normal("places", 2) * 1000.0).remainder(50.0) + Tensor::from_slice(&[-1.0, 50.0]);
         let one_hot = data::OneHot { places: places.to_kind(Kind::Int16), width: 100 };
-        data::Encoded { dense: normal("numbers", 2), one_hot: Some(one_hot), categorical: None }
+        data::Inputs::from(data::Encoded {
+            dense: normal("numbers", 2),
+            one_hot: Some(one_hot),
+            categorical: None,
+        })
     };
     let inputs = if single_input { vec![inputs(seed)] } else { (seed..seed + 3).map(inputs).collect() };
     data::Part::new(inputs, rows(seed, 200, true).tasks).unwrap()
@@ -179,7 +183,7 @@ fn categories(seed: u64, single_input: bool) -> data::Part {
 fn categories_are_summed_as_the_matrix_is_multiplied() {
     for single_input in [true, false] {
         let network = |trunk| {
-            let inputs = crate::InputSizes { dense: 102, categories: Vec::new() };
+            let inputs = crate::InputSizes::numbers(102);
             let names = ["b", "r", "m"].map(String::from);
             let head = |b: &mut manytask_nn::Builder<'_>, task: usize, features| {
                 Ok(Box::new(Linear::new(b, features, tasks()[task].outputs)?) as Box<dyn manytask_nn::Module>)
@@ -195,7 +199,7 @@ fn categories_are_summed_as_the_matrix_is_multiplied() {
         let problem = HardSharing::new(network(relu_trunk(20)), tasks(), parts(), batches).unwrap();
         let batch = problem.batch(DRAW).unwrap();
         let chain = problem.network.chain().unwrap();
-        let inputs = crate::trunk_inputs::TrunkInputs::new(batch.inputs[0].shallow_clone(), chain).unwrap();
+        let inputs = crate::trunk_inputs::TrunkInputs::new(&batch.inputs[0], chain, Kind::Double).unwrap();
         assert!(matches!(inputs.borrow::<f64>().unwrap(), manytask_nn::dense::Input::OneHot(_)));
 
         let params = start(&problem).require_grad().unwrap();
@@ -250,8 +254,8 @@ fn a_task_without_a_label_in_the_batch_is_no_row() {
 
 #[test]
 fn the_same_draw_is_the_same_batch_and_randomness() {
-    let trunk = |b: &mut manytask_nn::Builder<'_>, inputs: i64| -> Result<crate::Built> {
-        let linear = Linear::new(&mut b.scope("layer0"), inputs, 6)?;
+    let trunk = |b: &mut manytask_nn::Builder<'_>, inputs: &[i64]| -> Result<crate::Built> {
+        let linear = Linear::new(&mut b.scope("layer0"), inputs.iter().product(), 6)?;
         let layers: Vec<Box<dyn manytask_nn::Module>> =
             vec![Box::new(linear), Box::new(Activation::Tanh), Box::new(Dropout::new(0.5)?)];
         Ok((Box::new(Sequential(layers)), 6))
@@ -304,4 +308,53 @@ fn what_does_not_belong_together_is_refused() {
     let message = HardSharing::new(trunk(), wrong, parts(), batches).unwrap_err().to_string();
     assert!(message.contains("task `b`") && message.contains("binary_cross_entropy"), "{message}");
     assert!(HardSharing::new(trunk(), tasks(), parts(), Batches { size: 0, ..batches }).is_err());
+}
+
+/// The same pixels as images of bytes and as vectors go the same way, and with a flattening trunk the fused one.
+#[test]
+fn images_and_vectors_are_inputs_as_features_are() {
+    let pixels = (Key::new(1, "pixels").uniform(0.0, 255.0, &[40, 4], F64.0, F64.1).unwrap()).round();
+    let images = pixels.to_kind(Kind::Uint8).reshape([40, 1, 2, 2]);
+    let images = data::Images::new(images, data::Normalisation::default()).unwrap();
+    let values = pixels / 255.0;
+    let (vectors, features) =
+        (data::Inputs::vectors(values.shallow_clone()).unwrap(), data::Inputs::numbers(values));
+    let flat = |b: &mut manytask_nn::Builder<'_>, shape: &[i64]| {
+        let (trunk, features) = relu_trunk(9)(b, shape)?;
+        let layers: Vec<Box<dyn manytask_nn::Module>> = vec![Box::new(manytask_nn::layers::Flatten), trunk];
+        Ok((Box::new(Sequential(layers)) as Box<dyn manytask_nn::Module>, features))
+    };
+    let sizes = [
+        (crate::InputSizes::numbers(4), features),
+        (crate::InputSizes::Images { channels: 1, height: 2, width: 2 }, images.into()),
+        (crate::InputSizes::Vectors(4), vectors),
+    ];
+    let mut seen: Option<(Vec<f64>, manytask_tensor::Params, Vec<Tensor>)> = None;
+    for (sizes, inputs) in sizes {
+        let names = ["b", "r", "m"].map(String::from);
+        let network = SharedTrunk::build(&sizes, 0, &names, flat, |b, task, features| {
+            Ok(Box::new(Linear::new(b, features, tasks()[task].outputs)?) as Box<dyn manytask_nn::Module>)
+        });
+        let train = data::Part::new(vec![inputs], rows(1, 40, true).tasks).unwrap();
+        let parts = Parts { train, validation: None, test: None };
+        let problem = HardSharing::new(network.unwrap(), tasks(), parts, Batches::default()).unwrap();
+        assert!(problem.network.chain().is_some());
+        let params = start(&problem).require_grad().unwrap();
+        let graph = one_by_one(&problem, &params, DRAW);
+        let mut pass = problem.forward(&params, DRAW).unwrap();
+        let gradient = pass.finish(&Combination::weights(vec![1.0; 3])).unwrap();
+        for slot in problem.shared() {
+            let sum = graph.iter().map(|of| of.get(*slot).unwrap().shallow_clone()).reduce(|a, b| a + b);
+            assert!(close(gradient.get(*slot).unwrap(), &sum.unwrap()));
+        }
+        let outputs = problem.network.outputs(&params, &problem.parts.train.inputs).unwrap();
+        let (losses, first_outputs) = (pass.losses().to_vec(), outputs);
+        if let Some((expected, of_features, outputs)) = &seen {
+            assert!(losses.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12));
+            assert!(gradient.max_difference(of_features).unwrap() < 1e-12);
+            assert!(first_outputs.iter().zip(outputs).all(|(a, b)| close(a, b)));
+        } else {
+            seen = Some((losses, gradient, first_outputs));
+        }
+    }
 }

@@ -111,7 +111,7 @@ fn early_stopping_ends_after_its_patience_and_remembers_the_best() {
 #[test]
 fn a_loss_that_is_not_finite_is_told_with_task_and_step() {
     let part = rows(1, 16, true);
-    let _ = part.inputs[0].dense.get(3).fill_(f64::INFINITY);
+    let _ = part.inputs[0].features().unwrap().dense.get(3).fill_(f64::INFINITY);
     let problem = problem_of(part);
     let mut trainer = Trainer::new(&problem, equal(&problem), training(10), &start(&problem)).unwrap();
     let before = trainer.params().copy().unwrap();

@@ -126,7 +126,7 @@ impl RowsPlan {
         for task in &mut tasks {
             task.outputs = task.outputs.max(1);
         }
-        let inputs = InputSizes { dense: 1, categories: Vec::new() };
+        let inputs = InputSizes::numbers(1);
         Ok(Arc::clone(self.network.build(&inputs, &tasks, precision)?.layout()))
     }
 

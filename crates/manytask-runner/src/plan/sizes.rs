@@ -20,22 +20,23 @@ impl Plan {
         self.check_needs(&[NetworkSize::of(layout, 1.0).training(&self.optimizer)])
     }
 
-    /// Refuses a training whose steps on `rows` rows of `inputs` numbers do not fit into memory.
+    /// Refuses a training whose steps on `rows` rows of the shape `row`, `[D]` or `[C, H, W]`, do not fit into memory.
     ///
     /// # Errors
     /// With the key to lower.
     pub(crate) fn check_step_memory(
         &self,
         layout: &Layout,
-        (rows, inputs): (usize, i64),
+        (rows, row): (usize, &[i64]),
         (needs, tasks): (&Needs, usize),
     ) -> Result<()> {
-        let size = NetworkSize::of(layout, 1.0);
+        let size = NetworkSize::of(layout, plane(row));
         let rows = rows as f64;
+        let inputs: f64 = row.iter().map(|size| *size as f64).product();
         let batch = Need {
             keys: vec![("batch_size", rows, 4096.0), ("hidden", size.widest, 512.0)],
             what: "a step".into(),
-            bytes: rows * (inputs as f64 + size.activations) * NUMBER,
+            bytes: rows * (inputs + size.activations) * NUMBER,
         };
         let gradients = size.gradients(needs, tasks as f64);
         let needs = [Some(size.training(&self.optimizer)), Some(batch), gradients];
@@ -53,8 +54,7 @@ impl Plan {
         layout: &Layout,
         needs: &Needs,
     ) -> Result<()> {
-        let pixels: f64 = outline.form.input.iter().skip(1).map(|side| *side as f64).product();
-        let size = NetworkSize::of(layout, pixels);
+        let size = NetworkSize::of(layout, plane(&outline.form.input));
         let input: f64 = outline.form.input.iter().map(|size| *size as f64).product();
         let [classes, shots, queries] =
             [outline.spec.ways, outline.spec.shots, outline.spec.queries].map(|n| n as f64);
@@ -90,4 +90,9 @@ impl Plan {
         }
         memory::check(needs).map_err(|failure| self.places.everything.place(failure))
     }
+}
+
+/// The pixels of a picture of the shape `[C, H, W]`; 1 of a row of numbers.
+fn plane(shape: &[i64]) -> f64 {
+    shape.iter().skip(1).map(|side| *side as f64).product()
 }

@@ -57,12 +57,12 @@ fn bits(dataset: &Dataset) -> Vec<String> {
             continue;
         };
         let inputs = part.inputs.iter().flat_map(|input| {
-            let width = input.one_hot.as_ref().map_or(0, |one_hot| one_hot.width);
+            let width = input.features().unwrap().one_hot.as_ref().map_or(0, |one_hot| one_hot.width);
             found.push(width.to_string());
             [
-                Some(&input.dense),
-                input.one_hot.as_ref().map(|one_hot| &one_hot.places),
-                input.categorical.as_ref(),
+                Some(&input.features().unwrap().dense),
+                input.features().unwrap().one_hot.as_ref().map(|one_hot| &one_hot.places),
+                input.features().unwrap().categorical.as_ref(),
             ]
         });
         let tensors: Vec<_> =

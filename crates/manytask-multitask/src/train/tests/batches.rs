@@ -145,7 +145,7 @@ fn a_task_that_comes_late_is_resumed_bit_for_bit() {
 #[test]
 fn a_gradient_that_is_not_finite_ends_the_training_before_it_reaches_the_parameters() {
     let part = rows(1, 8, true);
-    let _ = part.inputs[0].dense.shallow_clone().g_mul_scalar_(1e150);
+    let _ = part.inputs[0].features().unwrap().dense.shallow_clone().g_mul_scalar_(1e150);
     let mut described = tasks();
     described[0].loss = Loss::BinaryCrossEntropy { positive_weight: Some(1e200) };
     let parts = Parts { train: part, validation: None, test: None };
@@ -162,14 +162,14 @@ fn a_gradient_that_is_not_finite_ends_the_training_before_it_reaches_the_paramet
     }
 }
 
-fn normalised(b: &mut Builder<'_>, inputs: i64) -> Result<(Box<dyn Module>, i64)> {
-    let linear = Linear::new(&mut b.scope("layer0"), inputs, 6)?;
+fn normalised(b: &mut Builder<'_>, inputs: &[i64]) -> Result<(Box<dyn Module>, i64)> {
+    let linear = Linear::new(&mut b.scope("layer0"), inputs.iter().product(), 6)?;
     let norm = BatchNorm::new(&mut b.scope("norm"), 6)?;
     Ok((Box::new(Sequential(vec![Box::new(linear), Box::new(norm)])), 6))
 }
 
 fn normalised_heads() -> SharedTrunk {
-    let sizes = InputSizes { dense: 4, categories: Vec::new() };
+    let sizes = InputSizes::numbers(4);
     let names = ["b", "r", "m"].map(String::from);
     SharedTrunk::build(&sizes, 0, &names, tanh_trunk, |b, task, features| {
         let norm = BatchNorm::new(&mut b.scope("norm"), features)?;

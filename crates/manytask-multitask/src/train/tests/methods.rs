@@ -60,7 +60,7 @@ fn methods_with_tensors_looks_and_stages_resume_bit_for_bit() {
 /// A trunk whose forward pass draws and writes: dropout and batch-norm.
 fn noisy() -> HardSharing {
     let network = network(|b, inputs| {
-        let linear = Linear::new(&mut b.scope("layer0"), inputs, 6)?;
+        let linear = Linear::new(&mut b.scope("layer0"), inputs.iter().product(), 6)?;
         let norm = BatchNorm::new(&mut b.scope("norm"), 6)?;
         let layers: Vec<Box<dyn manytask_nn::Module>> =
             vec![Box::new(linear), Box::new(norm), Box::new(Activation::Tanh), Box::new(Dropout::new(0.5)?)];
