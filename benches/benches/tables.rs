@@ -67,7 +67,7 @@ fn reading(criterion: &mut Criterion, path: &Path, cache: &Path) -> Result<(), B
 fn gathering(criterion: &mut Criterion, dataset: &Dataset) -> Result<(), Box<dyn std::error::Error>> {
     let mut group = criterion.benchmark_group("gather");
     for size in [32, 256] {
-        let part = &dataset.train;
+        let part = &dataset.splits.train;
         let batcher = Batcher::new(&part.streams(), size, 1, BatchOrder::Shuffled, LastBatch::Drop)?;
         let mut index = 0;
         let mut next = || {

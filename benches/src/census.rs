@@ -136,8 +136,8 @@ fn write(data: &Path, file: &Path) -> Result<()> {
         }
     }
     let dataset = described.load()?;
-    let mut tensors = part("train", &dataset.train)?;
-    tensors.extend(part("validation", dataset.validation.as_ref().context("no validation part")?)?);
+    let mut tensors = part("train", &dataset.splits.train)?;
+    tensors.extend(part("validation", dataset.splits.validation.as_ref().context("no validation part")?)?);
     checkpoint::save_tensors(file, &tensors, &checkpoint::Metadata::new())?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use manytask_data::{ClassPool, EpisodeSpec, Episodes, Pools};
+use manytask_data::{ClassPool, EpisodeSpec, Episodes, Splits};
 use manytask_meta::{EpisodeSource, ImageEpisodes, Learner, Maml, MetaProblem, MetaSettings, ProtoNet};
 use manytask_multitask::Problem;
 use manytask_multitask::aggregators::EqualWeights;
@@ -125,7 +125,7 @@ pub(crate) fn protonet(name: &str, ways: usize, how: How) -> Result<Work> {
     };
     // One episode leaves nothing to share between threads but the kernels.
     let there = |images: &Tensor| -> Result<ClassPool> { Ok(pool(images)?.to_device(how.device)?) };
-    let pools = Pools { train: there(&images)?, validation: None, test: there(&pictures(ways)?)? };
+    let pools = Splits { train: there(&images)?, validation: None, test: Some(there(&pictures(ways)?)?) };
     let source = ImageEpisodes { pools, spec };
     let data = [("pool", images), ("support_rows", support), ("query_rows", query)];
     let drawn = problem(None, ProtoNet::default(), source, 1, how)?;

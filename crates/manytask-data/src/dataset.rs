@@ -3,6 +3,7 @@
 use manytask_tensor::rows::select;
 use manytask_tensor::{Device, Tensor};
 
+use crate::error::{did_you_mean, nearest, shown};
 use crate::{Error, Inputs, Result};
 
 /// One task's labels.
@@ -83,6 +84,26 @@ impl Part {
     /// The rows of each stream of inputs, as [`Batcher::new`](crate::Batcher::new) takes them.
     pub fn streams(&self) -> Vec<i64> {
         self.inputs.iter().map(|input| input.rows() as i64).collect()
+    }
+
+    /// The tasks with these names alone, in the order of the part, with the rows that they need.
+    ///
+    /// # Errors
+    /// When no task has one of the names, or no name is given.
+    pub fn select_tasks(self, names: &[&str]) -> Result<Self> {
+        let known = || self.tasks.iter().map(|task| task.name.as_str());
+        if let Some(name) = names.iter().find(|name| !known().any(|known| known == **name)) {
+            let suggestion = did_you_mean(nearest(name, known()).as_deref());
+            return Err(Error::config(format!("there is no task `{}`{suggestion}", shown(name))));
+        }
+        let (single, Self { inputs, tasks }) = (self.is_single_input(), self);
+        let kept = |task: &TaskData| names.contains(&task.name.as_str());
+        let inputs = if single {
+            inputs
+        } else {
+            inputs.into_iter().zip(&tasks).filter(|(_, task)| kept(task)).map(|(input, _)| input).collect()
+        };
+        Self::new(inputs, tasks.into_iter().filter(kept).collect())
     }
 
     /// The inputs of a task: its own, or those of all.

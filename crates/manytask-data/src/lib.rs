@@ -4,7 +4,8 @@
 //!   [`InputColumns`] with [`Encoder`], and [`TargetSpec`] with [`TargetEncoder`]. The [`Schema`] is kept with the model, the
 //!   [`DataReport`] says what was read.
 //! - [`Part`] holds [`Inputs`] (features, images or vectors) and labels of several tasks as tensors, on the same rows or each on its own; a [`Batcher`]
-//!   says which rows make up a batch, and [`prefetch()`] gathers them ahead.
+//!   says which rows make up a batch, and [`prefetch()`] gathers them ahead. [`Splits`] has one for training, and perhaps for
+//!   validation and test.
 //! - [`ClassPool`] holds images by class and draws [`Episodes`]; it comes from [`Omniglot`], [`image_folder`], or [`idx`]
 //!   with [`ClassPool::from_labels`]. [`Sinusoid`] draws regression episodes.
 //!
@@ -31,6 +32,7 @@ mod prefetch;
 mod report;
 mod sinusoid;
 mod split;
+mod splits;
 mod table;
 mod table_dataset;
 mod target;
@@ -46,13 +48,14 @@ pub use encoder::Encoder;
 pub use error::{Error, Result};
 pub use input_columns::{InputColumns, Scale};
 pub use inputs::{Images, Inputs, Normalisation};
-pub use omniglot::{Omniglot, OmniglotSplit, Pools, RandomCharacters, Rotations, VinyalsFiles};
+pub use omniglot::{Omniglot, OmniglotSplit, RandomCharacters, Rotations, VinyalsFiles};
 pub use picture::Channels;
 pub use pool::{ClassPool, EpisodeSpec, Episodes};
 pub use prefetch::{Prefetch, Prefetched, gather, prefetch};
 pub use report::{ClassCounts, DataReport, InputCounts, LabelCounts, Note, TargetReport};
 pub use sinusoid::Sinusoid;
 pub use split::{ByColumn, Files, Fractions, GroupFractions, Indices, Split};
+pub use splits::Splits;
 pub use table::{Column, Decimal, Quotes, Separator, Table, TableSource, Thousands};
 pub use table_dataset::{Cached, Dataset, Schema, TableDataset, WeightIn};
 pub use target::{MISSING_CLASS, Negative, TargetEncoder, TargetKind, TargetSpec};

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{did_you_mean, nearest};
 use crate::picture::check_size;
-use crate::{ClassCounts, ClassPool, Error, Result};
+use crate::{ClassPool, Error, Result, Splits};
 
 /// The characters of Omniglot; ink is 255, paper 0.
 #[derive(Debug)]
@@ -73,35 +73,6 @@ pub enum Rotations {
     Quarter,
 }
 
-/// The classes of each part.
-#[derive(Debug)]
-pub struct Pools {
-    /// To train on.
-    pub train: ClassPool,
-    /// For choosing between models, if the split has such a part.
-    pub validation: Option<ClassPool>,
-    /// To be judged by.
-    pub test: ClassPool,
-}
-
-impl Pools {
-    /// Each part by its name.
-    pub fn parts(&self) -> impl Iterator<Item = (&'static str, &ClassPool)> {
-        let validation = self.validation.as_ref().map(|pool| ("validation", pool));
-        [Some(("train", &self.train)), validation, Some(("test", &self.test))].into_iter().flatten()
-    }
-
-    /// The parts with their classes and images.
-    pub fn counts(&self) -> Vec<ClassCounts> {
-        let of = |(part, pool): (&str, &ClassPool)| ClassCounts {
-            part: part.to_owned(),
-            classes: pool.classes(),
-            images: (0..pool.classes()).map(|class| pool.count(class)).sum(),
-        };
-        self.parts().map(of).collect()
-    }
-}
-
 impl Omniglot {
     /// Reads `images_background` and `images_evaluation` from a folder, as `.zip` or unpacked, into images of
     /// `[1, size, size]` by area average (the field uses 28). Classes are named `Alphabet/characterNN`.
@@ -109,7 +80,7 @@ impl Omniglot {
     /// ```no_run
     /// use manytask_data::{Omniglot, OmniglotSplit, Rotations};
     /// let pools = Omniglot::open("data/omniglot".as_ref(), 28)?.split(&OmniglotSplit::Lake, Rotations::None)?;
-    /// assert_eq!((pools.train.classes(), pools.test.classes()), (964, 659));
+    /// assert_eq!((pools.train.classes(), pools.test.map(|test| test.classes())), (964, Some(659)));
     /// # Ok::<(), manytask_data::Error>(())
     /// ```
     ///
@@ -158,7 +129,7 @@ impl Omniglot {
     ///
     /// # Errors
     /// When a list cannot be read or names an unknown class, or more characters are asked for than there are.
-    pub fn split(&self, split: &OmniglotSplit, rotations: Rotations) -> Result<Pools> {
+    pub fn split(&self, split: &OmniglotSplit, rotations: Rotations) -> Result<Splits<ClassPool>> {
         let turn = |pool: ClassPool| match rotations {
             Rotations::None => Ok(pool),
             Rotations::Quarter => pool.with_rotations(),
@@ -166,10 +137,10 @@ impl Omniglot {
         match split {
             OmniglotSplit::Lake => {
                 let whole = |pool: &ClassPool| turn(ClassPool::concat(&[pool])?);
-                Ok(Pools {
+                Ok(Splits {
                     train: whole(&self.background)?,
                     validation: None,
-                    test: whole(&self.evaluation)?,
+                    test: Some(whole(&self.evaluation)?),
                 })
             }
             OmniglotSplit::Random(numbers) => self.random(*numbers, turn),
@@ -177,10 +148,10 @@ impl Omniglot {
                 let all = ClassPool::concat(&[&self.background, &self.evaluation])?.with_rotations()?;
                 let mut taken = HashMap::new();
                 let mut listed = |path: &Path| all.select(&self.listed(&all, path, &mut taken)?);
-                Ok(Pools {
+                Ok(Splits {
                     train: listed(&files.train)?,
                     validation: Some(listed(&files.validation)?),
-                    test: listed(&files.test)?,
+                    test: Some(listed(&files.test)?),
                 })
             }
         }
@@ -190,7 +161,7 @@ impl Omniglot {
         &self,
         numbers: RandomCharacters,
         turn: impl Fn(ClassPool) -> Result<ClassPool>,
-    ) -> Result<Pools> {
+    ) -> Result<Splits<ClassPool>> {
         let RandomCharacters { train, validation, seed } = numbers;
         let all = ClassPool::concat(&[&self.background, &self.evaluation])?;
         if train == 0 || train.saturating_add(validation) >= all.classes() {
@@ -207,10 +178,10 @@ impl Omniglot {
             classes.sort_unstable();
             turn(all.select(&classes)?)
         };
-        Ok(Pools {
+        Ok(Splits {
             train: part(train)?,
             validation: if validation == 0 { None } else { Some(part(validation)?) },
-            test: part(usize::MAX)?,
+            test: Some(part(usize::MAX)?),
         })
     }
 

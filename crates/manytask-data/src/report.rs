@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use self::odd::OddLabels;
 pub(crate) use self::words::{capped, examples, quoted, short};
-use crate::{Error, MISSING_CLASS, Part, Result, TargetKind};
+use crate::splits::SPLITS;
+use crate::{Error, MISSING_CLASS, Part, Result, Splits, TargetKind};
 
 /// Targets that are listed one by one; more are summarised.
 const LISTED: usize = 12;
@@ -112,19 +113,15 @@ const MARKS: usize = 6;
 #[serde(transparent)]
 pub struct Note(pub String);
 
-/// The words for the parts of a data set.
-pub(crate) const PARTS: [&str; 3] = ["train", "validation", "test"];
-
 impl DataReport {
     /// Counts rows and labels; `kinds` has the kind of each task.
     ///
     /// # Errors
     /// When labels are not of the form of their kind.
-    pub fn of(parts: [Option<&Part>; 3], kinds: &[TargetKind]) -> Result<Self> {
+    pub fn of(splits: &Splits<Part>, kinds: &[TargetKind]) -> Result<Self> {
         let mut report = Self::default();
         let mut odd = OddLabels::default();
-        for (part, name) in parts.into_iter().zip(PARTS) {
-            let Some(part) = part else { continue };
+        for (name, part) in splits.iter() {
             let rows = part.streams().iter().sum::<i64>() as usize;
             report.rows.push((name.to_owned(), rows));
             for (number, (task, kind)) in part.tasks.iter().zip(kinds).enumerate() {
@@ -304,7 +301,7 @@ impl fmt::Display for Note {
 /// Many tasks in one line: from the fewest to the most labels in each part.
 fn summarised(targets: &[TargetReport]) -> String {
     let mut line = format!("  and {} further tasks", targets.len());
-    for part in PARTS {
+    for part in SPLITS {
         let labels = || {
             let of = |target: &TargetReport| {
                 let counts = target.parts.iter().find(|(name, _)| name == part)?;

@@ -15,9 +15,8 @@ use crate::bytes::digest;
 use crate::findings::Scene;
 use crate::input_columns::Resolved;
 use crate::parallel::in_threads;
-use crate::report::PARTS;
 use crate::{
-    DataReport, Encoder, Error, Indices, InputColumns, Note, Part, Result, Split, Table, TableSource,
+    DataReport, Encoder, Error, Indices, InputColumns, Note, Part, Result, Split, Splits, Table, TableSource,
     TargetEncoder, TargetSpec,
 };
 
@@ -39,8 +38,8 @@ use crate::{
 /// data.source.path = path; // where this example wrote it
 /// let dataset = data.load()?;
 /// assert_eq!(dataset.schema.inputs().input_names(), ["age", "job=a", "job=b"]);
-/// assert_eq!(dataset.train.rows(0), 3);
-/// assert_eq!(dataset.test.map(|test| test.tasks[1].target.size()), Some(vec![1]));
+/// assert_eq!(dataset.splits.train.rows(0), 3);
+/// assert_eq!(dataset.splits.test.map(|test| test.tasks[1].target.size()), Some(vec![1]));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,12 +79,8 @@ pub enum WeightIn {
 /// A data set ready for training.
 #[derive(Debug)]
 pub struct Dataset {
-    /// The training part.
-    pub train: Part,
-    /// The validation part, if there is one.
-    pub validation: Option<Part>,
-    /// The test part, if there is one.
-    pub test: Option<Part>,
+    /// The rows of each split.
+    pub splits: Splits<Part>,
     /// How tables are read and encoded; kept with the model.
     pub schema: Schema,
     /// SHA-256 over the digests of the files, in hexadecimal digits.
@@ -108,10 +103,9 @@ impl TableDataset {
         let (schema, inputs) = described.fit(table, &indices.train)?;
         let part = |rows: &[usize]| (!rows.is_empty()).then(|| schema.part(table, rows)).transpose();
         let train = schema.part(table, &indices.train)?;
-        let (validation, test) = (part(&indices.validation)?, part(&indices.test)?);
-        let parts = [Some(&train), validation.as_ref(), test.as_ref()];
-        check_weights(parts)?;
-        let mut report = schema.report(parts)?;
+        let splits = Splits { train, validation: part(&indices.validation)?, test: part(&indices.test)? };
+        check_weights(&splits)?;
+        let mut report = schema.report(&splits)?;
         let scene = Scene {
             table,
             indices,
@@ -123,15 +117,7 @@ impl TableDataset {
         report.notes.extend(scene.findings()?);
         report.missing = scene.marks_of_missing()?;
         report.notes.splice(0..0, table.notes().iter().cloned().map(Note));
-        Ok(Dataset {
-            split_digest: indices.digest(digest),
-            digest: digest.clone(),
-            train,
-            validation,
-            test,
-            schema,
-            report,
-        })
+        Ok(Dataset { split_digest: indices.digest(digest), digest: digest.clone(), splits, schema, report })
     }
 
     /// Refuses a description that fits no table, before anything is read.
@@ -271,9 +257,9 @@ struct Read {
 }
 
 /// Weights that are all 0 would make a loss of nothing.
-fn check_weights(parts: [Option<&Part>; 3]) -> Result<()> {
-    for (part, name) in parts.into_iter().zip(PARTS) {
-        for task in part.into_iter().flat_map(|part| &part.tasks) {
+fn check_weights(splits: &Splits<Part>) -> Result<()> {
+    for (name, part) in splits.iter() {
+        for task in &part.tasks {
             let Some(weight) = &task.weight else { continue };
             if weight.numel() > 0 && weight.f_sum(Kind::Double)?.f_double_value(&[])? == 0.0 {
                 return Err(Error::config(format!(

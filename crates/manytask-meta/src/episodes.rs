@@ -1,7 +1,7 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
-use manytask_data::{ClassPool, EpisodeSpec, Episodes, Pools, Sinusoid};
+use manytask_data::{ClassPool, EpisodeSpec, Episodes, Sinusoid, Splits};
 use manytask_multitask::{Error, Part, Result};
 use manytask_tensor::{Device, Kind, Tensor};
 
@@ -85,7 +85,7 @@ impl EpisodeSource for SinusoidEpisodes {
 #[derive(Debug)]
 pub struct ImageEpisodes {
     /// The classes.
-    pub pools: Pools,
+    pub pools: Splits<ClassPool>,
     /// The form of the tasks.
     pub spec: EpisodeSpec,
 }
@@ -95,11 +95,11 @@ impl ImageEpisodes {
         let pool = match part {
             Part::Train => Some(&self.pools.train),
             Part::Validation => self.pools.validation.as_ref(),
-            Part::Test => Some(&self.pools.test),
+            Part::Test => self.pools.test.as_ref(),
         };
         pool.ok_or_else(|| {
             Error::setting(
-                "the classes have no validation part",
+                format!("the classes have no {} part", purpose(part)),
                 "name one in the split, or leave out what asks for it",
             )
         })

@@ -51,16 +51,8 @@ impl Batches {
     }
 }
 
-/// The parts of the data of a problem, on the device of its network.
-#[derive(Debug)]
-pub struct Parts {
-    /// What is fitted.
-    pub train: data::Part,
-    /// What early stopping looks at.
-    pub validation: Option<data::Part>,
-    /// What is reported at the end.
-    pub test: Option<data::Part>,
-}
+/// The splits of the data of a problem, on the device of its network.
+pub type Parts = data::Splits<data::Part>;
 
 /// Tasks on rows of data, with a shared trunk and one head for each.
 ///

@@ -38,11 +38,11 @@ impl DataSettings for Waves {
             let tasks = vec![task("sine", x.sin().squeeze_dim(1)), task("cosine", x.cos().squeeze_dim(1))];
             Ok(Part::new(vec![Inputs::numbers(x)], tasks)?)
         };
-        let (train, validation, test) = (part(0)?, part(1)?, part(2)?);
+        let parts = Parts { train: part(0)?, validation: Some(part(1)?), test: Some(part(2)?) };
         let kinds = [TargetKind::Regression; 2];
         Ok(Loaded {
-            report: DataReport::of([Some(&train), Some(&validation), Some(&test)], &kinds)?,
-            parts: Parts { train, validation: Some(validation), test: Some(test) },
+            report: DataReport::of(&parts, &kinds)?,
+            parts,
             tasks: ["sine", "cosine"].map(|name| Task::new(name, Output::Regression, 1)).into(),
             inputs: InputSizes::numbers(1),
             schema: None,

@@ -102,9 +102,8 @@ impl DataSettings for TableDataset {
                 dataset
             }
         };
-        let parts = Parts { train: dataset.train, validation: dataset.validation, test: dataset.test };
         Ok(Loaded {
-            parts,
+            parts: dataset.splits,
             tasks: tasks_of(&dataset.schema),
             inputs: sizes_of(&dataset.schema),
             digest: dataset.digest,

@@ -216,7 +216,7 @@ impl EpisodeSettings for OmniglotSection {
         let pools = omniglot.split(&split, self.rotations)?;
         let digest = omniglot.digest()?;
         let mut of_split = Sha256::new_with_prefix(&digest);
-        for (part, pool) in pools.parts() {
+        for (part, pool) in pools.iter() {
             of_split.update(format!("{part} {:?}", pool.names()));
         }
         let report = DataReport {
@@ -224,12 +224,7 @@ impl EpisodeSettings for OmniglotSection {
             notes: passed_over(omniglot.passed_over()).into_iter().collect(),
             ..DataReport::default()
         };
-        let pools = manytask_data::Pools {
-            train: pools.train.to_device(device)?,
-            validation: pools.validation.map(|pool| pool.to_device(device)).transpose()?,
-            test: pools.test.to_device(device)?,
-        };
-        let spec = self.spec();
+        let (pools, spec) = (pools.to_device(device)?, self.spec());
         Ok(LoadedEpisodes {
             source: Box::new(ImageEpisodes { pools, spec }),
             input: vec![1, self.size as i64, self.size as i64],

@@ -1,11 +1,10 @@
 //! A plan with its data: what can be trained.
 
-use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use manytask_data::{DataReport, Part as Rows, Schema};
+use manytask_data::{DataReport, Schema};
 use manytask_meta::MetaProblem;
 use manytask_multitask::{HardSharing, Monitor, Part, Parts, Problem, Task, Trainer, Training, check};
 use manytask_nn::loss::Loss;
@@ -192,12 +191,7 @@ fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
     let streams = parts.train.streams();
     let batch = streams.iter().map(|count| (*count as usize).min(rows.batches.size)).sum();
     plan.check_step_memory(network.layout(), (batch, &loaded.inputs.shape(0)), (&needs, tasks.len()))?;
-    let parts = Parts {
-        train: parts.train.to_device(device)?,
-        validation: parts.validation.map(|part| part.to_device(device)).transpose()?,
-        test: parts.test.map(|part| part.to_device(device)).transpose()?,
-    };
-    let problem = Box::new(HardSharing::new(network, tasks, parts, rows.batches)?);
+    let problem = Box::new(HardSharing::new(network, tasks, parts.to_device(device)?, rows.batches)?);
     let notes = note.into_iter().chain(of_repeats(&problem)?).collect();
     Ok(Loaded {
         problem,
@@ -265,24 +259,7 @@ fn selected(plan: &RowsPlan, parts: Parts, tasks: Vec<Task>) -> Result<(Parts, V
     if plan.only.is_empty() {
         return Ok((parts, tasks));
     }
-    let only: HashSet<&String> = plan.only.iter().collect();
-    let keep: Vec<bool> = tasks.iter().map(|task| only.contains(&task.name)).collect();
-    let cut = |mut part: Rows| -> Result<Rows> {
-        if !part.is_single_input() {
-            let mut kept = keep.iter();
-            part.inputs.retain(|_| kept.next().copied().unwrap_or(false));
-        }
-        let mut kept = keep.iter();
-        part.tasks.retain(|_| kept.next().copied().unwrap_or(false));
-        Ok(Rows::new(part.inputs, part.tasks)?)
-    };
-    let parts = Parts {
-        train: cut(parts.train)?,
-        validation: parts.validation.map(cut).transpose()?,
-        test: parts.test.map(cut).transpose()?,
-    };
-    let mut tasks = tasks;
-    let mut kept = keep.iter();
-    tasks.retain(|_| kept.next().copied().unwrap_or(false));
-    Ok((parts, tasks))
+    let kept = plan.kept(tasks);
+    let names: Vec<&str> = kept.iter().map(|task| task.name.as_str()).collect();
+    Ok((parts.select(&names)?, kept))
 }

@@ -2,8 +2,9 @@
 
 use manytask_tensor::{Device, Kind, Tensor};
 
-use super::{LabelCounts, Note, PARTS, examples};
+use super::{LabelCounts, Note, examples};
 use crate::Result;
+use crate::splits::SPLITS;
 
 /// Tasks whose labels cannot be learned or judged, by part.
 #[derive(Default)]
@@ -20,7 +21,7 @@ impl OddLabels {
         target: &Tensor,
         counts: &LabelCounts,
     ) -> Result<()> {
-        let Some(place) = PARTS.iter().position(|name| *name == part) else { return Ok(()) };
+        let Some(place) = SPLITS.iter().position(|name| *name == part) else { return Ok(()) };
         if counts.labelled() == 0 {
             if let Some(without) = self.without.get_mut(place) {
                 without.push(task.to_owned());
@@ -40,7 +41,7 @@ impl OddLabels {
 
     pub(super) fn notes(self) -> Vec<Note> {
         let mut notes = Vec::new();
-        for ((part, without), alike) in PARTS.iter().zip(&self.without).zip(&self.alike) {
+        for ((part, without), alike) in SPLITS.iter().zip(&self.without).zip(&self.alike) {
             let (what, effect) = match *part {
                 "train" => ("training", "learned"),
                 part => (part, "judged there"),

@@ -19,7 +19,8 @@ fn labels_are_counted_by_their_kind() {
         ("class", Tensor::from_slice(&[2_i64, 0, MISSING_CLASS, 2])),
     ]);
     let kinds = [TargetKind::Binary, TargetKind::Regression, TargetKind::Multiclass];
-    let mut report = DataReport::of([Some(&part), None, Some(&part)], &kinds).unwrap();
+    let mut report =
+        DataReport::of(&Splits { test: Some(part.shallow_clone()), ..Splits::train(part) }, &kinds).unwrap();
     assert_eq!(report.rows, [("train".to_owned(), 4), ("test".to_owned(), 4)]);
     report.targets[2].classes = ["a", "b", "c"].map(str::to_owned).to_vec();
     report.targets[1].standardised = Some((1.7e12, 2.5));
@@ -39,7 +40,7 @@ fn many_tasks_are_summarised() {
     let label = Tensor::from_slice(&[1.0_f32, f32::NAN]);
     let names: Vec<String> = (0..40).map(|task| format!("t{task}")).collect();
     let part = part(names.iter().map(|name| (name.as_str(), label.shallow_clone())).collect());
-    let report = DataReport::of([Some(&part), None, None], &[TargetKind::Binary; 40]).unwrap();
+    let report = DataReport::of(&Splits::train(part), &[TargetKind::Binary; 40]).unwrap();
     let lines = report.lines();
     assert_eq!(lines.len(), 13);
     assert_eq!(lines[12], "  and 29 further tasks; train 1 to 1 labels each");

@@ -13,7 +13,7 @@ use manytask_tensor::{Device, Tensor, checkpoint, io};
 use super::{Dataset, Schema, TableDataset};
 use crate::bytes::{digest, read_raw};
 use crate::parallel::in_threads;
-use crate::{DataReport, Encoded, Error, Files, Inputs, OneHot, Part, Result, Split, TaskData};
+use crate::{DataReport, Encoded, Error, Files, Inputs, OneHot, Part, Result, Split, Splits, TaskData};
 
 /// What the first bytes say. Raise the number when the same description would give other tensors.
 const MAGIC: &[u8] = b"manytask table 5\n";
@@ -90,9 +90,7 @@ impl TableDataset {
         let (names, width) = (schema.task_names(), schema.inputs.one_hot_width());
         let mut part = |name: &str| read_part(name, &names, width, &mut take);
         Some(Dataset {
-            train: part("train")?,
-            validation: part("validation"),
-            test: part("test"),
+            splits: Splits { train: part("train")?, validation: part("validation"), test: part("test") },
             schema,
             digest: content.to_owned(),
             split_digest,
@@ -129,13 +127,7 @@ fn read_part(
 
 fn write(folder: &Path, path: &Path, dataset: &Dataset) -> Result<()> {
     let mut tensors = Vec::new();
-    let parts = [
-        ("train", Some(&dataset.train)),
-        ("validation", dataset.validation.as_ref()),
-        ("test", dataset.test.as_ref()),
-    ];
-    for (name, part) in parts {
-        let Some(part) = part else { continue };
+    for (name, part) in dataset.splits.iter() {
         let mut put = |number: usize, what: &str, tensor: Option<&Tensor>| {
             tensors.extend(tensor.map(|tensor| (format!("{name}.{number}.{what}"), tensor.shallow_clone())));
         };

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::WeightIn;
 use crate::value::{Compare, Values, sorted};
 use crate::{
-    DataReport, Encoder, Error, Inputs, Note, Part, Result, Table, TableSource, TargetEncoder, TargetKind,
-    TaskData,
+    DataReport, Encoder, Error, Inputs, Note, Part, Result, Splits, Table, TableSource, TargetEncoder,
+    TargetKind, TaskData,
 };
 
 /// How a table becomes inputs and labels, fitted on a training part. Kept with the model, it reads new tables.
@@ -150,11 +150,11 @@ impl Schema {
         Ok(Some(streams))
     }
 
-    /// What is in these parts: training, validation, test.
-    pub(super) fn report(&self, parts: [Option<&Part>; 3]) -> Result<DataReport> {
+    /// What is in these splits.
+    pub(super) fn report(&self, splits: &Splits<Part>) -> Result<DataReport> {
         let targets = || (0..self.task_names().len()).filter_map(|task| self.target(task));
         let kinds: Vec<_> = targets().map(TargetEncoder::kind).collect();
-        let mut report = DataReport::of(parts, &kinds)?;
+        let mut report = DataReport::of(splits, &kinds)?;
         report.inputs = self.inputs.counts();
         for (described, target) in report.targets.iter_mut().zip(targets()) {
             described.classes = match target.kind() {

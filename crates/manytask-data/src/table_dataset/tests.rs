@@ -32,12 +32,12 @@ fn other_files_are_other_parts() {
         targets = [{ name = 'y', kind = 'binary' }]
     ";
     let data = load(&FILES, text).unwrap();
-    assert_eq!(numbers(&data.train.inputs[0].features().unwrap().matrix().unwrap()), [-1.0, 1.0]);
-    let test = data.test.unwrap();
+    assert_eq!(numbers(&data.splits.train.inputs[0].features().unwrap().matrix().unwrap()), [-1.0, 1.0]);
+    let test = data.splits.test.unwrap();
     assert_eq!(numbers(&test.inputs[0].features().unwrap().matrix().unwrap()), [3.0]);
     assert_eq!(numbers(&test.tasks[0].target), [1.0]);
     assert_eq!(numbers(test.tasks[0].weight.as_ref().unwrap()), [0.5]);
-    assert!(data.validation.is_none());
+    assert!(data.splits.validation.is_none());
     assert_eq!(data.digest.len(), 64);
 }
 
@@ -52,10 +52,10 @@ fn each_value_of_a_column_is_a_task() {
     let files = [("a.csv", "school,x,score\n10,1,1\n9,2,2\n10,3,3\n")];
     let data = load(&files, text).unwrap();
     assert_eq!(data.schema.task_names(), ["school=9", "school=10"]);
-    assert_eq!((data.train.rows(0), data.train.rows(1)), (1, 2));
+    assert_eq!((data.splits.train.rows(0), data.splits.train.rows(1)), (1, 2));
     // All three scores have the mean 2 and the variance 2/3.
     let label = 1.5_f32.sqrt();
-    let found = numbers(&data.train.tasks[1].target);
+    let found = numbers(&data.splits.train.tasks[1].target);
     assert!((found[0] + label).abs() < 1e-6 && (found[1] - label).abs() < 1e-6, "{found:?}");
     assert!(data.schema.target(1).is_some() && data.schema.target(2).is_none());
     let new = crate::testing::table("school,x\n7,1\n");
@@ -101,8 +101,8 @@ fn tasks_are_values_however_they_are_written() {
     let text = "inputs.numeric = 'x'\ntasks_by = 's'\ntargets = [{ name = 'y', kind = 'regression' }]";
     let data = crate::testing::loaded("s,x,y\n1,1,1\n2,2,2\n1.0,3,3\n2.0,4,4\n", text).unwrap();
     assert_eq!(data.schema.task_names(), ["s=1", "s=2"]);
-    assert_eq!((data.train.rows(0), data.train.rows(1)), (2, 2));
-    assert_eq!(numbers(&data.train.inputs[1].features().unwrap().dense).len(), 2);
+    assert_eq!((data.splits.train.rows(0), data.splits.train.rows(1)), (2, 2));
+    assert_eq!(numbers(&data.splits.train.inputs[1].features().unwrap().dense).len(), 2);
     let streams = data.schema.streams(&crate::testing::table("s,x\n2,1\n1,1\n2.00,1\n"), &[0, 1, 2]).unwrap();
     assert_eq!(streams, [vec![1], vec![0, 2]]);
 }

@@ -28,9 +28,9 @@ fn census_income() {
         ]
     "#;
     let data = load(text, &folder.join("census_income_train.csv.gz"));
-    assert_eq!(data.train.rows(0), 199_523);
+    assert_eq!(data.splits.train.rows(0), 199_523);
     let positive =
-        |task: usize| data.train.tasks[task].target.to_kind(manytask_tensor::Kind::Double).sum(None);
+        |task: usize| data.splits.train.tasks[task].target.to_kind(manytask_tensor::Kind::Double).sum(None);
     assert_eq!(positive(0).double_value(&[]), 12_382.0);
     assert_eq!(positive(1).double_value(&[]), 86_485.0);
     let test = TableSource { header: false, ..TableSource::new(folder.join("census_income_test.csv.gz")) };
@@ -54,8 +54,10 @@ fn tox21() {
         targets = [{ name = "NR-AR", kind = "binary" }]
     "#;
     let data = load(text, &folder.join("tox21_ecfp4_1024.csv.gz"));
-    assert_eq!(data.train.inputs[0].features().unwrap().dense.size()[1], 1024);
-    let rows = data.train.rows(0) + data.validation.unwrap().rows(0) + data.test.unwrap().rows(0);
+    assert_eq!(data.splits.train.inputs[0].features().unwrap().dense.size()[1], 1024);
+    let rows = data.splits.train.rows(0)
+        + data.splits.validation.unwrap().rows(0)
+        + data.splits.test.unwrap().rows(0);
     assert_eq!(rows, 8006);
 }
 
@@ -70,11 +72,11 @@ fn exam() {
         targets = [{ name = "normexam", kind = "regression" }]
     "#;
     let data = load(text, &folder.join("exam.csv.gz"));
-    assert_eq!(data.train.tasks.len(), 65);
-    let test = data.test.unwrap();
+    assert_eq!(data.splits.train.tasks.len(), 65);
+    let test = data.splits.test.unwrap();
     let pupils = |part: &manytask_data::Part| (0..65).map(|school| part.rows(school)).sum::<usize>();
-    assert_eq!(pupils(&data.train) + pupils(&test), 4059);
-    assert!((0..65).all(|school| data.train.rows(school) > 0));
+    assert_eq!(pupils(&data.splits.train) + pupils(&test), 4059);
+    assert!((0..65).all(|school| data.splits.train.rows(school) > 0));
 }
 
 #[test]
@@ -93,8 +95,8 @@ fn omniglot() {
         test: splits.join("vinyals_test.txt"),
     });
     let pools = omniglot.split(&vinyals, Rotations::None).unwrap();
-    let validation = pools.validation.unwrap();
-    assert_eq!([pools.train.classes(), validation.classes(), pools.test.classes()], [4112, 688, 1692]);
+    let (validation, test) = (pools.validation.unwrap(), pools.test.unwrap());
+    assert_eq!([pools.train.classes(), validation.classes(), test.classes()], [4112, 688, 1692]);
     let episodes =
         pools.train.episodes(EpisodeSpec { ways: 20, shots: 5, queries: 15 }, 0, "train", 0..2).unwrap();
     assert_eq!(episodes.query_x.size(), [2, 300, 1, 28, 28]);

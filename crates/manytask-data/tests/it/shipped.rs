@@ -33,10 +33,10 @@ fn description() -> TableDataset {
 fn the_extract_is_what_its_readme_says() {
     let data = description().load().unwrap();
     let rows = |part: Option<&manytask_data::Part>| part.map_or(0, |part| part.rows(0));
-    assert_eq!(rows(Some(&data.train)) + rows(data.validation.as_ref()), 19_953);
-    assert_eq!(rows(data.test.as_ref()), 9_977);
+    assert_eq!(rows(Some(&data.splits.train)) + rows(data.splits.validation.as_ref()), 19_953);
+    assert_eq!(rows(data.splits.test.as_ref()), 9_977);
     assert_eq!(data.schema.task_names(), ["income", "never_married"]);
-    let positive: f64 = [Some(&data.train), data.validation.as_ref()]
+    let positive: f64 = [Some(&data.splits.train), data.splits.validation.as_ref()]
         .into_iter()
         .flatten()
         .map(|part| part.tasks[0].target.sum(None).double_value(&[]))
@@ -54,9 +54,9 @@ fn standardised_inputs_have_mean_zero_over_the_training_part_alone() {
         let column = part.inputs[0].features().unwrap().dense.select(1, 0);
         (column.mean(None).double_value(&[]), column.std(false).double_value(&[]))
     };
-    let (mean, std) = age(&data.train);
+    let (mean, std) = age(&data.splits.train);
     assert!(mean.abs() < 1e-5 && (std - 1.0).abs() < 1e-5, "{mean} {std}");
-    let (mean, _) = age(data.validation.as_ref().unwrap());
+    let (mean, _) = age(data.splits.validation.as_ref().unwrap());
     assert!(mean.abs() > 1e-5, "{mean}");
 }
 
