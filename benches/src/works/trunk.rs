@@ -8,7 +8,7 @@ use manytask_multitask::aggregators::{
     AlignedMtl, CaGrad, EqualWeights, Mgda, NashMtl, PcGrad, UncertaintyWeighting, UpGrad,
 };
 use manytask_multitask::{
-    AggregatorSettings, Batches, HardSharing, InputSizes, Parts, Problem, SharedTrunk, Task,
+    AggregatorSettings, Batches, HardSharing, InputSizes, MultiTaskProblem, Parts, Problem, Task,
 };
 use manytask_nn::layers::Linear;
 use manytask_nn::metrics::Output;
@@ -75,7 +75,7 @@ pub(crate) fn trunk(name: &str, tasks: usize, method: &str, how: How) -> Result<
     let train = Rows::new(inputs, labels.collect())?.to_device(how.device)?;
     let parts = Parts { train, validation: None, test: None };
     let config = MlpConfig { hidden: vec![512, 512], ..MlpConfig::default() };
-    let network = SharedTrunk::build(
+    let network = HardSharing::build(
         &InputSizes::numbers(INPUTS),
         1,
         &names,
@@ -88,7 +88,7 @@ pub(crate) fn trunk(name: &str, tasks: usize, method: &str, how: How) -> Result<
     )?;
     let described = names.iter().map(|name| Task::new(name, Output::Regression, 1)).collect();
     let batches = Batches { size: ROWS as usize, order: BatchOrder::Sequential, ..Batches::default() };
-    let problem = HardSharing::new(network, described, parts, batches)?;
+    let problem = MultiTaskProblem::new(Box::new(network), described, parts, batches)?;
     Ok(Work {
         name: name.into(),
         execution: None,

@@ -216,7 +216,7 @@ impl Problem for MetaProblem {
     }
 
     fn offers(&self) -> Offers {
-        Offers { representation: false, validation: self.source.has_validation() }
+        Offers { shared: true, representation: false, validation: self.source.has_validation() }
     }
 
     fn steps_per_epoch(&self) -> Option<u64> {

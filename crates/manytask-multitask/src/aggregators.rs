@@ -165,6 +165,12 @@ fn fits(name: &str, needs: &Needs, identity: Identity, offers: Offers) -> Result
             "take one without: equal_weights, pcgrad, mgda, cagrad, upgrad, aligned_mtl, or nash_mtl with update_every = 1",
         ));
     }
+    if !needs.gradients.is_empty() && !offers.shared {
+        return Err(Error::setting(
+            format!("`{name}` goes by gradients of parameters that tasks share, and these tasks share none"),
+            "take a method that goes by losses, such as equal_weights or uncertainty_weighting, or an architecture that shares parameters",
+        ));
+    }
     let representation = needs.gradients.iter().any(|(_, level)| *level == Level::Representation);
     if representation && !offers.representation {
         return Err(Error::setting(
@@ -185,7 +191,7 @@ fn fits(name: &str, needs: &Needs, identity: Identity, offers: Offers) -> Result
 mod tests {
     use super::*;
 
-    const NOTHING: Offers = Offers { representation: false, validation: false };
+    const NOTHING: Offers = Offers { shared: true, representation: false, validation: false };
 
     #[test]
     fn impossible_pairings_are_refused_with_the_remedy() {
@@ -205,11 +211,15 @@ mod tests {
             let error = fits("method", &needs, identity, NOTHING).unwrap_err().to_string();
             assert!(error.starts_with("`method`") && error.contains(said), "{error}");
         }
+        let apart = Offers { shared: false, ..NOTHING };
+        assert!(fits("method", &Needs::LOSSES, Identity::Fixed, apart).is_ok());
+        let error = fits("method", &Needs::gramian(Level::Parameters), Identity::Fixed, apart).unwrap_err();
+        assert!(error.to_string().contains("share none; take a method that goes by losses"), "{error}");
     }
 
     #[test]
     fn what_is_offered_may_be_needed() {
-        let all = Offers { representation: true, validation: true };
+        let all = Offers { shared: true, representation: true, validation: true };
         let fixed = Needs { fixed_tasks: true, ..Needs::LOSSES };
         let validation = Needs { validation: true, ..Needs::gramian(Level::Representation) };
         assert!(fits("method", &fixed, Identity::Fixed, NOTHING).is_ok());

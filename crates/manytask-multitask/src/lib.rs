@@ -1,16 +1,18 @@
 //! Multi-task learning: tasks, aggregators and the training loop of manytask.
 //!
 //! A [`Problem`] turns parameters and a batch into a vector of task losses; an [`Aggregator`] turns what it needs to know of
-//! these (their values, a Gramian, a Jacobian) into one direction; the [`Trainer`] does the rest. [`HardSharing`] is the
-//! problem of tasks on tables with a shared trunk; meta-learning is another [`Problem`], so every aggregator serves both.
+//! these (their values, a Gramian, a Jacobian) into one direction; the [`Trainer`] does the rest. [`MultiTaskProblem`] is
+//! the problem of tasks on rows of data, with a network of any [`Architecture`]; meta-learning is another [`Problem`], so every
+//! aggregator serves both.
 
 mod aggregator;
 pub mod aggregators;
+pub mod architecture;
+pub mod architectures;
 mod delta;
 mod error;
 mod gramian;
-mod hard_sharing;
-mod network;
+mod multi_task;
 mod problem;
 mod task;
 #[cfg(test)]
@@ -24,12 +26,15 @@ pub use aggregator::{
     finite, layer_columns,
 };
 pub use aggregators::{AggregatorSettings, check, check_for};
+pub use architecture::{
+    Architecture, ArchitectureSettings, Blueprint, Bottleneck, Built, InputSizes, PartUse, TrunkSettings,
+};
+pub use architectures::HardSharing;
 pub use delta::{AllFigures, Delta, delta_m, delta_m_all};
 pub use error::{Error, Result};
 pub use gramian::{Gramian, Jacobian};
-pub use hard_sharing::{Batches, HardSharing, Parts};
-pub use network::{Built, InputSizes, SharedTrunk};
-pub use problem::{Draw, Evaluation, Identity, Offers, Part, Pass, Problem, TaskEvaluation};
+pub use multi_task::{Batches, MultiTaskProblem, Parts};
+pub use problem::{AuxiliaryLoss, Draw, Evaluation, Identity, Offers, Part, Pass, Problem, TaskEvaluation};
 pub use task::Task;
 pub use train::{
     Best, EarlyStopping, Event, Finish, Goal, Monitor, OPTIMIZER, PARAMS, Progress, STATE, StepReport,

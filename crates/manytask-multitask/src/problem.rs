@@ -2,7 +2,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use manytask_nn::Cx;
-use manytask_tensor::{Layout, Params, Slot, Tensor};
+use manytask_tensor::{Layout, Params, Slot};
 use serde::{Deserialize, Serialize};
 
 use crate::{Combination, Gramian, Jacobian, Level, Result, TaskVec};
@@ -44,6 +44,8 @@ pub enum Identity {
 /// What a problem can give beyond losses and parameter gradients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Offers {
+    /// Parameters that tasks share: what gradients are combined for.
+    pub shared: bool,
     /// Gradients with respect to the last shared activation, one shape for all tasks.
     pub representation: bool,
     /// Batches of a validation part.
@@ -116,6 +118,17 @@ pub trait Problem: Debug + Send {
     fn evaluate(&self, params: &Params, part: Part) -> Result<Evaluation>;
 }
 
+/// A loss of the architecture that was added to the losses of tasks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuxiliaryLoss {
+    /// What it is.
+    pub name: &'static str,
+    /// The task to whose loss it was added; without one an equal share was added to each present task's.
+    pub task: Option<usize>,
+    /// Its value, its factor included.
+    pub value: f64,
+}
+
 /// One forward pass, to be differentiated.
 ///
 /// Rows, weights and gradients are counted over the tasks that are present in the batch, in task order.
@@ -123,7 +136,7 @@ pub trait Pass {
     /// The tasks that are present, by number, ascending.
     fn present(&self) -> &[usize];
 
-    /// The losses of the present tasks.
+    /// The losses of the present tasks, auxiliary ones of the architecture included.
     fn losses(&self) -> &[f64];
 
     /// The gradients of the present tasks with respect to a level, one row for each.
@@ -140,9 +153,9 @@ pub trait Pass {
     /// task's gradient times its weight in [`Combination::heads`].
     fn finish(&mut self, combination: &Combination) -> Result<Params>;
 
-    /// Auxiliary terms of the architecture (sparsity of gates, distances of soft sharing) that were added to the losses.
-    fn auxiliary(&self) -> Option<&Tensor> {
-        None
+    /// What was added to the losses beside those of the tasks: sparsity of gates, distances of soft sharing.
+    fn auxiliary(&self) -> &[AuxiliaryLoss] {
+        &[]
     }
 
     /// What the pass recorded for the buffers; the loop writes it after the step with [`Cx::apply_buffers`].

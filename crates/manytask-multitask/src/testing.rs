@@ -7,7 +7,7 @@ use manytask_nn::{Builder, Module};
 use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Kind, Params, Tensor};
 
-use crate::{Batches, HardSharing, InputSizes, Parts, Problem, Result, SharedTrunk, Task};
+use crate::{Batches, HardSharing, InputSizes, MultiTaskProblem, Parts, Problem, Result, Task};
 
 pub(crate) const F64: (Kind, Device) = (Kind::Double, Device::Cpu);
 
@@ -36,10 +36,10 @@ pub(crate) fn tasks() -> Vec<Task> {
     ]
 }
 
-pub(crate) fn network(trunk: impl FnOnce(&mut Builder<'_>, &[i64]) -> Result<crate::Built>) -> SharedTrunk {
+pub(crate) fn network(trunk: impl FnOnce(&mut Builder<'_>, &[i64]) -> Result<crate::Built>) -> HardSharing {
     let described = tasks();
     let names: Vec<String> = described.iter().map(|task| task.name.clone()).collect();
-    SharedTrunk::build(&InputSizes::numbers(4), 0, &names, trunk, |b, task, features| {
+    HardSharing::build(&InputSizes::numbers(4), 0, &names, trunk, |b, task, features| {
         Ok(Box::new(Linear::new(b, features, described[task].outputs)?))
     })
     .unwrap()
@@ -64,24 +64,24 @@ pub(crate) fn relu_trunk(width: i64) -> impl FnOnce(&mut Builder<'_>, &[i64]) ->
     }
 }
 
-pub(crate) fn problem_of(train: Rows) -> HardSharing {
+pub(crate) fn problem_of(train: Rows) -> MultiTaskProblem {
     problem_with(network(tanh_trunk), train)
 }
 
-pub(crate) fn problem_with(network: SharedTrunk, train: Rows) -> HardSharing {
+pub(crate) fn problem_with(network: HardSharing, train: Rows) -> MultiTaskProblem {
     let parts = Parts { train, validation: Some(rows(50, 40, true)), test: None };
     let batches = Batches { size: 8, ..Batches::default() };
-    HardSharing::new(network, tasks(), parts, batches).unwrap()
+    MultiTaskProblem::new(Box::new(network), tasks(), parts, batches).unwrap()
 }
 
 /// The same data with each of [`networks`].
-pub(crate) fn problems(train: impl Fn() -> Rows) -> Vec<HardSharing> {
+pub(crate) fn problems(train: impl Fn() -> Rows) -> Vec<MultiTaskProblem> {
     networks().into_iter().map(|network| problem_with(network, train())).collect()
 }
 
 /// A trunk of a graph, and narrow and wide ones that are written out; the last has heads of two layers.
-pub(crate) fn networks() -> [SharedTrunk; 4] {
-    let deep_heads = SharedTrunk::build(
+pub(crate) fn networks() -> [HardSharing; 4] {
+    let deep_heads = HardSharing::build(
         &InputSizes::numbers(4),
         0,
         &["b", "r", "m"].map(String::from),

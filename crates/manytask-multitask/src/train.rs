@@ -17,7 +17,7 @@ use manytask_tensor::{Params, catch_panics};
 pub use self::judge::Worsened;
 pub use self::settings::{EarlyStopping, Goal, Monitor, Training};
 pub use self::state::{Best, OPTIMIZER, PARAMS, Progress, STATE};
-use crate::{Aggregator, Error, Evaluation, Part, Problem, Result, check};
+use crate::{Aggregator, AuxiliaryLoss, Error, Evaluation, Part, Problem, Result, check};
 
 /// A training: parameters on their way, with everything that is needed to stop here and go on later.
 ///
@@ -82,8 +82,10 @@ pub struct StepReport {
     pub epoch: u64,
     /// The tasks that were present, by number. Without any the step is passed over: it counts, and changes nothing.
     pub present: Vec<usize>,
-    /// Their losses.
+    /// Their losses, auxiliary ones included.
     pub losses: Vec<f64>,
+    /// The auxiliary losses of the architecture that are in them.
+    pub auxiliary: Vec<AuxiliaryLoss>,
     /// The weights that the aggregator used for them, where it has such and there were tasks.
     pub weights: Option<Vec<f64>>,
     /// The learning rate.

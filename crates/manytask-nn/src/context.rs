@@ -21,6 +21,15 @@ pub enum BatchNormPolicy {
     Batch,
 }
 
+/// How far a training is, for networks that change with it: annealed temperatures, gates that are drawn for some epochs only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// The step of the loop, counted from 0.
+    pub step: u64,
+    /// The epoch, counted from 0; 0 where tasks are sampled without end.
+    pub epoch: u64,
+}
+
 /// What a forward pass needs beside parameters and input, and what it leaves behind.
 #[derive(Debug)]
 pub struct Cx {
@@ -30,6 +39,7 @@ pub struct Cx {
     tasks: Vec<u64>,
     draws: u64,
     buffers: Vec<(Slot, Tensor)>,
+    progress: Option<Progress>,
 }
 
 impl Cx {
@@ -42,6 +52,7 @@ impl Cx {
             tasks: Vec::new(),
             draws: 0,
             buffers: Vec::new(),
+            progress: None,
         }
     }
 
@@ -61,6 +72,24 @@ impl Cx {
     #[must_use]
     pub fn with_tasks(self, tasks: Vec<u64>) -> Self {
         Self { tasks, ..self }
+    }
+
+    /// The same at a step of a training.
+    #[must_use]
+    pub fn with_progress(self, progress: Progress) -> Self {
+        Self { progress: Some(progress), ..self }
+    }
+
+    /// How far the training is; `None` in evaluation.
+    pub fn progress(&self) -> Option<Progress> {
+        self.progress
+    }
+
+    /// The key of the next place in the network that draws.
+    pub fn next_key(&mut self) -> Key {
+        let key = self.key.within(self.draws);
+        self.draws += 1;
+        key
     }
 
     /// Whether this is training.
@@ -84,8 +113,7 @@ impl Cx {
         kind: Kind,
         device: Device,
     ) -> Result<Tensor> {
-        let key = self.key.within(self.draws);
-        self.draws += 1;
+        let key = self.next_key();
         let (Some(tasks), [_, rest @ ..]) = (tasks, shape) else {
             return Ok(key.bernoulli(p, shape, kind, device)?);
         };

@@ -10,6 +10,7 @@ mod pool;
 mod residual;
 mod restored;
 mod sequential;
+mod stages;
 
 pub use activation::Activation;
 pub use conv::{Conv2d, ConvConfig};
@@ -21,3 +22,4 @@ pub use pool::{AvgPool2d, Flatten, GlobalAvgPool, MaxPool2d};
 pub use residual::Residual;
 pub use restored::Restored;
 pub use sequential::Sequential;
+pub use stages::Stages;

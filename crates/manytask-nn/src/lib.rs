@@ -24,7 +24,7 @@ mod precision;
 pub mod schedule;
 pub mod written;
 
-pub use context::{BatchNormPolicy, Cx, Mode};
+pub use context::{BatchNormPolicy, Cx, Mode, Progress};
 pub use error::{Error, Result};
-pub use module::{Builder, Module};
+pub use module::{Builder, Module, Staged};
 pub use precision::Precision;

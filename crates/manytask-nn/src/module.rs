@@ -27,6 +27,24 @@ pub trait Module: Debug + Send + Sync {
     fn smallest_batch(&self) -> usize {
         1
     }
+
+    /// Its stages, where it can be run one stage after the other; `None` where it runs as a whole only.
+    fn staged(&self) -> Option<&dyn Staged> {
+        None
+    }
+}
+
+/// A network that is a sequence of stages: between them features can be looked at, exchanged with those of other networks, or
+/// changed. All stages one after the other are the network's forward pass, to the bit.
+pub trait Staged: Debug + Send + Sync {
+    /// The size of dimension 1 of each stage's output: channels of pictures, numbers of rows.
+    fn widths(&self) -> &[i64];
+
+    /// What a stage, counted from 0, makes of the output of the one before, or of the input.
+    ///
+    /// # Errors
+    /// When there is no such stage, the input's shape does not fit, or the parameters are another network's.
+    fn run(&self, stage: usize, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor>;
 }
 
 impl<M: Module + ?Sized> Module for Box<M> {
@@ -41,6 +59,10 @@ impl<M: Module + ?Sized> Module for Box<M> {
     fn smallest_batch(&self) -> usize {
         (**self).smallest_batch()
     }
+
+    fn staged(&self) -> Option<&dyn Staged> {
+        (**self).staged()
+    }
 }
 
 impl<M: Module + ?Sized> Module for std::sync::Arc<M> {
@@ -54,6 +76,10 @@ impl<M: Module + ?Sized> Module for std::sync::Arc<M> {
 
     fn smallest_batch(&self) -> usize {
         (**self).smallest_batch()
+    }
+
+    fn staged(&self) -> Option<&dyn Staged> {
+        (**self).staged()
     }
 }
 

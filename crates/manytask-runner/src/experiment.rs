@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use manytask_data::{DataReport, Schema};
 use manytask_meta::MetaProblem;
-use manytask_multitask::{HardSharing, Monitor, Part, Parts, Problem, Task, Trainer, Training, check};
+use manytask_multitask::{Monitor, MultiTaskProblem, Part, Parts, Problem, Task, Trainer, Training, check};
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Output;
 use manytask_tensor::{Device, Kind, Params, threads};
@@ -191,7 +191,8 @@ fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
     let streams = parts.train.streams();
     let batch = streams.iter().map(|count| (*count as usize).min(rows.batches.size)).sum();
     plan.check_step_memory(network.layout(), (batch, &loaded.inputs.shape(0)), (&needs, tasks.len()))?;
-    let problem = Box::new(HardSharing::new(network, tasks, parts.to_device(device)?, rows.batches)?);
+    let problem = MultiTaskProblem::new(network, tasks, parts.to_device(device)?, rows.batches)?;
+    let problem = Box::new(problem);
     let notes = note.into_iter().chain(of_repeats(&problem)?).collect();
     Ok(Loaded {
         problem,
@@ -207,7 +208,7 @@ fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
 }
 
 /// What is to be said of tasks whose rows are seen much more often than those of others.
-fn of_repeats(problem: &HardSharing) -> Result<Option<String>> {
+fn of_repeats(problem: &MultiTaskProblem) -> Result<Option<String>> {
     const OFTEN: f64 = 10.0;
     const NAMED: usize = 3;
     let repeats = problem.repeats()?;

@@ -1,45 +1,26 @@
 //! Networks, as `[network]` says.
 
-use std::fmt::Debug;
+use std::collections::BTreeMap;
 
-use manytask_multitask::{Built, InputSizes, SharedTrunk, Task};
-use manytask_nn::layers::{Flatten, Linear, Sequential};
-use manytask_nn::nets::{Mlp, MlpConfig};
-use manytask_nn::{Builder, Precision};
+pub use manytask_multitask::TrunkSettings;
+use manytask_multitask::{Architecture, ArchitectureSettings, Blueprint, InputSizes, PartUse, Task};
+use manytask_nn::Precision;
 
 use crate::config::Section;
 use crate::failure::{Code, Failure, Result};
 use crate::registries::Registries;
 
-/// The settings of a part of a network that turns rows into a representation.
-pub trait TrunkSettings: Debug + Send + Sync {
-    /// Adds its parameters for rows of this shape, `[D]` or `[C, H, W]`; answers with the definition and the size of its output.
-    ///
-    /// # Errors
-    /// When a size is impossible.
-    fn build(&self, b: &mut Builder<'_>, inputs: &[i64]) -> manytask_nn::Result<Built>;
-}
-
-impl TrunkSettings for MlpConfig {
-    fn build(&self, b: &mut Builder<'_>, inputs: &[i64]) -> manytask_nn::Result<Built> {
-        let net = Mlp::new(b, inputs.iter().product(), self)?;
-        let features = net.features();
-        Ok(if inputs.len() == 1 {
-            (Box::new(net), features)
-        } else {
-            (Box::new(Sequential(vec![Box::new(Flatten), Box::new(net)])), features)
-        })
-    }
-}
-
 /// Numbers for each embedded column, where nothing is written.
 const EMBEDDING: i64 = 8;
 
-/// `[network]` of tasks on rows: a shared trunk, and a head for each task.
+/// The architecture, where nothing is written.
+const ARCHITECTURE: &str = "hard_sharing";
+
+/// `[network]` of tasks on rows: an architecture and the parts that it is made of.
 #[derive(Debug)]
 pub struct NetworkPlan {
-    trunk: Box<dyn TrunkSettings>,
-    head: Option<Box<dyn TrunkSettings>>,
+    architecture: Box<dyn ArchitectureSettings>,
+    parts: BTreeMap<String, Box<dyn TrunkSettings>>,
     /// Numbers for each embedded column, where it is written.
     embedding: Option<i64>,
 }
@@ -48,22 +29,42 @@ impl NetworkPlan {
     /// Reads the section.
     ///
     /// # Errors
-    /// When a key is unknown or has the wrong type.
+    /// When a key is unknown or has the wrong type, or a part is missing.
     pub fn read(mut section: Section<'_>, registries: &Registries) -> Result<Self> {
         let spot = section.spot();
-        let (kind, place) = section.kind()?;
-        if kind != "hard_sharing" {
-            let hints = vec!["there is `hard_sharing`".to_owned()];
-            return Err(section.fault_at(&format!("there is no network of tasks `{kind}`"), place, hints));
-        }
-        let trunk = registries.trunks.make(section.required_table("trunk")?)?;
-        let head = section.table("head")?.map(|head| registries.trunks.make(head)).transpose()?;
+        let (kind, place) = section.kind_or(ARCHITECTURE)?;
         let embedding = section.take::<i64>("embedding")?;
         if embedding.is_some_and(|size| size < 1) {
             return Err(spot.fault("`embedding` is below 1"));
         }
-        section.finish()?;
-        Ok(Self { trunk, head, embedding })
+        let mut written = Vec::new();
+        for key in ["trunk", "head"] {
+            written.extend(section.table(key)?.map(|part| (key.to_owned(), part)));
+        }
+        written.extend(section.tables_with("kind"));
+        let architecture = registries.architectures.make_kind(&kind, place, section)?;
+        architecture.check().map_err(|error| spot.place(error))?;
+        let keys: Vec<&str> = architecture.parts().iter().map(|part| part.key()).collect();
+        let mut parts = BTreeMap::new();
+        for (key, part) in written {
+            if !keys.contains(&key.as_str()) {
+                let hint = match crate::config::nearest(&key, keys.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("it is made of `{}`", keys.join("`, `")),
+                };
+                let what = format!("`{kind}` has no part `{key}`");
+                return Err(part.fault(&what).hint(hint));
+            }
+            parts.insert(key, registries.trunks.make(part)?);
+        }
+        let missing = architecture
+            .parts()
+            .iter()
+            .find(|part| matches!(part, PartUse::Required(key) if !parts.contains_key(*key)));
+        if let Some(part) = missing {
+            return Err(spot.fault(format!("missing key `{}` in [network]", part.key())));
+        }
+        Ok(Self { architecture, parts, embedding })
     }
 
     /// Whether it asks for another size of embeddings than the usual one, which may be written out where nothing is embedded.
@@ -74,24 +75,16 @@ impl NetworkPlan {
     /// Builds it for inputs and tasks, with layers that compute in `precision`.
     ///
     /// # Errors
-    /// When a size is impossible.
-    pub fn build(&self, inputs: &InputSizes, tasks: &[Task], precision: Precision) -> Result<SharedTrunk> {
-        let names: Vec<String> = tasks.iter().map(|task| task.name.clone()).collect();
-        let network = SharedTrunk::build(
-            inputs,
-            self.embedding.unwrap_or(EMBEDDING),
-            &names,
-            |b, shape| Ok(self.trunk.build(&mut b.with_precision(precision), shape)?),
-            |b, task, features| {
-                let b = &mut b.with_precision(precision);
-                let outputs = tasks.get(task).map_or(1, |task| task.outputs);
-                let Some(head) = &self.head else { return Ok(Box::new(Linear::new(b, features, outputs)?)) };
-                let (hidden, width) = head.build(&mut b.scope("hidden"), &[features])?;
-                let last = Linear::new(&mut b.scope("output"), width, outputs)?;
-                Ok(Box::new(Sequential(vec![hidden, Box::new(last)])))
-            },
-        );
-        network.map_err(|error| match Failure::from(error) {
+    /// When a size is impossible, or the architecture is not for such tasks.
+    pub fn build(
+        &self,
+        inputs: &InputSizes,
+        tasks: &[Task],
+        precision: Precision,
+    ) -> Result<Box<dyn Architecture>> {
+        let embedding = self.embedding.unwrap_or(EMBEDDING);
+        let blueprint = Blueprint { inputs, embedding, tasks, precision, parts: &self.parts };
+        self.architecture.build(&blueprint).map_err(|error| match Failure::from(error) {
             // Sizes come from the configuration alone.
             Failure { code: Code::Bug, message, hints } => Failure { code: Code::Config, message, hints },
             other => other,

@@ -173,6 +173,7 @@ mod tests {
             epoch: 0,
             present: present.to_vec(),
             losses: losses.to_vec(),
+            auxiliary: Vec::new(),
             weights: None,
             learning_rate: 0.1,
             gradient_norm: None,

@@ -1,6 +1,7 @@
 //! Everything that a configuration can name.
 
 mod aggregators;
+mod architectures;
 mod learners;
 mod schedules;
 
@@ -10,7 +11,7 @@ use manytask_data::{
     Columns, Fractions, InputColumns, Split, TableDataset, TableSource, TargetKind, TargetSpec,
 };
 use manytask_meta::Learner;
-use manytask_multitask::AggregatorSettings;
+use manytask_multitask::{AggregatorSettings, ArchitectureSettings};
 use manytask_nn::nets::{Conv4Config, MlpConfig};
 use manytask_nn::optim::{Adam, AdamW, Optimizer, RmsProp, Sgd};
 use manytask_nn::schedule::Course;
@@ -32,7 +33,9 @@ pub struct Registries {
     pub learners: Registry<Arc<dyn Learner>>,
     /// `[network]` of learners.
     pub backbones: Registry<Box<dyn BackboneSettings>>,
-    /// `trunk` and `head` of `[network]`.
+    /// `[network]` of tasks on rows.
+    pub architectures: Registry<Box<dyn ArchitectureSettings>>,
+    /// `trunk`, `head` and other parts of `[network]`.
     pub trunks: Registry<Box<dyn TrunkSettings>>,
     /// `[aggregator]`.
     pub aggregators: Registry<Box<dyn AggregatorSettings>>,
@@ -49,6 +52,7 @@ impl Default for Registries {
             episodes: episodes(),
             learners: learners::learners(),
             backbones: backbones(),
+            architectures: architectures::architectures(),
             trunks: trunks(),
             aggregators: aggregators::aggregators(),
             optimizers: optimizers(),
@@ -204,6 +208,14 @@ mod tests {
         all_are_read(&all.backbones, &[]);
         all_are_read(&all.trunks, &[]);
         all_are_read(&all.aggregators, &[]);
+        for (name, _) in all.architectures.entries() {
+            let text = all.architectures.example(name).unwrap();
+            let source = Source::new(Path::new("a.toml"), &text, &[]).unwrap();
+            let section = source.section().unwrap().required_table("network").unwrap();
+            if let Err(failure) = crate::network::NetworkPlan::read(section, &all) {
+                panic!("{name}: {failure}\n{text}");
+            }
+        }
         all_are_read(&all.optimizers, &["learning_rate"]);
         all_are_read(&all.schedules, &["warm_up_steps"]);
     }

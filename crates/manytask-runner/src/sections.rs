@@ -34,7 +34,7 @@ folder = \"data\"     # where relative paths start, itself relative to this file
     },
     Described {
         name: "network",
-        summary: "for tasks on rows: a shared trunk and a head for each task",
+        summary: "for tasks on rows: an architecture and its parts",
         text: "\
 [network]
 kind = \"hard_sharing\"

@@ -1,9 +1,11 @@
 use manytask_tensor::{Params, Tensor};
 
 use crate::written::Primitive;
-use crate::{Cx, Module, Result};
+use crate::{Cx, Module, Result, Staged};
 
 /// What a module gives, in the element type of its parameters, whatever [`Precision`](crate::Precision) its layers compute in.
+///
+/// Its stages are those of the module, in whatever its layers compute.
 #[derive(Debug)]
 pub struct Restored<M>(pub M);
 
@@ -18,5 +20,9 @@ impl<M: Module> Module for Restored<M> {
 
     fn smallest_batch(&self) -> usize {
         self.0.smallest_batch()
+    }
+
+    fn staged(&self) -> Option<&dyn Staged> {
+        self.0.staged()
     }
 }

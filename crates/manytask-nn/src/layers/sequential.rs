@@ -1,9 +1,9 @@
 use manytask_tensor::{Params, Tensor};
 
 use crate::written::Primitive;
-use crate::{Cx, Module, Result};
+use crate::{Cx, Module, Result, Staged};
 
-/// Layers one after another.
+/// Layers one after another. Its stages are those of its last layer, where that has some: the others belong to the first.
 #[derive(Debug)]
 pub struct Sequential(pub Vec<Box<dyn Module>>);
 
@@ -19,6 +19,26 @@ impl Module for Sequential {
 
     fn smallest_batch(&self) -> usize {
         self.0.iter().map(Module::smallest_batch).fold(1, usize::max)
+    }
+
+    fn staged(&self) -> Option<&dyn Staged> {
+        self.0.last()?.staged().map(|_| self as &dyn Staged)
+    }
+}
+
+impl Staged for Sequential {
+    fn widths(&self) -> &[i64] {
+        self.0.last().and_then(Module::staged).map_or(&[], Staged::widths)
+    }
+
+    fn run(&self, stage: usize, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+        let Some((last, before)) = self.0.split_last() else { return self.forward(params, x, cx) };
+        let Some(staged) = last.staged() else { return self.forward(params, x, cx) };
+        if stage > 0 {
+            return staged.run(stage, params, x, cx);
+        }
+        let x = before.iter().try_fold(x.shallow_clone(), |x, layer| layer.forward(params, &x, cx))?;
+        staged.run(stage, params, &x, cx)
     }
 }
 

@@ -1,16 +1,16 @@
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Activation, BatchNorm, Conv2d, ConvConfig, Flatten, Linear, MaxPool2d, Sequential};
+use crate::layers::{Activation, BatchNorm, Conv2d, ConvConfig, Flatten, Linear, MaxPool2d, Stages};
 use crate::written::Primitive;
-use crate::{Builder, Cx, Error, Module, Result};
+use crate::{Builder, Cx, Error, Module, Result, Staged};
 
 /// Blocks of 3×3 convolution, batch-norm, `ReLU` and 2×2 max-pooling: the trunk of few-shot learning (Vinyals et al. 2016).
 ///
 /// Parameters are `layerN.conv.weight`, `layerN.conv.bias`, `layerN.norm.…`, and `head.…` with an output.
 #[derive(Debug)]
 pub struct Conv4 {
-    layers: Sequential,
+    layers: Stages,
     features: i64,
 }
 
@@ -38,7 +38,7 @@ impl Conv4 {
     /// # Errors
     /// When a size is below 1, or the picture too small to be halved once for each block.
     pub fn new(b: &mut Builder<'_>, channels: i64, size: i64, config: &Conv4Config) -> Result<Self> {
-        let mut layers: Vec<Box<dyn Module>> = Vec::new();
+        let mut stages = Stages::new();
         let (mut channels, mut side) = (channels, size);
         for i in 0..config.blocks {
             if side < 2 {
@@ -50,20 +50,29 @@ impl Conv4 {
                 ));
             }
             let mut b = b.scope(format!("layer{i}"));
+            let mut layers: Vec<Box<dyn Module>> = Vec::new();
             let conv = ConvConfig::same(channels, config.hidden, 3);
             layers.push(Box::new(Conv2d::new(&mut b.scope("conv"), conv)?));
             layers.push(Box::new(BatchNorm::new(&mut b.scope("norm"), config.hidden)?));
             layers.push(Box::new(Activation::Relu));
             layers.push(Box::new(MaxPool2d::new(2)?));
             (channels, side) = (config.hidden, side / 2);
+            let is_last = i + 1 == config.blocks;
+            if is_last {
+                layers.push(Box::new(Flatten));
+            }
+            stages.push(layers, if is_last { channels * side * side } else { channels });
         }
-        layers.push(Box::new(Flatten));
         let mut features = channels * side * side;
+        if config.blocks == 0 {
+            stages.push(vec![Box::new(Flatten)], features);
+        }
         if let Some(output) = config.output {
-            layers.push(Box::new(Linear::new(&mut b.scope("head"), features, output)?));
+            let head = Linear::new(&mut b.scope("head"), features, output)?;
+            stages.push(vec![Box::new(head)], output);
             features = output;
         }
-        Ok(Self { layers: Sequential(layers), features })
+        Ok(Self { layers: stages, features })
     }
 
     /// The size of its output.
@@ -84,6 +93,10 @@ impl Module for Conv4 {
     fn smallest_batch(&self) -> usize {
         // Each batch-norm stands before a pooling layer, so it has four values or more of each channel in a single picture.
         1
+    }
+
+    fn staged(&self) -> Option<&dyn Staged> {
+        self.layers.staged()
     }
 }
 

@@ -2,9 +2,9 @@ use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::init::{self, FanMode, Gain};
-use crate::layers::{Activation, BatchNorm, Dropout, LayerNorm, Linear, Sequential};
+use crate::layers::{Activation, BatchNorm, Dropout, LayerNorm, Linear, Stages};
 use crate::written::Primitive;
-use crate::{Builder, Cx, Error, Module, Result};
+use crate::{Builder, Cx, Error, Module, Result, Staged};
 
 /// A multi-layer perceptron: linear layers, each but the output followed by normalisation, activation and dropout.
 ///
@@ -26,7 +26,7 @@ use crate::{Builder, Cx, Error, Module, Result};
 /// ```
 #[derive(Debug)]
 pub struct Mlp {
-    layers: Sequential,
+    layers: Stages,
     features: i64,
 }
 
@@ -85,13 +85,14 @@ impl Mlp {
         if inputs < 1 {
             return Err(Error::setting("mlp's inputs", &inputs, "at least 1 is needed"));
         }
-        let mut layers: Vec<Box<dyn Module>> = Vec::new();
+        let mut stages = Stages::new();
         let mut features = inputs;
         for (i, &size) in config.hidden.iter().enumerate() {
             if size < 1 {
                 return Err(Error::setting("hidden", &size, "each size must be at least 1"));
             }
             let mut b = b.scope(format!("layer{i}"));
+            let mut layers: Vec<Box<dyn Module>> = Vec::new();
             layers.push(Box::new(linear(&mut b, features, size, config.init)?));
             match config.norm {
                 Norm::None => {}
@@ -103,13 +104,15 @@ impl Mlp {
             if config.dropout > 0.0 {
                 layers.push(Box::new(dropout));
             }
+            stages.push(layers, size);
             features = size;
         }
         if let Some(output) = config.output {
-            layers.push(Box::new(linear(&mut b.scope("head"), features, output, config.init)?));
+            let head = linear(&mut b.scope("head"), features, output, config.init)?;
+            stages.push(vec![Box::new(head)], output);
             features = output;
         }
-        Ok(Self { layers: Sequential(layers), features })
+        Ok(Self { layers: stages, features })
     }
 
     /// The size of its output.
@@ -140,6 +143,10 @@ impl Module for Mlp {
 
     fn smallest_batch(&self) -> usize {
         self.layers.smallest_batch()
+    }
+
+    fn staged(&self) -> Option<&dyn Staged> {
+        self.layers.staged()
     }
 }
 

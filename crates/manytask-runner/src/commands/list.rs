@@ -50,6 +50,7 @@ fn names(registries: &Registries) -> Vec<Known> {
     sections
         .chain(of(&registries.data))
         .chain(of(&registries.episodes))
+        .chain(of(&registries.architectures))
         .chain(of(&registries.trunks))
         .chain(of(&registries.backbones))
         .chain(of(&registries.learners))

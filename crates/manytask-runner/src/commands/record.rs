@@ -1,6 +1,6 @@
 //! What of a training goes into `metrics.jsonl` and TensorBoard's file, and what is said of an evaluation.
 
-use manytask_multitask::{Evaluation, Event, StepReport, TaskEvaluation};
+use manytask_multitask::{AuxiliaryLoss, Evaluation, Event, StepReport, TaskEvaluation};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Result;
@@ -85,6 +85,14 @@ impl Record<'_> {
         }
     }
 
+    /// An auxiliary loss by its name, with that of its task where it is of one.
+    fn named(&self, of: &AuxiliaryLoss) -> (String, f64) {
+        match of.task.and_then(|task| self.tasks.get(task)) {
+            Some(task) => (format!("{}/{task}", of.name), of.value),
+            None => (of.name.to_owned(), of.value),
+        }
+    }
+
     fn step(&mut self, report: &StepReport) -> Result<()> {
         let tasks = report.present.iter().filter_map(|task| self.tasks.get(*task));
         let by_name = |values: &[f64]| -> Map<String, Value> {
@@ -103,9 +111,14 @@ impl Record<'_> {
         if let Some(norm) = report.gradient_norm {
             line["gradient_norm"] = json!(norm);
         }
+        let auxiliary: Vec<(String, f64)> = report.auxiliary.iter().map(|of| self.named(of)).collect();
+        if !auxiliary.is_empty() {
+            line["auxiliary"] = auxiliary.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        }
         self.line = Some(line);
         let mut scalars: Vec<(String, f64)> =
             tasks.zip(&report.losses).map(|(name, loss)| (format!("train/{name}/loss"), *loss)).collect();
+        scalars.extend(auxiliary.into_iter().map(|(name, value)| (format!("train/auxiliary/{name}"), value)));
         scalars.push(("train/learning_rate".into(), report.learning_rate));
         self.board.write(report.step, &scalars)
     }

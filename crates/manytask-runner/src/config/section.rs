@@ -168,6 +168,37 @@ impl<'s> Section<'s> {
         }
     }
 
+    /// The string `kind` with its place, or the kind that stands for its absence.
+    ///
+    /// # Errors
+    /// When it is no string.
+    pub fn kind_or(&mut self, absent: &str) -> Result<(String, Range<usize>)> {
+        if self.table.get_ref().contains_key("kind") {
+            return self.kind();
+        }
+        self.asked.push("kind".to_owned());
+        self.note("kind", &absent);
+        Ok((absent.to_owned(), self.header()))
+    }
+
+    /// Takes all tables in it that have a string of this name, with their names.
+    pub fn tables_with(&mut self, name: &str) -> Vec<(String, Section<'s>)> {
+        let has = |value: &Spanned<DeValue<'_>>| {
+            value
+                .get_ref()
+                .as_table()
+                .is_some_and(|table| table.get(name).is_some_and(|value| value.get_ref().as_str().is_some()))
+        };
+        let keys = self.table.get_ref().iter().filter(|(_, value)| has(value));
+        let keys: Vec<String> = keys.map(|(key, _)| key.get_ref().to_string()).collect();
+        keys.into_iter()
+            .filter_map(|key| {
+                let found = self.table(&key).ok().flatten();
+                found.map(|section| (key, section))
+            })
+            .collect()
+    }
+
     /// Everything that is left, as one value.
     ///
     /// # Errors

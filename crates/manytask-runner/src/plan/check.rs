@@ -2,6 +2,7 @@
 
 use manytask_multitask::{Evaluation, Identity, Monitor, Needs, Offers, Task, Training, check_for};
 use manytask_nn::schedule::Course;
+use manytask_tensor::Owner;
 
 use super::{EpisodesPlan, Plan, RowsPlan, Work};
 use crate::data::OutlinedTasks;
@@ -132,36 +133,53 @@ impl Plan {
                 .fault(what)
                 .hint("name columns under `inputs.embedding`, or leave it out"));
         }
-        let offers =
-            |representation| Offers { representation, validation: outline.validation.unwrap_or(true) };
-        let (all, offers) = match outline.tasks {
-            OutlinedTasks::Unknown => return self.check_unnamed(rows, &[], offers(true)),
+        let validation = outline.validation.unwrap_or(true);
+        let embeds = outline.embeds != Some(false);
+        let (all, single_input) = match outline.tasks {
+            OutlinedTasks::Unknown => return self.check_unnamed(rows, &[], (true, embeds, validation)),
             OutlinedTasks::Alike(task) => {
                 let tasks = rows.variants(&task).map_err(|failure| places.of_tasks(failure))?;
-                return self.check_unnamed(rows, &tasks, offers(false));
+                return self.check_unnamed(rows, &tasks, (false, embeds, validation));
             }
             OutlinedTasks::Named(tasks) => {
-                let described = rows.describe(tasks).map_err(|failure| places.of_tasks(failure))?;
-                (described, offers(true))
+                (rows.describe(tasks).map_err(|failure| places.of_tasks(failure))?, true)
             }
         };
         let kept = rows.kept(all.clone());
         self.monitor(&all, &kept).map_err(|failure| places.training.place(failure))?;
-        self.check_trunk(rows, &kept)?;
+        let offers = self.check_network(rows, &kept, (single_input, embeds, validation))?;
         let names = |tasks: &[Task]| tasks.iter().map(|task| task.name.clone()).collect::<Vec<_>>();
         self.check_aggregator(Some((&names(&kept), &names(&all))), Identity::Fixed, offers).map(|_| ())
     }
 
-    /// Refuses a network that cannot be built, or whose training does not fit into memory.
-    fn check_trunk(&self, rows: &RowsPlan, tasks: &[Task]) -> Result<()> {
-        let layout = rows.outlined_network(tasks, self.precision);
-        let layout = layout.map_err(|failure| self.places.network.place(failure))?;
-        self.check_network_memory(&layout)
+    /// Refuses a network that cannot be built, is not for these tasks (where there are any), or whose training does not fit
+    /// into memory. Answers with what it offers to aggregators.
+    fn check_network(
+        &self,
+        rows: &RowsPlan,
+        tasks: &[Task],
+        (single_input, embeds, validation): (bool, bool, bool),
+    ) -> Result<Offers> {
+        let place = |failure: Failure| self.places.network.place(failure);
+        let network = rows.outlined_network(tasks, self.precision).map_err(place)?;
+        if !tasks.is_empty() {
+            network.check(tasks, single_input).map_err(|error| place(error.into()))?;
+        }
+        let layout = network.layout();
+        self.check_network_memory(layout)?;
+        let shares =
+            layout.entries().iter().any(|entry| entry.role.is_trained() && entry.owner == Owner::Shared);
+        Ok(Offers {
+            // Tables of embedded columns are shared in every architecture.
+            shared: shares || embeds,
+            representation: single_input && network.bottleneck().is_some(),
+            validation,
+        })
     }
 
     /// Checks what does not depend on the names of the tasks, which only the data have.
-    fn check_unnamed(&self, rows: &RowsPlan, tasks: &[Task], offers: Offers) -> Result<()> {
-        self.check_trunk(rows, tasks)?;
+    fn check_unnamed(&self, rows: &RowsPlan, tasks: &[Task], known: (bool, bool, bool)) -> Result<()> {
+        let offers = self.check_network(rows, tasks, known)?;
         self.check_aggregator(None, Identity::Fixed, offers).map(|_| ())
     }
 
@@ -170,7 +188,7 @@ impl Plan {
         let outline = episodes.source.outline().map_err(|failure| places.data.place(failure))?;
         episodes.settings.check().map_err(|error| places.everything.place(error))?;
         let validation = outline.as_ref().is_none_or(|outline| outline.validation);
-        let offers = Offers { representation: false, validation };
+        let offers = Offers { shared: true, representation: false, validation };
         let needs = self.check_aggregator(None, Identity::Resampled, offers)?;
         if let Some(outline) = outline {
             let of_output = episodes.learner.check_output(outline.form.output);

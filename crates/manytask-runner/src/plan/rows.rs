@@ -1,12 +1,10 @@
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 
 use manytask_data::{BatchOrder, LastBatch, TaskSampling};
-use manytask_multitask::{Batches, InputSizes, Task};
+use manytask_multitask::{Architecture, Batches, InputSizes, Task};
 use manytask_nn::Precision;
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::{Metric, Output};
-use manytask_tensor::Layout;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Section;
@@ -15,7 +13,7 @@ use crate::failure::{Code, Failure, Result};
 use crate::network::NetworkPlan;
 use crate::registries::Registries;
 
-/// Tasks on rows with a shared trunk.
+/// Tasks on rows.
 #[derive(Debug)]
 pub struct RowsPlan {
     pub(crate) data: Box<dyn DataSettings>,
@@ -113,21 +111,28 @@ impl RowsPlan {
         described.collect()
     }
 
-    /// The parameters of the network for a single input: what it has at least.
+    /// The network for a single input and no more tasks than tell its form: what it has at least.
     ///
     /// # Errors
-    /// When a size or a share is impossible.
-    pub(crate) fn outlined_network(&self, tasks: &[Task], precision: Precision) -> Result<Arc<Layout>> {
+    /// When a size or a share is impossible, or the architecture is not for such tasks.
+    pub(crate) fn outlined_network(
+        &self,
+        tasks: &[Task],
+        precision: Precision,
+    ) -> Result<Box<dyn Architecture>> {
+        const MANY: usize = 64;
         let mut sizes = HashSet::new();
-        let mut tasks: Vec<Task> = tasks.iter().filter(|task| sizes.insert(task.outputs)).cloned().collect();
+        let few = tasks.len() <= MANY;
+        let shown = |task: &&Task| few || sizes.insert(task.outputs);
+        let mut tasks: Vec<Task> = tasks.iter().filter(shown).cloned().collect();
         if tasks.is_empty() {
-            tasks.push(Task::new("task", Output::Regression, 1));
+            tasks = ["task0", "task1"].map(|name| Task::new(name, Output::Binary, 1)).into();
         }
         for task in &mut tasks {
             task.outputs = task.outputs.max(1);
         }
         let inputs = InputSizes::numbers(1);
-        Ok(Arc::clone(self.network.build(&inputs, &tasks, precision)?.layout()))
+        self.network.build(&inputs, &tasks, precision)
     }
 
     /// The tasks that `only_tasks` leaves.

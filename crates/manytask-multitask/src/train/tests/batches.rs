@@ -10,7 +10,7 @@ use manytask_tensor::Tensor;
 use super::*;
 use crate::aggregators::{AlignedMtl, CaGrad, FixedWeights, Mgda, NashMtl, PcGrad, UpGrad};
 use crate::testing::{network, networks, relu_trunk, tanh_trunk, tasks};
-use crate::{Batches, HardSharing, InputSizes, Parts, SharedTrunk};
+use crate::{Batches, HardSharing, InputSizes, MultiTaskProblem, Parts};
 
 fn aggregators() -> Vec<Box<dyn AggregatorSettings>> {
     let weights = ["b", "r", "m"].map(|name| (name.to_owned(), 0.5)).into();
@@ -28,12 +28,13 @@ fn aggregators() -> Vec<Box<dyn AggregatorSettings>> {
 }
 
 /// Batches of eight rows, in their order.
-fn in_order(network: SharedTrunk, train: Rows) -> HardSharing {
+fn in_order(network: HardSharing, train: Rows) -> MultiTaskProblem {
     with_batches(network, train, Batches { size: 8, order: BatchOrder::Sequential, ..Batches::default() })
 }
 
-fn with_batches(network: SharedTrunk, train: Rows, batches: Batches) -> HardSharing {
-    HardSharing::new(network, tasks(), Parts { train, validation: None, test: None }, batches).unwrap()
+fn with_batches(network: HardSharing, train: Rows, batches: Batches) -> MultiTaskProblem {
+    MultiTaskProblem::new(Box::new(network), tasks(), Parts { train, validation: None, test: None }, batches)
+        .unwrap()
 }
 
 /// Takes labels away.
@@ -149,7 +150,9 @@ fn a_gradient_that_is_not_finite_ends_the_training_before_it_reaches_the_paramet
     let mut described = tasks();
     described[0].loss = Loss::BinaryCrossEntropy { positive_weight: Some(1e200) };
     let parts = Parts { train: part, validation: None, test: None };
-    let problem = HardSharing::new(network(relu_trunk(5)), described, parts, Batches::default()).unwrap();
+    let problem =
+        MultiTaskProblem::new(Box::new(network(relu_trunk(5))), described, parts, Batches::default())
+            .unwrap();
     let begin = start(&problem);
     let _ = begin.named("trunk.layer0.weight").unwrap().shallow_clone().g_mul_scalar_(1e-100);
     for clip_norm in [None, Some(1.0)] {
@@ -168,10 +171,10 @@ fn normalised(b: &mut Builder<'_>, inputs: &[i64]) -> Result<(Box<dyn Module>, i
     Ok((Box::new(Sequential(vec![Box::new(linear), Box::new(norm)])), 6))
 }
 
-fn normalised_heads() -> SharedTrunk {
+fn normalised_heads() -> HardSharing {
     let sizes = InputSizes::numbers(4);
     let names = ["b", "r", "m"].map(String::from);
-    SharedTrunk::build(&sizes, 0, &names, tanh_trunk, |b, task, features| {
+    HardSharing::build(&sizes, 0, &names, tanh_trunk, |b, task, features| {
         let norm = BatchNorm::new(&mut b.scope("norm"), features)?;
         let last = Linear::new(b, features, tasks()[task].outputs)?;
         Ok(Box::new(Sequential(vec![Box::new(norm), Box::new(last)])))

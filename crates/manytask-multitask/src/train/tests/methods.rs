@@ -10,7 +10,7 @@ use crate::aggregators::{
 };
 use crate::testing::{network, problem_of, problem_with, rows, start};
 use crate::train::*;
-use crate::{Combination, Draw, HardSharing, LossWeighting, Needs, OnLosses, StepInfo, TaskVec};
+use crate::{Combination, Draw, LossWeighting, MultiTaskProblem, Needs, OnLosses, StepInfo, TaskVec};
 
 fn methods() -> Vec<Box<dyn AggregatorSettings>> {
     let pipeline = Pipeline {
@@ -58,7 +58,7 @@ fn methods_with_tensors_looks_and_stages_resume_bit_for_bit() {
 }
 
 /// A trunk whose forward pass draws and writes: dropout and batch-norm.
-fn noisy() -> HardSharing {
+fn noisy() -> MultiTaskProblem {
     let network = network(|b, inputs| {
         let linear = Linear::new(&mut b.scope("layer0"), inputs.iter().product(), 6)?;
         let norm = BatchNorm::new(&mut b.scope("norm"), 6)?;

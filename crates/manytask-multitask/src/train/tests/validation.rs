@@ -4,7 +4,7 @@ use manytask_nn::schedule::{Course, Schedule};
 
 use super::*;
 use crate::testing::{network, tanh_trunk, tasks};
-use crate::{Batches, HardSharing, Parts, TaskEvaluation};
+use crate::{Batches, MultiTaskProblem, Parts, TaskEvaluation};
 
 fn seen(loss: Option<f64>) -> Evaluation {
     let task =
@@ -59,7 +59,8 @@ fn a_monitor_that_can_have_no_value_is_refused() {
         let validation = rows(50, 40, true);
         change(&validation);
         let parts = Parts { train: rows(1, 16, true), validation: Some(validation), test: None };
-        let problem = HardSharing::new(network(tanh_trunk), tasks(), parts, Batches::default()).unwrap();
+        let problem =
+            MultiTaskProblem::new(Box::new(network(tanh_trunk)), tasks(), parts, Batches::default()).unwrap();
         let mut settings = training(10);
         settings.monitor = Monitor { figure: figure.into(), task: task.map(str::to_owned), goal: None };
         Trainer::new(&problem, equal(&problem), settings, &start(&problem))

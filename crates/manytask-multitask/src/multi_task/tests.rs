@@ -2,20 +2,38 @@ use manytask_nn::layers::{Activation, Dropout, Linear, Sequential};
 use manytask_tensor::{Graph, Kind, Params, Tensor, grad};
 
 use super::*;
+use crate::architecture::Bottleneck;
 use crate::testing::{F64, network, problem_of, problems, relu_trunk, rows, start, tasks};
-use crate::{Combination, Jacobian, Level, Shared, layer_columns};
+use crate::{Combination, HardSharing, Jacobian, Level, Shared, layer_columns};
 
 const DRAW: Draw = Draw { seed: 4, step: 2, replica: 0, part: Part::Train };
 
 /// The gradient of each task's loss, by a backward pass of its own from the loss to all parameters.
-fn one_by_one(problem: &HardSharing, params: &Params, draw: Draw) -> Vec<Params> {
+fn one_by_one(problem: &MultiTaskProblem, params: &Params, draw: Draw) -> Vec<Params> {
     let batch = problem.batch(draw).unwrap();
     let present = problem.present(draw.part, &batch).unwrap();
-    let (_, losses) = problem.outputs(params, &batch, &present, context(draw)).unwrap();
+    let (cut, mut cx) = (problem.cut(), context(problem, draw));
+    let inputs = TaskInputs::join(&batch, &present).unwrap();
+    let representation = cut.encode(params, &inputs.all, &mut cx).unwrap();
+    let losses: Vec<Tensor> = present
+        .iter()
+        .enumerate()
+        .map(|(position, &task)| {
+            let own = inputs.rows.of(position, &representation).unwrap();
+            let raw = cut.heads().one(task, params, &own, &mut cx).unwrap();
+            problem.tasks[task].mean_loss(&raw, &batch.targets[task], batch.weights[task].as_ref()).unwrap()
+        })
+        .collect();
     losses.iter().map(|loss| grad(loss, params, Graph::Keep).unwrap()).collect()
 }
 
-fn is_shared(problem: &HardSharing, slot: Slot) -> bool {
+impl MultiTaskProblem {
+    fn cut(&self) -> &dyn Bottleneck {
+        self.architecture().bottleneck().unwrap()
+    }
+}
+
+fn is_shared(problem: &MultiTaskProblem, slot: Slot) -> bool {
     problem.shared().contains(&slot)
 }
 
@@ -142,7 +160,7 @@ fn gradients_of_layers_are_columns_of_all_and_a_combination_can_follow() {
 fn inner_products_are_those_of_the_rows() {
     let mut compact = 0;
     for problem in problems(|| rows(1, 40, true)) {
-        let layers = problem.network.chain().map_or(&[][..], |chain| chain.layers());
+        let layers = problem.cut().chain().map_or(&[][..], |chain| chain.layers());
         compact += usize::from(!layers.is_empty() && dense::compact_is_cheaper(layers, 8, 3));
         let params = start(&problem).require_grad().unwrap();
         let rows = problem.forward(&params, DRAW).unwrap().jacobian(&Level::Parameters).unwrap().gramian();
@@ -159,7 +177,7 @@ fn inner_products_are_those_of_the_rows() {
 #[test]
 fn the_trunk_is_written_out_where_it_is_a_chain() {
     let chains: Vec<bool> =
-        problems(|| rows(1, 40, true)).iter().map(|p| p.network.chain().is_some()).collect();
+        problems(|| rows(1, 40, true)).iter().map(|p| p.cut().chain().is_some()).collect();
     assert_eq!(chains, [false, true, true, true]);
 }
 
@@ -188,7 +206,7 @@ fn categories_are_summed_as_the_matrix_is_multiplied() {
             let head = |b: &mut manytask_nn::Builder<'_>, task: usize, features| {
                 Ok(Box::new(Linear::new(b, features, tasks()[task].outputs)?) as Box<dyn manytask_nn::Module>)
             };
-            SharedTrunk::build(&inputs, 0, &names, trunk, head).unwrap()
+            HardSharing::build(&inputs, 0, &names, trunk, head).unwrap()
         };
         let parts = || Parts {
             train: categories(1, single_input),
@@ -196,9 +214,10 @@ fn categories_are_summed_as_the_matrix_is_multiplied() {
             test: None,
         };
         let batches = Batches { size: 120, ..Batches::default() };
-        let problem = HardSharing::new(network(relu_trunk(20)), tasks(), parts(), batches).unwrap();
+        let problem =
+            MultiTaskProblem::new(Box::new(network(relu_trunk(20))), tasks(), parts(), batches).unwrap();
         let batch = problem.batch(DRAW).unwrap();
-        let chain = problem.network.chain().unwrap();
+        let chain = problem.cut().chain().unwrap();
         let inputs = crate::trunk_inputs::TrunkInputs::new(&batch.inputs[0], chain, Kind::Double).unwrap();
         assert!(matches!(inputs.borrow::<f64>().unwrap(), manytask_nn::dense::Input::OneHot(_)));
 
@@ -224,11 +243,14 @@ fn categories_are_summed_as_the_matrix_is_multiplied() {
             }
         }
         let part = categories(9, true);
-        let outputs = problem.network.outputs(&params, &part.inputs).unwrap();
+        let outputs = problem.architecture().outputs(&params, &part.inputs).unwrap();
         let mut cx = Cx::eval();
-        let representation = problem.network.represent(&params, &part.inputs[0], &mut cx).unwrap();
+        let representation = problem.cut().encode(&params, &part.inputs[0], &mut cx).unwrap();
         for (task, found) in outputs.iter().enumerate() {
-            assert!(close(found, &problem.network.head(task, &params, &representation, &mut cx).unwrap()));
+            assert!(close(
+                found,
+                &problem.cut().heads().one(task, &params, &representation, &mut cx).unwrap()
+            ));
         }
     }
 }
@@ -262,7 +284,7 @@ fn the_same_draw_is_the_same_batch_and_randomness() {
     };
     let parts = Parts { train: rows(1, 40, true), validation: None, test: None };
     let batches = Batches { size: 8, ..Batches::default() };
-    let problem = HardSharing::new(network(trunk), tasks(), parts, batches).unwrap();
+    let problem = MultiTaskProblem::new(Box::new(network(trunk)), tasks(), parts, batches).unwrap();
     let params = start(&problem).require_grad().unwrap();
     let losses = |draw| problem.forward(&params, draw).unwrap().losses().to_vec();
     assert_eq!(losses(DRAW), losses(DRAW));
@@ -281,7 +303,7 @@ fn figures_of_a_regression_are_in_the_units_of_its_labels() {
     let params = start(&problem);
     let evaluation = problem.evaluate(&params, Part::Validation).unwrap();
     let part = rows(50, 40, true);
-    let outputs = problem.network().outputs(&params, &part.inputs).unwrap();
+    let outputs = problem.architecture().outputs(&params, &part.inputs).unwrap();
     let described = problem.described_tasks().iter().zip(&outputs);
     let predictions: Vec<Tensor> = described.map(|(task, logits)| task.present(logits).unwrap()).collect();
     let (predicted, labels) = (&predictions[1], &part.tasks[1].target * 2.0 + 1.0);
@@ -291,7 +313,7 @@ fn figures_of_a_regression_are_in_the_units_of_its_labels() {
     assert!((4.0 * loss - rmse * rmse).abs() < 1e-9, "the loss is of standardised labels");
     let sums = predictions[2].sum_dim_intlist([1].as_slice(), false, Kind::Double);
     assert!(close(&sums, &sums.ones_like()), "probabilities of classes");
-    assert!(problem.network().outputs(&params, &[]).is_err());
+    assert!(problem.architecture().outputs(&params, &[]).is_err());
 }
 
 #[test]
@@ -301,13 +323,18 @@ fn what_does_not_belong_together_is_refused() {
     let trunk = || network(crate::testing::tanh_trunk);
     let two = tasks().into_iter().take(2).collect();
     assert!(
-        HardSharing::new(trunk(), two, parts(), batches).unwrap_err().to_string().contains("3 heads for 2")
+        MultiTaskProblem::new(Box::new(trunk()), two, parts(), batches)
+            .unwrap_err()
+            .to_string()
+            .contains("3 heads for 2")
     );
     let mut wrong = tasks();
     wrong[0].loss = manytask_nn::loss::Loss::Mse;
-    let message = HardSharing::new(trunk(), wrong, parts(), batches).unwrap_err().to_string();
+    let message = MultiTaskProblem::new(Box::new(trunk()), wrong, parts(), batches).unwrap_err().to_string();
     assert!(message.contains("task `b`") && message.contains("binary_cross_entropy"), "{message}");
-    assert!(HardSharing::new(trunk(), tasks(), parts(), Batches { size: 0, ..batches }).is_err());
+    assert!(
+        MultiTaskProblem::new(Box::new(trunk()), tasks(), parts(), Batches { size: 0, ..batches }).is_err()
+    );
 }
 
 /// The same pixels as images of bytes and as vectors go the same way, and with a flattening trunk the fused one.
@@ -332,13 +359,14 @@ fn images_and_vectors_are_inputs_as_features_are() {
     let mut seen: Option<(Vec<f64>, manytask_tensor::Params, Vec<Tensor>)> = None;
     for (sizes, inputs) in sizes {
         let names = ["b", "r", "m"].map(String::from);
-        let network = SharedTrunk::build(&sizes, 0, &names, flat, |b, task, features| {
+        let network = HardSharing::build(&sizes, 0, &names, flat, |b, task, features| {
             Ok(Box::new(Linear::new(b, features, tasks()[task].outputs)?) as Box<dyn manytask_nn::Module>)
         });
         let train = data::Part::new(vec![inputs], rows(1, 40, true).tasks).unwrap();
         let parts = Parts { train, validation: None, test: None };
-        let problem = HardSharing::new(network.unwrap(), tasks(), parts, Batches::default()).unwrap();
-        assert!(problem.network.chain().is_some());
+        let problem =
+            MultiTaskProblem::new(Box::new(network.unwrap()), tasks(), parts, Batches::default()).unwrap();
+        assert!(problem.cut().chain().is_some());
         let params = start(&problem).require_grad().unwrap();
         let graph = one_by_one(&problem, &params, DRAW);
         let mut pass = problem.forward(&params, DRAW).unwrap();
@@ -347,7 +375,7 @@ fn images_and_vectors_are_inputs_as_features_are() {
             let sum = graph.iter().map(|of| of.get(*slot).unwrap().shallow_clone()).reduce(|a, b| a + b);
             assert!(close(gradient.get(*slot).unwrap(), &sum.unwrap()));
         }
-        let outputs = problem.network.outputs(&params, &problem.parts.train.inputs).unwrap();
+        let outputs = problem.architecture().outputs(&params, &problem.parts.train.inputs).unwrap();
         let (losses, first_outputs) = (pass.losses().to_vec(), outputs);
         if let Some((expected, of_features, outputs)) = &seen {
             assert!(losses.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12));

@@ -17,11 +17,13 @@ use self::heads::{Gradients, Losses};
 use self::rows::Form;
 #[cfg(test)]
 pub(super) use self::rows::compact_is_cheaper;
-use super::pass::{broken, direction_of_layers, join};
-use super::{HardSharing, context, gradient};
+use super::{MultiTaskProblem, broken, context, direction_of_layers, gradient};
 use crate::aggregator::layer_slots;
+use crate::architecture::{self, Bottleneck, TaskInputs};
 use crate::trunk_inputs::TrunkInputs;
-use crate::{Combination, Draw, Gramian, Jacobian, Level, Pass, Result, Shared, layer_columns};
+use crate::{
+    AuxiliaryLoss, Combination, Draw, Gramian, Jacobian, Level, Pass, Problem, Result, Shared, layer_columns,
+};
 
 /// Which rows of the batch are a task's.
 pub(super) enum Rows {
@@ -33,7 +35,7 @@ pub(super) enum Rows {
 
 /// A pass whose trunk is a chain.
 struct DensePass<'a, T> {
-    problem: &'a HardSharing,
+    problem: &'a MultiTaskProblem,
     chain: &'a DenseChain,
     params: &'a Params,
     present: Vec<usize>,
@@ -96,39 +98,43 @@ impl<T: Real> Trunk<'_, T> {
 
 /// The pass on a batch, where trunk, element type and device are such; else nothing.
 pub(super) fn forward<'a>(
-    problem: &'a HardSharing,
+    problem: &'a MultiTaskProblem,
+    cut: &dyn Bottleneck,
     params: &'a Params,
     batch: &Batch,
     present: &[usize],
     draw: Draw,
 ) -> Result<Option<Box<dyn Pass + 'a>>> {
-    let Some(chain) = problem.network.written_chain(params) else { return Ok(None) };
+    let Some(chain) = problem.fused_chain(params) else { return Ok(None) };
     Ok(Some(match params.kind() {
-        Kind::Double => Box::new(DensePass::<f64>::new(problem, chain, params, batch, present, draw)?),
-        _ => Box::new(DensePass::<f32>::new(problem, chain, params, batch, present, draw)?),
+        Kind::Double => Box::new(DensePass::<f64>::new(problem, (cut, chain), params, batch, present, draw)?),
+        _ => Box::new(DensePass::<f32>::new(problem, (cut, chain), params, batch, present, draw)?),
     }))
 }
 
 impl<'a, T: Real> DensePass<'a, T> {
     fn new(
-        problem: &'a HardSharing,
-        chain: &'a DenseChain,
+        problem: &'a MultiTaskProblem,
+        (cut, chain): (&dyn Bottleneck, &'a DenseChain),
         params: &'a Params,
         batch: &Batch,
         present: &[usize],
         draw: Draw,
     ) -> Result<Self> {
-        let (inputs, own) = join(batch, present)?;
-        let x = TrunkInputs::new(&inputs, chain, T::KIND)?;
-        let rows = match own {
-            None => Rows::Shared(x.rows()),
-            Some(own) => Rows::Own(own.iter().map(|(a, b)| (*a as usize, *b as usize)).collect()),
+        let inputs = TaskInputs::join(batch, present)?;
+        let x = TrunkInputs::new(&inputs.all, chain, T::KIND)?;
+        let rows = match inputs.rows {
+            architecture::Rows::Shared => Rows::Shared(x.rows()),
+            architecture::Rows::Own(own) => {
+                Rows::Own(own.iter().map(|(a, b)| (*a as usize, *b as usize)).collect())
+            }
         };
         let mut trace = Trace::default();
         chain.forward(&chain.borrow(params)?, x.borrow()?, &mut trace, threads::get())?;
-        let mut cx = context(draw);
+        let mut cx = context(problem, draw);
         let representation = trace.activations.last().map_or(&[][..], Vec::as_slice);
-        let losses = Losses::new(problem, params, batch, present, (representation, &rows), &mut cx)?;
+        let heads = cut.heads();
+        let losses = Losses::new(problem, heads, params, batch, present, (representation, &rows), &mut cx)?;
         Ok(Self {
             problem,
             chain,
@@ -184,12 +190,12 @@ impl<'a, T: Real> DensePass<'a, T> {
 
     /// Each task's gradient of some layers, without a pass through the layers before them.
     fn layer_rows(&self, level: &Level) -> Result<Jacobian> {
-        let network = &self.problem.network;
-        let columns = layer_columns(network.layout(), network.shared(), level)?;
+        let (layout, shared) = (self.problem.layout(), self.problem.shared());
+        let columns = layer_columns(layout, shared, level)?;
         if let Some(all) = &self.parameters {
             return all.of_columns(&columns);
         }
-        let slots = layer_slots(network.layout(), network.shared(), level)?;
+        let slots = layer_slots(layout, shared, level)?;
         let has = |layer: &DenseLayer| slots.contains(&layer.weight) || slots.contains(&layer.bias);
         let layers = self.chain.layers();
         let first = layers.iter().position(has).unwrap_or(0);
@@ -224,6 +230,10 @@ impl<T: Real> Pass for DensePass<'_, T> {
         &self.values
     }
 
+    fn auxiliary(&self) -> &[AuxiliaryLoss] {
+        &[]
+    }
+
     fn jacobian(&mut self, level: &Level) -> Result<&Jacobian> {
         self.gradients()?;
         if level.is_layers() {
@@ -234,7 +244,7 @@ impl<T: Real> Pass for DensePass<'_, T> {
         }
         if *level == Level::Representation {
             if matches!(self.rows, Rows::Own(_)) {
-                return Err(super::pass::rows_of_its_own());
+                return Err(super::rows_of_its_own());
             }
             if self.representations.is_none() {
                 self.representations =
@@ -262,7 +272,8 @@ impl<T: Real> Pass for DensePass<'_, T> {
         gradient::fits(combination, self.present.len())?;
         let shared = self.shared_gradient(&combination.shared)?;
         let shared = gradient::split(self.problem, self.params, &shared)?;
-        gradient::assemble(self.problem, self.params, shared, &self.known()?.own, &combination.heads)
+        let own = gradient::weighted(&self.known()?.own, &combination.heads)?;
+        gradient::assemble(self.problem, self.params, shared, own)
     }
 
     fn take_context(&mut self) -> Cx {

@@ -4,12 +4,12 @@ use manytask_data as data;
 use manytask_data::{Batch, TaskSampling};
 use manytask_tensor::Tensor;
 
-use super::HardSharing;
+use super::MultiTaskProblem;
 use crate::{Error, Part, Result};
 
-impl HardSharing {
-    /// The tasks of which a row with a label counts in a batch; none where the rows are too few for the statistics of the
-    /// trunk.
+impl MultiTaskProblem {
+    /// The tasks of which a row with a label counts in a batch; none where the rows are too few for the statistics of
+    /// shared layers.
     pub(super) fn present(&self, part: Part, batch: &Batch) -> Result<Vec<usize>> {
         let gaps = match part {
             Part::Train => &self.gaps[0],
@@ -26,8 +26,8 @@ impl HardSharing {
                 present.push(task);
             }
         }
-        // Where tasks have rows of their own, the trunk sees those of the present tasks alone.
-        let needed = self.network.smallest_batch();
+        // Where tasks have rows of their own, shared layers see those of the present tasks alone.
+        let needed = self.architecture.smallest_batch();
         if needed > 1 && batch.inputs.len() > 1 {
             let rows = present.iter().filter_map(|task| batch.inputs.get(*task));
             if rows.map(data::Inputs::rows).sum::<usize>() < needed {
@@ -39,7 +39,7 @@ impl HardSharing {
 
     /// Refuses batches with fewer rows than the statistics of trunk or heads need, and a sampling of tasks that has no effect.
     pub(super) fn check_batches(&self) -> Result<()> {
-        let (network, part) = (&self.network, &self.parts.train);
+        let (network, part) = (&self.architecture, &self.parts.train);
         if self.batches.sampling == TaskSampling::Proportional && part.is_single_input() {
             return Err(Error::setting(
                 "task_sampling = \"proportional\", but all tasks are on the same rows",

@@ -125,7 +125,7 @@ impl<T: Real> DensePass<'_, T> {
 }
 
 /// Floating-point operations of both ways; those in f64 take twice as long, a factorization ten times.
-pub(in crate::hard_sharing) fn compact_is_cheaper(layers: &[DenseLayer], batch: usize, tasks: usize) -> bool {
+pub(in crate::multi_task) fn compact_is_cheaper(layers: &[DenseLayer], batch: usize, tasks: usize) -> bool {
     let (rows, tasks) = (batch as f64, tasks as f64);
     let (mut gradients, mut compact) = (0.0, 0.0);
     for layer in layers {

@@ -1,10 +1,13 @@
-//! Tasks on tables with a shared trunk.
+//! Tasks on rows of data, with any architecture.
 
+mod bottleneck;
+mod cut;
 mod dense;
 mod empty;
 mod evaluate;
 mod gradient;
-mod pass;
+mod graph;
+mod losses;
 mod present;
 #[cfg(test)]
 mod tests;
@@ -13,14 +16,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use manytask_data as data;
 use manytask_data::{Batch, BatchOrder, Batcher, LastBatch, TaskSampling};
-use manytask_nn::Cx;
-use manytask_nn::dense::DenseLayer;
+use manytask_nn::dense::DenseChain;
+use manytask_nn::{Cx, Progress};
 use manytask_tensor::random::Key;
-use manytask_tensor::{Layout, Params, Slot, Tensor, no_grad};
+use manytask_tensor::{Kind, Layout, Params, Slot, Tensor, no_grad};
 use serde::{Deserialize, Serialize};
 
+use self::losses::Losses;
+use crate::architecture::{Owned, TaskInputs, written_chain};
 use crate::{
-    Draw, Error, Evaluation, Identity, Offers, Part, Pass, Problem, Result, SharedTrunk, Task, TaskVec,
+    Architecture, Draw, Error, Evaluation, Identity, Offers, Part, Pass, Problem, Result, Task, TaskVec,
 };
 
 /// How rows become batches.
@@ -54,13 +59,14 @@ impl Batches {
 /// The splits of the data of a problem, on the device of its network.
 pub type Parts = data::Splits<data::Part>;
 
-/// Tasks on rows of data, with a shared trunk and one head for each.
+/// Tasks on rows of data, with a network of any [`Architecture`].
 ///
 /// All tasks are on the same rows (single-input), or each has rows of its own (multi-input): then a batch has as many rows
-/// of each task, and all go through the trunk together.
+/// of each task, and all go through what is shared together.
 #[derive(Debug)]
-pub struct HardSharing {
-    network: SharedTrunk,
+pub struct MultiTaskProblem {
+    architecture: Box<dyn Architecture>,
+    owned: Owned,
     tasks: Vec<Task>,
     names: Vec<String>,
     parts: Parts,
@@ -69,8 +75,6 @@ pub struct HardSharing {
     batchers: Mutex<Vec<Kept>>,
     /// For each part and task, whether labels are missing or do not count: only then is a batch asked which tasks are in it.
     gaps: [Vec<bool>; 3],
-    /// The heads that are one linear layer.
-    linear_heads: Vec<Option<DenseLayer>>,
 }
 
 /// A batcher that was asked for before.
@@ -80,15 +84,21 @@ struct Kept {
     batcher: Batcher,
 }
 
-impl HardSharing {
+impl MultiTaskProblem {
     /// Puts network, tasks and data together.
     ///
     /// # Errors
-    /// When tasks, heads and labels are not as many, or a task's loss or metric does not fit its kind.
-    pub fn new(network: SharedTrunk, tasks: Vec<Task>, parts: Parts, batches: Batches) -> Result<Self> {
-        if network.tasks() != tasks.len() {
+    /// When tasks, heads and labels are not as many, the architecture is not for these tasks, or a task's loss or metric does
+    /// not fit its kind.
+    pub fn new(
+        architecture: Box<dyn Architecture>,
+        tasks: Vec<Task>,
+        parts: Parts,
+        batches: Batches,
+    ) -> Result<Self> {
+        if architecture.tasks() != tasks.len() {
             return Err(Error::setting(
-                format!("{} heads for {} tasks", network.tasks(), tasks.len()),
+                format!("{} heads for {} tasks", architecture.tasks(), tasks.len()),
                 "build one head for each task",
             ));
         }
@@ -102,14 +112,15 @@ impl HardSharing {
             }
         }
         tasks.iter().try_for_each(Task::check)?;
+        architecture.check(&tasks, parts.train.is_single_input())?;
         // Asked for here, so that impossible batches are refused before anything is trained.
         let batcher = batches.of(&parts.train, 0)?;
         let gaps = [Some(&parts.train), parts.validation.as_ref(), parts.test.as_ref()];
         let gaps = gaps.map(|part| part.map_or(Ok(Vec::new()), present::gaps_of));
         let [train, validation, test] = gaps;
         Ok(Self {
-            linear_heads: (0..tasks.len()).map(|task| network.linear_head(task)).collect(),
-            network,
+            owned: Owned::of(architecture.layout(), tasks.len())?,
+            architecture,
             names: tasks.iter().map(|task| task.name.clone()).collect(),
             tasks,
             parts,
@@ -121,8 +132,13 @@ impl HardSharing {
     }
 
     /// The network.
-    pub fn network(&self) -> &SharedTrunk {
-        &self.network
+    pub fn architecture(&self) -> &dyn Architecture {
+        self.architecture.as_ref()
+    }
+
+    /// The trained parameters of one task alone.
+    pub fn own(&self, task: usize) -> &[Slot] {
+        self.owned.own.get(task).map_or(&[], Vec::as_slice)
     }
 
     /// What is predicted, in the order of the heads.
@@ -185,17 +201,50 @@ impl HardSharing {
 }
 
 /// The context of a pass over a batch: its randomness is a function of the draw.
-fn context(draw: Draw) -> Cx {
-    Cx::train(Key::new(draw.seed, "forward").step(draw.step).within(u64::from(draw.replica)))
+fn context(problem: &MultiTaskProblem, draw: Draw) -> Cx {
+    let key = Key::new(draw.seed, "forward").step(draw.step).within(u64::from(draw.replica));
+    Cx::train(key)
+        .with_progress(Progress { step: draw.step, epoch: draw.step / problem.steps_per_epoch.max(1) })
 }
 
-impl Problem for HardSharing {
+/// A pass was asked for what cannot be.
+fn broken(message: &str) -> Error {
+    Error::Contract { aggregator: "multi-task problem".into(), message: message.into() }
+}
+
+/// A direction can be taken for all shared parameters or for the representation, but not for some layers.
+fn direction_of_layers() -> Error {
+    Error::setting(
+        "a direction of some layers only",
+        "set level = \"parameters\" or \"representation\" for a method that gives a direction",
+    )
+}
+
+/// A representation is asked for that tasks do not share.
+fn rows_of_its_own() -> Error {
+    Error::setting(
+        "gradients of the representation, but each task has rows of its own",
+        "take the level `parameters`",
+    )
+}
+
+/// A number as a tensor of the other's kind and device, which costs less than a number argument.
+fn number(value: f64, like: &Tensor) -> Result<Tensor> {
+    let value = if like.kind() == Kind::Double {
+        Tensor::from(value)
+    } else {
+        Tensor::from(value as f32).f_to_kind(like.kind())?
+    };
+    Ok(value.f_to_device(like.device())?)
+}
+
+impl Problem for MultiTaskProblem {
     fn layout(&self) -> &Arc<Layout> {
-        self.network.layout()
+        self.architecture.layout()
     }
 
     fn shared(&self) -> &[Slot] {
-        self.network.shared()
+        &self.owned.shared
     }
 
     fn tasks(&self) -> &[String] {
@@ -208,7 +257,8 @@ impl Problem for HardSharing {
 
     fn offers(&self) -> Offers {
         Offers {
-            representation: self.parts.train.is_single_input(),
+            shared: !self.owned.shared.is_empty(),
+            representation: self.parts.train.is_single_input() && self.architecture.bottleneck().is_some(),
             validation: self.parts.validation.is_some(),
         }
     }
@@ -223,14 +273,20 @@ impl Problem for HardSharing {
         if present.is_empty() {
             return Ok(Box::new(empty::EmptyPass::new(self, params)));
         }
-        match dense::forward(self, params, &batch, &present, draw)? {
+        // From the most special to the most general.
+        let Some(cut) = self.architecture.bottleneck() else {
+            return Ok(Box::new(graph::GraphPass::forward(self, params, &batch, present, draw)?));
+        };
+        match dense::forward(self, cut, params, &batch, &present, draw)? {
             Some(pass) => Ok(pass),
-            None => Ok(Box::new(pass::SharedPass::forward(self, params, &batch, present, draw)?)),
+            None => {
+                Ok(Box::new(bottleneck::BottleneckPass::forward(self, cut, params, &batch, present, draw)?))
+            }
         }
     }
 
     fn shares_out(&self, params: &Params) -> bool {
-        self.network.written_chain(params).is_some()
+        self.fused_chain(params).is_some()
     }
 
     fn losses(&self, params: &Params, draw: Draw) -> Result<TaskVec> {
@@ -240,8 +296,8 @@ impl Problem for HardSharing {
         if present.is_empty() {
             return Ok(TaskVec::default());
         }
-        let (_, outputs) = self.outputs(params, &batch, &present, context(draw))?;
-        Ok(present.into_iter().zip(pass::values(&outputs)?).collect())
+        let losses = self.losses_of(params, &batch, &present, &mut context(self, draw))?;
+        Ok(present.into_iter().zip(losses.values).collect())
     }
 
     fn form(&self) -> Evaluation {
@@ -261,21 +317,16 @@ impl Problem for HardSharing {
     }
 }
 
-impl HardSharing {
-    /// The losses of the present tasks, each one element, in one pass.
-    fn outputs(
-        &self,
-        params: &Params,
-        batch: &Batch,
-        present: &[usize],
-        mut cx: Cx,
-    ) -> Result<(Cx, Vec<Tensor>)> {
-        let shared = pass::represent(&self.network, params, batch, present, &mut cx)?;
-        let losses = present
-            .iter()
-            .enumerate()
-            .map(|(row, &task)| pass::loss(self, params, batch, task, &shared.of(row)?, &mut cx));
-        let losses = losses.collect::<Result<_>>()?;
-        Ok((cx, losses))
+impl MultiTaskProblem {
+    /// The losses of the present tasks in one pass, with a graph to all parameters.
+    fn losses_of(&self, params: &Params, batch: &Batch, present: &[usize], cx: &mut Cx) -> Result<Losses> {
+        let inputs = TaskInputs::join(batch, present)?;
+        let outputs = self.architecture.forward(params, &inputs, present, cx)?;
+        Losses::new(self, batch, present, &outputs)
+    }
+
+    /// The trunk as a chain, where passes with these parameters are fused.
+    fn fused_chain(&self, params: &Params) -> Option<&DenseChain> {
+        written_chain(self.architecture.bottleneck()?.chain(), params)
     }
 }

@@ -3,11 +3,11 @@
 use manytask_data as data;
 use manytask_tensor::{Device, Kind, Params, Tensor};
 
-use super::HardSharing;
+use super::MultiTaskProblem;
 use crate::{Evaluation, Result};
 
-pub(super) fn evaluate(problem: &HardSharing, params: &Params, part: &data::Part) -> Result<Evaluation> {
-    let outputs = problem.network.outputs(params, &part.inputs)?;
+pub(super) fn evaluate(problem: &MultiTaskProblem, params: &Params, part: &data::Part) -> Result<Evaluation> {
+    let outputs = problem.architecture().outputs(params, &part.inputs)?;
     let tasks = problem.tasks.iter().zip(&part.tasks).zip(&outputs);
     let tasks = tasks.map(|((task, labels), logits)| {
         let to_cpu = |tensor: &Tensor| tensor.f_to_device(Device::Cpu);
@@ -20,7 +20,7 @@ pub(super) fn evaluate(problem: &HardSharing, params: &Params, part: &data::Part
 /// Whether a task's figure has a value for any predictions: two kinds of them are tried, all alike and all different, since a
 /// figure may be undefined where only one class is predicted.
 pub(super) fn can_have_value(
-    problem: &HardSharing,
+    problem: &MultiTaskProblem,
     part: &data::Part,
     task: usize,
     figure: &str,

@@ -6,8 +6,8 @@ use manytask_nn::dense::{DenseChain, DenseLayer, PlainLoss, Target};
 use manytask_tensor::dense::{Matrix, Onto, Real, filled, product, unwritten, values};
 use manytask_tensor::{Graph, Kind, Params, Slot, Tensor, gradients, threads};
 
-use super::{HardSharing, Rows, broken};
-use crate::hard_sharing::pass;
+use super::{MultiTaskProblem, Rows, broken};
+use crate::architecture::Heads;
 use crate::{Result, Task};
 
 /// The losses of the present tasks, before they are differentiated.
@@ -63,15 +63,15 @@ pub(super) enum Cotangents<T> {
 
 impl<T: Real> Losses<T> {
     pub(super) fn new(
-        problem: &HardSharing,
+        problem: &MultiTaskProblem,
+        heads: &Heads,
         params: &Params,
         batch: &Batch,
         present: &[usize],
         (representation, rows): (&[T], &Rows),
         cx: &mut Cx,
     ) -> Result<Self> {
-        let linear = present.iter().map(|task| problem.linear_heads.get(*task).copied().flatten());
-        if let (Rows::Shared(batch_rows), Some(heads)) = (rows, linear.collect::<Option<Vec<_>>>()) {
+        if let (Rows::Shared(batch_rows), Some(heads)) = (rows, heads.all_linear(present)) {
             return Ok(Self::Linear(Linear::new(
                 problem,
                 params,
@@ -81,7 +81,7 @@ impl<T: Real> Losses<T> {
                 heads,
             )?));
         }
-        let features = problem.network.chain().map_or(0, DenseChain::outputs);
+        let features = problem.fused_chain(params).map_or(0, DenseChain::outputs);
         let (mut losses, mut copies, mut own) = (Vec::new(), Vec::new(), Vec::new());
         for (row, &task) in present.iter().enumerate() {
             let (start, length) = match rows {
@@ -94,9 +94,13 @@ impl<T: Real> Losses<T> {
                 Ok(())
             })?;
             let copy = copy.f_set_requires_grad(true)?;
-            losses.push(pass::loss(problem, params, batch, task, &copy, cx)?);
+            let described = problem.tasks.get(task).zip(batch.targets.get(task));
+            let (described, target) = described.ok_or_else(|| broken("a task without labels"))?;
+            let prediction = heads.one(task, params, &copy, cx)?;
+            let weight = batch.weights.get(task).and_then(Option::as_ref);
+            losses.push(described.mean_loss(&prediction, target, weight)?);
             copies.push(copy);
-            let slots = problem.network.own(task).iter();
+            let slots = problem.own(task).iter();
             own.push(
                 slots.map(|slot| Ok((*slot, params.get(*slot)?.shallow_clone()))).collect::<Result<_>>()?,
             );
@@ -108,7 +112,7 @@ impl<T: Real> Losses<T> {
     pub(super) fn values(&self) -> Result<Vec<f64>> {
         match self {
             Self::Linear(linear) => Ok(linear.values.clone()),
-            Self::Graph(graphs) => pass::values(&graphs.losses),
+            Self::Graph(graphs) => fetched(&graphs.losses),
         }
     }
 
@@ -121,9 +125,18 @@ impl<T: Real> Losses<T> {
     }
 }
 
+/// The values of losses of one element each, fetched at once.
+fn fetched(losses: &[Tensor]) -> Result<Vec<f64>> {
+    if losses.is_empty() {
+        return Ok(Vec::new());
+    }
+    let stacked = Tensor::f_stack(losses, 0)?.f_detach()?.f_to_kind(Kind::Double)?;
+    Ok(Vec::<f64>::try_from(stacked.f_reshape([-1])?)?)
+}
+
 impl<T: Real> Linear<T> {
     fn new(
-        problem: &HardSharing,
+        problem: &MultiTaskProblem,
         params: &Params,
         batch: &Batch,
         present: &[usize],

@@ -2,9 +2,8 @@
 
 use manytask_tensor::{Params, Slot, Tensor};
 
-use super::HardSharing;
-use super::pass::{broken, number};
-use crate::{Combination, Result, Shared};
+use super::{MultiTaskProblem, broken, number};
+use crate::{Combination, Problem, Result, Shared};
 
 /// Refuses a combination that is not of so many tasks.
 pub(super) fn fits(combination: &Combination, tasks: usize) -> Result<()> {
@@ -20,8 +19,8 @@ pub(super) fn fits(combination: &Combination, tasks: usize) -> Result<()> {
 }
 
 /// A vector `[P]` in the shapes of the shared parameters.
-pub(super) fn split(problem: &HardSharing, params: &Params, vector: &Tensor) -> Result<Vec<Tensor>> {
-    let shared = problem.network.shared();
+pub(super) fn split(problem: &MultiTaskProblem, params: &Params, vector: &Tensor) -> Result<Vec<Tensor>> {
+    let shared = problem.shared();
     let shapes = shared.iter().map(|slot| Ok(params.get(*slot)?.size())).collect::<Result<Vec<_>>>()?;
     let lengths: Vec<i64> = shapes.iter().map(|shape| shape.iter().product()).collect();
     if vector.size() != [lengths.iter().sum::<i64>()] {
@@ -31,30 +30,32 @@ pub(super) fn split(problem: &HardSharing, params: &Params, vector: &Tensor) -> 
     parts.iter().zip(shapes).map(|(part, shape)| Ok(part.f_reshape(shape)?)).collect()
 }
 
-/// The gradient of all parameters: `shared` is that of the shared ones, `own` that of each present task's head, which is
-/// multiplied by the task's weight; zeros elsewhere.
-pub(super) fn assemble(
-    problem: &HardSharing,
-    params: &Params,
-    shared: Vec<Tensor>,
-    own: &[Vec<(Slot, Tensor)>],
-    weights: &[f64],
-) -> Result<Params> {
-    let mut leaves: Vec<Option<Tensor>> = params.leaves().iter().map(|_| None).collect();
-    let mut put = |slot: &Slot, gradient: Tensor| {
-        if let Some(place) = leaves.get_mut(slot.index()) {
-            *place = Some(gradient);
-        }
-    };
-    for (slot, gradient) in problem.network.shared().iter().zip(shared) {
-        put(slot, gradient);
-    }
-    for (own, weight) in own.iter().zip(weights) {
-        for (slot, gradient) in own {
+/// Gradients of tasks' own parameters times the weights of the tasks.
+pub(super) fn weighted(own: &[Vec<(Slot, Tensor)>], weights: &[f64]) -> Result<Vec<Vec<(Slot, Tensor)>>> {
+    let weighted = own.iter().zip(weights).map(|(own, weight)| {
+        let scaled = own.iter().map(|(slot, gradient)| {
             let same = *weight == 1.0;
             let scaled =
                 if same { gradient.shallow_clone() } else { gradient.f_mul(&number(*weight, gradient)?)? };
-            put(slot, scaled);
+            Ok((*slot, scaled))
+        });
+        scaled.collect()
+    });
+    weighted.collect()
+}
+
+/// The gradient of all parameters: `shared` is that of the shared ones, `own` that of each present task's own; zeros elsewhere.
+pub(super) fn assemble(
+    problem: &MultiTaskProblem,
+    params: &Params,
+    shared: Vec<Tensor>,
+    own: Vec<Vec<(Slot, Tensor)>>,
+) -> Result<Params> {
+    let mut leaves: Vec<Option<Tensor>> = params.leaves().iter().map(|_| None).collect();
+    let of_shared = problem.shared().iter().copied().zip(shared);
+    for (slot, gradient) in of_shared.chain(own.into_iter().flatten()) {
+        if let Some(place) = leaves.get_mut(slot.index()) {
+            *place = Some(gradient);
         }
     }
     let leaves = leaves.into_iter().zip(params.leaves()).map(|(gradient, leaf)| match gradient {

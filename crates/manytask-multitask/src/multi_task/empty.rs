@@ -3,18 +3,18 @@
 use manytask_nn::Cx;
 use manytask_tensor::{Params, Tensor};
 
-use super::{HardSharing, gradient};
+use super::{MultiTaskProblem, gradient};
 use crate::{Combination, Jacobian, Level, Pass, Problem, Result, layer_columns};
 
 /// A pass without a loss: no row of a Jacobian, a gradient of zero, and nothing for the buffers.
 pub(super) struct EmptyPass<'a> {
-    problem: &'a HardSharing,
+    problem: &'a MultiTaskProblem,
     params: &'a Params,
     rows: Option<Jacobian>,
 }
 
 impl<'a> EmptyPass<'a> {
-    pub(super) fn new(problem: &'a HardSharing, params: &'a Params) -> Self {
+    pub(super) fn new(problem: &'a MultiTaskProblem, params: &'a Params) -> Self {
         Self { problem, params, rows: None }
     }
 }

@@ -1,0 +1,124 @@
+//! Networks of many tasks.
+
+mod encoder;
+mod heads;
+mod outputs;
+mod rows;
+mod settings;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use manytask_data::Inputs;
+use manytask_nn::Cx;
+use manytask_nn::dense::DenseChain;
+use manytask_tensor::{Layout, Owner, Params, Slot, Tensor};
+
+pub use self::encoder::{InputEncoder, InputSizes};
+pub(crate) use self::heads::stacked_weights;
+pub use self::heads::{Features, Heads};
+pub use self::outputs::{Auxiliary, OutputGroup, Outputs};
+pub(crate) use self::outputs::{predict, written_chain};
+pub use self::rows::{Rows, TaskInputs};
+pub use self::settings::{ArchitectureSettings, Blueprint, Built, PartUse, TrunkSettings};
+use crate::{Result, Task};
+
+/// A network of many tasks: inputs to the raw outputs of each task.
+///
+/// Whose a parameter is says the layout, where it was built: an entry of [`Owner::Task`] changes the outputs of that task
+/// alone and rests in steps in which the task is absent; all others are shared, also where only some tasks reach them. An
+/// aggregator's direction is for the shared ones.
+pub trait Architecture: Debug + Send + Sync {
+    /// The parameters.
+    fn layout(&self) -> &Arc<Layout>;
+
+    /// The number of tasks.
+    fn tasks(&self) -> usize;
+
+    /// The raw outputs (logits, standardised values) of the wanted tasks, by number, ascending, with a graph to `params`; in
+    /// training also the auxiliary losses. `cx` says whether this is training, how far it is, and draws what is random.
+    ///
+    /// # Errors
+    /// When the inputs are not of the network's form.
+    fn forward(&self, params: &Params, inputs: &TaskInputs, wanted: &[usize], cx: &mut Cx)
+    -> Result<Outputs>;
+
+    /// The one place where shared parameters end and those of tasks begin, where there is such a place: its passes are faster,
+    /// and gradients can be taken with respect to the representation there.
+    fn bottleneck(&self) -> Option<&dyn Bottleneck> {
+        None
+    }
+
+    /// Refuses tasks or inputs that it is not for. `single_input` is whether all tasks are on the same rows.
+    ///
+    /// # Errors
+    /// With what it is for.
+    fn check(&self, tasks: &[Task], single_input: bool) -> Result<()> {
+        let _ = (tasks, single_input);
+        Ok(())
+    }
+
+    /// The fewest rows that all tasks' rows together must have in training, see
+    /// [`Module::smallest_batch`](manytask_nn::Module::smallest_batch).
+    fn smallest_batch(&self) -> usize {
+        1
+    }
+
+    /// The fewest rows that a task's own layers take in training.
+    fn smallest_batch_of(&self, task: usize) -> usize {
+        let _ = task;
+        1
+    }
+}
+
+impl dyn Architecture + '_ {
+    /// Each task's raw outputs `[N, outputs]` for rows of inputs, without a graph and in evaluation; what they mean says
+    /// [`Task::present`]. `inputs` are one for all tasks or one for each.
+    ///
+    /// # Errors
+    /// When the inputs are not of the network's form.
+    pub fn outputs(&self, params: &Params, inputs: &[Inputs]) -> Result<Vec<Tensor>> {
+        predict(self, params, inputs)
+    }
+}
+
+/// The cut of an architecture: all shared parameters are before it, all of tasks behind it, and there is no auxiliary loss.
+pub trait Bottleneck: Debug + Send + Sync {
+    /// The representation of rows of inputs, `[B, features]`.
+    ///
+    /// # Errors
+    /// When the inputs are not of the network's form.
+    fn encode(&self, params: &Params, inputs: &Inputs, cx: &mut Cx) -> Result<Tensor>;
+
+    /// What makes each task's outputs of the representation.
+    fn heads(&self) -> &Heads;
+
+    /// All that is shared as a chain of linear layers whose activations are piecewise linear, where it is nothing else.
+    fn chain(&self) -> Option<&DenseChain> {
+        None
+    }
+}
+
+/// The trained parameters by owner.
+#[derive(Debug, Clone)]
+pub(crate) struct Owned {
+    /// Those that tasks share, in layout order.
+    pub(crate) shared: Vec<Slot>,
+    /// Those of each task.
+    pub(crate) own: Vec<Vec<Slot>>,
+}
+
+impl Owned {
+    /// Of a network of so many tasks.
+    pub(crate) fn of(layout: &Layout, tasks: usize) -> Result<Self> {
+        let mut owned = Self { shared: Vec::new(), own: vec![Vec::new(); tasks] };
+        for slot in layout.trained() {
+            let Owned { shared, own } = &mut owned;
+            match layout.entry(slot)?.owner {
+                Owner::Shared => shared.push(slot),
+                Owner::Task(task) => own.get_mut(task).unwrap_or(shared).push(slot),
+            }
+        }
+        Ok(owned)
+    }
+}

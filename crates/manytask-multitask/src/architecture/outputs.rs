@@ -1,0 +1,165 @@
+use manytask_data::Inputs;
+use manytask_nn::Cx;
+use manytask_nn::dense::{DenseChain, Trace};
+use manytask_tensor::dense::{Real, filled};
+use manytask_tensor::{Device, Kind, Params, Tensor, no_grad, threads};
+
+use super::{Architecture, Features, Rows, TaskInputs};
+use crate::trunk_inputs::TrunkInputs;
+use crate::{Error, Result};
+
+/// Rows that go through a network at once in evaluation: enough for the kernels, little enough for the memory.
+const ROWS: i64 = 8192;
+
+/// The raw outputs of the wanted tasks, and what the architecture adds to their losses.
+#[derive(Debug)]
+pub struct Outputs {
+    /// Outputs of one size that were computed together are one tensor.
+    pub groups: Vec<OutputGroup>,
+    /// Auxiliary losses, in training.
+    pub auxiliary: Vec<Auxiliary>,
+}
+
+/// The raw outputs of some of the wanted tasks.
+#[derive(Debug)]
+pub struct OutputGroup {
+    /// Their positions among the wanted tasks.
+    pub positions: Vec<usize>,
+    /// `[G, B, outputs]`, a slice for each.
+    pub raw: Tensor,
+}
+
+/// A loss that the architecture has beside those of the tasks.
+///
+/// It is added to the vector of losses that the aggregator sees, and logged by its name.
+#[derive(Debug)]
+pub struct Auxiliary {
+    /// What it is.
+    pub name: &'static str,
+    /// The task to whose loss it is added; without one an equal share is added to the loss of each wanted task.
+    pub task: Option<usize>,
+    /// One element, its factor included.
+    pub value: Tensor,
+}
+
+impl Outputs {
+    /// `[B, outputs]` of each wanted task.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn each(outputs: &[Tensor]) -> Result<Self> {
+        let groups = outputs
+            .iter()
+            .enumerate()
+            .map(|(position, raw)| Ok(OutputGroup { positions: vec![position], raw: raw.f_unsqueeze(0)? }));
+        Ok(Self { groups: groups.collect::<Result<_>>()?, auxiliary: Vec::new() })
+    }
+
+    /// The same with auxiliary losses.
+    #[must_use]
+    pub fn with_auxiliary(self, auxiliary: Vec<Auxiliary>) -> Self {
+        Self { auxiliary, ..self }
+    }
+
+    /// `[B, outputs]` of the wanted task at `position`.
+    ///
+    /// # Errors
+    /// When the architecture gave none.
+    pub fn raw(&self, position: usize) -> Result<Tensor> {
+        for group in &self.groups {
+            if let Some(row) = group.positions.iter().position(|of| *of == position) {
+                return Ok(group.raw.f_select(0, row as i64)?);
+            }
+        }
+        Err(Error::Contract {
+            aggregator: "architecture".into(),
+            message: format!("it gave no outputs of the wanted task {position}"),
+        })
+    }
+}
+
+/// Each task's raw outputs for rows of inputs, see `dyn Architecture::outputs`.
+pub(crate) fn predict(
+    architecture: &(dyn Architecture + '_),
+    params: &Params,
+    inputs: &[Inputs],
+) -> Result<Vec<Tensor>> {
+    let _off = no_grad();
+    let tasks = architecture.tasks();
+    let all: Vec<usize> = (0..tasks).collect();
+    match inputs {
+        [inputs] => chunks(architecture, params, inputs, &all),
+        inputs if inputs.len() == tasks => {
+            let mut outputs = Vec::with_capacity(inputs.len());
+            for (task, inputs) in inputs.iter().enumerate() {
+                outputs.extend(chunks(architecture, params, inputs, &[task])?);
+            }
+            Ok(outputs)
+        }
+        inputs => Err(Error::setting(
+            format!("{} inputs for {tasks} tasks", inputs.len()),
+            "give one for all tasks, or one for each",
+        )),
+    }
+}
+
+fn chunks(
+    architecture: &(dyn Architecture + '_),
+    params: &Params,
+    inputs: &Inputs,
+    tasks: &[usize],
+) -> Result<Vec<Tensor>> {
+    let mut parts: Vec<Vec<Tensor>> = tasks.iter().map(|_| Vec::new()).collect();
+    let rows = inputs.rows() as i64;
+    let mut start = 0;
+    // At least once, so that no rows give outputs of no rows.
+    loop {
+        let length = ROWS.min(rows - start);
+        let outputs = forward(architecture, params, &inputs.narrow(start, length)?, tasks)?;
+        for (position, parts) in parts.iter_mut().enumerate() {
+            parts.push(outputs.raw(position)?);
+        }
+        start += length;
+        if start >= rows {
+            break;
+        }
+    }
+    parts.iter().map(|parts| Ok(Tensor::f_cat(parts, 0)?)).collect()
+}
+
+fn forward(
+    architecture: &(dyn Architecture + '_),
+    params: &Params,
+    inputs: &Inputs,
+    tasks: &[usize],
+) -> Result<Outputs> {
+    let mut cx = Cx::eval();
+    if let Some(cut) = architecture.bottleneck()
+        && let Some(chain) = written_chain(cut.chain(), params)
+    {
+        let representation = match params.kind() {
+            Kind::Double => written_out::<f64>(chain, params, inputs)?,
+            _ => written_out::<f32>(chain, params, inputs)?,
+        };
+        return cut.heads().forward(params, Features::All(&representation, &Rows::Shared), tasks, &mut cx);
+    }
+    architecture.forward(params, &TaskInputs::shared(inputs), tasks, &mut cx)
+}
+
+/// The chain, where passes with these parameters are fused: on a processor, in f32 or f64.
+pub(crate) fn written_chain<'c>(chain: Option<&'c DenseChain>, params: &Params) -> Option<&'c DenseChain> {
+    let kind = matches!(params.kind(), Kind::Float | Kind::Double);
+    chain.filter(|_| kind && params.device() == Device::Cpu)
+}
+
+/// The representation without libtorch.
+fn written_out<T: Real>(chain: &DenseChain, params: &Params, inputs: &Inputs) -> Result<Tensor> {
+    let inputs = TrunkInputs::new(inputs, chain, T::KIND)?;
+    let mut trace = Trace::default();
+    chain.forward(&chain.borrow(params)?, inputs.borrow()?, &mut trace, threads::get())?;
+    let last = trace.activations.last().map_or(&[][..], Vec::as_slice);
+    filled::<T, Error>(&[inputs.rows() as i64, chain.outputs() as i64], |out| {
+        out.copy_from_slice(last);
+        Ok(())
+    })
+}

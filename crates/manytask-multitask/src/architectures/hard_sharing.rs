@@ -1,0 +1,130 @@
+use std::sync::Arc;
+
+use manytask_data::Inputs;
+use manytask_nn::dense::DenseChain;
+use manytask_nn::layers::Restored;
+use manytask_nn::{Builder, Cx, Module};
+use manytask_tensor::{Layout, Params, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::architecture::{
+    Architecture, ArchitectureSettings, Blueprint, Bottleneck, Built, Features, Heads, InputEncoder,
+    InputSizes, Outputs, Owned, TaskInputs,
+};
+use crate::{Error, Result};
+
+/// A shared trunk with one head for each task: hard parameter sharing (Caruana 1993),
+/// `h = f(x; W₁, b₁)`, `yᵢ = fᵢ(h; W₂ᵢ, b₂ᵢ)`.
+///
+/// Parameters are named `embedding0.weight …`, `trunk.…`, `heads.NAME.…`.
+#[derive(Debug)]
+pub struct HardSharing {
+    layout: Arc<Layout>,
+    encoder: InputEncoder,
+    trunk: Box<dyn Module>,
+    heads: Heads,
+    chain: Option<DenseChain>,
+}
+
+/// The settings of [`HardSharing`]: none beside its trunk and heads.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HardSharingSettings {}
+
+impl ArchitectureSettings for HardSharingSettings {
+    fn name(&self) -> &'static str {
+        "hard_sharing"
+    }
+
+    fn build(&self, blueprint: &Blueprint<'_>) -> Result<Box<dyn Architecture>> {
+        let network = HardSharing::build(
+            blueprint.inputs,
+            blueprint.embedding,
+            &blueprint.names(),
+            |b, shape| blueprint.part("trunk", b, shape),
+            |b, task, features| blueprint.head(b, task, features),
+        )?;
+        Ok(Box::new(network))
+    }
+}
+
+impl HardSharing {
+    /// Builds the network.
+    ///
+    /// `trunk` is given the shape of a row of its inputs, `[D]` or `[C, H, W]`, and answers with the definition and the size of
+    /// its representation; `head` is given a task's number and the size of the representation. Columns of categories become `embedding` numbers
+    /// each. Representations and outputs have the element type of the parameters, whatever layers compute in.
+    ///
+    /// # Errors
+    /// When there is no task, or the trunk or a head cannot be built.
+    pub fn build(
+        inputs: &InputSizes,
+        embedding: i64,
+        tasks: &[String],
+        trunk: impl FnOnce(&mut Builder<'_>, &[i64]) -> Result<Built>,
+        head: impl FnMut(&mut Builder<'_>, usize, i64) -> Result<Box<dyn Module>>,
+    ) -> Result<Self> {
+        if tasks.is_empty() {
+            return Err(Error::setting("a network without a task", "describe at least one target"));
+        }
+        let mut layout = Layout::builder();
+        let mut root = Builder::new(&mut layout);
+        let encoder = InputEncoder::new(&mut root, inputs, embedding)?;
+        let (trunk, features) = trunk(&mut root.scope("trunk"), encoder.shape())?;
+        let heads = Heads::new(&mut root, tasks, features, head)?;
+        let layout = layout.build();
+        let shared = Owned::of(&layout, tasks.len())?.shared;
+        let chain = DenseChain::of(trunk.as_ref(), &layout)
+            .filter(|chain| chain.is_straight() && chain.slots().eq(shared.iter().copied()));
+        let heads = heads.within(&layout);
+        Ok(Self { layout, encoder, trunk: Box::new(Restored(trunk)), heads, chain })
+    }
+}
+
+impl Architecture for HardSharing {
+    fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    fn tasks(&self) -> usize {
+        self.heads.len()
+    }
+
+    fn forward(
+        &self,
+        params: &Params,
+        inputs: &TaskInputs,
+        wanted: &[usize],
+        cx: &mut Cx,
+    ) -> Result<Outputs> {
+        let representation = self.encode(params, &inputs.all, cx)?;
+        self.heads.forward(params, Features::All(&representation, &inputs.rows), wanted, cx)
+    }
+
+    fn bottleneck(&self) -> Option<&dyn Bottleneck> {
+        Some(self)
+    }
+
+    fn smallest_batch(&self) -> usize {
+        self.trunk.smallest_batch()
+    }
+
+    fn smallest_batch_of(&self, task: usize) -> usize {
+        self.heads.smallest_batch_of(task)
+    }
+}
+
+impl Bottleneck for HardSharing {
+    fn encode(&self, params: &Params, inputs: &Inputs, cx: &mut Cx) -> Result<Tensor> {
+        Ok(self.trunk.forward(params, &self.encoder.forward(params, inputs, cx)?, cx)?)
+    }
+
+    fn heads(&self) -> &Heads {
+        &self.heads
+    }
+
+    // Curved activations are left to the graph, whose exponentials are faster.
+    fn chain(&self) -> Option<&DenseChain> {
+        self.chain.as_ref()
+    }
+}
