@@ -174,6 +174,18 @@ pub(crate) const CHOICES: &[Choice] = &[
         ],
     },
     Choice {
+        sort: "units",
+        place: "network.units of cross_stitch",
+        names: &[
+            (
+                "channel",
+                "each channel of pictures, each number of rows, has its own",
+                "units = \"channel\"\n",
+            ),
+            ("layer", "one for each stage", "units = \"layer\"\n"),
+        ],
+    },
+    Choice {
         sort: "activation",
         place: "network.trunk.activation",
         names: &[
@@ -336,6 +348,7 @@ mod tests {
         complete::<manytask_data::Scale>("scale");
         complete::<manytask_data::OmniglotSplit>("characters");
         complete::<manytask_data::Rotations>("rotations");
+        complete::<manytask_multitask::architectures::Units>("units");
         complete::<manytask_nn::layers::Activation>("activation");
         complete::<manytask_nn::nets::Norm>("norm");
         complete::<manytask_nn::nets::Init>("init");

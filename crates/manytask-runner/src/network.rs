@@ -57,6 +57,11 @@ impl NetworkPlan {
             }
             parts.insert(key, registries.trunks.make(part)?);
         }
+        for key in keys {
+            if !parts.contains_key(key) {
+                parts.extend(architecture.default_part(key).map(|part| (key.to_owned(), part)));
+            }
+        }
         let missing = architecture
             .parts()
             .iter()

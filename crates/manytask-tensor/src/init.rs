@@ -56,6 +56,13 @@ pub enum Init {
         /// The length.
         gain: f64,
     },
+    /// One number where the first two places are equal, and another elsewhere.
+    Diagonal {
+        /// Where they are equal.
+        on: f64,
+        /// Elsewhere.
+        off: f64,
+    },
 }
 
 impl Init {
@@ -79,6 +86,7 @@ impl Init {
             Self::Orthogonal { gain } => {
                 orthogonal(shape, gain, key)?.f_to_kind(kind)?.f_to_device(device).map_err(Error::from)
             }
+            Self::Diagonal { on, off } => diagonal(shape, on, off, (kind, device)),
         }
     }
 }
@@ -100,6 +108,17 @@ fn truncated_normal(shape: &[i64], [mean, std, low, high]: [f64; 4], key: Key) -
     }
     let normal = key.uniform(a.min(b), a.max(b), shape, Kind::Double, Device::Cpu)?.f_special_ndtri()?;
     Ok(normal.f_mul_scalar(std * mirror)?.f_add_scalar(mean)?.f_clamp(low, high)?)
+}
+
+fn diagonal(shape: &[i64], on: f64, off: f64, at: (Kind, Device)) -> Result<Tensor> {
+    let &[rows, columns, ref rest @ ..] = shape else {
+        return Err(Error::Layout { message: "a diagonal start needs at least two dimensions".into() });
+    };
+    let mut first = vec![rows, columns];
+    let eye = Tensor::f_full([rows, columns], off, at)?;
+    let _ = eye.f_diagonal(0, 0, 1)?.f_fill_(on)?;
+    first.extend(rest.iter().map(|_| 1));
+    Ok(eye.f_reshape(first)?.f_expand(shape, false)?.f_contiguous()?)
 }
 
 fn orthogonal(shape: &[i64], gain: f64, key: Key) -> Result<Tensor> {

@@ -96,13 +96,14 @@ impl Heads {
     pub fn within(self, layout: &Layout) -> Self {
         let own =
             |task: usize| layout.select(|entry| entry.role.is_trained() && entry.owner == Owner::Task(task));
-        let find = |(task, head): (usize, &Box<dyn Module>)| {
-            let chain = DenseChain::of(head.as_ref(), layout)?;
+        let find = |task: usize| {
+            let chain = DenseChain::of(self.heads.get(task)?.as_ref(), layout)?;
             let [layer] = chain.layers() else { return None };
             let slots: Vec<Slot> = own(task);
             (layer.curve == Curve::Identity && chain.slots().eq(slots)).then_some(*layer)
         };
-        Self { linear: self.heads.iter().enumerate().map(find).collect(), heads: self.heads }
+        let linear = (0..self.heads.len()).map(find).collect();
+        Self { linear, heads: self.heads }
     }
 
     /// The number of heads.

@@ -60,6 +60,12 @@ pub trait ArchitectureSettings: Debug + Send + Sync {
         &[PartUse::Required("trunk"), PartUse::Optional("head")]
     }
 
+    /// What stands for a part that is not written, where there is such.
+    fn default_part(&self, key: &str) -> Option<Box<dyn TrunkSettings>> {
+        let _ = key;
+        None
+    }
+
     /// Refuses settings out of range, before anything is built.
     ///
     /// # Errors

@@ -82,7 +82,12 @@ const IN_THE_CONFIGURATION: &[Bad] = &[
         &["a.toml:8:51: ", "column `job` is a target"],
     ),
     bad("name = \"score\"", "name = \"rich\"", 3, &["two are called `rich`"]),
-    bad("kind = \"hard_sharing\"", "kind = \"soft_shering\"", 3, &["there is no architecture `soft_shering`"]),
+    bad(
+        "kind = \"hard_sharing\"",
+        "kind = \"soft_shering\"",
+        3,
+        &["there is no architecture `soft_shering`"],
+    ),
     bad("hidden = [8]", "hidden = [0]", 3, &["a.toml:16:34: hidden is 0"]),
     bad("hidden = [8]", "hidden = 8", 3, &["a.toml:16:34: expected an array, found integer `8`"]),
     bad("dropout = 0.2", "dropout = 1.2", 3, &["a.toml:16:49: dropout is 1.2"]),

@@ -138,3 +138,15 @@ fn seeds_differ_and_kinds_agree() {
         assert_close(&float, &draw(init, &[50]), 1e-6);
     }
 }
+
+#[test]
+fn a_diagonal_is_one_number_and_the_rest_another() {
+    let units = draw(Init::Diagonal { on: 0.9, off: 0.05 }, &[3, 3, 2]);
+    for (a, b) in [(0, 0), (0, 1), (2, 1), (2, 2)] {
+        let expected = if a == b { 0.9 } else { 0.05 };
+        assert_eq!([0, 1].map(|c| units.double_value(&[a, b, c])), [expected; 2]);
+    }
+    assert!(
+        Init::Diagonal { on: 1.0, off: 0.0 }.draw(&[3], Key::new(1, "a"), Kind::Double, Device::Cpu).is_err()
+    );
+}

@@ -1,0 +1,209 @@
+use std::sync::Arc;
+
+use manytask_nn::{Builder, Cx, Mode, Module};
+use manytask_tensor::{Layout, Params, Slot, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::architecture::{
+    Architecture, ArchitectureSettings, Auxiliary, Blueprint, Features, Heads, InputEncoder, Outputs,
+    TaskInputs,
+};
+use crate::{Error, Result};
+
+/// Soft parameter sharing (Duong et al. 2015, ACL, <https://doi.org/10.3115/v1/P15-2139>, equation 1): a trunk for each task, all
+/// drawn towards each other by `λ ‖θₐ − θ_b‖²`.
+///
+/// With K tasks the distance is the mean over the other tasks, so that λ means the same for any number. A task's loss is
+/// `Lₐ + λ/(K−1) Σ_b ‖θₐ − θ_b‖²` in which the others' trunks are constants: its gradient by θₐ is that of all distances
+/// together, and trunks are their tasks' own, which rest while these are absent. Logged as `trunk_distance/TASK`.
+///
+/// Parameters are named `trunks.NAME.…`, `heads.NAME.…`. Without embedded columns tasks share none, so methods that combine
+/// gradients of shared parameters are refused.
+#[derive(Debug)]
+pub struct SoftSharing {
+    layout: Arc<Layout>,
+    encoder: InputEncoder,
+    trunks: Vec<Box<dyn Module>>,
+    /// The trained parameters of each task's trunk, in one order.
+    slots: Vec<Vec<Slot>>,
+    heads: Heads,
+    strength: f64,
+}
+
+/// The settings of [`SoftSharing`] beside its parts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SoftSharingSettings {
+    /// λ, at least 0. The paper tunes it on held-out data.
+    pub strength: f64,
+}
+
+impl Default for SoftSharingSettings {
+    fn default() -> Self {
+        Self { strength: 1e-2 }
+    }
+}
+
+impl ArchitectureSettings for SoftSharingSettings {
+    fn name(&self) -> &'static str {
+        "soft_sharing"
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.strength.is_finite() && self.strength >= 0.0 {
+            return Ok(());
+        }
+        Err(Error::setting(format!("`strength` is {}", self.strength), "it must be finite and at least 0"))
+    }
+
+    fn build(&self, blueprint: &Blueprint<'_>) -> Result<Box<dyn Architecture>> {
+        self.check()?;
+        let mut layout = Layout::builder();
+        let mut root = Builder::new(&mut layout);
+        let encoder = blueprint.encoder(&mut root)?;
+        let names = blueprint.names();
+        let mut trunks = Vec::with_capacity(names.len());
+        let mut features = 0;
+        for (task, name) in names.iter().enumerate() {
+            let mut scope = root.scope("trunks");
+            let mut scope = scope.scope(name);
+            let (trunk, size) = blueprint.part("trunk", &mut scope.for_task(task), encoder.shape())?;
+            trunks.push(trunk);
+            features = size;
+        }
+        let heads = blueprint.heads(&mut root, features)?;
+        let layout = layout.build();
+        let slots = names.iter().map(|name| {
+            let prefix = format!("trunks.{name}.");
+            layout.select(|entry| entry.role.is_trained() && entry.name.starts_with(&prefix))
+        });
+        let (slots, heads) = (slots.collect(), heads.within(&layout));
+        Ok(Box::new(SoftSharing { layout, encoder, trunks, slots, heads, strength: self.strength }))
+    }
+}
+
+impl SoftSharing {
+    /// `λ/(K−1) Σ_b ‖θₐ − θ_b‖²` of each wanted task a, with a graph to θₐ alone.
+    fn distances(&self, params: &Params, wanted: &[usize]) -> Result<Vec<Auxiliary>> {
+        let tasks = self.trunks.len();
+        let mut sums: Option<Tensor> = None;
+        for place in 0..self.slots.first().map_or(0, Vec::len) {
+            let of = |task: usize| -> Result<&Tensor> {
+                let slot = self.slots.get(task).and_then(|slots| slots.get(place));
+                match slot {
+                    Some(slot) => Ok(params.get(*slot)?),
+                    None => Err(Error::setting(format!("task {task} of {tasks}"), "count tasks from 0")),
+                }
+            };
+            let all = (0..tasks).map(of).collect::<Result<Vec<_>>>()?;
+            let all = Tensor::f_stack(&all, 0)?.f_detach()?.f_flatten(1, -1)?;
+            let mean = all.f_mean_dim([0].as_slice(), true, all.kind())?;
+            // Σ_b ‖θₐ − θ_b‖² = K ‖θₐ − m‖² + Σ_b ‖θ_b − m‖², with the mean m.
+            let spread = all.f_sub(&mean)?.f_square()?.f_sum(all.kind())?;
+            let own = wanted.iter().map(|task| of(*task)).collect::<Result<Vec<_>>>()?;
+            let own = Tensor::f_stack(&own, 0)?.f_flatten(1, -1)?.f_sub(&mean)?.f_square()?;
+            let own = own.f_sum_dim_intlist([1].as_slice(), false, own.kind())?;
+            let count = Tensor::from(tasks as f64).f_to_kind(own.kind())?.f_to_device(own.device())?;
+            let sum = own.f_mul(&count)?.f_add(&spread)?;
+            sums = Some(match sums {
+                None => sum,
+                Some(before) => before.f_add(&sum)?,
+            });
+        }
+        let Some(sums) = sums else { return Ok(Vec::new()) };
+        let factor = self.strength / (tasks - 1).max(1) as f64;
+        let factor = Tensor::from(factor).f_to_kind(sums.kind())?.f_to_device(sums.device())?;
+        let values = sums.f_mul(&factor)?.f_unbind(0)?;
+        let auxiliary = wanted.iter().zip(values);
+        Ok(auxiliary
+            .map(|(task, value)| Auxiliary { name: "trunk_distance", task: Some(*task), value })
+            .collect())
+    }
+}
+
+impl Architecture for SoftSharing {
+    fn layout(&self) -> &Arc<Layout> {
+        &self.layout
+    }
+
+    fn tasks(&self) -> usize {
+        self.heads.len()
+    }
+
+    fn forward(
+        &self,
+        params: &Params,
+        inputs: &TaskInputs,
+        wanted: &[usize],
+        cx: &mut Cx,
+    ) -> Result<Outputs> {
+        let x = self.encoder.forward(params, &inputs.all, cx)?;
+        let mut features = Vec::with_capacity(wanted.len());
+        for (position, task) in wanted.iter().enumerate() {
+            let trunk = self.trunks.get(*task).ok_or_else(|| {
+                Error::setting(format!("task {task} of {}", self.trunks.len()), "count tasks from 0")
+            })?;
+            features.push(trunk.forward(params, &inputs.rows.of(position, &x)?, cx)?);
+        }
+        let outputs = self.heads.forward(params, Features::Each(&features), wanted, cx)?;
+        if cx.mode() == Mode::Eval || self.trunks.len() < 2 {
+            return Ok(outputs);
+        }
+        Ok(outputs.with_auxiliary(self.distances(params, wanted)?))
+    }
+
+    fn smallest_batch_of(&self, task: usize) -> usize {
+        let trunk = self.trunks.get(task).map_or(1, Module::smallest_batch);
+        trunk.max(self.heads.smallest_batch_of(task))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use manytask_tensor::random::Key;
+    use manytask_tensor::{Graph, Owner, gradients};
+
+    use super::super::testing::{F64, blueprinted, inputs, mlp, tasks};
+    use super::*;
+
+    #[test]
+    fn each_task_has_the_mean_squared_distance_to_the_others_with_the_gradient_of_all_distances() {
+        let settings = SoftSharingSettings { strength: 0.3 };
+        let network = blueprinted(&settings, &tasks(3), &[("trunk", mlp(&[5]))]);
+        let layout = network.layout();
+        let params = layout.init(1, F64.0, F64.1).unwrap().require_grad().unwrap();
+        let mut cx = Cx::train(Key::new(1, "a"));
+        let x = TaskInputs::shared(&inputs(6));
+        let outputs = network.forward(&params, &x, &[0, 2], &mut cx).unwrap();
+        let weight = |task: usize| params.named(&format!("trunks.t{task}.layer0.weight")).unwrap();
+        let bias = |task: usize| params.named(&format!("trunks.t{task}.layer0.bias")).unwrap();
+        let squared = |a: usize, b: usize| {
+            (weight(a) - weight(b)).square().sum(F64.0) + (bias(a) - bias(b)).square().sum(F64.0)
+        };
+        // All distances, each pair once, times λ/(K − 1).
+        let all = (squared(0, 1) + squared(0, 2) + squared(1, 2)) * (0.3 / 2.0);
+        for (auxiliary, task) in outputs.auxiliary.iter().zip([0, 2]) {
+            assert_eq!((auxiliary.name, auxiliary.task), ("trunk_distance", Some(task)));
+            let others = (0..3).filter(|other| *other != task).map(|other| squared(task, other));
+            let expected = others.reduce(|a, b| a + b).unwrap() * (0.3 / 2.0);
+            assert!((&auxiliary.value - expected).abs().double_value(&[]) < 1e-12);
+            let by_own = gradients(&auxiliary.value, &[weight(task), weight(1)], Graph::Keep).unwrap();
+            let of_all = gradients(&all, &[weight(task)], Graph::Keep).unwrap();
+            assert!((&by_own[0] - &of_all[0]).abs().max().double_value(&[]) < 1e-12);
+            assert_eq!(by_own[1].abs().max().double_value(&[]), 0.0, "an absent task's trunk rests");
+        }
+        assert_eq!(outputs.auxiliary.len(), 2);
+        let judged = network.forward(&params, &x, &[0], &mut Cx::eval()).unwrap();
+        assert!(judged.auxiliary.is_empty());
+    }
+
+    #[test]
+    fn trunks_are_their_tasks_own_and_start_apart() {
+        let network = blueprinted(&SoftSharingSettings::default(), &tasks(2), &[("trunk", mlp(&[5]))]);
+        assert!(network.layout().entries().iter().all(|entry| matches!(entry.owner, Owner::Task(_))));
+        let params = network.layout().init(1, F64.0, F64.1).unwrap();
+        let weight = |task: usize| params.named(&format!("trunks.t{task}.layer0.weight")).unwrap();
+        assert_ne!(weight(0), weight(1));
+        assert!(SoftSharingSettings { strength: -1.0 }.check().is_err());
+    }
+}
