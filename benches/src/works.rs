@@ -7,12 +7,11 @@ use std::ops::Range;
 
 use anyhow::Result;
 use manytask_data::{Episodes, Sinusoid};
-use manytask_meta::{EpisodeSource, Maml, MetaProblem, MetaSettings, OuterGradient};
+use manytask_meta::{EpisodeShape, EpisodeSource, Maml, MetaModel, MetaProblem, MetaSettings, OuterGradient};
 use manytask_multitask::aggregators::EqualWeights;
 use manytask_multitask::{Part, Problem};
 use manytask_nn::Builder;
 use manytask_nn::loss::Loss;
-use manytask_nn::metrics::Output;
 use manytask_nn::nets::{Mlp, MlpConfig};
 use manytask_tensor::{Device, Kind, Layout, Tensor};
 
@@ -91,15 +90,8 @@ pub fn perceptron(tasks: usize, width: i64, learner: Maml, how: impl Into<How>) 
     let net = Mlp::new(&mut root.with_precision(precision), 1, &config)?;
     let name = format!("sinusoid-{}", learner.inner_steps);
     let settings = MetaSettings { tasks_per_step: tasks, execution, ..MetaSettings::default() };
-    let problem = MetaProblem::new(
-        layout.build(),
-        Box::new(net),
-        Box::new(learner),
-        Box::new(Written(on(device, &drawn)?)),
-        Output::Regression,
-        Loss::Mse,
-        settings,
-    )?;
+    let model = MetaModel::build(layout, Box::new(net), &learner, EpisodeShape::regression(1, 1))?;
+    let problem = MetaProblem::new(model, Box::new(Written(on(device, &drawn)?)), Loss::Mse, settings)?;
     let start = problem.layout().init(0, Kind::Float, device)?;
     Ok(Work {
         name,

@@ -1,15 +1,15 @@
 //! Works on pictures, which are made: classes of coarse strokes, of which each picture has a quarter of its pixels turned, on rough paper.
 
-use std::sync::Arc;
-
 use anyhow::Result;
 use manytask_data::{ClassPool, EpisodeSpec, Episodes, Splits};
-use manytask_meta::{EpisodeSource, ImageEpisodes, Learner, Maml, MetaProblem, MetaSettings, ProtoNet};
+use manytask_meta::{
+    EpisodeShape, EpisodeSource, ImageEpisodes, LearnerSpec, Maml, MetaModel, MetaProblem, MetaSettings,
+    ProtoNet,
+};
 use manytask_multitask::Problem;
 use manytask_multitask::aggregators::EqualWeights;
 use manytask_nn::Builder;
 use manytask_nn::loss::Loss;
-use manytask_nn::metrics::Output;
 use manytask_nn::nets::{Conv4, Conv4Config};
 use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Kind, Layout, Tensor};
@@ -50,7 +50,8 @@ fn pool(images: &Tensor) -> Result<ClassPool> {
 
 fn problem(
     output: Option<i64>,
-    learner: impl Learner + 'static,
+    ways: usize,
+    learner: &dyn LearnerSpec,
     source: impl EpisodeSource + 'static,
     tasks_per_step: usize,
     How { execution, precision, .. }: How,
@@ -60,16 +61,10 @@ fn problem(
     let mut root = Builder::new(&mut layout);
     let net = Conv4::new(&mut root.with_precision(precision), 1, 28, &config)?;
     let settings = MetaSettings { tasks_per_step, execution, ..MetaSettings::default() };
-    let problem = MetaProblem::new(
-        layout.build(),
-        Box::new(net),
-        Box::new(Arc::new(learner)),
-        Box::new(source),
-        Output::Multiclass,
-        Loss::CrossEntropy { class_weights: None, label_smoothing: 0.0 },
-        settings,
-    )?;
-    Ok(problem)
+    let shape = EpisodeShape::classes(&[1, 28, 28], ways as i64);
+    let model = MetaModel::build(layout, Box::new(net), learner, shape)?;
+    let loss = Loss::CrossEntropy { class_weights: None, label_smoothing: 0.0 };
+    Ok(MetaProblem::new(model, Box::new(source), loss, settings)?)
 }
 
 pub(crate) fn conv4(name: &str, tasks: usize, steps: u32, how: How) -> Result<Work> {
@@ -88,7 +83,7 @@ pub fn blocks(name: &str, tasks: usize, learner: Maml, how: impl Into<How>) -> R
     let spec = EpisodeSpec { ways: 5, shots: 1, queries: 15 };
     let drawn = pool(&pictures(50)?)?.episodes(spec, 0, "bench", 0..tasks as u64)?;
     let data = named(&drawn);
-    let problem = problem(Some(5), learner, Written(on(how.device, &drawn)?), tasks, how)?;
+    let problem = problem(Some(5), 5, &learner, Written(on(how.device, &drawn)?), tasks, how)?;
     let start = problem.layout().init(0, Kind::Float, how.device)?;
     Ok(Work {
         name: name.into(),
@@ -128,9 +123,9 @@ pub(crate) fn protonet(name: &str, ways: usize, how: How) -> Result<Work> {
     let pools = Splits { train: there(&images)?, validation: None, test: Some(there(&pictures(ways)?)?) };
     let source = ImageEpisodes { pools, spec };
     let data = [("pool", images), ("support_rows", support), ("query_rows", query)];
-    let drawn = problem(None, ProtoNet::default(), source, 1, how)?;
+    let drawn = problem(None, ways, &ProtoNet::default(), source, 1, how)?;
     let start = drawn.layout().init(0, Kind::Float, how.device)?;
-    let given = problem(None, ProtoNet::default(), Written(on(how.device, &episode)?), 1, how)?;
+    let given = problem(None, ways, &ProtoNet::default(), Written(on(how.device, &episode)?), 1, how)?;
     Ok(Work {
         name: name.into(),
         execution: Some(drawn.execution(&start)),

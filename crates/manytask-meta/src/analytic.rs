@@ -1,8 +1,8 @@
 //! Inner loops of perceptrons and convolutional blocks by gradient descent, with every derivative written out.
 //!
 //! With `φₖ₊₁ = φₖ − α ∇L(φₖ)` the meta-gradient is `λ₀` of the recursion `λ_K = ∇L_query(φ_K)`,
-//! `λₖ = λₖ₊₁ − α H(φₖ) λₖ₊₁`: a Hessian product for each step, and no graph. A task at a time stays in the cache, and tasks
-//! are shared out among threads.
+//! `λₖ = λₖ₊₁ − H(φₖ) (α ∘ λₖ₊₁)`: a Hessian product for each step, and no graph. Where α has a rate for each number, its
+//! gradient is `−Σₖ ∇L(φₖ) ∘ λₖ₊₁`. A task at a time stays in the cache, and tasks are shared out among threads.
 
 use std::any::Any;
 use std::ops::Range;
@@ -17,20 +17,31 @@ use manytask_nn::written::{NetAlong, NetTrace, Rows, WrittenNet, sides};
 use manytask_tensor::dense::{Real, unwritten, values};
 use manytask_tensor::{Kind, Layout, Params, Slot, Tensor, threads};
 
+use crate::outer::OuterGradient;
+
 /// Plain gradient descent on the mean support loss: what a learner answers that does nothing else.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Descent {
     /// K.
     pub steps: u32,
     /// α.
-    pub rate: f64,
+    pub rates: Rates,
     /// What moves; the rest stays as it is.
     pub slots: Vec<Slot>,
-    /// Whether the outer gradient goes through the inner gradients.
-    pub second_order: bool,
+    /// How the outer gradient sees the inner gradients.
+    pub outer_gradient: OuterGradient,
     /// After how many steps the parameters are kept for the way back, where what lies between is computed again; absent:
     /// everything is kept.
     pub checkpoint_every: Option<u32>,
+}
+
+/// The rates of a descent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Rates {
+    /// One for all, and no parameter.
+    One(f64),
+    /// Parameters: for each slot that moves one of the same shape, in the same order.
+    Each(Vec<Slot>),
 }
 
 /// A network, a learner and a loss that all are what is written out here.
@@ -41,6 +52,8 @@ pub(crate) struct Analytic {
     loss: PlainLoss,
     /// The runs of the flat vector of parameters that move, none beside another.
     moving: Vec<Range<usize>>,
+    /// How many numbers move.
+    moved: usize,
     spaces: Spaces,
 }
 
@@ -61,7 +74,7 @@ impl Spaces {
 }
 
 /// The query loss of each task, and the meta-gradient of each, `[T, P]`.
-pub(crate) struct Found {
+pub(crate) struct AnalyticResult {
     pub(crate) losses: Vec<f64>,
     pub(crate) rows: Tensor,
 }
@@ -74,7 +87,12 @@ impl Analytic {
         descent: Option<Descent>,
         loss: &Loss,
     ) -> std::result::Result<Self, &'static str> {
-        let net = WrittenNet::of(network, layout).filter(|net| net.slots().eq(layout.trained()));
+        // Rates, which are the learner's, stand behind the network's parameters.
+        let is_rate = |slot: &Slot| matches!(&descent, Some(Descent { rates: Rates::Each(rates), .. }) if rates.contains(slot));
+        let net = WrittenNet::of(network, layout).filter(|net| {
+            let trained = layout.trained();
+            net.slots().eq(trained.into_iter().filter(|slot| !is_rate(slot)))
+        });
         let net = net.ok_or(
             "the network is not, in full precision, a chain of linear layers with relu, leaky_relu, tanh, sigmoid or \
              identity, or blocks of convolution, batch-norm, relu and pooling before one",
@@ -96,12 +114,13 @@ impl Analytic {
                 _ => moving.push(run),
             }
         }
-        Ok(Self { net, descent, loss, moving, spaces: Spaces::default() })
+        let moved = moving.iter().map(Range::len).sum();
+        Ok(Self { net, descent, loss, moving, moved, spaces: Spaces::default() })
     }
 
     /// All tasks' losses and meta-gradients; `None` where labels are missing or out of range, or numbers are not in the
     /// processor's memory: then the graph has to say what they are.
-    pub(crate) fn run(&self, params: &Params, episodes: &Episodes) -> Result<Option<Found>> {
+    pub(crate) fn run(&self, params: &Params, episodes: &Episodes) -> Result<Option<AnalyticResult>> {
         match params.kind() {
             Kind::Float => self.run_in::<f32>(params, episodes),
             Kind::Double => self.run_in::<f64>(params, episodes),
@@ -109,13 +128,14 @@ impl Analytic {
         }
     }
 
-    fn run_in<T: Real>(&self, params: &Params, episodes: &Episodes) -> Result<Option<Found>> {
+    fn run_in<T: Real>(&self, params: &Params, episodes: &Episodes) -> Result<Option<AnalyticResult>> {
         let Episodes { support_x, support_y, query_x, query_y } = episodes;
         let tasks = support_x.size().first().copied().unwrap_or_default() as usize;
         if [support_x, query_x].iter().any(|x| x.kind() != T::KIND || x.size().len() < 3) || tasks == 0 {
             return Ok(None);
         }
         let Some(flat) = self.net.flat(params)? else { return Ok(None) };
+        let Some(rates) = self.rates_of::<T>(params)? else { return Ok(None) };
         let inputs = [support_x.f_contiguous()?, query_x.f_contiguous()?];
         let [support, query] = [&inputs[0], &inputs[1]].map(|x| Pictures::<T>::of(x, tasks, &self.net));
         let (Some(support), Some(query)) = (support?, query?) else { return Ok(None) };
@@ -124,6 +144,7 @@ impl Analytic {
         let work = Work {
             analytic: self,
             start: values(&flat)?,
+            rates: &rates,
             support,
             query,
             labels: (&support_y, &query_y),
@@ -133,9 +154,22 @@ impl Analytic {
             return Ok(None);
         }
         let mut losses = vec![0.0; tasks];
-        let shape = [tasks as i64, self.net.size() as i64];
+        let shape = [tasks as i64, params.layout().trained_count()];
         let rows = unwritten::<T, Error>(&shape, |rows| work.all(&mut losses, rows))?;
-        Ok(Some(Found { losses, rows }))
+        Ok(Some(AnalyticResult { losses, rows }))
+    }
+}
+
+impl Analytic {
+    /// The rates that are parameters, one after the other; `None` where they are not in the processor's memory.
+    fn rates_of<T: Real>(&self, params: &Params) -> Result<Option<Vec<T>>> {
+        let mut all = Vec::new();
+        let Rates::Each(slots) = &self.descent.rates else { return Ok(Some(all)) };
+        for slot in slots {
+            let leaf = params.get(*slot)?.f_detach()?.f_contiguous()?.f_reshape([-1])?;
+            all.extend_from_slice(values::<T>(&leaf)?);
+        }
+        Ok((all.len() == self.moved).then_some(all))
     }
 }
 
@@ -199,6 +233,8 @@ impl<'a, T: Real> Pictures<'a, T> {
 struct Work<'a, T> {
     analytic: &'a Analytic,
     start: &'a [T],
+    /// Of each number that moves; none where all have one.
+    rates: &'a [T],
     support: Pictures<'a, T>,
     query: Pictures<'a, T>,
     labels: (&'a Labels<T>, &'a Labels<T>),
@@ -211,8 +247,8 @@ struct Workspace<T> {
     now: Vec<T>,
     /// The parameters at the start of each segment.
     kept: Vec<T>,
-    /// For each step of a segment the parameters before it, and the trace of the pass there.
-    segment: Vec<(Vec<T>, NetTrace<T>)>,
+    /// The steps of a segment.
+    segment: Vec<Traced<T>>,
     query: NetTrace<T>,
     /// A gradient, or a Hessian product.
     change: Vec<T>,
@@ -235,12 +271,32 @@ impl<T: Real> Workspace<T> {
     }
 }
 
-/// A task's support set.
+/// A step of the descent.
+struct Traced<T> {
+    /// The parameters before it.
+    before: Vec<T>,
+    /// The pass there.
+    trace: NetTrace<T>,
+    /// Its gradient, where the rates need it.
+    gradient: Vec<T>,
+}
+
+impl<T> Default for Traced<T>
+where
+    NetTrace<T>: Default,
+{
+    fn default() -> Self {
+        Self { before: Vec::new(), trace: NetTrace::default(), gradient: Vec::new() }
+    }
+}
+
+/// A task's support set, and what its descent goes by.
 #[derive(Clone, Copy)]
 struct Support<'a, T> {
     x: Rows<'a, T>,
     y: Target<'a, T>,
     outputs: usize,
+    rates: &'a [T],
 }
 
 impl<T: Real> Work<'_, T> {
@@ -256,12 +312,13 @@ impl<T: Real> Work<'_, T> {
     /// Each thread takes an equal run of tasks.
     fn all(&self, losses: &mut [f64], rows: &mut [T]) -> Result<()> {
         let size = self.start.len();
+        let width = rows.len() / self.tasks.max(1);
         let each = self.tasks.div_ceil(threads::get()).max(1);
         // Where there are fewer tasks than threads, the rest help with the query set.
         let spare = (threads::get() / self.tasks.max(1)).max(1);
         let run = |(number, (losses, rows)): (usize, (&mut [f64], &mut [T]))| -> Result<()> {
             let mut space = self.analytic.spaces.take(size);
-            for (within, (loss, row)) in losses.iter_mut().zip(rows.chunks_exact_mut(size)).enumerate() {
+            for (within, (loss, row)) in losses.iter_mut().zip(rows.chunks_exact_mut(width)).enumerate() {
                 *loss = self.task(number * each + within, row, &mut space, spare)?;
             }
             self.analytic.spaces.put(space);
@@ -270,7 +327,7 @@ impl<T: Real> Work<'_, T> {
         if each >= self.tasks {
             return run((0, (losses, rows)));
         }
-        let mut runs = losses.chunks_mut(each).zip(rows.chunks_mut(each * size)).enumerate();
+        let mut runs = losses.chunks_mut(each).zip(rows.chunks_mut(each * width)).enumerate();
         let Some(first) = runs.next() else { return Ok(()) };
         // This thread takes a run itself: a small meta-batch is done in the time in which a pool's thread wakes up.
         let failed = Mutex::new(None);
@@ -295,6 +352,7 @@ impl<T: Real> Work<'_, T> {
             x: self.support.task(task, self.tasks),
             y: self.labels.0.task(task, self.tasks),
             outputs: self.support.outputs,
+            rates: self.rates,
         };
         let segment = self.analytic.segment();
         space.now.copy_from_slice(self.start);
@@ -311,9 +369,18 @@ impl<T: Real> Work<'_, T> {
         net.forward(&space.now, query, &mut space.query, threads)?;
         let labels = self.labels.1.task(task, self.tasks);
         let value = net.loss(*loss, labels, self.query.outputs, &mut space.query);
+        let (row, of_rates) = row.split_at_mut(self.start.len());
+        if descent.outer_gradient == OuterGradient::Difference {
+            row.iter_mut()
+                .zip(self.start)
+                .zip(&space.now)
+                .for_each(|((row, start), now)| *row = *start - *now);
+            return Ok(value);
+        }
         net.backward(&space.now, query, &mut space.query, row, threads)?;
-        if descent.second_order {
-            self.analytic.return_through(support, row, space)?;
+        if descent.outer_gradient == OuterGradient::SecondOrder || !self.rates.is_empty() {
+            of_rates.fill(T::zero());
+            self.analytic.return_through(support, row, of_rates, space)?;
         }
         Ok(value)
     }
@@ -333,34 +400,52 @@ impl Analytic {
         steps: usize,
         space: &mut Workspace<T>,
     ) -> Result<()> {
-        let rate = T::of(self.descent.rate);
+        let rate = self.rate::<T>();
         let Workspace { now, segment, change, .. } = space;
-        segment.resize_with(segment.len().max(steps), || (Vec::new(), NetTrace::default()));
-        for (before, trace) in segment.iter_mut().take(steps) {
+        segment.resize_with(segment.len().max(steps), Traced::default);
+        for Traced { before, trace, gradient } in segment.iter_mut().take(steps) {
             before.clear();
             before.extend_from_slice(now);
             self.net.forward(before, support.x, trace, 1)?;
             self.net.loss(self.loss, support.y, support.outputs, trace);
             self.net.backward(before, support.x, trace, change, 1)?;
+            let mut rates = support.rates;
+            if !rates.is_empty() {
+                gradient.clone_from(change);
+            }
             for run in &self.moving {
                 let (Some(now), Some(change)) = (now.get_mut(run.clone()), change.get(run.clone())) else {
                     break;
                 };
-                now.iter_mut().zip(change).for_each(|(now, change)| *now -= rate * *change);
+                let Some((own, rest)) = rates.split_at_checked(run.len()) else {
+                    now.iter_mut().zip(change).for_each(|(now, change)| *now -= rate * *change);
+                    continue;
+                };
+                rates = rest;
+                now.iter_mut().zip(change).zip(own).for_each(|((now, change), rate)| *now -= *rate * *change);
             }
         }
         Ok(())
     }
 
-    /// The cotangent of the adapted parameters becomes that of those they started from. `space.segment` holds the last
-    /// segment.
+    /// The rate of all numbers; 1 where each has its own.
+    fn rate<T: Real>(&self) -> T {
+        match self.descent.rates {
+            Rates::One(rate) => T::of(rate),
+            Rates::Each(_) => T::one(),
+        }
+    }
+
+    /// The cotangent of the adapted parameters becomes that of those they started from, and that of the rates is added to
+    /// `of_rates`. `space.segment` holds the last segment.
     fn return_through<T: Real>(
         &self,
         support: Support<'_, T>,
         cotangent: &mut [T],
+        of_rates: &mut [T],
         space: &mut Workspace<T>,
     ) -> Result<()> {
-        let (rate, each) = (T::of(self.descent.rate), self.segment());
+        let (rate, each) = (self.rate::<T>(), self.segment());
         let steps = self.descent.steps as usize;
         let segments = steps.div_ceil(each);
         for number in (0..segments).rev() {
@@ -373,13 +458,26 @@ impl Analytic {
                 self.descend(support, length, space)?;
             }
             let Workspace { segment, change, direction, along, .. } = space;
-            for (before, trace) in segment.iter().take(length).rev() {
+            for Traced { before, trace, gradient } in segment.iter().take(length).rev() {
+                let mut start = 0;
                 for run in &self.moving {
-                    if let (Some(to), Some(from)) =
-                        (direction.get_mut(run.clone()), cotangent.get(run.clone()))
-                    {
-                        to.copy_from_slice(from);
-                    }
+                    let own = start..start + run.len();
+                    start = own.end;
+                    let (Some(to), Some(from)) = (direction.get_mut(run.clone()), cotangent.get(run.clone()))
+                    else {
+                        continue;
+                    };
+                    to.copy_from_slice(from);
+                    let (Some(rates), Some(sum), Some(gradient)) =
+                        (support.rates.get(own.clone()), of_rates.get_mut(own), gradient.get(run.clone()))
+                    else {
+                        continue;
+                    };
+                    sum.iter_mut().zip(gradient).zip(from).for_each(|((sum, g), l)| *sum -= *g * *l);
+                    to.iter_mut().zip(rates).for_each(|(to, rate)| *to *= *rate);
+                }
+                if self.descent.outer_gradient != OuterGradient::SecondOrder {
+                    continue;
                 }
                 let of = (self.loss, support.y, support.outputs);
                 self.net.hessian_product(before, support.x, of, trace, direction, along, change)?;

@@ -3,68 +3,68 @@
 use manytask_multitask::Result;
 use manytask_tensor::{Graph, Params, Slot, Tensor, gradients, vjp};
 
-use crate::learner::Scene;
-use crate::maml::{Adaptation, Kept, Maml, OuterGradient};
+use crate::analytic::Rates;
+use crate::episode::Episode;
+use crate::inner::{Adaptation, InnerLoop, leaves};
+use crate::learner::{Learner, Objective, Predictor};
+use crate::outer::{GradientMode, OuterGradient};
 
 /// The query loss after all inner steps, and its gradient by the parameters they started from.
 ///
 /// On the way there the parameters are kept before every `every`-th step, without a graph. On the way back the steps between
 /// are made again with one, and the cotangent goes through them: `λₛ = (∂φₑ/∂φₛ)ᵀ λₑ`.
-pub(crate) fn query_gradient(
-    maml: &Maml,
+pub(crate) fn gradient(
+    inner: &InnerLoop,
     every: u32,
-    scene: &Scene<'_>,
+    episode: &Episode<'_>,
     params: &Params,
-    query_y: &Tensor,
-) -> Result<(Tensor, Params)> {
+) -> Result<(Objective, Params)> {
+    let support = &episode.support;
     let trained = params.layout().trained();
-    let adapting = maml.adapts.slots(params.layout());
-    let mut there = Adaptation::new(maml, scene, params, Kept::Nothing)?;
-    let (mut now, mut kept) = (params.detach()?, Vec::new());
-    for number in 0..maml.inner_steps {
+    let mut there = Adaptation::new(inner, support, params, GradientMode::Off)?;
+    let mut kept = Vec::new();
+    for number in 0..inner.steps {
         if number % every == 0 {
-            kept.push(now.share());
+            kept.extend(there.adapted().map(Params::share));
         }
-        now = there.step(&now, u64::from(number))?.detach()?;
+        there.advance()?;
     }
-    let end = leaves(&now, &trained)?;
-    let mut cx = scene.context(2 * u64::from(maml.inner_steps) + 1);
-    let prediction = scene.network.forward(&end, scene.query_x, &mut cx)?;
-    let losses = scene.loss.mean(&prediction, query_y, None, scene.tasks)?;
+    let end = leaves(&there.into_params(), &trained)?;
+    let last = Adaptation::new(inner, support, &end, GradientMode::FirstOrder)?.after(inner.steps.into());
+    let losses = inner.query_losses(&last.predict(&episode.query_x)?, episode)?;
     let total = losses.f_sum(losses.kind())?;
-    let mut cotangent = now.zeros_like()?;
+    let mut cotangent = end.detach()?.zeros_like()?;
     put(&mut cotangent, &trained, gradients(&total, &tensors(&end, &trained)?, Graph::Free)?)?;
-    if maml.outer_gradient == OuterGradient::SecondOrder {
-        let mut stop = maml.inner_steps;
+    // What the passes on the way back record was recorded on the way there.
+    let recorded = support.take_recorded();
+    if inner.outer_gradient == OuterGradient::SecondOrder || matches!(inner.rates, Rates::Each(_)) {
+        let mut stop = inner.steps;
         for start in kept.into_iter().rev() {
             let first = (stop - 1) / every * every;
             let start = leaves(&start, &trained)?;
-            let mut back = Adaptation::new(maml, scene, &start, Kept::All)?;
-            let mut moved = start.share();
-            for number in first..stop {
-                moved = back.step(&moved, u64::from(number))?;
+            let mode = inner.outer_gradient.mode();
+            let mut back = Adaptation::new(inner, support, &start, mode)?.after(first.into());
+            for _ in first..stop {
+                back.advance()?;
             }
+            let moved = back.into_params();
             let found = vjp(
-                &tensors(&moved, &adapting)?,
-                &tensors(&cotangent, &adapting)?,
+                &tensors(&moved, &inner.slots)?,
+                &tensors(&cotangent, &inner.slots)?,
                 &tensors(&start, &trained)?,
                 Graph::Free,
             )?;
             for (slot, found) in trained.iter().zip(found) {
                 // What does not adapt goes on as it is, beside what it did to the steps.
-                let stays = !adapting.contains(slot);
+                let stays = !inner.slots.contains(slot);
                 let found = if stays { cotangent.get(*slot)?.f_add(&found)? } else { found };
                 cotangent.put(*slot, found)?;
             }
             stop = first;
         }
     }
-    Ok((losses.f_detach()?, cotangent))
-}
-
-/// The same numbers as leaves of a new graph.
-fn leaves(params: &Params, trained: &[Slot]) -> Result<Params> {
-    Ok(params.detach()?.map_slots(trained, |_, leaf| Ok(leaf.f_detach()?.f_set_requires_grad(true)?))?)
+    support.put_recorded(recorded);
+    Ok((Objective::new(losses.f_detach()?), cotangent))
 }
 
 fn tensors<'a>(params: &'a Params, slots: &[Slot]) -> Result<Vec<&'a Tensor>> {

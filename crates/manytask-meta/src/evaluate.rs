@@ -5,13 +5,14 @@ mod summary;
 
 use manytask_data::Episodes;
 use manytask_multitask::{Evaluation, Part, Result, TaskEvaluation};
-use manytask_nn::metrics::Output;
-use manytask_tensor::Params;
+use manytask_tensor::{Params, no_grad};
 
-use self::figures::{Figures, figures};
+use self::figures::{Figures, LOG_LIKELIHOOD, figures, primary};
 use self::summary::Summary;
 use crate::episodes::select;
 use crate::execution::{self, Execution};
+use crate::outer::GradientMode;
+use crate::prediction::Predicts;
 use crate::problem::{Judge, MetaProblem};
 
 /// For each step of adaptation, the figures of each task.
@@ -49,14 +50,22 @@ pub(crate) fn evaluate(problem: &MetaProblem, params: &Params, part: Part) -> Re
     Ok(evaluation)
 }
 
+/// What an evaluation reports of a task beside its loss.
+pub(crate) fn metric(judge: &Judge) -> (&'static str, bool) {
+    if judge.learner.predicts() == Predicts::Distributions {
+        return (LOG_LIKELIHOOD, true);
+    }
+    let metric = primary(judge.output);
+    (metric.name(), metric.higher_is_better())
+}
+
 /// The names of the figures: the mean after the last step, its interval, the median, the 99th percentile, and the means
 /// after each step. Behind them stands `diverged`, the number of tasks that are in none, where there are such.
 pub(crate) fn form(problem: &MetaProblem) -> Evaluation {
-    let regression = problem.judge.output == Output::Regression;
-    let name = if regression { "mse" } else { "accuracy" };
+    let (name, higher_is_better) = metric(&problem.judge);
     let mut names =
         vec![name.to_owned(), format!("{name}_ci95"), format!("{name}_median"), format!("{name}_p99")];
-    if let Some(steps) = problem.judge.learner.inner_steps() {
+    if let Some(steps) = problem.judge.learner.steps() {
         for step in 0..=problem.settings.evaluation_steps.unwrap_or(steps) {
             let unit = if step == 1 { "step" } else { "steps" };
             names.push(format!("{name}_after_{step}_{unit}"));
@@ -66,27 +75,22 @@ pub(crate) fn form(problem: &MetaProblem) -> Evaluation {
         name: "episodes".into(),
         loss: None,
         metrics: names.into_iter().map(|name| (name, None)).collect(),
-        higher_is_better: !regression,
+        higher_is_better,
     }])
 }
 
 fn chunk_of(problem: &MetaProblem, params: &Params, part: Part, ids: std::ops::Range<u64>) -> Result<Trace> {
     let count = (ids.end - ids.start) as i64;
-    let episodes = problem.fixed(part, ids)?;
+    let (judge, episodes) = (&problem.judge, problem.fixed(part, ids)?);
     let steps = problem.settings.evaluation_steps;
-    if matches!(problem.execution(params), Execution::Batched | Execution::Analytic) {
-        let scene = problem.judge.scene(&episodes, Some(count), None);
-        let predictions =
-            problem.judge.learner.trajectory(&scene, &params.detach()?.expand_tasks(count)?, steps)?;
-        return predictions
-            .iter()
-            .map(|prediction| figures(&problem.judge, prediction, &episodes.query_y))
-            .collect();
+    let params = params.detach()?;
+    if matches!(problem.execution(&params), Execution::Batched | Execution::Analytic) {
+        return trace(judge, &params.expand_tasks(count)?, &episodes, Some(count), steps);
     }
-    let traces = match problem.execution(params) {
-        Execution::Threads(workers) => in_threads(&problem.judge, params, &episodes, steps, workers)?,
+    let traces = match problem.execution(&params) {
+        Execution::Threads(workers) => in_threads(judge, &params, &episodes, steps, workers)?,
         _ => (0..count)
-            .map(|task| one(&problem.judge, params, &select(&episodes, task)?, steps))
+            .map(|task| trace(judge, &params, &select(&episodes, task)?, None, steps))
             .collect::<Result<_>>()?,
     };
     let mut joined: Trace = Vec::new();
@@ -99,11 +103,26 @@ fn chunk_of(problem: &MetaProblem, params: &Params, part: Part, ids: std::ops::R
     Ok(joined)
 }
 
-/// The trace of one task.
-fn one(judge: &Judge, params: &Params, episode: &Episodes, steps: Option<u32>) -> Result<Trace> {
-    let predictions = judge.learner.trajectory(&judge.scene(episode, None, None), params, steps)?;
-    let labels = episode.query_y.f_unsqueeze(0)?;
-    predictions.iter().map(|prediction| figures(judge, &prediction.f_unsqueeze(0)?, &labels)).collect()
+/// The trace of one task, or of all along a dimension of so many: before any step of adaptation and after each.
+fn trace(
+    judge: &Judge,
+    params: &Params,
+    episodes: &Episodes,
+    tasks: Option<i64>,
+    steps: Option<u32>,
+) -> Result<Trace> {
+    let episode = judge.episode(episodes, tasks, None);
+    let mut predictor = judge.learner.adapt(&episode.support, params, GradientMode::Off)?;
+    let last = judge.learner.steps().map_or(0, |own| steps.unwrap_or(own));
+    let mut trace = Trace::with_capacity(last as usize + 1);
+    for step in 0..=last {
+        if step > 0 {
+            predictor.advance()?;
+        }
+        let _off = no_grad();
+        trace.push(figures(judge, &predictor.predict(&episode.query_x)?, &episode)?);
+    }
+    Ok(trace)
 }
 
 /// The traces of all tasks, an equal run of them in each thread.
@@ -123,7 +142,7 @@ fn in_threads(
         loads.push((params.detach()?, own));
     }
     let of_load = |(params, own): (Params, Vec<Episodes>)| {
-        own.iter().map(|episode| one(judge, &params, episode, steps)).collect::<Result<Vec<_>>>()
+        own.iter().map(|episode| trace(judge, &params, episode, None, steps)).collect::<Result<Vec<_>>>()
     };
     Ok(execution::in_threads(loads, of_load)?.concat())
 }

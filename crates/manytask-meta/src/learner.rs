@@ -1,141 +1,161 @@
+//! What a learner is: settings that build it, an objective, and predictions after adaptation.
+
 use std::fmt::Debug;
 
 use manytask_multitask::Result;
-use manytask_nn::loss::Loss;
-use manytask_nn::metrics::Output;
-use manytask_nn::{BatchNormPolicy, Cx, Module};
-use manytask_tensor::random::Key;
+use manytask_nn::Builder;
 use manytask_tensor::{Layout, Params, Tensor};
 
 use crate::analytic::Descent;
+use crate::episode::{Episode, Support};
+use crate::model::{Backbone, EpisodeShape, NetworkShape};
+use crate::outer::{GradientMode, OuterGradient};
+use crate::prediction::{Prediction, Predicts};
 
-/// What becomes of a network in a task: from its meta-parameters and a support set to predictions on a query set.
+/// The settings of a learner, which build it.
 ///
-/// Parameters may have a task dimension: then inputs and predictions have it too, and task t's are what it alone would
-/// give. No learner writes parameters or buffers.
-pub trait Learner: Debug + Send + Sync {
+/// One file and one line in a registry are a method: its settings implement this trait, and what they build implements
+/// [`Learner`].
+pub trait LearnerSpec: Debug + Send + Sync {
     /// Its name in the configuration.
     fn name(&self) -> &'static str;
 
-    /// Whether the network must end in a layer `head` with an output for each class, or each number that is predicted.
-    fn has_head(&self) -> bool;
-
-    /// How many steps it adapts by in training; `None` if it does not adapt step by step.
-    fn inner_steps(&self) -> Option<u32>;
-
-    /// The gradient descent that it is, where it is nothing else: then a step of training may be written out.
-    fn descent(&self, _layout: &Layout) -> Option<Descent> {
-        None
+    /// What goes into the network and what comes out of it; as it stands here: the tasks' examples, and a layer `head` with an
+    /// output for each class, or each number that is predicted.
+    fn network(&self, shape: &EpisodeShape) -> NetworkShape {
+        NetworkShape { input: shape.input.clone(), outputs: Some(shape.outputs) }
     }
 
-    /// Refuses a network that it cannot work with, and settings out of range.
+    /// Adds the learner's own parameters, named within `learner`, and its state as entries of [`Role::Buffer`], to the layout
+    /// beside those of the network; refuses a network or tasks that it cannot work with, and settings out of range.
+    ///
+    /// [`Role::Buffer`]: manytask_tensor::Role::Buffer
     ///
     /// # Errors
     /// With what is missing, and the remedy.
-    fn check(&self, layout: &Layout) -> Result<()>;
+    fn build(
+        &self,
+        b: &mut Builder<'_>,
+        backbone: &Backbone<'_>,
+        shape: &EpisodeShape,
+    ) -> Result<Box<dyn Learner>>;
+}
 
-    /// Refuses predictions of a meaning that it cannot make.
+/// What becomes of a network in a task: from its meta-parameters and a support set to predictions for queries, and the
+/// objective of the meta-training.
+///
+/// Parameters may have a task dimension: then examples and predictions have it too, and task t's are what it alone would
+/// give. No learner writes parameters or buffers; new values of buffers are recorded in the [`Support`].
+pub trait Learner: Debug + Send + Sync {
+    /// The predictor for a support set, before any step of adaptation. `mode` says how far it is differentiated by `params`.
     ///
     /// # Errors
-    /// With the remedy.
-    fn check_output(&self, _output: Output) -> Result<()> {
-        Ok(())
+    /// When examples or labels are of a form that it cannot take, or memory runs out.
+    fn adapt<'a>(
+        &'a self,
+        support: &'a Support<'a>,
+        params: &Params,
+        mode: GradientMode,
+    ) -> Result<Box<dyn Predictor + 'a>>;
+
+    /// What is minimised by the meta-parameters, with a graph to `params`; it sees the labels of the queries. As it stands
+    /// here: [`Learner::query_losses`] after all steps of adaptation.
+    ///
+    /// # Errors
+    /// As [`Learner::adapt`].
+    fn objective(&self, episode: &Episode<'_>, params: &Params, mode: GradientMode) -> Result<Objective> {
+        let predictor = adapted(self, &episode.support, params, mode)?;
+        let prediction = predictor.predict(&episode.query_x)?;
+        Ok(Objective::new(self.query_losses(&prediction, episode)?))
     }
 
-    /// The predictions on the query set, with a graph to `params`.
-    fn predict(&self, scene: &Scene<'_>, params: &Params) -> Result<Tensor>;
-
-    /// The query loss and its gradient by `params`, each task's own where there is a task dimension, from a learner that has
-    /// another way to it than through the graph of [`Learner::predict`].
+    /// The loss of predictions for the queries: one element, or `[T]` where there is a task dimension. Training minimises it
+    /// unless [`Learner::objective`] says otherwise, and evaluation reports it.
     ///
     /// # Errors
-    /// As [`Learner::predict`].
-    fn query_gradient(
-        &self,
-        _scene: &Scene<'_>,
-        _params: &Params,
-        _query_y: &Tensor,
-    ) -> Result<Option<(Tensor, Params)>> {
+    /// When shapes do not fit.
+    fn query_losses(&self, prediction: &Prediction, episode: &Episode<'_>) -> Result<Tensor> {
+        prediction.losses(episode.support.loss, &episode.query_y, episode.support.tasks)
+    }
+
+    /// The objective with its gradient by `params`, each task's own where there is a task dimension, from a learner that has
+    /// another way to it than through the graph of [`Learner::objective`].
+    ///
+    /// # Errors
+    /// As [`Learner::adapt`].
+    fn gradient(&self, _episode: &Episode<'_>, _params: &Params) -> Result<Option<(Objective, Params)>> {
         Ok(None)
     }
 
-    /// The predictions on the query set before any adaptation and after each of `steps` steps of it (absent: as many as
-    /// in training), without a graph to `params`. A learner that does not adapt step by step gives one.
-    fn trajectory(&self, scene: &Scene<'_>, params: &Params, steps: Option<u32>) -> Result<Vec<Tensor>>;
-}
-
-impl<L: Learner + ?Sized> Learner for std::sync::Arc<L> {
-    fn name(&self) -> &'static str {
-        (**self).name()
+    /// How many steps it adapts by in training; `None` if it does not adapt step by step.
+    fn steps(&self) -> Option<u32> {
+        None
     }
 
-    fn has_head(&self) -> bool {
-        (**self).has_head()
+    /// How the meta-gradient sees the adaptation.
+    fn outer_gradient(&self) -> OuterGradient {
+        OuterGradient::SecondOrder
     }
 
-    fn inner_steps(&self) -> Option<u32> {
-        (**self).inner_steps()
+    /// What its predictions are.
+    fn predicts(&self) -> Predicts {
+        Predicts::Values
     }
 
-    fn descent(&self, layout: &Layout) -> Option<Descent> {
-        (**self).descent(layout)
-    }
-
-    fn check(&self, layout: &Layout) -> Result<()> {
-        (**self).check(layout)
-    }
-
-    fn check_output(&self, output: Output) -> Result<()> {
-        (**self).check_output(output)
-    }
-
-    fn predict(&self, scene: &Scene<'_>, params: &Params) -> Result<Tensor> {
-        (**self).predict(scene, params)
-    }
-
-    fn query_gradient(
-        &self,
-        scene: &Scene<'_>,
-        params: &Params,
-        query_y: &Tensor,
-    ) -> Result<Option<(Tensor, Params)>> {
-        (**self).query_gradient(scene, params, query_y)
-    }
-
-    fn trajectory(&self, scene: &Scene<'_>, params: &Params, steps: Option<u32>) -> Result<Vec<Tensor>> {
-        (**self).trajectory(scene, params, steps)
+    /// The gradient descent that it is, where it is nothing else: then a step of training may be fused.
+    fn descent(&self, _layout: &Layout) -> Option<Descent> {
+        None
     }
 }
 
-/// One task, or several along a leading dimension: what a learner is given.
+/// A network with its support set behind it.
+pub trait Predictor {
+    /// One more step of adaptation; nothing where there are no steps.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    fn advance(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The predictions for examples `[T?, M, …]` at this point of the adaptation.
+    ///
+    /// # Errors
+    /// When examples are of another form, or memory runs out.
+    fn predict(&self, x: &Tensor) -> Result<Prediction>;
+
+    /// The parameters as they are now, where adapting is changing them.
+    fn adapted(&self) -> Option<&Params> {
+        None
+    }
+}
+
+/// What a step of the meta-training minimises.
 #[derive(Debug)]
-pub struct Scene<'a> {
-    /// The network.
-    pub network: &'a dyn Module,
-    /// What is minimised on the support set.
-    pub loss: &'a Loss,
-    /// `[T?, N, …]`.
-    pub support_x: &'a Tensor,
-    /// `[T?, N]` int64, or `[T?, N, D]`.
-    pub support_y: &'a Tensor,
-    /// `[T?, M, …]`.
-    pub query_x: &'a Tensor,
-    /// The size of the task dimension.
-    pub tasks: Option<i64>,
-    /// The key of its randomness, and the tasks' numbers that enter it. Absent in evaluation, where nothing is random.
-    pub random: Option<(Key, Vec<u64>)>,
+pub struct Objective {
+    /// One element, or `[T]` where there is a task dimension.
+    pub losses: Tensor,
+    /// Further numbers for the log, of the form of the losses, by name.
+    pub terms: Vec<(&'static str, Tensor)>,
 }
 
-impl Scene<'_> {
-    /// The context of the `number`-th forward pass. Batch-norm takes the statistics of what it sees, as MAML's does.
-    pub fn context(&self, number: u64) -> Cx {
-        let cx = match &self.random {
-            None => Cx::eval(),
-            Some((key, ids)) => match (self.tasks, ids.as_slice()) {
-                (None, [id]) => Cx::train(key.within(number).task(*id)),
-                _ => Cx::train(key.within(number)).with_tasks(ids.clone()),
-            },
-        };
-        cx.with_batch_norm(BatchNormPolicy::Batch)
+impl Objective {
+    /// Losses and nothing to log beside them.
+    pub fn new(losses: Tensor) -> Self {
+        Self { losses, terms: Vec::new() }
     }
+}
+
+/// The predictor after all steps of adaptation of a training.
+pub(crate) fn adapted<'a, L: Learner + ?Sized>(
+    learner: &'a L,
+    support: &'a Support<'a>,
+    params: &Params,
+    mode: GradientMode,
+) -> Result<Box<dyn Predictor + 'a>> {
+    let mut predictor = learner.adapt(support, params, mode)?;
+    for _ in 0..learner.steps().unwrap_or(0) {
+        predictor.advance()?;
+    }
+    Ok(predictor)
 }

@@ -1,14 +1,19 @@
 //! A meta-batch, computed in one of its ways.
 
+use std::collections::BTreeMap;
+
 use manytask_data::Episodes;
 use manytask_multitask::{Combination, Draw, Error, Jacobian, Level, Pass, Result, Shared, layer_columns};
 use manytask_nn::Cx;
 use manytask_tensor::{Graph, Kind, Params, Tensor, grad};
 
-use crate::analytic::Found;
+use crate::analytic::AnalyticResult;
 use crate::episodes::select;
 use crate::execution::{self, Execution};
+use crate::learner::Objective;
+use crate::outer::{Outcome, outcome};
 use crate::problem::{Judge, MetaProblem, key};
+use crate::recorded::Recorded;
 
 pub(crate) fn forward<'a>(
     problem: &'a MetaProblem,
@@ -19,19 +24,21 @@ pub(crate) fn forward<'a>(
     match problem.execution(params) {
         Execution::Loop => {
             let rows = empty_rows(params, ids.len())?;
-            let losses = rows_of(&problem.judge, params, &episodes, draw, &ids, 0..ids.len(), &rows)?;
-            Ok(Box::new(Ready::new(params, losses, &rows)?))
+            let found = rows_of(&problem.judge, params, &episodes, draw, &ids, 0..ids.len(), &rows)?;
+            Ok(Box::new(Ready::new(params, found, &rows)?))
         }
         Execution::Threads(workers) => {
             let rows = empty_rows(params, ids.len())?;
-            let losses = in_threads(&problem.judge, params, &episodes, draw, &ids, workers, &rows)?;
-            Ok(Box::new(Ready::new(params, losses, &rows)?))
+            let found = in_threads(&problem.judge, params, &episodes, draw, &ids, workers, &rows)?;
+            Ok(Box::new(Ready::new(params, found, &rows)?))
         }
         Execution::Analytic => {
             let found =
                 problem.analytic.as_ref().map(|analytic| analytic.run(params, &episodes)).transpose()?;
             match found.flatten() {
-                Some(Found { losses, rows }) => Ok(Box::new(Ready::new(params, losses, &rows)?)),
+                Some(AnalyticResult { losses, rows }) => {
+                    Ok(Box::new(Ready::new(params, Losses { values: losses, ..Losses::default() }, &rows)?))
+                }
                 // A label is missing, or of the wrong kind: the graph knows what to do, or to say.
                 None => at_once(problem, params, &episodes, draw, ids),
             }
@@ -50,15 +57,57 @@ fn at_once<'a>(
 ) -> Result<Box<dyn Pass + 'a>> {
     let tasks = ids.len() as i64;
     let expanded = params.expand_tasks(tasks)?;
-    let scene = problem.judge.scene(episodes, Some(tasks), Some((key(draw), ids)));
-    if let Some((losses, gradient)) =
-        problem.judge.learner.query_gradient(&scene, &expanded, &episodes.query_y)?
-    {
-        let losses = Vec::<f64>::try_from(losses.f_detach()?.f_to_kind(Kind::Double)?)?;
-        return Ok(Box::new(Ready::new(params, losses, &gradient.flatten()?)?));
+    let episode = problem.judge.episode(episodes, Some(tasks), Some((key(draw), ids)));
+    match outcome(problem.judge.learner.as_ref(), &episode, &expanded)? {
+        Outcome::Gradient(objective, gradient) => {
+            let losses = Losses::of(&objective, episode.support.take_recorded())?;
+            Ok(Box::new(Ready::new(params, losses, &gradient.flatten()?)?))
+        }
+        Outcome::Graph(objective) => {
+            let losses = Losses::of(&objective, episode.support.take_recorded())?;
+            Ok(Box::new(AtOnce::new(params, expanded, objective.losses, losses)?))
+        }
     }
-    let losses = problem.judge.query_losses(&scene, &expanded, &episodes.query_y)?;
-    Ok(Box::new(AtOnce::new(params, expanded, losses)?))
+}
+
+/// The losses of tasks, with what else a pass leaves behind.
+#[derive(Debug, Default)]
+struct Losses {
+    values: Vec<f64>,
+    /// Each task's terms, by name.
+    terms: BTreeMap<&'static str, Vec<f64>>,
+    recorded: Recorded,
+}
+
+impl Losses {
+    fn of(objective: &Objective, recorded: Recorded) -> Result<Self> {
+        let numbers = |tensor: &Tensor| -> Result<Vec<f64>> {
+            Ok(Vec::<f64>::try_from(tensor.f_detach()?.f_to_kind(Kind::Double)?.f_reshape([-1])?)?)
+        };
+        let terms = objective.terms.iter().map(|(name, values)| Ok((*name, numbers(values)?)));
+        let terms = terms.collect::<Result<_>>()?;
+        Ok(Self { values: numbers(&objective.losses)?, terms, recorded })
+    }
+
+    /// Those of further tasks behind these.
+    fn extend(&mut self, other: Self) -> Result<()> {
+        self.values.extend(other.values);
+        for (name, values) in other.terms {
+            self.terms.entry(name).or_default().extend(values);
+        }
+        self.recorded.merge(other.recorded)
+    }
+
+    /// The new values of buffers, the mean over tasks and passes.
+    fn take_context(&mut self) -> Result<Cx> {
+        std::mem::take(&mut self.recorded).into_context()
+    }
+
+    /// The mean of each term over the tasks.
+    fn terms(&self) -> Vec<(&'static str, f64)> {
+        let mean = |values: &Vec<f64>| values.iter().sum::<f64>() / values.len().max(1) as f64;
+        self.terms.iter().map(|(name, values)| (*name, mean(values))).collect()
+    }
 }
 
 fn broken(message: &str) -> Error {
@@ -116,22 +165,22 @@ fn rows_of(
     ids: &[u64],
     range: std::ops::Range<usize>,
     rows: &Tensor,
-) -> Result<Vec<f64>> {
-    let losses = range.zip(ids).enumerate().map(|(number, (task, id))| {
+) -> Result<Losses> {
+    let mut all = Losses::default();
+    for (number, (task, id)) in range.zip(ids).enumerate() {
         let one = select(episodes, task as i64)?;
-        let scene = judge.scene(&one, None, Some((key(draw), vec![*id])));
-        let found = judge.learner.query_gradient(&scene, params, &one.query_y)?;
-        let (loss, gradient) = if let Some(found) = found {
-            found
-        } else {
-            let loss = judge.query_losses(&scene, params, &one.query_y)?;
-            let gradient = grad(&loss, params, Graph::Free)?;
-            (loss, gradient)
+        let episode = judge.episode(&one, None, Some((key(draw), vec![*id])));
+        let (objective, gradient) = match outcome(judge.learner.as_ref(), &episode, params)? {
+            Outcome::Gradient(objective, gradient) => (objective, gradient),
+            Outcome::Graph(objective) => {
+                let gradient = grad(&objective.losses, params, Graph::Free)?;
+                (objective, gradient)
+            }
         };
         gradient.flatten_into(&rows.f_select(0, number as i64)?)?;
-        Ok(loss.f_double_value(&[])?)
-    });
-    losses.collect()
+        all.extend(Losses::of(&objective, episode.support.take_recorded())?)?;
+    }
+    Ok(all)
 }
 
 /// Each thread takes an equal run of tasks. A task's numbers do not depend on how many threads there are.
@@ -143,7 +192,7 @@ fn in_threads(
     ids: &[u64],
     workers: usize,
     rows: &Tensor,
-) -> Result<Vec<f64>> {
+) -> Result<Losses> {
     /// What one thread takes with it: tensors can be sent, but not shared.
     struct Load {
         params: Params,
@@ -174,22 +223,26 @@ fn in_threads(
         let range = load.start..load.start + load.ids.len();
         rows_of(judge, &load.params, &load.episodes, draw, &load.ids, range, &load.rows)
     };
-    Ok(execution::in_threads(loads, of_load)?.concat())
+    let mut all = Losses::default();
+    execution::in_threads(loads, of_load)?.into_iter().try_for_each(|found| all.extend(found))?;
+    Ok(all)
 }
 
 /// A pass whose gradients are there already, the rows of one matrix.
 struct Ready<'a> {
     params: &'a Params,
     present: Vec<usize>,
-    losses: Vec<f64>,
+    losses: Losses,
+    context: Cx,
     jacobian: Jacobian,
     layers: Option<(Level, Jacobian)>,
 }
 
 impl<'a> Ready<'a> {
-    fn new(params: &'a Params, losses: Vec<f64>, rows: &Tensor) -> Result<Self> {
-        let present = (0..losses.len()).collect();
-        Ok(Self { params, present, losses, jacobian: Jacobian::new(rows)?, layers: None })
+    fn new(params: &'a Params, mut losses: Losses, rows: &Tensor) -> Result<Self> {
+        let present = (0..losses.values.len()).collect();
+        let context = losses.take_context()?;
+        Ok(Self { params, present, losses, context, jacobian: Jacobian::new(rows)?, layers: None })
     }
 }
 
@@ -199,7 +252,7 @@ impl Pass for Ready<'_> {
     }
 
     fn losses(&self) -> &[f64] {
-        &self.losses
+        &self.losses.values
     }
 
     fn jacobian(&mut self, level: &Level) -> Result<&Jacobian> {
@@ -209,13 +262,17 @@ impl Pass for Ready<'_> {
     fn finish(&mut self, combination: &Combination) -> Result<Params> {
         let vector = match &combination.shared {
             Shared::Direction { vector, level } => vector_of(vector, level)?,
-            Shared::Weights(weights) => self.jacobian.combine(as_many(weights, self.losses.len())?)?,
+            Shared::Weights(weights) => self.jacobian.combine(as_many(weights, self.present.len())?)?,
         };
         Ok(Params::from_vector(self.params.layout(), &vector)?)
     }
 
+    fn terms(&self) -> Vec<(&'static str, f64)> {
+        self.losses.terms()
+    }
+
     fn take_context(&mut self) -> Cx {
-        Cx::eval()
+        std::mem::replace(&mut self.context, Cx::eval())
     }
 }
 
@@ -225,17 +282,19 @@ struct AtOnce<'a> {
     /// Each task's own, views of the parameters.
     expanded: Params,
     present: Vec<usize>,
-    values: Vec<f64>,
-    losses: Tensor,
+    losses: Losses,
+    context: Cx,
+    /// The losses with their graph.
+    graph: Tensor,
     jacobian: Option<Jacobian>,
     layers: Option<(Level, Jacobian)>,
 }
 
 impl<'a> AtOnce<'a> {
-    fn new(params: &'a Params, expanded: Params, losses: Tensor) -> Result<Self> {
-        let values = Vec::<f64>::try_from(losses.f_detach()?.f_to_kind(Kind::Double)?)?;
-        let present = (0..values.len()).collect();
-        Ok(Self { params, expanded, present, values, losses, jacobian: None, layers: None })
+    fn new(params: &'a Params, expanded: Params, graph: Tensor, mut losses: Losses) -> Result<Self> {
+        let present = (0..losses.values.len()).collect();
+        let context = losses.take_context()?;
+        Ok(Self { params, expanded, present, losses, context, graph, jacobian: None, layers: None })
     }
 }
 
@@ -245,14 +304,14 @@ impl Pass for AtOnce<'_> {
     }
 
     fn losses(&self) -> &[f64] {
-        &self.values
+        &self.losses.values
     }
 
     /// One pass: a task's loss depends on its own parameters alone, so the gradient of the sum by all tasks' parameters has a
     /// task's gradient in each row.
     fn jacobian(&mut self, level: &Level) -> Result<&Jacobian> {
         if self.jacobian.is_none() {
-            let total = self.losses.f_sum(self.losses.kind())?;
+            let total = self.graph.f_sum(self.graph.kind())?;
             let rows = grad(&total, &self.expanded, Graph::Free)?.flatten()?;
             self.jacobian = Some(Jacobian::new(&rows)?);
         }
@@ -268,15 +327,19 @@ impl Pass for AtOnce<'_> {
             }
             (Shared::Weights(weights), None) => {
                 let weights = Tensor::f_from_slice(as_many(weights, self.present.len())?)?;
-                let weights = weights.f_to_kind(self.losses.kind())?.f_to_device(self.losses.device())?;
-                let total = self.losses.f_dot(&weights)?;
+                let weights = weights.f_to_kind(self.graph.kind())?.f_to_device(self.graph.device())?;
+                let total = self.graph.f_dot(&weights)?;
                 return Ok(grad(&total, self.params, Graph::Free)?);
             }
         };
         Ok(Params::from_vector(self.params.layout(), &vector)?)
     }
 
+    fn terms(&self) -> Vec<(&'static str, f64)> {
+        self.losses.terms()
+    }
+
     fn take_context(&mut self) -> Cx {
-        Cx::eval()
+        std::mem::replace(&mut self.context, Cx::eval())
     }
 }

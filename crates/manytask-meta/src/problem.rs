@@ -7,14 +7,16 @@ use manytask_nn::layers::Restored;
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Output;
 use manytask_tensor::random::Key;
-use manytask_tensor::{Layout, Params, Role, Slot, Tensor};
+use manytask_tensor::{Layout, Params, Role, Slot};
 use serde::{Deserialize, Serialize};
 
 use crate::analytic::Analytic;
+use crate::episode::{BatchNormStatistics, Episode};
 use crate::episodes::EpisodeSource;
 use crate::execution::Execution;
-use crate::learner::{Learner, Scene};
-use crate::maml::MOST_STEPS;
+use crate::inner::MOST_STEPS;
+use crate::learner::Learner;
+use crate::model::MetaModel;
 use crate::{evaluate, pass, ready};
 
 /// Tasks drawn anew at each step: the losses are the query losses after a learner has seen each task's support set.
@@ -24,6 +26,8 @@ pub struct MetaProblem {
     pub(crate) judge: Judge,
     pub(crate) source: Box<dyn EpisodeSource>,
     pub(crate) settings: MetaSettings,
+    /// The shape of a row that goes into the network.
+    pub(crate) network_input: Vec<i64>,
     shared: Vec<Slot>,
     names: Vec<String>,
     /// The written-out form, where there is one.
@@ -36,7 +40,8 @@ pub(crate) struct Judge {
     network: Box<dyn Module>,
     pub(crate) learner: Box<dyn Learner>,
     pub(crate) output: Output,
-    pub(crate) loss: Loss,
+    loss: Loss,
+    batch_norm: BatchNormStatistics,
 }
 
 /// How many tasks, and how they are computed.
@@ -47,6 +52,8 @@ pub struct MetaSettings {
     pub tasks_per_step: usize,
     /// How they are computed.
     pub execution: Execution,
+    /// What batch-norm normalises with.
+    pub batch_norm: BatchNormStatistics,
     /// Tasks in an evaluation, always the same ones.
     pub evaluation_tasks: usize,
     /// Queries in an evaluation, for each class; absent: as in training.
@@ -62,6 +69,7 @@ impl Default for MetaSettings {
         Self {
             tasks_per_step: 4,
             execution: Execution::Auto,
+            batch_norm: BatchNormStatistics::Batch,
             evaluation_tasks: 600,
             evaluation_queries: None,
             evaluation_steps: None,
@@ -97,35 +105,33 @@ impl MetaSettings {
 }
 
 impl MetaProblem {
-    /// Puts network, learner and tasks together; `output` says what the predictions mean.
+    /// Puts a network with its learner and tasks together; `loss` is minimised on labels.
     ///
     /// # Errors
-    /// When the learner cannot work with the network or such predictions, or a setting is out of range.
+    /// When a setting is out of range, or the execution is one that this learner or network has not.
     pub fn new(
-        layout: Arc<Layout>,
-        network: Box<dyn Module>,
-        learner: Box<dyn Learner>,
+        model: MetaModel,
         source: Box<dyn EpisodeSource>,
-        output: Output,
         loss: Loss,
         settings: MetaSettings,
     ) -> Result<Self> {
         settings.check()?;
         loss.check()?;
-        learner.check(&layout)?;
-        learner.check_output(output)?;
-        let analytic = Analytic::of(network.as_ref(), &layout, learner.descent(&layout), &loss);
+        let MetaModel { layout, network, learner, shape, input } = model;
+        let analytic = analytic(network.as_ref(), &layout, learner.as_ref(), &loss, settings.batch_norm);
         if let (Execution::Analytic, Err(reason)) = (settings.execution, &analytic) {
             return Err(Error::setting(format!("execution is analytic, but {reason}"), "take `auto`"));
         }
+        let network: Box<dyn Module> = Box::new(Restored(network));
         Ok(Self {
             analytic: analytic.ok(),
             shared: layout.trained(),
             names: (0..settings.tasks_per_step).map(|task| format!("task{task}")).collect(),
             layout,
-            judge: Judge { network: Box::new(Restored(network)), learner, output, loss },
+            judge: Judge { network, learner, output: shape.output, loss, batch_norm: settings.batch_norm },
             source,
             settings,
+            network_input: input,
         })
     }
 
@@ -164,33 +170,29 @@ impl MetaProblem {
 
 impl Judge {
     /// What a learner is given of some episodes.
-    pub(crate) fn scene<'a>(
-        &'a self,
-        episodes: &'a Episodes,
+    pub(crate) fn episode(
+        &self,
+        episodes: &Episodes,
         tasks: Option<i64>,
         random: Option<(Key, Vec<u64>)>,
-    ) -> Scene<'a> {
-        Scene {
-            network: self.network.as_ref(),
-            loss: &self.loss,
-            support_x: &episodes.support_x,
-            support_y: &episodes.support_y,
-            query_x: &episodes.query_x,
-            tasks,
-            random,
-        }
+    ) -> Episode<'_> {
+        Episode::new((self.network.as_ref(), &self.loss), episodes, tasks, random, self.batch_norm)
     }
+}
 
-    /// The query losses: one element, or `[T]` where there is a task dimension.
-    pub(crate) fn query_losses(
-        &self,
-        scene: &Scene<'_>,
-        params: &Params,
-        query_y: &Tensor,
-    ) -> Result<Tensor> {
-        let prediction = self.learner.predict(scene, params)?;
-        Ok(self.loss.mean(&prediction, query_y, None, scene.tasks)?)
+/// The fused form of a step, or what prevents it.
+fn analytic(
+    network: &dyn Module,
+    layout: &Layout,
+    learner: &dyn Learner,
+    loss: &Loss,
+    batch_norm: BatchNormStatistics,
+) -> std::result::Result<Analytic, &'static str> {
+    let normalises = layout.entries().iter().any(|entry| entry.role == Role::Buffer);
+    if normalises && batch_norm == BatchNormStatistics::Running {
+        return Err("batch-norm normalises with running statistics");
     }
+    Analytic::of(network, layout, learner.descent(layout), loss)
 }
 
 /// The key of a step's randomness.
@@ -243,9 +245,16 @@ impl Problem for MetaProblem {
 
     fn protocol(&self) -> Vec<(&'static str, String)> {
         // Running statistics are the only buffers of a network.
-        let normalised = self.layout.entries().iter().any(|entry| entry.role == Role::Buffer);
-        let how =
-            "statistics of each pass' own examples: a task's queries are normalised together (transductive)";
+        let is_norm = |name: &str| name.ends_with("running_mean");
+        let normalised = self.layout.entries().iter().any(|entry| is_norm(&entry.name));
+        let how = match self.settings.batch_norm {
+            BatchNormStatistics::Batch => {
+                "statistics of each pass' own examples: a task's queries are normalised together (transductive)"
+            }
+            BatchNormStatistics::Running => {
+                "running statistics, moved by the passes of the training: no prediction depends on other queries"
+            }
+        };
         normalised.then(|| ("batch_norm", how.to_owned())).into_iter().collect()
     }
 

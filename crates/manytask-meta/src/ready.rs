@@ -3,6 +3,7 @@
 use manytask_data::Episodes;
 use manytask_multitask::{Error, Part, Result};
 use manytask_tensor::no_grad;
+use manytask_tensor::random::Key;
 
 use crate::episodes::{purpose, select};
 use crate::problem::MetaProblem;
@@ -20,14 +21,22 @@ pub(crate) fn ready(problem: &MetaProblem, part: Part) -> Result<()> {
 fn fits(problem: &MetaProblem, episode: &Episodes, part: Part) -> Result<()> {
     let _off = no_grad();
     let params = problem.layout.zeros(episode.support_x.kind(), episode.support_x.device())?;
-    let scene = problem.judge.scene(episode, None, None);
-    for (x, set) in [(scene.support_x, "support set"), (scene.query_x, "query set")] {
-        let examples = x.size().first().copied().unwrap_or_default();
+    // As in training, where a batch-norm takes the statistics of what it sees.
+    let random = (part == Part::Train).then(|| (Key::new(0, "ready"), vec![0]));
+    let episode = problem.judge.episode(episode, None, random);
+    let support = &episode.support;
+    for (x, set) in [(&support.x, "support set"), (&episode.query_x, "query set")] {
+        let shape = x.size();
+        let Some((&examples, example)) = shape.split_first() else { continue };
+        if *example != *problem.network_input {
+            // The learner makes something else of examples before they go through the network.
+            continue;
+        }
         let rows = x.f_narrow(0, 0, examples.min(2))?;
-        let passed = scene.network.forward(&params, &rows, &mut scene.context(0));
+        let passed = support.forward(support.network, &params, &rows, 0);
         passed.map(drop).map_err(|error| match error {
-            manytask_nn::Error::Tensor(error) => error.into(),
-            refused => {
+            Error::Nn(manytask_nn::Error::Tensor(error)) => error.into(),
+            Error::Nn(refused) => {
                 let remedy = match examples {
                     1 => "take 2 shots and 2 queries at least, or another `norm`",
                     _ => "change the network, or the form of the examples",
@@ -36,6 +45,7 @@ fn fits(problem: &MetaProblem, episode: &Episodes, part: Part) -> Result<()> {
                 let set = format!("the {set} of a task of the {part} part has {examples} example{plural}");
                 Error::setting(format!("{set}, which the network cannot take: {refused}"), remedy)
             }
+            other => other,
         })?;
     }
     Ok(())

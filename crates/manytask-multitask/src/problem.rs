@@ -158,6 +158,11 @@ pub trait Pass {
         &[]
     }
 
+    /// Further numbers for the log, by name: terms of the losses, the mean over the tasks of each.
+    fn terms(&self) -> Vec<(&'static str, f64)> {
+        Vec::new()
+    }
+
     /// What the pass recorded for the buffers; the loop writes it after the step with [`Cx::apply_buffers`].
     fn take_context(&mut self) -> Cx;
 }

@@ -88,6 +88,8 @@ pub struct StepReport {
     pub auxiliary: Vec<AuxiliaryLoss>,
     /// The weights that the aggregator used for them, where it has such and there were tasks.
     pub weights: Option<Vec<f64>>,
+    /// Further numbers of the pass, by name.
+    pub terms: Vec<(&'static str, f64)>,
     /// The learning rate.
     pub learning_rate: f64,
     /// The norm of the whole gradient before clipping, where gradients are clipped.

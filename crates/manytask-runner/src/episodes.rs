@@ -18,6 +18,8 @@ use sha2::{Digest, Sha256};
 
 use crate::failure::{Code, Failure, Result};
 
+pub use manytask_meta::EpisodeShape as EpisodeForm;
+
 /// The settings of a source of tasks.
 pub trait EpisodeSettings: Debug + Send + Sync {
     /// Reads everything; relative paths start from `folder`.
@@ -33,17 +35,6 @@ pub trait EpisodeSettings: Debug + Send + Sync {
     fn outline(&self) -> Result<Option<EpisodeOutline>> {
         Ok(None)
     }
-}
-
-/// The form of what episodes are made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EpisodeForm {
-    /// The shape of one example, `[D]` or `[C, H, W]`.
-    pub input: Vec<i64>,
-    /// What predictions mean.
-    pub output: Output,
-    /// Classes, or numbers that are predicted.
-    pub outputs: i64,
 }
 
 /// What is known of episodes before anything is read.

@@ -1,7 +1,6 @@
 //! A plan with its data: what can be trained.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use manytask_data::{DataReport, Schema};
@@ -229,17 +228,14 @@ fn with_episodes(plan: &Plan, episodes: &EpisodesPlan, device: Device) -> Result
     let places = &plan.places;
     let loaded = episodes.source.load(&plan.folder, device).map_err(|failure| places.data.place(failure))?;
     let form = EpisodeForm { input: loaded.input, output: loaded.output, outputs: loaded.outputs };
-    let built = episodes.build(&form, plan.precision);
-    let (layout, network) = built.map_err(|failure| places.network.place(failure))?;
+    let model = episodes.build(&form, plan.precision, places)?;
     let loss = match loaded.output {
         Output::Regression => Loss::Mse,
         Output::Multiclass => Loss::CrossEntropy { class_weights: None, label_smoothing: 0.0 },
         Output::Binary | Output::Multilabel => Loss::BinaryCrossEntropy { positive_weight: None },
     };
-    let learner = Box::new(Arc::clone(&episodes.learner));
-    let problem =
-        MetaProblem::new(layout, network, learner, loaded.source, loaded.output, loss, episodes.settings)
-            .map_err(|error| places.everything.place(error))?;
+    let problem = MetaProblem::new(model, loaded.source, loss, episodes.settings)
+        .map_err(|error| places.everything.place(error))?;
     let monitor = plan.training.monitor.clone().unwrap_or_default();
     monitor.read(&problem.form()).map_err(|error| places.training.place(error))?;
     Ok(Loaded {

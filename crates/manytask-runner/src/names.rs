@@ -311,6 +311,27 @@ pub(crate) const CHOICES: &[Choice] = &[
         names: &[
             ("second_order", "goes through the inner steps", "outer_gradient = \"second_order\"\n"),
             ("first_order", "takes them for constants", "outer_gradient = \"first_order\"\n"),
+            (
+                "difference",
+                "is the difference of the parameters before and after them (Reptile)",
+                "outer_gradient = \"difference\"\n",
+            ),
+        ],
+    },
+    Choice {
+        sort: "batch-norm statistics",
+        place: "training.batch_norm",
+        names: &[
+            (
+                "batch",
+                "those of each pass' own examples, also in evaluation: a task's queries are normalised together (transductive)",
+                "batch_norm = \"batch\"\n",
+            ),
+            (
+                "running",
+                "in evaluation those that the passes of the training have moved: no prediction depends on other queries",
+                "batch_norm = \"running\"\n",
+            ),
         ],
     },
 ];
@@ -360,6 +381,7 @@ mod tests {
         complete::<manytask_meta::Execution>("execution");
         complete::<manytask_meta::Adapts>("adapts");
         complete::<manytask_meta::OuterGradient>("outer gradient");
+        complete::<manytask_meta::BatchNormStatistics>("batch-norm statistics");
     }
 
     #[test]

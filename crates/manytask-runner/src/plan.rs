@@ -67,6 +67,8 @@ pub struct Places {
     pub training: Spot,
     /// `[tasks]`, where it is written.
     pub tasks: Option<Spot>,
+    /// `[learner]`, where it is written.
+    pub learner: Option<Spot>,
     /// The whole configuration.
     pub everything: Spot,
 }
@@ -127,6 +129,7 @@ impl Plan {
             aggregator: of_aggregator,
             training: of_training,
             tasks: tasks.as_ref().map(Section::spot),
+            learner: learner.as_ref().map(Section::spot),
             everything,
         };
         let work = if let Some(learner) = learner {

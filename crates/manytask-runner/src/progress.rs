@@ -175,6 +175,7 @@ mod tests {
             losses: losses.to_vec(),
             auxiliary: Vec::new(),
             weights: None,
+            terms: Vec::new(),
             learning_rate: 0.1,
             gradient_norm: None,
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use manytask_data::{
     Columns, Fractions, InputColumns, Split, TableDataset, TableSource, TargetKind, TargetSpec,
 };
-use manytask_meta::Learner;
+use manytask_meta::LearnerSpec;
 use manytask_multitask::{AggregatorSettings, ArchitectureSettings};
 use manytask_nn::nets::{Conv4Config, MlpConfig};
 use manytask_nn::optim::{Adam, AdamW, Optimizer, RmsProp, Sgd};
@@ -30,7 +30,7 @@ pub struct Registries {
     /// `[data]` of episodes, for learners.
     pub episodes: Registry<Box<dyn EpisodeSettings>>,
     /// `[learner]`.
-    pub learners: Registry<Arc<dyn Learner>>,
+    pub learners: Registry<Arc<dyn LearnerSpec>>,
     /// `[network]` of learners.
     pub backbones: Registry<Box<dyn BackboneSettings>>,
     /// `[network]` of tasks on rows.

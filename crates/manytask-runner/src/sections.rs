@@ -83,6 +83,7 @@ early_stopping = { patience = 4, min_delta = 0.0 } # so many looks at the valida
 steps = 1000
 tasks_per_step = 4
 execution = \"auto\" # loop, batched, auto or { threads = 2 }
+batch_norm = \"batch\" # normalises with the statistics of each pass' own examples, in evaluation too (transductive); or \"running\": with running ones in evaluation
 validate_every_steps = 100 # left out: never
 save_every_steps = 100 # checkpoints, beside those of the best and the last parameters, and of every epoch that ends more than ten seconds after the last one
 save_every_minutes = 5.0 # checkpoints by the clock, beside those

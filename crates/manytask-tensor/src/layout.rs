@@ -212,6 +212,11 @@ impl LayoutBuilder {
         self.entries.is_empty()
     }
 
+    /// The layout of the entries so far, whose slots stay those of what is built later.
+    pub fn snapshot(&self) -> Arc<Layout> {
+        Arc::new(Layout { entries: self.entries.clone() })
+    }
+
     /// The layout.
     pub fn build(self) -> Arc<Layout> {
         Arc::new(Layout { entries: self.entries })

@@ -1,39 +1,65 @@
 //! What single tasks come to.
 
 use manytask_multitask::Result;
-use manytask_nn::metrics::Output;
+use manytask_nn::metrics::{Metric, Output};
 use manytask_tensor::{Device, Kind, Tensor};
 
+use crate::embedding::with_dimension;
+use crate::episode::Episode;
+use crate::prediction::Prediction;
 use crate::problem::Judge;
 
-/// The kind of numbers that figures are taken in.
-const KIND: Kind = Kind::Double;
+/// The metric of distributions: the mean log-likelihood of a label.
+pub(super) const LOG_LIKELIHOOD: &str = "log_likelihood";
 
 /// A task after some steps of adaptation. Where a prediction is not finite the loss is NaN, and the figure means nothing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Figures {
     pub(super) loss: f64,
-    /// The mean squared error, or the accuracy.
+    /// The value of the metric.
     pub(super) figure: f64,
 }
 
-/// The figures of each task, for predictions and labels along a leading task dimension.
-pub(super) fn figures(judge: &Judge, prediction: &Tensor, target: &Tensor) -> Result<Vec<Figures>> {
-    let tasks = prediction.size().first().copied().unwrap_or_default();
-    let losses = judge.loss.mean(prediction, target, None, Some(tasks))?;
-    let of_task = |values: Tensor| -> Result<Vec<f64>> {
-        Ok(Vec::<f64>::try_from(values.f_to_kind(KIND)?.f_to_device(Device::Cpu)?)?)
+/// What values are judged by.
+pub(super) fn primary(output: Output) -> Metric {
+    if output == Output::Regression { Metric::Mse } else { Metric::Accuracy }
+}
+
+/// The figures of each task. A task without any label has none, which its loss of NaN tells.
+pub(super) fn figures(judge: &Judge, prediction: &Prediction, episode: &Episode<'_>) -> Result<Vec<Figures>> {
+    let tasks = episode.support.tasks;
+    let losses = numbers(&judge.learner.query_losses(prediction, episode)?)?;
+    let values = with_dimension(&prediction.values, tasks)?;
+    let rows = [values.size().first().copied().unwrap_or_default(), -1];
+    let mut finite = values.f_isfinite()?.f_reshape(rows)?.f_all_dim(1, false)?;
+    if let Some(deviations) = &prediction.deviations {
+        let there = with_dimension(deviations, tasks)?.f_isfinite()?.f_reshape(rows)?.f_all_dim(1, false)?;
+        finite = finite.f_logical_and(&there)?;
+    }
+    let figures = match prediction.log_likelihood(&episode.query_y, tasks)? {
+        Some(likelihoods) => numbers(&likelihoods)?.into_iter().map(Some).collect(),
+        None => of_metric(judge.output, &values, &with_dimension(&episode.query_y, tasks)?)?,
     };
-    let figure = if judge.output == Output::Regression {
-        prediction.f_sub(target)?.f_square()?
-    } else {
-        // The largest of numbers of which one is NaN is a class as well: such a task's loss tells it apart.
-        prediction.f_argmax(-1, false)?.f_eq_tensor(target)?
+    let all = losses.into_iter().zip(figures).zip(numbers(&finite)?);
+    let of = |((loss, figure), finite): ((f64, Option<f64>), f64)| match figure {
+        Some(figure) if finite > 0.0 => Figures { loss, figure },
+        _ => Figures { loss: f64::NAN, figure: f64::NAN },
     };
-    let figure =
-        figure.f_to_kind(KIND)?.f_reshape([tasks, -1])?.f_mean_dim([1_i64].as_slice(), false, KIND)?;
-    let finite = prediction.f_isfinite()?.f_reshape([tasks, -1])?.f_all_dim(1, false)?;
-    let all = of_task(losses)?.into_iter().zip(of_task(figure)?).zip(of_task(finite)?);
-    let of = |((loss, figure), finite)| Figures { loss: if finite > 0.0 { loss } else { f64::NAN }, figure };
     Ok(all.map(of).collect())
+}
+
+/// The metric of each task, for predictions `[T, M, …]` and labels along the same dimension.
+fn of_metric(output: Output, values: &Tensor, target: &Tensor) -> Result<Vec<Option<f64>>> {
+    let (values, target) = (values.f_to_device(Device::Cpu)?, target.f_to_device(Device::Cpu)?);
+    let tasks = values.size().first().copied().unwrap_or_default();
+    let of = |task: i64| {
+        let (values, target) = (values.f_select(0, task)?, target.f_select(0, task)?);
+        Ok(primary(output).evaluate(output, &values, &target, None)?)
+    };
+    (0..tasks).map(of).collect()
+}
+
+fn numbers(values: &Tensor) -> Result<Vec<f64>> {
+    let values = values.f_detach()?.f_to_kind(Kind::Double)?.f_to_device(Device::Cpu)?;
+    Ok(Vec::<f64>::try_from(values.f_reshape([-1])?)?)
 }

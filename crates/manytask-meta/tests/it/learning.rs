@@ -8,11 +8,12 @@ use manytask_meta::multitask::{
 use manytask_meta::nn::nets::{Mlp, MlpConfig};
 use manytask_meta::nn::optim::{Adam, Optimizer};
 use manytask_meta::nn::schedule::Schedule;
-use manytask_meta::nn::{Builder, loss::Loss, metrics::Output};
+use manytask_meta::nn::{Builder, loss::Loss};
 use manytask_meta::tensor::random::Key;
 use manytask_meta::tensor::{Device, Kind, Layout, Params};
 use manytask_meta::{
-    Adapts, Execution, InnerRule, Learner, Maml, MetaProblem, MetaSettings, OuterGradient, SinusoidEpisodes,
+    Adapts, EpisodeShape, Execution, InnerRule, LearnerSpec, Maml, MetaModel, MetaProblem, MetaSettings,
+    OuterGradient, SinusoidEpisodes,
 };
 
 use crate::source::{WAYS, sinusoids};
@@ -36,7 +37,7 @@ fn learners() -> Vec<Maml> {
 fn problem(learner: &Maml, execution: Execution) -> MetaProblem {
     let settings =
         MetaSettings { tasks_per_step: 3, execution, evaluation_tasks: 7, ..MetaSettings::default() };
-    sinusoids(Box::new(learner.clone()), settings).unwrap()
+    sinusoids(learner, settings).unwrap()
 }
 
 fn start(problem: &MetaProblem) -> Params {
@@ -174,7 +175,7 @@ fn an_evaluation_shows_every_step_of_adaptation() {
         evaluation_steps: Some(3),
         ..MetaSettings::default()
     };
-    let problem = sinusoids(Box::new(Maml::default()), settings).unwrap();
+    let problem = sinusoids(&Maml::default(), settings).unwrap();
     let evaluation = problem.evaluate(&start(&problem), Part::Test).unwrap();
     let names: Vec<&str> = evaluation.tasks[0].metrics.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
@@ -225,17 +226,9 @@ fn the_loop_makes_a_network_that_adapts() {
     let mut layout = Layout::builder();
     let net = Mlp::new(&mut Builder::new(&mut layout), 1, &config).unwrap();
     let source = SinusoidEpisodes { kind: Kind::Double, ..SinusoidEpisodes::default() };
-    let (learner, output) = (Box::new(Maml::default()), Output::Regression);
-    let problem = MetaProblem::new(
-        layout.build(),
-        Box::new(net),
-        learner,
-        Box::new(source),
-        output,
-        Loss::Mse,
-        settings,
-    )
-    .unwrap();
+    let shape = EpisodeShape::regression(1, 1);
+    let model = MetaModel::build(layout, Box::new(net), &Maml::default(), shape).unwrap();
+    let problem = MetaProblem::new(model, Box::new(source), Loss::Mse, settings).unwrap();
     let before = problem.evaluate(&start(&problem), Part::Test).unwrap();
     let after = trained(&problem, &EqualWeights::default(), 600).unwrap();
     let figure = |evaluation: &Evaluation, name: &str| evaluation.tasks[0].figure(name).unwrap();
@@ -250,6 +243,6 @@ fn aggregators_serve_here_unless_they_keep_a_state_for_each_task() {
     let weights = problem.tasks().iter().map(|name| (name.clone(), 1.0)).collect();
     let error = trained(&problem, &FixedWeights { weights }, 3).unwrap_err().to_string();
     assert!(error.contains("sampled anew"), "{error}");
-    let learner: &dyn Learner = &Maml::default();
+    let learner: &dyn LearnerSpec = &Maml::default();
     assert_eq!(learner.name(), "maml");
 }

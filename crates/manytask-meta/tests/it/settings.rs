@@ -1,16 +1,17 @@
 use manytask_meta::multitask::{Part, Problem};
 use manytask_meta::nn::nets::{Mlp, MlpConfig, Norm};
 use manytask_meta::nn::optim::{Optimizer, Sgd};
-use manytask_meta::nn::{Builder, Module, loss::Loss, metrics::Output};
-use manytask_meta::tensor::{Device, Kind, Layout};
+use manytask_meta::nn::{Builder, Module, loss::Loss};
+use manytask_meta::tensor::{Device, Kind, Layout, LayoutBuilder};
 use manytask_meta::{
-    Adapts, Execution, InnerRule, Maml, MetaProblem, MetaSettings, ProtoNet, SinusoidEpisodes,
+    Adapts, EpisodeShape, Execution, InnerRule, Maml, MetaModel, MetaProblem, MetaSettings, ProtoNet,
+    SinusoidEpisodes,
 };
 
 use crate::source::{WAYS, sinusoids};
 
 fn refused(learner: Maml, settings: MetaSettings) -> String {
-    sinusoids(Box::new(learner), settings).unwrap_err().to_string()
+    sinusoids(&learner, settings).unwrap_err().to_string()
 }
 
 #[test]
@@ -37,7 +38,7 @@ fn settings_that_cannot_be_are_refused_with_a_remedy() {
 
 #[test]
 fn prototypes_of_values_are_refused_before_anything_is_computed() {
-    let error = sinusoids(Box::new(ProtoNet::default()), MetaSettings::default()).unwrap_err().to_string();
+    let error = sinusoids(&ProtoNet::default(), MetaSettings::default()).unwrap_err().to_string();
     assert!(error.contains("classes"), "{error}");
 }
 
@@ -63,7 +64,7 @@ fn numbers_that_no_machine_has_room_for_are_refused_before_anything_is_allocated
 
 #[test]
 fn what_a_part_cannot_give_is_refused_before_the_first_step() {
-    let problem = sinusoids(Box::new(Maml::default()), MetaSettings::default()).unwrap();
+    let problem = sinusoids(&Maml::default(), MetaSettings::default()).unwrap();
     for part in [Part::Train, Part::Validation, Part::Test] {
         problem.ready(part).unwrap();
     }
@@ -73,17 +74,9 @@ fn what_a_part_cannot_give_is_refused_before_the_first_step() {
         let net = Mlp::new(&mut Builder::new(&mut layout), 1, &config).unwrap();
         let source = SinusoidEpisodes { shots, queries, ..SinusoidEpisodes::default() };
         let settings = MetaSettings { evaluation_queries: Some(2), ..MetaSettings::default() };
-        let (learner, output) = (Box::new(Maml::default()), Output::Regression);
-        MetaProblem::new(
-            layout.build(),
-            Box::new(net),
-            learner,
-            Box::new(source),
-            output,
-            Loss::Mse,
-            settings,
-        )
-        .unwrap()
+        let shape = EpisodeShape::regression(1, 1);
+        let model = MetaModel::build(layout, Box::new(net), &Maml::default(), shape).unwrap();
+        MetaProblem::new(model, Box::new(source), Loss::Mse, settings).unwrap()
     };
     for (shots, queries, part, says) in [
         (0, 1, Part::Train, "`shots` is 0"),
@@ -124,16 +117,8 @@ fn tasks_that_diverge_while_they_are_adapted_are_told_in_every_way_of_computing(
         let learner = Maml { inner_learning_rate: 0.4, ..Maml::default() };
         let (layout, source) = (relu_layout(), SinusoidEpisodes { shots: 5, ..SinusoidEpisodes::default() });
         let (layout, net) = layout;
-        let problem = MetaProblem::new(
-            layout,
-            net,
-            Box::new(learner),
-            Box::new(source),
-            Output::Regression,
-            Loss::Mse,
-            settings,
-        )
-        .unwrap();
+        let model = MetaModel::build(layout, net, &learner, EpisodeShape::regression(1, 1)).unwrap();
+        let problem = MetaProblem::new(model, Box::new(source), Loss::Mse, settings).unwrap();
         let params = problem.layout().init(1, Kind::Float, Device::Cpu).unwrap();
         let evaluation = problem.evaluate(&params, Part::Test).unwrap();
         let task = &evaluation.tasks[0];
@@ -151,11 +136,11 @@ fn tasks_that_diverge_while_they_are_adapted_are_told_in_every_way_of_computing(
 }
 
 /// A wide perceptron, for which a rate is soon too large.
-fn relu_layout() -> (std::sync::Arc<Layout>, Box<dyn Module>) {
+fn relu_layout() -> (LayoutBuilder, Box<dyn Module>) {
     let mut layout = Layout::builder();
     let config = MlpConfig { hidden: vec![40, 40], output: Some(1), ..MlpConfig::default() };
     let net = Mlp::new(&mut Builder::new(&mut layout), 1, &config).unwrap();
-    (layout.build(), Box::new(net))
+    (layout, Box::new(net))
 }
 
 #[test]

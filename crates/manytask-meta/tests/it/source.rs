@@ -5,10 +5,12 @@ use std::ops::Range;
 use manytask_meta::data::Episodes;
 use manytask_meta::multitask::{Part, Result};
 use manytask_meta::nn::nets::{Mlp, MlpConfig};
-use manytask_meta::nn::{Builder, Module, layers::Activation, loss::Loss, metrics::Output};
-use manytask_meta::tensor::{Kind, Layout, Tensor};
-use manytask_meta::{EpisodeSource, Execution, Learner, MetaProblem, MetaSettings, SinusoidEpisodes};
-use std::sync::Arc;
+use manytask_meta::nn::{Builder, Module, layers::Activation, loss::Loss};
+use manytask_meta::tensor::{Kind, Layout, LayoutBuilder, Tensor};
+use manytask_meta::{
+    EpisodeShape, EpisodeSource, Execution, LearnerSpec, MetaModel, MetaProblem, MetaSettings,
+    SinusoidEpisodes,
+};
 
 /// The same tasks in every draw.
 #[derive(Debug)]
@@ -35,7 +37,7 @@ pub(crate) const WAYS: [Execution; 5] =
     [Execution::Batched, Execution::Loop, Execution::Threads(1), Execution::Threads(2), Execution::Auto];
 
 /// A small perceptron for sinusoids, in f64.
-pub(crate) fn net() -> (Arc<Layout>, Box<dyn Module>) {
+pub(crate) fn net() -> (LayoutBuilder, Box<dyn Module>) {
     let mut layout = Layout::builder();
     let config = MlpConfig {
         hidden: vec![7, 5],
@@ -44,11 +46,12 @@ pub(crate) fn net() -> (Arc<Layout>, Box<dyn Module>) {
         ..MlpConfig::default()
     };
     let net = Mlp::new(&mut Builder::new(&mut layout), 1, &config).unwrap();
-    (layout.build(), Box::new(net))
+    (layout, Box::new(net))
 }
 
-pub(crate) fn sinusoids(learner: Box<dyn Learner>, settings: MetaSettings) -> Result<MetaProblem> {
+pub(crate) fn sinusoids(learner: &dyn LearnerSpec, settings: MetaSettings) -> Result<MetaProblem> {
     let (layout, net) = net();
     let source = SinusoidEpisodes { shots: 5, queries: 6, kind: Kind::Double, ..SinusoidEpisodes::default() };
-    MetaProblem::new(layout, net, learner, Box::new(source), Output::Regression, Loss::Mse, settings)
+    let model = MetaModel::build(layout, net, learner, EpisodeShape::regression(1, 1))?;
+    MetaProblem::new(model, Box::new(source), Loss::Mse, settings)
 }

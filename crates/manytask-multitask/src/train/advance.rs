@@ -67,6 +67,7 @@ impl Trainer<'_> {
             return Err(self.diverged(format!("the loss of task `{}` is {loss}", self.name_of(task))));
         }
         let auxiliary = pass.auxiliary().to_vec();
+        let terms = pass.terms();
         let (mut weights, mut gradient_norm) = (None, None);
         if losses.is_empty() {
             drop(pass);
@@ -79,8 +80,17 @@ impl Trainer<'_> {
         self.count_losses(&losses);
         let Place { epoch, learning_rate, .. } = place;
         let (present, losses) = (losses.present().to_vec(), losses.values().to_vec());
-        let step = step + 1;
-        Ok(StepReport { step, epoch, present, losses, auxiliary, weights, learning_rate, gradient_norm })
+        Ok(StepReport {
+            step: step + 1,
+            epoch,
+            present,
+            losses,
+            auxiliary,
+            terms,
+            weights,
+            learning_rate,
+            gradient_norm,
+        })
     }
 
     /// Changes the parameters after a pass with at least one task; answers with the gradient's norm where it is clipped.

@@ -7,7 +7,8 @@ use crate::{BatchNormPolicy, Builder, Cx, Error, Mode, Module, Result};
 /// `[B, C]` or `[B, C, H, W]`; with a task dimension `[T, B, C, …]`, each task by itself.
 ///
 /// In training, under [`BatchNormPolicy::Running`], the new running statistics are recorded in the context, never written:
-/// `running ← (1 − momentum) running + momentum · batch`, with the unbiased variance, as PyTorch.
+/// `running ← (1 − momentum) running + momentum · batch`, with the unbiased variance, as PyTorch; of each task where there is a
+/// task dimension.
 #[derive(Debug, Clone)]
 pub struct BatchNorm {
     weight: Slot,
@@ -84,12 +85,14 @@ impl BatchNorm {
         }
         let none = None::<&Tensor>;
         let y = x.f_batch_norm(Some(&weight), Some(&bias), none, none, true, 0.0, self.eps, false)?;
-        if running && params.tasks().is_none() {
+        if running {
             let x = x.f_detach()?.f_to_kind(params.kind())?;
             let dims: Vec<i64> = (0..x.dim() as i64).filter(|dim| *dim != 1).collect();
             let (var, mean) = x.f_var_mean_dim(dims.as_slice(), true, false)?;
             for (slot, new) in [(self.running_mean, mean), (self.running_var, var)] {
                 let old = params.get(slot)?.f_detach()?;
+                // With a task dimension each task has its own, `[T, C]`.
+                let new = new.f_reshape(old.size())?;
                 let next = old.f_mul_scalar(1.0 - self.momentum)?.f_add(&new.f_mul_scalar(self.momentum)?)?;
                 cx.record(slot, next);
             }

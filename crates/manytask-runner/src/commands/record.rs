@@ -108,6 +108,10 @@ impl Record<'_> {
         if let Some(weights) = &report.weights {
             line["weights"] = Value::Object(by_name(weights));
         }
+        if !report.terms.is_empty() {
+            let terms = report.terms.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
+            line["terms"] = Value::Object(terms.collect());
+        }
         if let Some(norm) = report.gradient_norm {
             line["gradient_norm"] = json!(norm);
         }
@@ -119,6 +123,7 @@ impl Record<'_> {
         let mut scalars: Vec<(String, f64)> =
             tasks.zip(&report.losses).map(|(name, loss)| (format!("train/{name}/loss"), *loss)).collect();
         scalars.extend(auxiliary.into_iter().map(|(name, value)| (format!("train/auxiliary/{name}"), value)));
+        scalars.extend(report.terms.iter().map(|(name, value)| (format!("train/{name}"), *value)));
         scalars.push(("train/learning_rate".into(), report.learning_rate));
         self.board.write(report.step, &scalars)
     }

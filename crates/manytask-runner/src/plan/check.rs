@@ -191,13 +191,8 @@ impl Plan {
         let offers = Offers { shared: true, representation: false, validation };
         let needs = self.check_aggregator(None, Identity::Resampled, offers)?;
         if let Some(outline) = outline {
-            let of_output = episodes.learner.check_output(outline.form.output);
-            of_output.map_err(|error| places.everything.place(error))?;
-            let (layout, _) = episodes
-                .build(&outline.form, self.precision)
-                .map_err(|failure| places.network.place(failure))?;
-            episodes.learner.check(&layout).map_err(|error| places.everything.place(error))?;
-            self.check_episode_memory(episodes, &outline, &layout, &needs)?;
+            let model = episodes.build(&outline.form, self.precision, places)?;
+            self.check_episode_memory(episodes, &outline, model.layout(), &needs)?;
         }
         Ok(())
     }

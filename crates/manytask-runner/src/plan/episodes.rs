@@ -1,12 +1,13 @@
 use std::sync::Arc;
 
-use manytask_meta::{Execution, Learner, MetaSettings};
-use manytask_nn::{Builder, Module, Precision};
+use manytask_meta::{Execution, LearnerSpec, MetaModel, MetaSettings};
+use manytask_nn::{Builder, Precision};
 use manytask_tensor::Layout;
 
 use crate::config::Section;
 use crate::episodes::{BackboneSettings, EpisodeForm, EpisodeSettings};
 use crate::failure::{Code, Failure, Result};
+use crate::plan::Places;
 use crate::registries::Registries;
 
 /// Tasks drawn anew at each step, for a learner.
@@ -14,7 +15,7 @@ use crate::registries::Registries;
 pub struct EpisodesPlan {
     pub(crate) source: Box<dyn EpisodeSettings>,
     pub(crate) network: Box<dyn BackboneSettings>,
-    pub(crate) learner: Arc<dyn Learner>,
+    pub(crate) learner: Arc<dyn LearnerSpec>,
     pub(crate) settings: MetaSettings,
 }
 
@@ -32,6 +33,7 @@ impl EpisodesPlan {
         let mut settings = MetaSettings {
             tasks_per_step: training.take_or("tasks_per_step", usual.tasks_per_step)?,
             execution: training.take_or("execution", usual.execution)?,
+            batch_norm: training.take_or("batch_norm", usual.batch_norm)?,
             ..usual
         };
         if settings.tasks_per_step == 0 {
@@ -59,21 +61,26 @@ impl EpisodesPlan {
         })
     }
 
-    /// The network for examples of a form, with layers that compute in `precision`.
+    /// The network for examples of a form, with layers that compute in `precision`, and the learner on it.
     ///
     /// # Errors
-    /// When a size is impossible, or examples of this form are not for it.
+    /// When a size is impossible, examples of this form are not for the network, or the learner cannot work with either; with
+    /// the section's place.
     pub(crate) fn build(
         &self,
         form: &EpisodeForm,
         precision: Precision,
-    ) -> Result<(Arc<Layout>, Box<dyn Module>)> {
+        places: &Places,
+    ) -> Result<MetaModel> {
         let mut layout = Layout::builder();
-        let outputs = self.learner.has_head().then_some(form.outputs);
+        let wanted = self.learner.network(form);
         let mut root = Builder::new(&mut layout);
-        let network = self.network.build(&mut root.with_precision(precision), &form.input, outputs);
+        let network = self.network.build(&mut root.with_precision(precision), &wanted.input, wanted.outputs);
         // Sizes come from the configuration alone.
-        let network = network.map_err(|error| Failure::new(Code::Config, error.to_string()))?;
-        Ok((layout.build(), network))
+        let network =
+            network.map_err(|error| places.network.place(Failure::new(Code::Config, error.to_string())))?;
+        let spot = places.learner.as_ref().unwrap_or(&places.everything);
+        MetaModel::build(layout, network, self.learner.as_ref(), form.clone())
+            .map_err(|error| spot.place(error))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use manytask_meta::{Adapts, InnerRule, Learner, Maml, OuterGradient, ProtoNet};
+use manytask_meta::{Adapts, InnerRule, LearnerSpec, Maml, MetaSgd, OuterGradient, ProtoNet};
 use serde::{Deserialize, Serialize};
 
 use crate::registry::Registry;
@@ -26,6 +26,11 @@ struct Written {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "Written", into = "Written")]
 struct FirstOrder(Maml);
+
+/// MAML with `outer_gradient = "difference"`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
+struct Difference(Maml);
 
 /// MAML with `adapts = "head"`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -109,6 +114,15 @@ impl TryFrom<Written> for FirstOrder {
     }
 }
 
+impl TryFrom<Written> for Difference {
+    type Error = String;
+    fn try_from(mut written: Written) -> Result<Self, String> {
+        let setting = "outer_gradient = \"difference\"";
+        fix(&mut written.outer_gradient, "reptile", setting, OuterGradient::Difference)?;
+        Ok(Self(written.into()))
+    }
+}
+
 impl TryFrom<Written> for HeadAdapts {
     type Error = String;
     fn try_from(mut written: Written) -> Result<Self, String> {
@@ -131,6 +145,12 @@ impl From<FirstOrder> for Written {
     }
 }
 
+impl From<Difference> for Written {
+    fn from(Difference(maml): Difference) -> Self {
+        Self { outer_gradient: None, ..maml.into() }
+    }
+}
+
 impl From<HeadAdapts> for Written {
     fn from(HeadAdapts(maml): HeadAdapts) -> Self {
         Self { adapts: None, ..maml.into() }
@@ -145,11 +165,11 @@ impl From<BodyAdapts> for Written {
 
 /// What every explanation of a learner ends with.
 const BATCH_NORM: &str = "\nBatch-norm takes the statistics of each forward pass' own examples, in training and evaluation: \
-                          the support set is\nnormalised by itself, and a task's queries together (transductive). Running \
-                          statistics are never used.";
+                          the support set is\nnormalised by itself, and a task's queries together (transductive); or running \
+                          ones, with `batch_norm = \"running\"` in [training].";
 
-pub(super) fn learners() -> Registry<Arc<dyn Learner>> {
-    type Any = Arc<dyn Learner>;
+pub(super) fn learners() -> Registry<Arc<dyn LearnerSpec>> {
+    type Any = Arc<dyn LearnerSpec>;
     let mut registry = Registry::<Any>::new("learner", "learner");
     let about = |text: &str| format!("{text}{BATCH_NORM}");
     let maml = Maml::default();
@@ -173,6 +193,32 @@ pub(super) fn learners() -> Registry<Arc<dyn Learner>> {
         ),
         &FirstOrder(Maml { outer_gradient: OuterGradient::FirstOrder, ..maml.clone() }),
         |FirstOrder(m)| Arc::new(m) as Any,
+    );
+    registry.add(
+        "reptile",
+        "a start that moves towards the adapted parameters",
+        &about(
+            "Nichol et al. 2018, arXiv:1803.02999: the gradient is the difference of the parameters before and after the inner\n\
+             steps (`outer_gradient` is \"difference\"), of no use of the queries. With [optimizer] `sgd` of rate ε and equal weights\n\
+             a step is θ ← θ + ε mean(φ − θ): the paper's batched version, and with `tasks_per_step = 1` the serial one.",
+        ),
+        &Difference(Maml {
+            inner_steps: 8,
+            inner_learning_rate: 0.02,
+            outer_gradient: OuterGradient::Difference,
+            ..maml.clone()
+        }),
+        |Difference(m)| Arc::new(m) as Any,
+    );
+    registry.add(
+        "meta_sgd",
+        "MAML with a learned rate for each parameter",
+        &about(
+            "Li et al. 2017, arXiv:1707.09835, algorithm 1: φ = θ − α ∘ ∇L_support(θ) with α learned beside θ, of any sign; entries\n\
+             `learner.rate.NAME` of the checkpoint.",
+        ),
+        &MetaSgd::default(),
+        |m: MetaSgd| Arc::new(m) as Any,
     );
     registry.add(
         "anil",
@@ -206,7 +252,7 @@ mod tests {
     use crate::config::Source;
     use crate::failure::Result;
 
-    fn made(text: &str) -> Result<Arc<dyn Learner>> {
+    fn made(text: &str) -> Result<Arc<dyn LearnerSpec>> {
         let source = Source::new(Path::new("a.toml"), text, &[])?;
         learners().make(source.section()?.required_table("learner")?)
     }
@@ -215,6 +261,7 @@ mod tests {
     fn what_a_kind_fixes_is_refused_where_something_else_is_written() {
         for (kind, key, fixed, other) in [
             ("fomaml", "outer_gradient", "first_order", "second_order"),
+            ("reptile", "outer_gradient", "difference", "first_order"),
             ("anil", "adapts", "head", "all"),
             ("boil", "adapts", "body", "head"),
         ] {

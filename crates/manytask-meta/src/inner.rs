@@ -1,0 +1,262 @@
+//! Inner loops: gradient descent of a network's parameters on a support set.
+
+use manytask_multitask::{Error, Result};
+use manytask_nn::optim::{Optimizer, OptimizerState};
+use manytask_tensor::{Graph, Layout, Params, Slot, Tensor, gradients};
+use serde::{Deserialize, Serialize};
+
+use crate::analytic::{Descent, Rates};
+use crate::checkpointing;
+use crate::episode::{Episode, Support};
+use crate::learner::{Learner, Objective, Predictor};
+use crate::outer::{GradientMode, OuterGradient};
+use crate::prediction::Prediction;
+
+/// The most steps of adaptation, in training or evaluation.
+pub(crate) const MOST_STEPS: u32 = 10_000;
+
+/// How an inner gradient becomes an inner step: any optimizer of [`manytask_nn::optim`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InnerRule(pub Optimizer);
+
+/// Which of the network's parameters adapt.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Adapts {
+    /// All of them.
+    #[default]
+    All,
+    /// Those named `head.…`.
+    Head,
+    /// All but those named `head.…`.
+    Body,
+    /// Those whose names begin with one of these.
+    Named(Vec<String>),
+}
+
+impl Default for InnerRule {
+    fn default() -> Self {
+        Self(Optimizer::sgd(0.0))
+    }
+}
+
+impl InnerRule {
+    /// Whether a step is `−α g` and nothing else.
+    pub fn is_plain(&self) -> bool {
+        matches!(&self.0, Optimizer::Sgd(sgd) if sgd.momentum == 0.0 && sgd.weight_decay == 0.0)
+    }
+}
+
+impl Adapts {
+    /// The slots of a network's layout that adapt.
+    pub fn slots(&self, layout: &Layout) -> Vec<Slot> {
+        layout.select(|entry| {
+            let head = entry.name.starts_with("head.");
+            entry.role.is_trained()
+                && match self {
+                    Self::All => true,
+                    Self::Head => head,
+                    Self::Body => !head,
+                    Self::Named(prefixes) => {
+                        prefixes.iter().any(|prefix| entry.name.starts_with(prefix.as_str()))
+                    }
+                }
+        })
+    }
+
+    /// The slots that adapt, of which there must be one.
+    ///
+    /// # Errors
+    /// With the names that there are.
+    pub(crate) fn some(&self, layout: &Layout) -> Result<Vec<Slot>> {
+        let slots = self.slots(layout);
+        if !slots.is_empty() {
+            return Ok(slots);
+        }
+        let names: Vec<&str> = layout.entries().iter().map(|entry| entry.name.as_str()).collect();
+        Err(Error::setting(
+            match self {
+                Self::Named(wanted) => {
+                    format!("adapts = [{}] names none of the network's parameters", wanted.join(", "))
+                }
+                _ => "adapts names none of the network's parameters".to_owned(),
+            },
+            format!("they are {}", names.join(", ")),
+        ))
+    }
+}
+
+/// Refuses no step, and more than any use has.
+pub(crate) fn check_steps(steps: u32) -> Result<()> {
+    if (1..=MOST_STEPS).contains(&steps) {
+        return Ok(());
+    }
+    Err(Error::setting(format!("inner_steps is {steps}"), format!("take 1 to {MOST_STEPS}")))
+}
+
+/// A learner whose network is adapted by some steps on the mean support loss: what the settings of gradient-based methods build.
+#[derive(Debug)]
+pub struct InnerLoop {
+    /// K, the steps in training.
+    pub(crate) steps: u32,
+    /// α, one for all or one for each number.
+    pub(crate) rates: Rates,
+    /// How an inner gradient becomes an inner step.
+    pub(crate) rule: InnerRule,
+    /// What adapts.
+    pub(crate) slots: Vec<Slot>,
+    /// How the meta-gradient sees the steps.
+    pub(crate) outer_gradient: OuterGradient,
+    /// After how many steps parameters are kept for the way back; absent: all.
+    pub(crate) checkpoint_every: Option<u32>,
+}
+
+impl Learner for InnerLoop {
+    fn adapt<'a>(
+        &'a self,
+        support: &'a Support<'a>,
+        params: &Params,
+        mode: GradientMode,
+    ) -> Result<Box<dyn Predictor + 'a>> {
+        Ok(Box::new(Adaptation::new(self, support, params, mode)?))
+    }
+
+    fn gradient(&self, episode: &Episode<'_>, params: &Params) -> Result<Option<(Objective, Params)>> {
+        let Some(every) = self.checkpoint_every else { return Ok(None) };
+        checkpointing::gradient(self, every, episode, params).map(Some)
+    }
+
+    fn steps(&self) -> Option<u32> {
+        Some(self.steps)
+    }
+
+    fn outer_gradient(&self) -> OuterGradient {
+        self.outer_gradient
+    }
+
+    fn descent(&self, _layout: &Layout) -> Option<Descent> {
+        self.rule.is_plain().then(|| Descent {
+            steps: self.steps,
+            rates: self.rates.clone(),
+            slots: self.slots.clone(),
+            outer_gradient: self.outer_gradient,
+            checkpoint_every: self.checkpoint_every,
+        })
+    }
+}
+
+/// Parameters on their way through a support set.
+pub(crate) struct Adaptation<'a> {
+    inner: &'a InnerLoop,
+    support: &'a Support<'a>,
+    mode: GradientMode,
+    params: Params,
+    done: u64,
+    /// α, where all have one.
+    rate: Option<Tensor>,
+    state: Option<OptimizerState>,
+}
+
+impl<'a> Adaptation<'a> {
+    pub(crate) fn new(
+        inner: &'a InnerLoop,
+        support: &'a Support<'a>,
+        params: &Params,
+        mode: GradientMode,
+    ) -> Result<Self> {
+        let rate = match &inner.rates {
+            Rates::One(rate) => {
+                Some(Tensor::from(*rate).f_to_kind(params.kind())?.f_to_device(params.device())?)
+            }
+            Rates::Each(_) => None,
+        };
+        let state = if inner.rule.is_plain() { None } else { Some(inner.rule.0.init(params)?) };
+        let params = if mode == GradientMode::Off { params.detach()? } else { params.share() };
+        Ok(Self { inner, support, mode, params, done: 0, rate, state })
+    }
+
+    /// Goes on as if so many steps were done.
+    pub(crate) fn after(self, done: u64) -> Self {
+        Self { done, ..self }
+    }
+
+    pub(crate) fn into_params(self) -> Params {
+        self.params
+    }
+
+    /// An inner gradient as far as it is differentiated.
+    fn seen(&self, gradient: Tensor) -> Result<Tensor> {
+        Ok(if self.mode == GradientMode::Differentiable { gradient } else { gradient.f_detach()? })
+    }
+
+    fn step(&mut self) -> Result<Params> {
+        let (support, slots) = (self.support, &self.inner.slots);
+        let params =
+            if self.mode == GradientMode::Off { leaves(&self.params, slots)? } else { self.params.share() };
+        let prediction = support.forward(support.network, &params, &support.x, 2 * self.done)?;
+        let loss = support.loss.mean(&prediction, &support.y, None, support.tasks)?;
+        // Tasks' losses depend on their own parameters alone, so the gradient of the sum is each task's own.
+        let total = if support.tasks.is_some() { loss.f_sum(loss.kind())? } else { loss };
+        let inputs = slots.iter().map(|slot| Ok(params.get(*slot)?)).collect::<Result<Vec<_>>>()?;
+        let graph =
+            if self.mode == GradientMode::Differentiable { Graph::Differentiable } else { Graph::Free };
+        let found = gradients(&total, &inputs, graph)?;
+        if let Some(rate) = self.rate.as_ref().filter(|_| self.state.is_some()) {
+            let rate = rate.shallow_clone();
+            return self.by_optimizer(&params, found, &rate);
+        }
+        let mut next = params.share();
+        for (place, (slot, gradient)) in slots.iter().zip(found).enumerate() {
+            let gradient = self.seen(gradient)?;
+            let down = match (&self.rate, &self.inner.rates) {
+                (None, Rates::Each(rates)) => {
+                    let of = rates.get(place).copied().unwrap_or(*slot);
+                    params.get(of)?.f_neg()?
+                }
+                (rate, _) => rate.as_ref().map_or_else(|| Ok(Tensor::from(0.0)), Tensor::f_neg)?,
+            };
+            next.put(*slot, params.get(*slot)?.f_addcmul(&gradient, &down)?)?;
+        }
+        Ok(next)
+    }
+
+    fn by_optimizer(&mut self, params: &Params, found: Vec<Tensor>, rate: &Tensor) -> Result<Params> {
+        let mut gradient = params.detach()?.zeros_like()?;
+        for (slot, found) in self.inner.slots.iter().zip(found) {
+            gradient.put(*slot, self.seen(found)?)?;
+        }
+        let Some(state) = self.state.take() else { return Ok(params.share()) };
+        let (moved, state) = self.inner.rule.0.step_differentiable(params, &gradient, &state, rate)?;
+        self.state = Some(state);
+        // What does not adapt rests, also under a rule that would decay it.
+        let mut next = params.share();
+        for slot in &self.inner.slots {
+            next.put(*slot, moved.get(*slot)?.shallow_clone())?;
+        }
+        Ok(next)
+    }
+}
+
+impl Predictor for Adaptation<'_> {
+    fn advance(&mut self) -> Result<()> {
+        let next = self.step()?;
+        self.params = if self.mode == GradientMode::Off { next.detach()? } else { next };
+        self.done += 1;
+        Ok(())
+    }
+
+    fn predict(&self, x: &Tensor) -> Result<Prediction> {
+        let number = 2 * self.done + 1;
+        Ok(Prediction::values(self.support.forward(self.support.network, &self.params, x, number)?))
+    }
+
+    fn adapted(&self) -> Option<&Params> {
+        Some(&self.params)
+    }
+}
+
+/// Parameters of which those of `slots` are leaves of a new graph.
+pub(crate) fn leaves(params: &Params, slots: &[Slot]) -> Result<Params> {
+    Ok(params.detach()?.map_slots(slots, |_, leaf| Ok(leaf.f_detach()?.f_set_requires_grad(true)?))?)
+}
