@@ -7,7 +7,7 @@
 //!   says which rows make up a batch, and [`prefetch()`] gathers them ahead. [`Splits`] has one for training, and perhaps for
 //!   validation and test.
 //! - [`ClassPool`] holds images by class and draws [`Episodes`]; it comes from [`Omniglot`], [`image_folder`], or [`idx`]
-//!   with [`ClassPool::from_labels`]. [`Sinusoid`] draws regression episodes.
+//!   with [`ClassPool::from_labels`]. [`Sinusoid`] and [`GaussianProcess`] draw regression episodes.
 //!
 //! Everything is read from paths that the caller gives, and every draw is keyed by a seed that the caller gives.
 
@@ -19,6 +19,7 @@ mod encoded;
 mod encoder;
 mod error;
 mod findings;
+mod gaussian_process;
 pub mod idx;
 pub mod image_folder;
 mod input_columns;
@@ -46,6 +47,7 @@ pub use dataset::{Batch, Part, TaskData};
 pub use encoded::{Encoded, OneHot};
 pub use encoder::Encoder;
 pub use error::{Error, Result};
+pub use gaussian_process::GaussianProcess;
 pub use input_columns::{InputColumns, Scale};
 pub use inputs::{Images, Inputs, Normalisation};
 pub use omniglot::{Omniglot, OmniglotSplit, RandomCharacters, Rotations, VinyalsFiles};

@@ -1,7 +1,7 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
-use manytask_data::{ClassPool, EpisodeSpec, Episodes, Sinusoid, Splits};
+use manytask_data::{ClassPool, EpisodeSpec, Episodes, GaussianProcess, Sinusoid, Splits};
 use manytask_multitask::{Error, Part, Result};
 use manytask_tensor::{Device, Kind, Tensor};
 
@@ -60,16 +60,7 @@ impl EpisodeSource for SinusoidEpisodes {
     fn episodes(&self, part: Part, seed: u64, ids: Range<u64>, queries: Option<usize>) -> Result<Episodes> {
         let queries = queries.unwrap_or(self.queries);
         let drawn = self.family.episodes(self.shots, queries, seed, purpose(part), ids, self.kind)?;
-        if self.device == Device::Cpu {
-            return Ok(drawn);
-        }
-        let to = |tensor: &Tensor| tensor.f_to_device(self.device);
-        Ok(Episodes {
-            support_x: to(&drawn.support_x)?,
-            support_y: to(&drawn.support_y)?,
-            query_x: to(&drawn.query_x)?,
-            query_y: to(&drawn.query_y)?,
-        })
+        to_device(drawn, self.device)
     }
 
     fn has_validation(&self) -> bool {
@@ -79,6 +70,51 @@ impl EpisodeSource for SinusoidEpisodes {
     fn check(&self, _part: Part, queries: Option<usize>) -> Result<()> {
         Ok(self.family.check(self.shots, queries.unwrap_or(self.queries))?)
     }
+}
+
+/// Functions drawn from Gaussian processes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GaussianProcessEpisodes {
+    /// The family.
+    pub family: GaussianProcess,
+    /// The type of numbers.
+    pub kind: Kind,
+    /// Where they are wanted.
+    pub device: Device,
+}
+
+impl Default for GaussianProcessEpisodes {
+    fn default() -> Self {
+        Self { family: GaussianProcess::default(), kind: Kind::Float, device: Device::Cpu }
+    }
+}
+
+impl EpisodeSource for GaussianProcessEpisodes {
+    fn episodes(&self, part: Part, seed: u64, ids: Range<u64>, queries: Option<usize>) -> Result<Episodes> {
+        to_device(self.family.episodes(queries, seed, purpose(part), ids, self.kind)?, self.device)
+    }
+
+    fn has_validation(&self) -> bool {
+        true
+    }
+
+    fn check(&self, _part: Part, queries: Option<usize>) -> Result<()> {
+        Ok(self.family.check(queries)?)
+    }
+}
+
+/// Episodes that were drawn on the processor, where they are wanted.
+fn to_device(drawn: Episodes, device: Device) -> Result<Episodes> {
+    if device == Device::Cpu {
+        return Ok(drawn);
+    }
+    let to = |tensor: &Tensor| tensor.f_to_device(device);
+    Ok(Episodes {
+        support_x: to(&drawn.support_x)?,
+        support_y: to(&drawn.support_y)?,
+        query_x: to(&drawn.query_x)?,
+        query_y: to(&drawn.query_y)?,
+    })
 }
 
 /// N-way K-shot tasks on images, of classes that no two parts share.

@@ -57,11 +57,11 @@ pub use manytask_tensor as tensor;
 
 pub use analytic::{Descent, Rates};
 pub use episode::{BatchNormStatistics, Episode, Support};
-pub use episodes::{EpisodeSource, ImageEpisodes, SinusoidEpisodes, select};
+pub use episodes::{EpisodeSource, GaussianProcessEpisodes, ImageEpisodes, SinusoidEpisodes, select};
 pub use execution::Execution;
 pub use inner::{Adapts, InnerLoop, InnerRule};
 pub use learner::{Learner, LearnerSpec, Objective, Predictor};
-pub use learners::{Maml, MetaSgd, ProtoNet};
+pub use learners::{Cnp, Maml, MetaSgd, ProtoNet, R2d2, RelationNet};
 pub use model::{Backbone, EpisodeShape, MetaModel, NetworkShape};
 pub use outer::{GradientMode, OuterGradient};
 pub use prediction::{Prediction, Predicts};

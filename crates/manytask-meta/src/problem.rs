@@ -157,6 +157,11 @@ impl MetaProblem {
         self.source.episodes(part, self.settings.evaluation_seed, ids, self.settings.evaluation_queries)
     }
 
+    /// What it trains.
+    pub fn learner(&self) -> &dyn Learner {
+        self.judge.learner.as_ref()
+    }
+
     /// The way of computing these parameters' meta-batches: what `auto` means for them, where that is set.
     pub fn execution(&self, params: &Params) -> Execution {
         self.settings.execution.resolve(

@@ -4,10 +4,10 @@ use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
 use manytask_data::{
-    DataReport, EpisodeSpec, Note, Omniglot, OmniglotSplit, RandomCharacters, Rotations, Sinusoid,
-    VinyalsFiles,
+    DataReport, EpisodeSpec, GaussianProcess, Note, Omniglot, OmniglotSplit, RandomCharacters, Rotations,
+    Sinusoid, VinyalsFiles,
 };
-use manytask_meta::{EpisodeSource, ImageEpisodes, SinusoidEpisodes};
+use manytask_meta::{EpisodeSource, GaussianProcessEpisodes, ImageEpisodes, SinusoidEpisodes};
 use manytask_nn::layers::{Flatten, Sequential};
 use manytask_nn::metrics::Output;
 use manytask_nn::nets::{Conv4, Conv4Config, Mlp, MlpConfig};
@@ -130,6 +130,32 @@ impl EpisodeSettings for SinusoidSection {
             input: vec![1],
             output: Output::Regression,
             outputs: 1,
+            split_digest: digest.clone(),
+            digest,
+            report: DataReport::default(),
+        })
+    }
+}
+
+/// `[data]` of functions drawn from Gaussian processes.
+impl EpisodeSettings for GaussianProcess {
+    fn outline(&self) -> Result<Option<EpisodeOutline>> {
+        self.check(None)?;
+        let form = EpisodeForm::regression(1, 1);
+        let [fewest, most] = self.shots;
+        let spec = EpisodeSpec { ways: 1, shots: most, queries: self.points - fewest };
+        Ok(Some(EpisodeOutline { form, validation: true, spec }))
+    }
+
+    fn load(&self, _folder: &Path, device: Device) -> Result<LoadedEpisodes> {
+        self.check(None)?;
+        let digest = format!("{:x}", Sha256::digest(format!("{self:?}")));
+        let EpisodeForm { input, output, outputs } = EpisodeForm::regression(1, 1);
+        Ok(LoadedEpisodes {
+            source: Box::new(GaussianProcessEpisodes { family: self.clone(), kind: Kind::Float, device }),
+            input,
+            output,
+            outputs,
             split_digest: digest.clone(),
             digest,
             report: DataReport::default(),

@@ -8,7 +8,7 @@ mod schedules;
 use std::sync::Arc;
 
 use manytask_data::{
-    Columns, Fractions, InputColumns, Split, TableDataset, TableSource, TargetKind, TargetSpec,
+    Columns, Fractions, GaussianProcess, InputColumns, Split, TableDataset, TableSource, TargetKind, TargetSpec,
 };
 use manytask_meta::LearnerSpec;
 use manytask_multitask::{AggregatorSettings, ArchitectureSettings};
@@ -104,6 +104,14 @@ fn episodes() -> Registry<Box<dyn EpisodeSettings>> {
         "y = a sin(f x - p) with amplitude, phase and frequency drawn for each task (Finn et al. 2017, section 5.1).",
         &SinusoidSection::default(),
         |s: SinusoidSection| Box::new(s) as Any,
+    );
+    registry.add(
+        "gaussian_process",
+        "regression on functions drawn from Gaussian processes",
+        "An RBF kernel with lengthscale and scale drawn for each task (Nguyen & Grover 2022, arXiv:2207.04179, after Garnelo et al.\n\
+         2018); each task has a number of shots of its own, and of queries what is drawn of the rest of `points`.",
+        &GaussianProcess::default(),
+        |g: GaussianProcess| Box::new(g) as Any,
     );
     registry.add(
         "omniglot",

@@ -10,7 +10,7 @@ use manytask_meta::nn::{Builder, Module, layers::Activation, loss::Loss};
 use manytask_meta::tensor::{Device, Kind, Layout, LayoutBuilder, Params, Tensor};
 use manytask_meta::{
     Adapts, EpisodeShape, LearnerSpec, Maml, MetaModel, MetaProblem, MetaSettings, MetaSgd, OuterGradient,
-    ProtoNet,
+    ProtoNet, R2d2,
 };
 use serde_json::Value;
 
@@ -116,6 +116,9 @@ impl Case {
     fn own(&self, name: &str, shape: &[i64]) -> Tensor {
         let value = match name {
             _ if name.starts_with("learner.rate.") => self.inner_learning_rate,
+            "learner.log_lambda" => 0.5_f64.ln(),
+            "learner.scale" => 1.5,
+            "learner.offset" => -0.2,
             _ => panic!("{name} has no golden value"),
         };
         Tensor::full(shape, value, (Kind::Double, Device::Cpu))
@@ -239,6 +242,11 @@ fn golden_protonet() {
 #[test]
 fn golden_reptile() {
     compare("reptile", |case| maml(case, Adapts::All, OuterGradient::Difference));
+}
+
+#[test]
+fn golden_r2d2() {
+    compare("r2d2", |_| Box::new(R2d2::default()));
 }
 
 #[test]

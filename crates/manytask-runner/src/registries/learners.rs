@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use manytask_meta::{Adapts, InnerRule, LearnerSpec, Maml, MetaSgd, OuterGradient, ProtoNet};
+use manytask_meta::{
+    Adapts, Cnp, InnerRule, LearnerSpec, Maml, MetaSgd, OuterGradient, ProtoNet, R2d2, RelationNet,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::registry::Registry;
@@ -240,6 +242,36 @@ pub(super) fn learners() -> Registry<Arc<dyn LearnerSpec>> {
         &about("Snell et al. 2017, arXiv:1703.05175: logits are negative squared distances to the classes' means."),
         &ProtoNet::default(),
         |p: ProtoNet| Arc::new(p) as Any,
+    );
+    registry.add(
+        "cnp",
+        "normal distributions given the mean of encoded examples",
+        &about(
+            "Garnelo et al. 2018, arXiv:1807.01613: [network] encodes pairs [x, y], and needs an `output` or hidden layers; their\n\
+             mean and a query's x go through `decoder`. Judged by the log-likelihood of the queries' labels.",
+        ),
+        &Cnp::default(),
+        |c: Cnp| Arc::new(c) as Any,
+    );
+    registry.add(
+        "r2d2",
+        "a head by ridge regression on the embeddings, solved exactly",
+        &about(
+            "Bertinetto et al. 2019, arXiv:1805.08136: W = (XᵀX + λI)⁻¹ XᵀY with a column of ones in X, by the smaller of the\n\
+             primal and the dual system; λ, scale and offset of the logits are learned from these starts.",
+        ),
+        &R2d2::default(),
+        |r: R2d2| Arc::new(r) as Any,
+    );
+    registry.add(
+        "relation_net",
+        "a learned comparison of queries with classes",
+        &about(
+            "Sung et al. 2018, arXiv:1711.06025: a perceptron says of the sum of a class' embeddings and a query's how much they\n\
+             belong together, trained by squared error against 1 and 0.",
+        ),
+        &RelationNet::default(),
+        |r: RelationNet| Arc::new(r) as Any,
     );
     registry
 }

@@ -10,6 +10,7 @@ mod encoding_report;
 mod episodes;
 mod file_systems;
 mod killed;
+mod learners;
 mod limits;
 mod predicted;
 mod reading;

@@ -1,0 +1,128 @@
+use manytask_multitask::{Error, Result};
+use manytask_nn::loss::present;
+use manytask_nn::nets::{Mlp, MlpConfig, Norm};
+use manytask_nn::{Builder, Module};
+use manytask_tensor::{Params, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::embedding::{classes, embed, one_hot, with_dimension, without_dimension};
+use crate::episode::{Episode, Support};
+use crate::learner::{Learner, LearnerSpec, Predictor};
+use crate::model::{Backbone, EpisodeShape, NetworkShape};
+use crate::outer::GradientMode;
+use crate::prediction::Prediction;
+
+/// Relation networks (Sung et al. 2018, arXiv:1711.06025): a learned comparison says how much a query is of a class.
+///
+/// With embeddings f of the network and a comparison g of the learner's own, the relation of query j to class i is
+/// `r = σ(g([Σₖ f(xᵢₖ), f(xⱼ)]))` (equation 1), with the sum over the class' examples; minimised is the mean of `(r − 1[yⱼ = i])²`
+/// over all pairs (equation 2). Here f are vectors and g is a perceptron.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RelationNet {
+    /// The comparison, to whose hidden layers a last one of one number is added.
+    pub comparison: MlpConfig,
+}
+
+impl Default for RelationNet {
+    fn default() -> Self {
+        Self { comparison: MlpConfig { hidden: vec![64, 8], norm: Norm::Layer, ..MlpConfig::default() } }
+    }
+}
+
+/// What [`RelationNet`] builds.
+#[derive(Debug)]
+struct Relation {
+    comparison: Mlp,
+    classes: i64,
+}
+
+/// The sum of each class' embeddings `[T, C, D]`, and the parameters that embed and compare queries.
+struct Sums<'a> {
+    relation: &'a Relation,
+    support: &'a Support<'a>,
+    params: Params,
+    sums: Tensor,
+}
+
+impl LearnerSpec for RelationNet {
+    fn name(&self) -> &'static str {
+        "relation_net"
+    }
+
+    fn network(&self, shape: &EpisodeShape) -> NetworkShape {
+        NetworkShape { input: shape.input.clone(), outputs: None }
+    }
+
+    fn build(
+        &self,
+        b: &mut Builder<'_>,
+        backbone: &Backbone<'_>,
+        shape: &EpisodeShape,
+    ) -> Result<Box<dyn Learner>> {
+        if self.comparison.output.is_some() {
+            return Err(Error::setting(
+                "`comparison` has an `output`",
+                "leave it out: its last layer has one number",
+            ));
+        }
+        let classes = classes(self.name(), shape)?;
+        let features: i64 = backbone.features()?.iter().product();
+        let config = MlpConfig { output: Some(1), ..self.comparison.clone() };
+        let comparison = Mlp::new(&mut b.scope("comparison"), 2 * features, &config)?;
+        Ok(Box::new(Relation { comparison, classes }))
+    }
+}
+
+impl Learner for Relation {
+    fn adapt<'a>(
+        &'a self,
+        support: &'a Support<'a>,
+        params: &Params,
+        _mode: GradientMode,
+    ) -> Result<Box<dyn Predictor + 'a>> {
+        let embedded = embed(support, params, &support.x, 0)?;
+        let members = one_hot("relation_net", &support.y, self.classes, support.tasks, embedded.kind())?;
+        let sums = members.f_transpose(1, 2)?.f_matmul(&embedded)?;
+        Ok(Box::new(Sums { relation: self, support, params: params.share(), sums }))
+    }
+
+    fn query_losses(&self, prediction: &Prediction, episode: &Episode<'_>) -> Result<Tensor> {
+        let tasks = episode.support.tasks;
+        let relations = with_dimension(&prediction.values, tasks)?.f_sigmoid()?;
+        let truth = one_hot("relation_net", &episode.query_y, self.classes, tasks, relations.kind())?;
+        let there = with_dimension(&present(&episode.query_y)?, tasks)?.f_unsqueeze(-1)?;
+        let there = there.f_to_kind(relations.kind())?.f_expand_as(&relations)?;
+        let sum = |x: &Tensor| x.f_sum_dim_intlist([1_i64, 2].as_slice(), false, x.kind());
+        let squares = relations.f_sub(&truth)?.f_square()?.f_mul(&there)?;
+        let means = sum(&squares)?.f_div(&sum(&there)?.f_clamp_min(1.0)?)?;
+        without_dimension(&means, tasks)
+    }
+}
+
+impl Predictor for Sums<'_> {
+    /// The logits of the relations.
+    fn predict(&self, x: &Tensor) -> Result<Prediction> {
+        let query = embed(self.support, &self.params, x, 1)?;
+        let (&[tasks, queries, features], classes) = (query.size().as_slice(), self.relation.classes) else {
+            return Err(Error::setting(
+                "an embedding that is no vector",
+                "give a network with outputs [N, D]",
+            ));
+        };
+        let shape = [tasks, queries, classes, features];
+        let pairs = Tensor::f_cat(
+            &[
+                self.sums.f_unsqueeze(1)?.f_expand(shape, false)?,
+                query.f_unsqueeze(2)?.f_expand(shape, false)?,
+            ],
+            -1,
+        )?;
+        let rows = pairs.f_reshape([tasks, queries * classes, 2 * features])?;
+        let rows = without_dimension(&rows, self.support.tasks)?;
+        let comparison: &dyn Module = &self.relation.comparison;
+        let logits = self.support.forward(comparison, &self.params, &rows, 2)?;
+        let logits = logits.f_reshape([tasks, queries, classes])?;
+        Ok(Prediction::values(without_dimension(&logits, self.support.tasks)?))
+    }
+}
