@@ -8,7 +8,8 @@ mod schedules;
 use std::sync::Arc;
 
 use manytask_data::{
-    Columns, Fractions, GaussianProcess, InputColumns, Split, TableDataset, TableSource, TargetKind, TargetSpec,
+    Columns, Fractions, GaussianProcess, InputColumns, Split, TableDataset, TableSource, TargetKind,
+    TargetSpec,
 };
 use manytask_meta::LearnerSpec;
 use manytask_multitask::{AggregatorSettings, ArchitectureSettings};
