@@ -38,18 +38,20 @@ fn every_one_makes_a_step_on_its_data() {
     let place = Place::new();
     let data = std::env::var_os("MANYTASK_DATA").map(PathBuf::from);
     let elsewhere =
-        [("census", "census_kdd"), ("tox21", "tox21"), ("exam", "exam"), ("omniglot_maml", "omniglot")];
+        [("census", "census_kdd"), ("tox21", "tox21"), ("exam", "exam"), ("omniglot", "omniglot")];
     for path in all() {
         let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
         let mut arguments = vec!["train".to_owned(), path.display().to_string(), "--dry-run".to_owned()];
-        if let Some((_, folder)) = elsewhere.iter().find(|(name, _)| *name == stem) {
+        if let Some((_, folder)) =
+            elsewhere.iter().find(|(name, _)| stem == *name || stem.starts_with(&format!("{name}_")))
+        {
             let Some(data) = &data else {
                 println!("skipped {stem}: MANYTASK_DATA not set");
                 continue;
             };
             arguments.push(format!("data.folder={:?}", data.join(folder).display().to_string()));
         }
-        if stem == "omniglot_maml" {
+        if stem.starts_with("omniglot") {
             arguments.extend(["training.tasks_per_step=2".to_owned(), "data.queries=2".to_owned()]);
         }
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();

@@ -244,6 +244,13 @@ fn a_training_moves_every_parameter_and_goes_on_to_the_bit() {
         let mut whole = trainer();
         run(&mut whole, 4);
         for ((entry, leaf), (_, before)) in whole.params().iter().zip(begin.iter()) {
+            // An offset before a batch-norm has no gradient, nor has its rate.
+            if entry.name.contains("layer")
+                && entry.name.ends_with(".bias")
+                && !entry.name.ends_with("norm.bias")
+            {
+                continue;
+            }
             assert_ne!(leaf, before, "{name}: {} stays as it is", entry.name);
         }
         let folder = tempfile::tempdir().unwrap();

@@ -1,0 +1,261 @@
+//! What implementations are known to get wrong, each as a test.
+
+use manytask_meta::data::{Episodes, GaussianProcess};
+use manytask_meta::multitask::{Combination, Draw, Evaluation, Part, Problem};
+use manytask_meta::nn::nets::{Mlp, MlpConfig};
+use manytask_meta::nn::{Builder, layers::Activation, loss::Loss, metrics::Output};
+use manytask_meta::tensor::random::Key;
+use manytask_meta::tensor::{Device, Kind, Layout, Params, Tensor};
+use manytask_meta::{
+    Cnp, EpisodeShape, Execution, LearnerSpec, Maml, MetaModel, MetaProblem, MetaSettings, MetaSgd,
+    OuterGradient, ProtoNet, R2d2, RelationNet,
+};
+
+use crate::source::{Written, sinusoids};
+
+const DRAW: Draw = Draw { seed: 4, step: 2, replica: 0, part: Part::Train };
+const ON: (Kind, Device) = (Kind::Double, Device::Cpu);
+
+fn settings(tasks_per_step: usize) -> MetaSettings {
+    MetaSettings { tasks_per_step, evaluation_tasks: tasks_per_step, ..MetaSettings::default() }
+}
+
+fn start(problem: &MetaProblem) -> Params {
+    problem.layout().init(3, ON.0, ON.1).unwrap()
+}
+
+/// The losses, and the gradient of their sum.
+fn pass(problem: &MetaProblem) -> (Vec<f64>, Params) {
+    let params = start(problem).require_grad().unwrap();
+    let mut pass = problem.forward(&params, DRAW).unwrap();
+    let losses = pass.losses().to_vec();
+    let weights = vec![1.0; losses.len()];
+    (losses, pass.finish(&Combination::weights(weights)).unwrap().detach().unwrap())
+}
+
+fn figure(evaluation: &Evaluation, name: &str) -> f64 {
+    evaluation.tasks[0].figure(name).unwrap()
+}
+
+fn normal(name: &str, shape: &[i64]) -> Tensor {
+    Key::new(7, name).normal(shape, ON.0, ON.1).unwrap()
+}
+
+/// A learner on episodes that are written down, behind a small perceptron.
+fn written(learner: &dyn LearnerSpec, shape: EpisodeShape, episodes: Episodes, loss: Loss) -> MetaProblem {
+    let mut layout = Layout::builder();
+    let wanted = learner.network(&shape);
+    let config = MlpConfig {
+        hidden: vec![6],
+        output: Some(wanted.outputs.unwrap_or(5)),
+        activation: Activation::Tanh,
+        ..MlpConfig::default()
+    };
+    let net = Mlp::new(&mut Builder::new(&mut layout), wanted.input[0], &config).unwrap();
+    let model = MetaModel::build(layout, Box::new(net), learner, shape).unwrap();
+    let tasks = episodes.support_x.size()[0] as usize;
+    MetaProblem::new(model, Box::new(Written(episodes)), loss, settings(tasks)).unwrap()
+}
+
+#[test]
+fn first_order_meta_sgd_keeps_the_gradient_of_the_rates() {
+    let of = |outer_gradient| {
+        let learner = MetaSgd { outer_gradient, ..MetaSgd::default() };
+        pass(&sinusoids(&learner, settings(3)).unwrap()).1
+    };
+    let (first, second) = (of(OuterGradient::FirstOrder), of(OuterGradient::SecondOrder));
+    // After one step it is −g ∘ ∇L_query in both; that of the start is not.
+    for ((entry, a), b) in first.iter().zip(second.leaves()) {
+        let gap = (a - b).abs().max().double_value(&[]);
+        if entry.name.starts_with("learner.rate.") {
+            assert!(gap < 1e-12 && b.abs().max().double_value(&[]) > 1e-6, "{}: {gap}", entry.name);
+        }
+    }
+    let weight = |params: &Params| params.named("layer0.weight").unwrap().copy();
+    assert!((weight(&first) - weight(&second)).abs().max().double_value(&[]) > 1e-4);
+}
+
+#[test]
+fn checkpoints_of_inner_steps_and_fused_passes_keep_the_gradient_of_the_rates() {
+    for outer_gradient in [OuterGradient::FirstOrder, OuterGradient::SecondOrder] {
+        let of = |checkpoint_every, execution| {
+            let learner = MetaSgd { inner_steps: 4, outer_gradient, checkpoint_every, ..MetaSgd::default() };
+            pass(&sinusoids(&learner, MetaSettings { execution, ..settings(3) }).unwrap()).1
+        };
+        let plain = of(None, Execution::Batched);
+        for (every, way) in [
+            (Some(1), Execution::Batched),
+            (Some(3), Execution::Loop),
+            (None, Execution::Analytic),
+            (Some(3), Execution::Analytic),
+        ] {
+            let gap = plain.max_difference(&of(every, way)).unwrap();
+            assert!(gap < 1e-10, "{outer_gradient:?} {every:?} {way:?}: {gap}");
+        }
+    }
+}
+
+#[test]
+fn learned_rates_may_be_negative() {
+    let learner = MetaSgd { initial_rate: [-0.1, -0.1], ..MetaSgd::default() };
+    // Judged on the support set itself, up is up.
+    let (x, y) = (normal("x", &[2, 5, 1]), normal("y", &[2, 5, 1]));
+    let episodes =
+        Episodes { support_x: x.shallow_clone(), support_y: y.shallow_clone(), query_x: x, query_y: y };
+    let problem = written(&learner, EpisodeShape::regression(1, 1), episodes, Loss::Mse);
+    let evaluation = problem.evaluate(&start(&problem), Part::Test).unwrap();
+    assert!(figure(&evaluation, "mse_after_1_step") > figure(&evaluation, "mse_after_0_steps"));
+}
+
+#[test]
+fn reptile_is_not_first_order_maml_and_sees_no_query() {
+    let of = |outer_gradient, steps, query: f64| {
+        let learner = Maml { inner_steps: steps, outer_gradient, ..Maml::default() };
+        let episodes = Episodes {
+            support_x: normal("x", &[2, 5, 1]),
+            support_y: normal("y", &[2, 5, 1]),
+            query_x: normal("q", &[2, 4, 1]),
+            query_y: normal("r", &[2, 4, 1]) + query,
+        };
+        pass(&written(&learner, EpisodeShape::regression(1, 1), episodes, Loss::Mse)).1
+    };
+    let reptile = of(OuterGradient::Difference, 3, 0.0);
+    assert_eq!(reptile.max_difference(&of(OuterGradient::Difference, 3, 5.0)).unwrap(), 0.0);
+    assert!(reptile.max_difference(&of(OuterGradient::FirstOrder, 3, 0.0)).unwrap() > 1e-3);
+    assert!(reptile.max_difference(&of(OuterGradient::Difference, 2, 0.0)).unwrap() > 1e-4);
+}
+
+/// Two tasks of three classes, two shots and two queries, with classes numbered in another order and some labels missing.
+fn classes(order: [i64; 3], missing: bool, without: bool) -> Episodes {
+    let labels: Vec<i64> = (0..3).flat_map(|class: usize| [order[class]; 2]).collect();
+    let y = Tensor::from_slice(&labels).repeat([2, 1]);
+    let support_y = y.copy();
+    if missing {
+        let _ = support_y.select(1, 1).fill_(-100);
+    }
+    let (support_x, query_x) = (normal("x", &[2, 6, 4]), normal("q", &[2, 6, 4]));
+    if !without {
+        return Episodes { support_x, support_y, query_x, query_y: y };
+    }
+    let left = Tensor::from_slice(&[0_i64, 2, 3, 4, 5]);
+    Episodes {
+        support_x: support_x.index_select(1, &left),
+        support_y: support_y.index_select(1, &left),
+        query_x,
+        query_y: y,
+    }
+}
+
+#[test]
+fn metric_learners_do_not_know_classes_by_number_and_pass_over_missing_labels() {
+    let learners: [&dyn LearnerSpec; 3] = [&ProtoNet::default(), &R2d2::default(), &RelationNet::default()];
+    for learner in learners {
+        let of = |episodes| {
+            let loss = Loss::CrossEntropy { class_weights: None, label_smoothing: 0.0 };
+            pass(&written(learner, EpisodeShape::classes(&[4], 3), episodes, loss))
+        };
+        let same = |a: &(Vec<f64>, Params), b: &(Vec<f64>, Params)| {
+            a.0.iter().zip(&b.0).all(|(a, b)| (a - b).abs() < 1e-10)
+                && a.1.max_difference(&b.1).unwrap() < 1e-10
+        };
+        let plain = of(classes([0, 1, 2], false, false));
+        assert!(same(&plain, &of(classes([2, 0, 1], false, false))), "{}", learner.name());
+        let missing = of(classes([0, 1, 2], true, false));
+        assert!(same(&missing, &of(classes([0, 1, 2], false, true))), "{}", learner.name());
+        assert!(!same(&missing, &plain), "{}", learner.name());
+    }
+}
+
+#[test]
+fn cnp_is_trained_on_context_and_queries_and_judged_by_queries_alone() {
+    let of = |query_y: Tensor, order: [i64; 4]| {
+        let order = Tensor::from_slice(&order);
+        let episodes = Episodes {
+            support_x: normal("x", &[2, 4, 1]).index_select(1, &order),
+            support_y: normal("y", &[2, 4, 1]).index_select(1, &order),
+            query_x: normal("q", &[2, 3, 1]),
+            query_y,
+        };
+        written(&Cnp::default(), EpisodeShape::regression(1, 1), episodes, Loss::Mse)
+    };
+    let query = || normal("r", &[2, 3, 1]);
+    let none = of(Tensor::full([2, 3, 1], f64::NAN, ON), [0, 1, 2, 3]);
+    let (losses, gradient) = pass(&none);
+    assert!(losses.iter().all(|loss| loss.is_finite() && *loss != 0.0), "{losses:?}");
+    assert!(gradient.norm().unwrap().double_value(&[]) > 1e-6, "the context alone is a target");
+    let problem = of(query(), [0, 1, 2, 3]);
+    let evaluation = problem.evaluate(&start(&problem), Part::Test).unwrap();
+    let shuffled = of(query(), [2, 0, 3, 1]);
+    let other = shuffled.evaluate(&start(&shuffled), Part::Test).unwrap();
+    let likelihood = figure(&evaluation, "log_likelihood");
+    assert!(
+        (likelihood - figure(&other, "log_likelihood")).abs() < 1e-12,
+        "the order of a context is nothing"
+    );
+    assert!((likelihood + evaluation.tasks[0].loss.unwrap()).abs() < 1e-12);
+    assert!(evaluation.tasks[0].higher_is_better);
+    // Judged by queries alone, it is not what is minimised.
+    let trained: f64 = pass(&problem).0.iter().sum::<f64>() / 2.0;
+    assert!((trained + likelihood).abs() > 1e-3);
+}
+
+#[test]
+fn sizes_of_support_sets_are_masks_and_not_padding() {
+    let sizes = GaussianProcess { shots: [3, 9], points: 14, ..GaussianProcess::default() };
+    let learners: [&dyn LearnerSpec; 4] =
+        [&Cnp::default(), &R2d2::default(), &Maml::default(), &MetaSgd::default()];
+    for learner in learners {
+        let drawn = sizes.episodes(None, 0, "train", 0..1, ON.0).unwrap();
+        let count = |y: &Tensor| y.isfinite().sum(Kind::Int64).int64_value(&[]);
+        let (shots, queries) = (count(&drawn.support_y), count(&drawn.query_y));
+        assert!(shots < 9);
+        let cut = Episodes {
+            support_x: drawn.support_x.narrow(1, 0, shots),
+            support_y: drawn.support_y.narrow(1, 0, shots),
+            query_x: drawn.query_x.narrow(1, 0, queries),
+            query_y: drawn.query_y.narrow(1, 0, queries),
+        };
+        let shape = EpisodeShape::regression(1, 1);
+        let (padded, cut) = (
+            pass(&written(learner, shape.clone(), drawn, Loss::Mse)),
+            pass(&written(learner, shape, cut, Loss::Mse)),
+        );
+        assert!((padded.0[0] - cut.0[0]).abs() < 1e-10, "{}", learner.name());
+        assert!(padded.1.max_difference(&cut.1).unwrap() < 1e-10, "{}", learner.name());
+    }
+}
+
+#[test]
+fn binary_and_multilabel_tasks_are_scored_as_such() {
+    for (output, outputs) in [(Output::Binary, 1), (Output::Multilabel, 2)] {
+        let truth = |rows: i64, value: f64| Tensor::full([2, rows, outputs], value, ON);
+        let of = |value: f64| {
+            let episodes = Episodes {
+                support_x: normal("x", &[2, 5, 3]),
+                support_y: truth(5, 1.0),
+                query_x: normal("x", &[2, 5, 3]),
+                query_y: truth(5, value),
+            };
+            let shape = EpisodeShape { input: vec![3], output, outputs };
+            // So many steps that every label is learned to be true.
+            let learner = Maml { inner_steps: 40, inner_learning_rate: 1.0, ..Maml::default() };
+            let problem =
+                written(&learner, shape, episodes, Loss::BinaryCrossEntropy { positive_weight: None });
+            figure(&problem.evaluate(&start(&problem), Part::Test).unwrap(), "accuracy")
+        };
+        assert_eq!((of(1.0), of(0.0)), (1.0, 0.0), "{output:?}");
+    }
+    let shape = EpisodeShape { input: vec![3], output: Output::Binary, outputs: 1 };
+    let learners: [&dyn LearnerSpec; 4] =
+        [&ProtoNet::default(), &R2d2::default(), &RelationNet::default(), &Cnp::default()];
+    for learner in learners {
+        let mut layout = Layout::builder();
+        let net = Mlp::new(
+            &mut Builder::new(&mut layout),
+            3,
+            &MlpConfig { hidden: vec![4], ..MlpConfig::default() },
+        );
+        let error = MetaModel::build(layout, Box::new(net.unwrap()), learner, shape.clone()).unwrap_err();
+        assert!(error.to_string().contains(learner.name()), "{error}");
+    }
+}
