@@ -73,14 +73,14 @@ fn named(episodes: &Episodes) -> Vec<(String, Tensor)> {
 /// When a number is 0.
 pub fn waves(tasks: usize, steps: u32, outer_gradient: OuterGradient, how: impl Into<How>) -> Result<Work> {
     let learner = Maml { inner_steps: steps, outer_gradient, ..Maml::default() };
-    perceptron(tasks, 40, learner, how)
+    perceptron(tasks, 40, &learner, how)
 }
 
 /// A learner on so many sine waves of 10 shots and 10 queries, with a perceptron of two hidden layers of a width.
 ///
 /// # Errors
 /// When a number is 0.
-pub fn perceptron(tasks: usize, width: i64, learner: Maml, how: impl Into<How>) -> Result<Work> {
+pub fn perceptron(tasks: usize, width: i64, learner: &Maml, how: impl Into<How>) -> Result<Work> {
     let How { execution, device, precision } = how.into();
     let drawn = Sinusoid::default().episodes(10, 10, 0, "bench", 0..tasks as u64, Kind::Float)?;
     let data = named(&drawn);
@@ -90,7 +90,7 @@ pub fn perceptron(tasks: usize, width: i64, learner: Maml, how: impl Into<How>) 
     let net = Mlp::new(&mut root.with_precision(precision), 1, &config)?;
     let name = format!("sinusoid-{}", learner.inner_steps);
     let settings = MetaSettings { tasks_per_step: tasks, execution, ..MetaSettings::default() };
-    let model = MetaModel::build(layout, Box::new(net), &learner, EpisodeShape::regression(1, 1))?;
+    let model = MetaModel::build(layout, Box::new(net), learner, EpisodeShape::regression(1, 1))?;
     let problem = MetaProblem::new(model, Box::new(Written(on(device, &drawn)?)), Loss::Mse, settings)?;
     let start = problem.layout().init(0, Kind::Float, device)?;
     Ok(Work {

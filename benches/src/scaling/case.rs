@@ -127,8 +127,8 @@ impl Case {
                 };
                 let how = How { execution: way, ..how };
                 match net {
-                    Net::Perceptron(width) => perceptron(tasks, width, learner, how),
-                    Net::Conv4 => blocks("conv4", tasks, learner, how),
+                    Net::Perceptron(width) => perceptron(tasks, width, &learner, how),
+                    Net::Conv4 => blocks("conv4", tasks, &learner, how),
                 }
             }
         }

@@ -71,19 +71,19 @@ pub(crate) fn conv4(name: &str, tasks: usize, steps: u32, how: How) -> Result<Wo
     // The rates of Finn et al. (2017) for one step and for five.
     let rate = if steps == 1 { 0.4 } else { 0.1 };
     let learner = Maml { inner_steps: steps, inner_learning_rate: rate, ..Maml::default() };
-    blocks(name, tasks, learner, how)
+    blocks(name, tasks, &learner, how)
 }
 
 /// A learner on so many tasks of 5 ways, 1 shot and 15 queries for each class, with four blocks of 64 channels.
 ///
 /// # Errors
 /// When a number is 0.
-pub fn blocks(name: &str, tasks: usize, learner: Maml, how: impl Into<How>) -> Result<Work> {
+pub fn blocks(name: &str, tasks: usize, learner: &Maml, how: impl Into<How>) -> Result<Work> {
     let how = how.into();
     let spec = EpisodeSpec { ways: 5, shots: 1, queries: 15 };
     let drawn = pool(&pictures(50)?)?.episodes(spec, 0, "bench", 0..tasks as u64)?;
     let data = named(&drawn);
-    let problem = problem(Some(5), 5, &learner, Written(on(how.device, &drawn)?), tasks, how)?;
+    let problem = problem(Some(5), 5, learner, Written(on(how.device, &drawn)?), tasks, how)?;
     let start = problem.layout().init(0, Kind::Float, how.device)?;
     Ok(Work {
         name: name.into(),

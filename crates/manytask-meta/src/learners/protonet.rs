@@ -30,7 +30,7 @@ struct Prototypical {
 struct Prototypes<'a> {
     support: &'a Support<'a>,
     params: Params,
-    prototypes: Tensor,
+    points: Tensor,
 }
 
 impl LearnerSpec for ProtoNet {
@@ -66,8 +66,8 @@ impl Learner for Prototypical {
         _mode: GradientMode,
     ) -> Result<Box<dyn Predictor + 'a>> {
         let embedded = embed(support, params, &support.x, 0)?;
-        let prototypes = prototypes(&embedded, &support.y, self.classes, support.tasks)?;
-        Ok(Box::new(Prototypes { support, params: params.share(), prototypes }))
+        let points = prototypes(&embedded, &support.y, self.classes, support.tasks)?;
+        Ok(Box::new(Prototypes { support, params: params.share(), points }))
     }
 
     fn gradient(&self, episode: &Episode<'_>, params: &Params) -> Result<Option<(Objective, Params)>> {
@@ -90,7 +90,7 @@ impl Learner for Prototypical {
 impl Predictor for Prototypes<'_> {
     fn predict(&self, x: &Tensor) -> Result<Prediction> {
         let query = embed(self.support, &self.params, x, 1)?;
-        let logits = negative_squared_distances(&query, &self.prototypes)?;
+        let logits = negative_squared_distances(&query, &self.points)?;
         Ok(Prediction::values(without_dimension(&logits, self.support.tasks)?))
     }
 }

@@ -42,7 +42,7 @@ struct Sums<'a> {
     relation: &'a Relation,
     support: &'a Support<'a>,
     params: Params,
-    sums: Tensor,
+    of_classes: Tensor,
 }
 
 impl LearnerSpec for RelationNet {
@@ -83,8 +83,8 @@ impl Learner for Relation {
     ) -> Result<Box<dyn Predictor + 'a>> {
         let embedded = embed(support, params, &support.x, 0)?;
         let members = one_hot("relation_net", &support.y, self.classes, support.tasks, embedded.kind())?;
-        let sums = members.f_transpose(1, 2)?.f_matmul(&embedded)?;
-        Ok(Box::new(Sums { relation: self, support, params: params.share(), sums }))
+        let of_classes = members.f_transpose(1, 2)?.f_matmul(&embedded)?;
+        Ok(Box::new(Sums { relation: self, support, params: params.share(), of_classes }))
     }
 
     fn query_losses(&self, prediction: &Prediction, episode: &Episode<'_>) -> Result<Tensor> {
@@ -113,7 +113,7 @@ impl Predictor for Sums<'_> {
         let shape = [tasks, queries, classes, features];
         let pairs = Tensor::f_cat(
             &[
-                self.sums.f_unsqueeze(1)?.f_expand(shape, false)?,
+                self.of_classes.f_unsqueeze(1)?.f_expand(shape, false)?,
                 query.f_unsqueeze(2)?.f_expand(shape, false)?,
             ],
             -1,

@@ -10,28 +10,28 @@ use manytask_meta::{
 
 use crate::source::{WAYS, sinusoids};
 
-fn refused(learner: Maml, settings: MetaSettings) -> String {
-    sinusoids(&learner, settings).unwrap_err().to_string()
+fn refused(learner: &Maml, settings: MetaSettings) -> String {
+    sinusoids(learner, settings).unwrap_err().to_string()
 }
 
 #[test]
 fn settings_that_cannot_be_are_refused_with_a_remedy() {
     let good = MetaSettings::default;
-    assert!(refused(Maml { inner_steps: 0, ..Maml::default() }, good()).contains("inner_steps is 0"));
-    assert!(refused(Maml { inner_steps: 1_000_000, ..Maml::default() }, good()).contains("take 1 to"));
+    assert!(refused(&Maml { inner_steps: 0, ..Maml::default() }, good()).contains("inner_steps is 0"));
+    assert!(refused(&Maml { inner_steps: 1_000_000, ..Maml::default() }, good()).contains("take 1 to"));
     assert!(
-        refused(Maml { inner_learning_rate: -1.0, ..Maml::default() }, good())
+        refused(&Maml { inner_learning_rate: -1.0, ..Maml::default() }, good())
             .contains("inner_learning_rate")
     );
-    let unknown = refused(Maml { adapts: Adapts::Named(vec!["tail".into()]), ..Maml::default() }, good());
+    let unknown = refused(&Maml { adapts: Adapts::Named(vec!["tail".into()]), ..Maml::default() }, good());
     assert!(unknown.contains("tail") && unknown.contains("head.weight"), "{unknown}");
     let rule = InnerRule(Optimizer::Sgd(Sgd { momentum: 2.0, ..Sgd::default() }));
-    assert!(refused(Maml { inner_rule: rule, ..Maml::default() }, good()).contains("momentum"));
+    assert!(refused(&Maml { inner_rule: rule, ..Maml::default() }, good()).contains("momentum"));
     assert!(
-        refused(Maml::default(), MetaSettings { tasks_per_step: 0, ..good() }).contains("tasks_per_step")
+        refused(&Maml::default(), MetaSettings { tasks_per_step: 0, ..good() }).contains("tasks_per_step")
     );
     assert!(
-        refused(Maml::default(), MetaSettings { execution: Execution::Threads(0), ..good() })
+        refused(&Maml::default(), MetaSettings { execution: Execution::Threads(0), ..good() })
             .contains("threads")
     );
 }
@@ -53,12 +53,12 @@ fn numbers_that_no_machine_has_room_for_are_refused_before_anything_is_allocated
         (MetaSettings { evaluation_steps: Some(u32::MAX), ..good() }, "inner_steps"),
         (MetaSettings { execution: Execution::Threads(1 << 40), ..good() }, "threads"),
     ] {
-        let error = refused(Maml::default(), settings);
+        let error = refused(&Maml::default(), settings);
         assert!(error.contains(says) && error.contains("take"), "{error}");
     }
     for rate in [f64::NAN, f64::INFINITY, 1e39, 1e-60, 0.0] {
         let learner = Maml { inner_learning_rate: rate, ..Maml::default() };
-        assert!(refused(learner, good()).contains("inner_learning_rate"), "{rate}");
+        assert!(refused(&learner, good()).contains("inner_learning_rate"), "{rate}");
     }
 }
 

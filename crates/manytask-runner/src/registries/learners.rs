@@ -1,179 +1,34 @@
 //! Learners by their names in a configuration.
 
+mod presets;
+
 use std::sync::Arc;
 
-use manytask_meta::{
-    Adapts, Cnp, InnerRule, LearnerSpec, Maml, MetaSgd, OuterGradient, ProtoNet, R2d2, RelationNet,
-};
-use serde::{Deserialize, Serialize};
+use manytask_meta::{Adapts, Cnp, LearnerSpec, Maml, MetaSgd, OuterGradient, ProtoNet, R2d2, RelationNet};
 
+use self::presets::{BodyAdapts, Difference, FirstOrder, HeadAdapts};
 use crate::registry::Registry;
-
-/// `[learner]` of a kind that is MAML with one setting that it fixes.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct Written {
-    inner_steps: u32,
-    inner_learning_rate: f64,
-    inner_rule: InnerRule,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    adapts: Option<Adapts>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outer_gradient: Option<OuterGradient>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    checkpoint_every: Option<u32>,
-}
-
-/// MAML with `outer_gradient = "first_order"`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "Written")]
-struct FirstOrder(Maml);
-
-/// MAML with `outer_gradient = "difference"`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "Written")]
-struct Difference(Maml);
-
-/// MAML with `adapts = "head"`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "Written")]
-struct HeadAdapts(Maml);
-
-/// MAML with `adapts = "body"`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "Written")]
-struct BodyAdapts(Maml);
-
-impl Default for Written {
-    fn default() -> Self {
-        let Maml { inner_steps, inner_learning_rate, inner_rule, checkpoint_every, .. } = Maml::default();
-        Self {
-            inner_steps,
-            inner_learning_rate,
-            inner_rule,
-            adapts: None,
-            outer_gradient: None,
-            checkpoint_every,
-        }
-    }
-}
-
-impl From<Written> for Maml {
-    fn from(written: Written) -> Self {
-        let Written {
-            inner_steps,
-            inner_learning_rate,
-            inner_rule,
-            adapts,
-            outer_gradient,
-            checkpoint_every,
-        } = written;
-        Self {
-            inner_steps,
-            inner_learning_rate,
-            inner_rule,
-            adapts: adapts.unwrap_or_default(),
-            outer_gradient: outer_gradient.unwrap_or_default(),
-            checkpoint_every,
-        }
-    }
-}
-
-impl From<Maml> for Written {
-    fn from(maml: Maml) -> Self {
-        let Maml { inner_steps, inner_learning_rate, inner_rule, adapts, outer_gradient, checkpoint_every } =
-            maml;
-        Self {
-            inner_steps,
-            inner_learning_rate,
-            inner_rule,
-            adapts: Some(adapts),
-            outer_gradient: Some(outer_gradient),
-            checkpoint_every,
-        }
-    }
-}
-
-/// Sets what a kind fixes; refuses another value that is written down.
-fn fix<T: PartialEq>(place: &mut Option<T>, kind: &str, setting: &str, value: T) -> Result<(), String> {
-    match place {
-        Some(other) if *other != value => Err(format!(
-            "`{kind}` is maml with {setting} and takes no other; leave the key out, or take kind = \"maml\" with it"
-        )),
-        _ => {
-            *place = Some(value);
-            Ok(())
-        }
-    }
-}
-
-impl TryFrom<Written> for FirstOrder {
-    type Error = String;
-    fn try_from(mut written: Written) -> Result<Self, String> {
-        let setting = "outer_gradient = \"first_order\"";
-        fix(&mut written.outer_gradient, "fomaml", setting, OuterGradient::FirstOrder)?;
-        Ok(Self(written.into()))
-    }
-}
-
-impl TryFrom<Written> for Difference {
-    type Error = String;
-    fn try_from(mut written: Written) -> Result<Self, String> {
-        let setting = "outer_gradient = \"difference\"";
-        fix(&mut written.outer_gradient, "reptile", setting, OuterGradient::Difference)?;
-        Ok(Self(written.into()))
-    }
-}
-
-impl TryFrom<Written> for HeadAdapts {
-    type Error = String;
-    fn try_from(mut written: Written) -> Result<Self, String> {
-        fix(&mut written.adapts, "anil", "adapts = \"head\"", Adapts::Head)?;
-        Ok(Self(written.into()))
-    }
-}
-
-impl TryFrom<Written> for BodyAdapts {
-    type Error = String;
-    fn try_from(mut written: Written) -> Result<Self, String> {
-        fix(&mut written.adapts, "boil", "adapts = \"body\"", Adapts::Body)?;
-        Ok(Self(written.into()))
-    }
-}
-
-impl From<FirstOrder> for Written {
-    fn from(FirstOrder(maml): FirstOrder) -> Self {
-        Self { outer_gradient: None, ..maml.into() }
-    }
-}
-
-impl From<Difference> for Written {
-    fn from(Difference(maml): Difference) -> Self {
-        Self { outer_gradient: None, ..maml.into() }
-    }
-}
-
-impl From<HeadAdapts> for Written {
-    fn from(HeadAdapts(maml): HeadAdapts) -> Self {
-        Self { adapts: None, ..maml.into() }
-    }
-}
-
-impl From<BodyAdapts> for Written {
-    fn from(BodyAdapts(maml): BodyAdapts) -> Self {
-        Self { adapts: None, ..maml.into() }
-    }
-}
 
 /// What every explanation of a learner ends with.
 const BATCH_NORM: &str = "\nBatch-norm takes the statistics of each forward pass' own examples, in training and evaluation: \
                           the support set is\nnormalised by itself, and a task's queries together (transductive); or running \
                           ones, with `batch_norm = \"running\"` in [training].";
 
-pub(super) fn learners() -> Registry<Arc<dyn LearnerSpec>> {
-    type Any = Arc<dyn LearnerSpec>;
+type Any = Arc<dyn LearnerSpec>;
+
+pub(super) fn learners() -> Registry<Any> {
     let mut registry = Registry::<Any>::new("learner", "learner");
-    let about = |text: &str| format!("{text}{BATCH_NORM}");
+    adapting(&mut registry);
+    comparing(&mut registry);
+    registry
+}
+
+fn about(text: &str) -> String {
+    format!("{text}{BATCH_NORM}")
+}
+
+/// Those that adapt parameters step by step.
+fn adapting(registry: &mut Registry<Any>) {
     let maml = Maml::default();
     registry.add(
         "maml",
@@ -236,6 +91,10 @@ pub(super) fn learners() -> Registry<Arc<dyn LearnerSpec>> {
         &BodyAdapts(Maml { adapts: Adapts::Body, ..maml }),
         |BodyAdapts(m)| Arc::new(m) as Any,
     );
+}
+
+/// Those that compute predictions from the support set.
+fn comparing(registry: &mut Registry<Any>) {
     registry.add(
         "protonet",
         "classes by the mean of their embeddings",
@@ -273,7 +132,6 @@ pub(super) fn learners() -> Registry<Arc<dyn LearnerSpec>> {
         &RelationNet::default(),
         |r: RelationNet| Arc::new(r) as Any,
     );
-    registry
 }
 
 #[cfg(test)]
