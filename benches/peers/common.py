@@ -8,6 +8,8 @@ import time
 SYSTEM, WORK, STEPS, SECONDS = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 THREADS, FOLDER = int(sys.argv[5]), sys.argv[6]
 KIND, *REST = WORK.split("-")
+# Where the work is done: "cpu", or "cuda".
+DEVICE = os.environ.get("PEERS_DEVICE", "cpu")
 # Before any library reads them.
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(THREADS)
 
@@ -56,7 +58,8 @@ def load_torch():
     from safetensors.torch import load_file
 
     torch.set_num_threads(THREADS)
-    tensors = load_file(file_of())
+    torch.set_default_device(DEVICE)
+    tensors = load_file(file_of(), device=DEVICE)
     data = {k[5:]: v for k, v in tensors.items() if k.startswith("data.")}
     params = {k[7:]: v.clone().requires_grad_() for k, v in tensors.items() if is_trained(k)}
     return torch, data, params
@@ -66,7 +69,9 @@ def load_jax():
     """jax, its numpy, the data, and the parameters."""
     eigen = "true" if THREADS > 1 else "false"
     os.environ["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen={eigen} intra_op_parallelism_threads={THREADS}"
-    if hasattr(os, "sched_setaffinity"):
+    if DEVICE == "cpu":
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    if DEVICE == "cpu" and hasattr(os, "sched_setaffinity"):
         # XLA's own pool has a thread for each processor that it may use, whatever the flags say.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
     import jax

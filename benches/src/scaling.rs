@@ -2,6 +2,7 @@
 
 mod bytes;
 mod case;
+pub mod gpu;
 mod places;
 mod tables;
 

@@ -12,6 +12,7 @@ mod args;
 mod attack;
 mod bench;
 mod cache;
+mod capture;
 mod ci;
 mod config;
 mod doctor;

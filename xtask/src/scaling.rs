@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::measured::{processor, replaced};
+use crate::peers;
 use crate::repo::Repository;
 use crate::setup;
 
@@ -25,7 +26,7 @@ fn page(table: &str) -> &'static str {
 pub(crate) fn scaling(repo: &Repository, table: Option<&str>) -> Result<ExitCode> {
     setup::ensure(repo)?;
     let mut build = repo.cargo();
-    build.args(["build", "--release", "--package", "manytask-benches", "--bin", "scaling"]);
+    build.args(["build", "--release", "--package", "manytask-benches", "--bin", "scaling", "--bin", "twin"]);
     if !build.status().context("cannot start cargo")?.success() {
         bail!("the measurement does not build: see above");
     }
@@ -37,6 +38,9 @@ pub(crate) fn scaling(repo: &Repository, table: Option<&str>) -> Result<ExitCode
         let start = Instant::now();
         let mut command = Command::new(&program);
         command.arg(name).stderr(Stdio::inherit());
+        if let Some(python) = peers::made(repo).filter(|_| name == GPU) {
+            command.arg("cuda").arg(python).arg(repo.root().join("benches/peers"));
+        }
         let output = command.output().with_context(|| format!("cannot start {}", program.display()))?;
         if !output.status.success() {
             bail!("{name}: the measurement failed with {}: see above", output.status);

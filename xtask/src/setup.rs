@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 
 use crate::cache::Cache;
+use crate::capture;
 use crate::config;
 use crate::install::{Existing, Supply, install};
 use crate::libtorch::{self, Origin};
@@ -99,10 +100,10 @@ fn cached(platform: Platform, options: &Options) -> Result<PathBuf> {
             "note: set-up on {platform} follows the published wheels, but was never run there by its authors"
         );
     }
+    let torch =
+        install(&Cache::locate(platform)?, platform, options.compute, &options.supply, options.existing)?;
     if options.compute == Compute::Cuda {
-        eprintln!(
-            "note: the CUDA libraries are those torch's metadata names and load without a gap, but were never run on a GPU by the authors"
-        );
+        capture::build(&torch)?;
     }
-    install(&Cache::locate(platform)?, platform, options.compute, &options.supply, options.existing)
+    Ok(torch)
 }

@@ -81,8 +81,15 @@ const MAC_ARM: &[Wheel] = &[Wheel {
     sha256: "4b5866312ee6e52ea625cd211dcb97d6a2cdc1131a5f15cc0d87eec948f6dd34",
 }];
 
-/// What CUDA needs on top of [`LINUX_X86`]: all that torch's metadata asks for, less Triton and the Python bindings.
+/// What CUDA needs on top of [`LINUX_X86`]: all that torch's metadata asks for, less Triton and the Python bindings, and the headers that
+/// those of the runtime include.
 const CUDA: &[Wheel] = &[
+    Wheel {
+        package: "nvidia-cuda-crt",
+        version: "13.0.88",
+        file: "nvidia_cuda_crt-13.0.88-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl",
+        sha256: "2c8043c7c9e02492716426e9919fc78d2c5b3b2a7a768a88e952676b08aa55a4",
+    },
     Wheel {
         package: "nvidia-cublas",
         version: "13.1.0.3",

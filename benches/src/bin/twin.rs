@@ -1,4 +1,5 @@
-//! One contender of the comparison with other systems: `twin WORK STEPS SECONDS THREADS FOLDER [auto|analytic|loop|threads|batched]`.
+//! One contender of the comparison with other systems: `twin WORK STEPS SECONDS THREADS FOLDER [WAY [DEVICE [uncaptured]]]`, with
+//! a way of `auto`, `analytic`, `loop`, `threads` and `batched`.
 //!
 //! Makes at least so many steps, and goes on until so many seconds have passed. Prints one line of JSON: the microseconds of each step, the losses, the gradient of one leaf in the first step, the same
 //! under equal weights, the highest resident memory in KiB. The data and the parameters it starts from are written to
@@ -8,18 +9,21 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use manytask_benches::{census, memory, work};
+use manytask_benches::{How, census, memory, work};
 use manytask_meta::Execution;
-use manytask_tensor::{checkpoint, memory::keep_pages, threads};
+use manytask_tensor::{Device, DeviceChoice, capture, checkpoint, memory::keep_pages, threads};
 use serde_json::json;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (name, steps, seconds, cores, folder, way) = match arguments.as_slice() {
-        [name, steps, seconds, cores, folder] => (name, steps, seconds, cores, folder, "auto"),
-        [name, steps, seconds, cores, folder, way] => (name, steps, seconds, cores, folder, way.as_str()),
-        _ => bail!("usage: twin WORK STEPS SECONDS THREADS FOLDER [auto|analytic|loop|threads|batched]"),
+    let [name, steps, seconds, cores, folder, rest @ ..] = arguments.as_slice() else {
+        bail!(
+            "usage: twin WORK STEPS SECONDS THREADS FOLDER [auto|analytic|loop|threads|batched [DEVICE [uncaptured]]]"
+        )
     };
+    let way = rest.first().map_or("auto", String::as_str);
+    let device = rest.get(1).map_or("cpu", String::as_str).parse::<DeviceChoice>()?.resolve()?;
+    capture::allow(rest.get(2).is_none());
     let cores: usize = cores.parse().context("THREADS")?;
     let steps: usize = steps.parse().context("STEPS")?;
     let seconds: f64 = seconds.parse().context("SECONDS")?;
@@ -40,12 +44,16 @@ fn main() -> Result<()> {
     keep_pages();
     threads::join_pool(std::thread::available_parallelism().map_or(1, usize::from));
     threads::set(cores)?;
-    let work = work(name, execution)?;
+    let work = work(name, How { execution, device, ..How::default() })?;
     let start = work.start()?;
-    let mut tensors: Vec<_> =
-        work.data.iter().map(|(name, tensor)| (format!("data.{name}"), tensor.contiguous())).collect();
-    tensors
-        .extend(start.iter().map(|(entry, leaf)| (format!("params.{}", entry.name), leaf.shallow_clone())));
+    let mut tensors: Vec<_> = work
+        .data
+        .iter()
+        .map(|(name, tensor)| (format!("data.{name}"), tensor.to_device(Device::Cpu).contiguous()))
+        .collect();
+    tensors.extend(
+        start.iter().map(|(entry, leaf)| (format!("params.{}", entry.name), leaf.to_device(Device::Cpu))),
+    );
     checkpoint::save_tensors(
         &folder.join(format!("{name}.safetensors")),
         &tensors,
@@ -60,6 +68,7 @@ fn main() -> Result<()> {
             "gradient": seen.gradient,
             "equal": seen.equal,
             "memory": memory(std::process::id()),
+            "uncaptured": work.problem().uncaptured(),
         })
     );
     Ok(())

@@ -1,4 +1,4 @@
-//! The same works in both precisions, on the processor and on another device.
+//! The same works in both precisions.
 
 use std::fmt::Write as _;
 
@@ -37,19 +37,6 @@ fn small() -> Vec<(&'static str, Shape)> {
     ]
 }
 
-/// Those, and works that keep a GPU busy.
-fn large() -> Vec<(&'static str, Shape)> {
-    let mut works = small();
-    works.extend([
-        ("1-1024-1024-1, 25 tasks, 1 step", inner(Net::Perceptron(1024), 25, 1)),
-        ("Conv4, 32 tasks, 1 step", inner(Net::Conv4, 32, 1)),
-        ("Conv4, 32 tasks, 5 steps", inner(Net::Conv4, 32, 5)),
-        ("trunk, 40 tasks, PCGrad", Shape::Steps("trunk-40-pcgrad".to_owned())),
-        ("trunk, 400 tasks, MGDA", Shape::Steps("trunk-400-mgda".to_owned())),
-    ]);
-    works
-}
-
 /// Full precision against bfloat16 on the processor, each in the way that `auto` takes for it.
 pub(super) fn precision() -> Result<String> {
     let mut text = head(&["work", "full", "bfloat16", "bfloat16 / full"]);
@@ -59,31 +46,6 @@ pub(super) fn precision() -> Result<String> {
         let ratio = half.microseconds / full.microseconds;
         let cell = |seen: &Seen| time(seen) + &way(seen);
         writeln!(text, "| {name} | {} | {} | {ratio:.2} |", cell(&full), cell(&half))?;
-    }
-    Ok(text)
-}
-
-/// The processor with all its cores against a device, and that in both precisions.
-pub(super) fn gpu(device: &str) -> Result<String> {
-    let threads = std::thread::available_parallelism()?.get();
-    let processor = format!("processor, {threads} threads");
-    let columns = [format!("{device}, full"), format!("{device}, bfloat16")];
-    let mut text =
-        head(&["work", &processor, &columns[0], &columns[1], "processor / full", "full / bfloat16"]);
-    for (name, shape) in large() {
-        // First of all, so that a device that is not there is told before minutes have passed.
-        let full = seen(&shape, device, Precision::Full, threads)?;
-        let half = seen(&shape, device, Precision::Bfloat16, threads)?;
-        let here = seen(&shape, "cpu", Precision::Full, threads)?;
-        writeln!(
-            text,
-            "| {name} | {} | {} | {} | {:.2} | {:.2} |",
-            time(&here),
-            time(&full),
-            time(&half),
-            here.microseconds / full.microseconds,
-            full.microseconds / half.microseconds
-        )?;
     }
     Ok(text)
 }

@@ -18,11 +18,11 @@ const CLASSICAL: Net = Net::Perceptron(40);
 
 const WAYS: [Execution; 3] = [Execution::Analytic, Execution::Batched, Execution::Loop];
 
-/// A table by name, in Markdown; `device` is that of the table `gpu`, written as in a configuration.
+/// A table by name, in Markdown.
 ///
 /// # Errors
 /// When there is none, or a measurement fails.
-pub fn table(name: &str, device: &str) -> Result<String> {
+pub fn table(name: &str) -> Result<String> {
     match name {
         "trunk" => trunk(),
         "waves" => by_way("tasks", [2, 10, 25, 100, 300, 1000].map(|tasks| inner(CLASSICAL, tasks, 1))),
@@ -35,7 +35,6 @@ pub fn table(name: &str, device: &str) -> Result<String> {
         "checkpoints" => checkpoints(),
         "ways" => ways(),
         "precision" => places::precision(),
-        "gpu" => places::gpu(device),
         other => bail!("there is no table `{other}`"),
     }
 }

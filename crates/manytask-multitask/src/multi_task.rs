@@ -9,6 +9,7 @@ mod gradient;
 mod graph;
 mod losses;
 mod present;
+mod stacked;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +20,7 @@ use manytask_data::{Batch, BatchOrder, Batcher, LastBatch, TaskSampling};
 use manytask_nn::dense::DenseChain;
 use manytask_nn::{Cx, Progress};
 use manytask_tensor::random::Key;
-use manytask_tensor::{Kind, Layout, Params, Slot, Tensor, no_grad};
+use manytask_tensor::{Device, Layout, Params, Slot, no_grad};
 use serde::{Deserialize, Serialize};
 
 use self::losses::Losses;
@@ -75,6 +76,8 @@ pub struct MultiTaskProblem {
     batchers: Mutex<Vec<Kept>>,
     /// For each part and task, whether labels are missing or do not count: only then is a batch asked which tasks are in it.
     gaps: [Vec<bool>; 3],
+    /// The form for GPUs, where the problem has one.
+    stacked: Option<stacked::Stacked>,
 }
 
 /// A batcher that was asked for before.
@@ -118,8 +121,14 @@ impl MultiTaskProblem {
         let gaps = [Some(&parts.train), parts.validation.as_ref(), parts.test.as_ref()];
         let gaps = gaps.map(|part| part.map_or(Ok(Vec::new()), present::gaps_of));
         let [train, validation, test] = gaps;
+        let on_gpu = parts.train.inputs.first().is_some_and(|inputs| inputs.device() != Device::Cpu);
         Ok(Self {
             owned: Owned::of(architecture.layout(), tasks.len())?,
+            stacked: if on_gpu {
+                stacked::Stacked::of(architecture.as_ref(), &tasks, &parts.train)?
+            } else {
+                None
+            },
             architecture,
             names: tasks.iter().map(|task| task.name.clone()).collect(),
             tasks,
@@ -228,16 +237,6 @@ fn rows_of_its_own() -> Error {
     )
 }
 
-/// A number as a tensor of the other's kind and device, which costs less than a number argument.
-fn number(value: f64, like: &Tensor) -> Result<Tensor> {
-    let value = if like.kind() == Kind::Double {
-        Tensor::from(value)
-    } else {
-        Tensor::from(value as f32).f_to_kind(like.kind())?
-    };
-    Ok(value.f_to_device(like.device())?)
-}
-
 impl Problem for MultiTaskProblem {
     fn layout(&self) -> &Arc<Layout> {
         self.architecture.layout()
@@ -268,6 +267,9 @@ impl Problem for MultiTaskProblem {
     }
 
     fn forward<'a>(&'a self, params: &'a Params, draw: Draw) -> Result<Box<dyn Pass + 'a>> {
+        if let Some(pass) = stacked::forward(self, params, draw)? {
+            return Ok(pass);
+        }
         let batch = self.batch(draw)?;
         let present = self.present(draw.part, &batch)?;
         if present.is_empty() {
@@ -287,6 +289,10 @@ impl Problem for MultiTaskProblem {
 
     fn shares_out(&self, params: &Params) -> bool {
         self.fused_chain(params).is_some()
+    }
+
+    fn uncaptured(&self) -> Option<String> {
+        self.stacked.as_ref().and_then(stacked::Stacked::reason)
     }
 
     fn losses(&self, params: &Params, draw: Draw) -> Result<TaskVec> {

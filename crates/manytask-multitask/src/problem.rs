@@ -82,6 +82,12 @@ pub trait Problem: Debug + Send {
         false
     }
 
+    /// Why its passes on a GPU are not launched as a whole, where that was tried and failed; see
+    /// [`capture`](manytask_tensor::capture).
+    fn uncaptured(&self) -> Option<String> {
+        None
+    }
+
     /// The losses of one batch without a graph, and without a trace in buffers: the same batch and randomness as
     /// [`Problem::forward`] with this draw.
     fn losses(&self, params: &Params, draw: Draw) -> Result<TaskVec>;

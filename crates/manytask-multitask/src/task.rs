@@ -110,6 +110,11 @@ impl Task {
         Ok(())
     }
 
+    /// Whether the loss compares labels with all outputs of the head, `[B, outputs]`, and not with its one number, `[B]`.
+    pub(crate) fn is_wide(&self) -> bool {
+        matches!(self.output, Output::Multiclass | Output::Multilabel)
+    }
+
     /// The head's output `[B, outputs]` in the shape that the loss compares with labels: `[B]` where there is one number.
     pub(crate) fn squeeze(&self, prediction: &Tensor) -> Result<Tensor> {
         Ok(match self.output {

@@ -28,6 +28,8 @@ pub struct Trainer<'p> {
     aggregator: Box<dyn Aggregator>,
     training: Training,
     params: Params,
+    /// The same memory as leaves of a graph, kept between steps.
+    live: Option<Params>,
     optimizer: OptimizerState,
     progress: Progress,
 }
@@ -135,7 +137,7 @@ impl<'p> Trainer<'p> {
         let optimizer = training.optimizer.init(&params)?;
         let progress =
             Progress { epoch_losses: vec![(0.0, 0); problem.tasks().len()], ..Progress::default() };
-        Ok(Self { problem, aggregator, training, params, optimizer, progress })
+        Ok(Self { problem, aggregator, training, params, live: None, optimizer, progress })
     }
 
     /// The parameters as they are now.

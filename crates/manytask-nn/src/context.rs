@@ -1,5 +1,5 @@
 use manytask_tensor::random::Key;
-use manytask_tensor::{Device, Kind, Params, Slot, Tensor};
+use manytask_tensor::{Device, Kind, Params, Slot, Tensor, no_grad};
 
 use crate::Result;
 
@@ -139,8 +139,15 @@ impl Cx {
     /// # Errors
     /// When a shape differs.
     pub fn apply_buffers(params: &mut Params, buffers: Vec<(Slot, Tensor)>) -> Result<()> {
+        let _off = no_grad();
         for (slot, value) in buffers {
-            params.put(slot, value)?;
+            let place = params.get(slot)?;
+            // In place, where whoever else has these parameters sees it; another kind or shape is refused by `put`.
+            if place.size() == value.size() && place.kind() == value.kind() {
+                place.f_detach()?.f_copy_(&value)?;
+            } else {
+                params.put(slot, value)?;
+            }
         }
         Ok(())
     }

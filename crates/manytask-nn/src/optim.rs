@@ -7,7 +7,7 @@ mod in_place;
 mod rule;
 mod state;
 
-use manytask_tensor::{Owner, Params, Role};
+use manytask_tensor::{Device, Owner, Params, Role};
 use serde::{Deserialize, Serialize};
 
 pub use self::state::OptimizerState;
@@ -260,8 +260,11 @@ impl Optimizer {
     /// # Errors
     /// When memory runs out.
     pub fn init(&self, params: &Params) -> Result<OptimizerState> {
-        let buffers =
-            self.buffers().into_iter().map(|name| Ok((name.to_owned(), params.detach()?.zeros_like()?)));
+        let zeros = || {
+            let zeros = params.detach()?.zeros_like()?;
+            Ok::<_, Error>(if params.device() == Device::Cpu { zeros } else { zeros.packed()? })
+        };
+        let buffers = self.buffers().into_iter().map(|name| Ok((name.to_owned(), zeros()?)));
         Ok(OptimizerState { steps: vec![0; params.layout().len()], buffers: buffers.collect::<Result<_>>()? })
     }
 }

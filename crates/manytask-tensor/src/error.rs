@@ -107,6 +107,12 @@ pub enum Error {
         /// What to do.
         remedy: String,
     },
+    /// Work cannot be recorded to be launched as a whole.
+    #[error("not recorded: {reason}")]
+    Capture {
+        /// Why not.
+        reason: String,
+    },
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {

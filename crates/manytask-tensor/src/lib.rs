@@ -11,6 +11,7 @@
 //! - [`checkpoint`] and [`io`]: safetensors with a layout check; files that are whole or absent.
 //! - [`dense`]: matrix products on memory, for passes that know their derivatives.
 //! - [`elementwise`]: many operations on elements in one pass; [`rows`]: some of a tensor's; [`one_hot`]: rows of zeros and few ones.
+//! - [`capture`]: work that a GPU is given once and launched as a whole.
 //! - [`device`], [`threads`] and [`memory`].
 //!
 //! ```
@@ -26,6 +27,7 @@
 //! ```
 
 mod autograd;
+pub mod capture;
 pub mod checkpoint;
 pub mod dense;
 pub mod device;
@@ -48,5 +50,5 @@ pub use error::{Error, OpContext, Result};
 pub use init::Init;
 pub use layout::{Entry, Layout, LayoutBuilder, Owner, Role, Slot};
 pub use params::{Params, write_in_turn};
-pub use scalar::{baddbmm, catch_panics, masked_fill};
+pub use scalar::{baddbmm, catch_panics, masked_fill, number_like};
 pub use tch::{Device, IndexOp, Kind, Reduction, TchError, Tensor};

@@ -1,4 +1,5 @@
 mod arithmetic;
+mod packed;
 mod tasks;
 
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub struct Params {
     layout: Arc<Layout>,
     leaves: Vec<Tensor>,
     tasks: Option<i64>,
+    /// The trained leaves as one vector, where it is known that they lie one after the other in it.
+    vector: Option<Tensor>,
 }
 
 impl Params {
@@ -63,14 +66,14 @@ impl Params {
         for (entry, leaf) in layout.entries().iter().zip(&leaves) {
             check_shape(entry, tasks, leaf)?;
         }
-        Ok(Self { layout, leaves, tasks })
+        Ok(Self { layout, leaves, tasks, vector: None })
     }
 
     /// For tensors whose shapes cannot be others: gradients, and results of element-wise operations on leaves.
     pub(crate) fn of_known_shapes(layout: Arc<Layout>, leaves: Vec<Tensor>, tasks: Option<i64>) -> Self {
         debug_assert_eq!(layout.len(), leaves.len());
         debug_assert!(layout.entries().iter().zip(&leaves).all(|(entry, leaf)| fits(entry, tasks, leaf)));
-        Self { layout, leaves, tasks }
+        Self { layout, leaves, tasks, vector: None }
     }
 
     /// The layout.
@@ -164,6 +167,7 @@ impl Params {
     pub fn put(&mut self, slot: Slot, leaf: Tensor) -> Result<()> {
         let entry = self.layout.entry(slot)?;
         check_shape(entry, self.tasks, &leaf)?;
+        self.vector = None;
         if let Some(place) = self.leaves.get_mut(slot.index()) {
             *place = leaf;
         }
@@ -174,7 +178,8 @@ impl Params {
     #[must_use]
     pub fn share(&self) -> Self {
         let leaves = self.leaves.iter().map(Tensor::shallow_clone).collect();
-        Self { layout: self.layout.clone(), leaves, tasks: self.tasks }
+        let vector = self.vector.as_ref().map(Tensor::shallow_clone);
+        Self { layout: self.layout.clone(), leaves, tasks: self.tasks, vector }
     }
 
     /// The same values without the graph that led to them, in the same memory.
@@ -182,8 +187,12 @@ impl Params {
         self.map(|leaf| Ok(leaf.f_detach()?))
     }
 
-    /// The same values in new memory, without a graph.
+    /// The same values in new memory, without a graph; on a GPU [packed](Params::packed).
     pub fn copy(&self) -> Result<Self> {
+        if self.device() == Device::Cpu { self.copy_each() } else { self.packed() }
+    }
+
+    fn copy_each(&self) -> Result<Self> {
         let _off = no_grad();
         self.map(|leaf| {
             let mut copy = leaf.f_empty_like()?;
@@ -198,7 +207,8 @@ impl Params {
             let leaf = leaf.f_detach()?;
             if entry.role.is_trained() { Ok(leaf.f_set_requires_grad(true)?) } else { Ok(leaf) }
         });
-        Ok(Self::of_known_shapes(self.layout.clone(), leaves.collect::<Result<_>>()?, self.tasks))
+        let live = Self::of_known_shapes(self.layout.clone(), leaves.collect::<Result<_>>()?, self.tasks);
+        Ok(Self { vector: self.vector.as_ref().map(Tensor::shallow_clone), ..live })
     }
 
     /// Zeros of the same shapes, types and devices.

@@ -96,6 +96,7 @@ impl Key {
 
     /// Ones with probability `p`, zeros otherwise.
     pub fn bernoulli(self, p: f64, shape: &[i64], kind: Kind, device: Device) -> Result<Tensor> {
+        refuse_while_recording()?;
         let mut rng = self.rng();
         let threshold = (p.clamp(0.0, 1.0) * 4_294_967_296.0) as u64;
         let values = collect(shape, || u8::from(u64::from(rng.random::<u32>()) < threshold))?;
@@ -121,7 +122,18 @@ impl Key {
     }
 }
 
+/// A draw is made on the host: recorded, it would be the same in each step.
+fn refuse_while_recording() -> Result<()> {
+    if crate::capture::is_recording() {
+        return Err(Error::Capture {
+            reason: "random numbers are drawn on the host, as dropout does".into(),
+        });
+    }
+    Ok(())
+}
+
 pub(crate) fn fill(shape: &[i64], kind: Kind, device: Device, draw: impl FnMut() -> f64) -> Result<Tensor> {
+    refuse_while_recording()?;
     let values = collect(shape, draw)?;
     Ok(Tensor::f_from_slice(&values)?.f_reshape(shape)?.f_to_kind(kind)?.f_to_device(device)?)
 }

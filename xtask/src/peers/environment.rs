@@ -31,6 +31,12 @@ pub(crate) fn peers(repo: &Repository) -> Result<PathBuf> {
     Ok(python)
 }
 
+/// The Python of the peers, where their environment was made before.
+pub(crate) fn made(repo: &Repository) -> Option<PathBuf> {
+    let python = repo.target_dir().ok()?.join("peers/bin/python");
+    python.exists().then_some(python)
+}
+
 fn is_there(marker: &Path, wanted: &str) -> bool {
     fs_err::read_to_string(marker).is_ok_and(|there| there == wanted)
 }

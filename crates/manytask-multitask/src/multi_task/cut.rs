@@ -266,7 +266,7 @@ fn scaled(gradient: &Tensor, weight: f64) -> Result<Tensor> {
     if weight == 1.0 {
         return Ok(gradient.shallow_clone());
     }
-    Ok(gradient.f_mul(&super::number(weight, gradient)?)?)
+    Ok(gradient.f_mul(&manytask_tensor::number_like(weight, gradient)?)?)
 }
 
 /// Residuals whose columns are multiplied by the weights of their tasks.

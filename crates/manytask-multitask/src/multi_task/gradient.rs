@@ -1,8 +1,8 @@
 //! A gradient, put together from what passes through heads and trunk give.
 
-use manytask_tensor::{Params, Slot, Tensor};
+use manytask_tensor::{Params, Slot, Tensor, number_like};
 
-use super::{MultiTaskProblem, broken, number};
+use super::{MultiTaskProblem, broken};
 use crate::{Combination, Problem, Result, Shared};
 
 /// Refuses a combination that is not of so many tasks.
@@ -35,8 +35,11 @@ pub(super) fn weighted(own: &[Vec<(Slot, Tensor)>], weights: &[f64]) -> Result<V
     let weighted = own.iter().zip(weights).map(|(own, weight)| {
         let scaled = own.iter().map(|(slot, gradient)| {
             let same = *weight == 1.0;
-            let scaled =
-                if same { gradient.shallow_clone() } else { gradient.f_mul(&number(*weight, gradient)?)? };
+            let scaled = if same {
+                gradient.shallow_clone()
+            } else {
+                gradient.f_mul(&number_like(*weight, gradient)?)?
+            };
             Ok((*slot, scaled))
         });
         scaled.collect()

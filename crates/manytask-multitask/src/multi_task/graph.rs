@@ -71,10 +71,9 @@ impl<'a> GraphPass<'a> {
         let slots: Vec<&[Slot]> = self.present.iter().map(|task| self.problem.own(*task)).collect();
         if let Some((_, own)) = &self.parameters {
             let weighted = slots.iter().zip(own).zip(weights).map(|((slots, own), weight)| {
-                let scaled = slots
-                    .iter()
-                    .zip(own)
-                    .map(|(slot, gradient)| Ok((*slot, gradient.f_mul(&super::number(*weight, gradient)?)?)));
+                let scaled = slots.iter().zip(own).map(|(slot, gradient)| {
+                    Ok((*slot, gradient.f_mul(&manytask_tensor::number_like(*weight, gradient)?)?))
+                });
                 scaled.collect::<Result<Vec<_>>>()
             });
             return weighted.collect();

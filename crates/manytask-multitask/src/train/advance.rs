@@ -60,7 +60,8 @@ impl Trainer<'_> {
             epoch: self.problem.steps_per_epoch().map_or(0, |each| step / each.max(1)),
             learning_rate: rate,
         };
-        let live = self.params.require_grad()?;
+        // The same leaves in each step: the optimizer writes into their memory.
+        let live = self.live.take().map_or_else(|| self.params.require_grad(), Ok)?;
         let pass = self.problem.forward(&live, place.draw)?;
         let losses: TaskVec = pass.present().iter().copied().zip(pass.losses().iter().copied()).collect();
         if let Some((task, loss)) = losses.iter().find(|(_, loss)| !loss.is_finite()) {
@@ -76,6 +77,7 @@ impl Trainer<'_> {
             weights = self.aggregator.weights().filter(|weights| weights.present() == losses.present());
         }
         let weights = weights.map(|weights| weights.values().to_vec());
+        self.live = Some(live);
         self.progress.step += 1;
         self.count_losses(&losses);
         let Place { epoch, learning_rate, .. } = place;

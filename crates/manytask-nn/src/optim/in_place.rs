@@ -2,24 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use manytask_tensor::{Device, Kind, OpContext, Params, Tensor, no_grad};
+use manytask_tensor::{Device, OpContext, Params, Tensor, no_grad, number_like};
 
 use super::rule::Rule;
 use super::state::another;
 use super::{Active, Optimizer, OptimizerState};
 use crate::{Error, Result};
 
-/// Numbers as tensors without dimension, which cost a third of what number arguments do.
-struct Numbers {
-    kind: Kind,
-    device: Device,
-}
-
-impl Numbers {
-    fn at(&self, value: f64) -> Result<Tensor> {
-        let number = if self.kind == Kind::Double { Tensor::from(value) } else { Tensor::from(value as f32) };
-        Ok(number.f_to_kind(self.kind)?.f_to_device(self.device)?)
+/// Numbers as tensors without dimension, which cost a third of what number arguments do; sent to a device together.
+fn numbers<const N: usize>(values: [f64; N], like: &Tensor) -> Result<[Tensor; N]> {
+    let all = Tensor::f_from_slice(&values)?.f_to_kind(like.kind())?.f_to_device(like.device())?;
+    let mut found = values.map(|_| all.shallow_clone());
+    for (place, number) in found.iter_mut().enumerate() {
+        *number = all.f_select(0, place as i64)?;
     }
+    Ok(found)
 }
 
 impl Optimizer {
@@ -47,6 +44,12 @@ impl Optimizer {
         for other in state.buffers.iter().map(|(_, buffer)| buffer).chain([gradient]) {
             check_same(params, other)?;
         }
+        // On a GPU each operation costs a launch.
+        if params.device() != Device::Cpu
+            && self.step_as_vectors(params, gradient, state, learning_rate, active)?
+        {
+            return Ok(());
+        }
         // Parameters that took part in as many steps have one rule.
         let mut rules = BTreeMap::new();
         let (_, decay) = self.decay();
@@ -69,14 +72,44 @@ impl Optimizer {
             }
             let operations = match operations {
                 Some(found) => found,
-                none => {
-                    let numbers = Numbers { kind: params.kind(), device: params.device() };
-                    none.insert(Operations::new(rule, &numbers)?)
-                }
+                none => none.insert(Operations::new(rule, &leaf)?),
             };
             operations.apply(leaf, gradient, buffers, decays)?;
         }
         Ok(())
+    }
+
+    /// The step of all parameters at once, where they and what is remembered of them are [packed](Params::packed), and have one rule.
+    /// Answers whether it was made.
+    fn step_as_vectors(
+        &self,
+        params: &Params,
+        gradient: &Params,
+        state: &mut OptimizerState,
+        learning_rate: f64,
+        active: Active<'_>,
+    ) -> Result<bool> {
+        let (rate, decay) = self.decay();
+        let decays = |role| rate != 0.0 && decay.takes(role);
+        let mut trained = params
+            .iter()
+            .zip(&state.steps)
+            .filter(|((entry, _), _)| entry.role.is_trained())
+            .map(|((entry, _), steps)| (*steps, decays(entry.role), active.takes(entry.owner)));
+        let Some(first @ (steps, decays, true)) = trained.next() else { return Ok(false) };
+        if trained.any(|other| other != first) {
+            return Ok(false);
+        }
+        let buffers: Option<Vec<Tensor>> =
+            state.buffers.iter().map(|(_, buffer)| buffer.as_vector()).collect();
+        let (Some(vector), Some(buffers)) = (params.as_vector(), buffers) else { return Ok(false) };
+        let gradient = gradient.as_vector().map_or_else(|| gradient.flatten(), Ok)?;
+        let rule = Rule::new(self, learning_rate, steps + 1);
+        Operations::new(&rule, &vector)?.apply(vector, &gradient, buffers, decays)?;
+        for (steps, entry) in state.steps.iter_mut().zip(params.layout().entries()) {
+            *steps += u64::from(entry.role.is_trained());
+        }
+        Ok(true)
     }
 }
 
@@ -107,19 +140,21 @@ struct Operations<'a> {
 }
 
 impl<'a> Operations<'a> {
-    fn new(rule: &Rule<'a>, numbers: &Numbers) -> Result<Self> {
-        Ok(Self {
-            optimizer: rule.optimizer,
-            first: rule.first,
-            rate: numbers.at(rule.rate)?,
-            decay: rule.decay.map(|decay| numbers.at(decay)).transpose()?,
-            keep: numbers.at(rule.keep)?,
-            take: numbers.at(rule.take)?,
-            keep_square: numbers.at(rule.keep_square)?,
-            take_square: numbers.at(rule.take_square)?,
-            correction: numbers.at(rule.correction)?,
-            epsilon: numbers.at(rule.epsilon)?,
-        })
+    fn new(rule: &Rule<'a>, like: &Tensor) -> Result<Self> {
+        let values = [
+            rule.rate,
+            rule.decay.unwrap_or_default(),
+            rule.keep,
+            rule.take,
+            rule.keep_square,
+            rule.take_square,
+            rule.correction,
+            rule.epsilon,
+        ];
+        let [rate, decay, keep, take, keep_square, take_square, correction, epsilon] = numbers(values, like)?;
+        let decay = rule.decay.map(|_| decay);
+        let (optimizer, first) = (rule.optimizer, rule.first);
+        Ok(Self { optimizer, first, rate, decay, keep, take, keep_square, take_square, correction, epsilon })
     }
 
     fn apply(
@@ -200,11 +235,60 @@ impl<'a> Operations<'a> {
         match momentum {
             None => drop(leaf.f_addcmul_(&step, &self.rate)?),
             Some(momentum) => {
-                let keep = Tensor::from(rms.momentum).f_to_kind(step.kind())?.f_to_device(step.device())?;
+                let keep = number_like(rms.momentum, &step)?;
                 let _ = momentum.f_mul_(&keep)?.f_add_(&step)?;
                 let _ = leaf.f_addcmul_(momentum, &self.rate)?;
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use manytask_tensor::{Init, Kind, Layout, Owner, Role};
+
+    use super::super::{Adam, AdamW, Decay, RmsProp, Sgd};
+    use super::*;
+
+    #[test]
+    fn a_step_of_all_at_once_is_the_step_of_each() {
+        let mut layout = Layout::builder();
+        let normal = Init::Normal { mean: 0.0, std: 1.0 };
+        layout.add("w", &[3, 2], normal, Role::Weight).unwrap();
+        layout.add("mean", &[2], normal, Role::Buffer).unwrap();
+        layout.add_of(Owner::Task(0), "own", &[4], normal, Role::Weight).unwrap();
+        let layout = layout.build();
+        let start = layout.init(1, Kind::Double, Device::Cpu).unwrap();
+        let gradient = layout.init(2, Kind::Double, Device::Cpu).unwrap();
+        for optimizer in [
+            Optimizer::sgd(0.0),
+            Optimizer::Sgd(Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.1, ..Sgd::default() }),
+            Optimizer::Adam(Adam { weight_decay: 0.1, ..Adam::default() }),
+            Optimizer::AdamW(AdamW::default()),
+            Optimizer::RmsProp(RmsProp { momentum: 0.5, centered: true, ..RmsProp::default() }),
+        ] {
+            let (mut each, all) = (start.copy().unwrap(), start.packed().unwrap());
+            let mut state_of_each = optimizer.init(&each).unwrap();
+            let mut state_of_all = optimizer.init(&all).unwrap();
+            for (_, buffer) in &mut state_of_all.buffers {
+                *buffer = buffer.packed().unwrap();
+            }
+            for _ in 0..3 {
+                optimizer.step(&mut each, &gradient, &mut state_of_each, 0.1, Active::All).unwrap();
+                assert!(
+                    optimizer.step_as_vectors(&all, &gradient, &mut state_of_all, 0.1, Active::All).unwrap()
+                );
+            }
+            assert!(all.max_difference(&each).unwrap() < 1e-12, "{optimizer:?}");
+            assert_eq!(state_of_all.steps, state_of_each.steps);
+            let resting = Active::Tasks(&[]);
+            assert!(!optimizer.step_as_vectors(&all, &gradient, &mut state_of_all, 0.1, resting).unwrap());
+        }
+        let some = Optimizer::Adam(Adam { weight_decay: 0.1, decay: Decay::Weights, ..Adam::default() });
+        assert!(
+            some.step_as_vectors(&start, &gradient, &mut some.init(&start).unwrap(), 0.1, Active::All)
+                .is_ok_and(|made| !made)
+        );
     }
 }

@@ -46,7 +46,7 @@ impl OptimizerState {
                     tensors.insert(format!("{prefix}{}", entry.name), leaf.shallow_clone());
                 }
             }
-            *params = take_params(path, layout, &prefix, tensors)?;
+            params.copy_from(&take_params(path, layout, &prefix, tensors)?)?;
         }
         match tensors.keys().next() {
             None => Ok(()),

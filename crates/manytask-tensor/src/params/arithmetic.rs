@@ -59,6 +59,10 @@ impl Params {
 
     /// Whether no number is NaN or infinite.
     pub fn is_finite(&self) -> Result<bool> {
+        // Each look at a GPU's number waits for all work in flight.
+        if self.device() != Device::Cpu && self.total()?.is_finite() {
+            return Ok(true);
+        }
         for leaf in self.leaves() {
             // A sum is finite when all its terms are, unless it overflows; then each is looked at.
             if leaf.f_detach()?.f_sum(leaf.kind())?.f_double_value(&[])?.is_finite() {
@@ -69,6 +73,29 @@ impl Params {
             }
         }
         Ok(true)
+    }
+
+    /// The sum of all numbers, in one look at the device. In double precision: a sum of single-precision numbers cannot overflow.
+    fn total(&self) -> Result<f64> {
+        let sum_of = |leaf: &Tensor| Ok::<_, Error>(leaf.f_detach()?.f_sum(Kind::Double)?);
+        let mut sums = match self.as_vector() {
+            None => self.leaves().iter().map(sum_of).collect::<Result<Vec<_>>>()?,
+            Some(vector) => {
+                let buffers = self.iter().filter(|(entry, _)| !entry.role.is_trained());
+                std::iter::once(&vector)
+                    .chain(buffers.map(|(_, leaf)| leaf))
+                    .map(sum_of)
+                    .collect::<Result<_>>()?
+            }
+        };
+        match (sums.len(), sums.pop()) {
+            (1, Some(sum)) => Ok(sum.f_double_value(&[])?),
+            (_, None) => Ok(0.0),
+            (_, Some(last)) => {
+                sums.push(last);
+                Ok(Tensor::f_stack(&sums, 0)?.f_sum(Kind::Double)?.f_double_value(&[])?)
+            }
+        }
     }
 
     /// The trained entries as one vector `[P]`, or one row for each task, `[T, P]`.
@@ -140,7 +167,11 @@ impl Params {
             start += length;
             Ok(part.f_reshape(shape)?)
         });
-        Ok(Self::of_known_shapes(layout.clone(), leaves.collect::<Result<_>>()?, tasks))
+        let params = Self::of_known_shapes(layout.clone(), leaves.collect::<Result<_>>()?, tasks);
+        // The leaves are views of it only where it has no gaps.
+        let is_one = tasks.is_none() && layout.trained_count() > 0 && vector.is_contiguous();
+        let vector = if is_one { Some(vector.f_detach()?) } else { None };
+        Ok(Self { vector, ..params })
     }
 
     /// The largest absolute difference to `other`, for tests.

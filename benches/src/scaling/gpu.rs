@@ -1,0 +1,158 @@
+//! Steps of training on a GPU: launched one by one and as a whole, in both precisions, against the processor and against other systems
+//! on the same GPU.
+#![expect(clippy::print_stderr, reason = "a measurement of minutes says how far it is")]
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+
+use super::tables::head;
+
+/// The works, with the systems that do them too. Those that take longer than all others together are left out: one task after the other
+/// in meta-learning, vmap on many tasks of Conv4.
+const WORKS: [(&str, &[&str]); 10] = [
+    ("trunk-40-equal", &["eager"]),
+    ("trunk-40-mgda", &["backwards", "torchjd", "autogram"]),
+    ("trunk-40-pcgrad", &["torchjd"]),
+    ("trunk-400-mgda", &["torchjd"]),
+    ("sinusoid-1", &["func", "jax"]),
+    ("sinusoid-5", &["func", "jax"]),
+    ("conv4-4-1", &["func", "jax"]),
+    ("conv4-32-1", &["jax"]),
+    ("conv4-32-5", &["jax"]),
+    ("protonet-60", &["eager", "jax"]),
+];
+/// Steps that a contender makes at least, and for how long it goes on.
+const STEPS: &str = "12";
+const SECONDS: &str = "1";
+
+/// What a contender prints.
+#[derive(Debug, Deserialize)]
+struct Seen {
+    times: Vec<f64>,
+    losses: Vec<f64>,
+    uncaptured: Option<String>,
+}
+
+impl Seen {
+    /// Milliseconds of a step: the median of the later half, which finds libraries loaded and steps recorded.
+    fn median(&self) -> f64 {
+        let mut later = self.times.get(self.times.len() / 2..).unwrap_or_default().to_vec();
+        later.sort_by(f64::total_cmp);
+        later.get(later.len() / 2).copied().unwrap_or(f64::NAN) / 1e3
+    }
+}
+
+/// The other systems: the folder `benches/peers`, and the Python that has them.
+#[derive(Debug, Clone)]
+pub struct Peers {
+    /// The folder with `twin.py`.
+    pub folder: PathBuf,
+    /// The interpreter.
+    pub python: PathBuf,
+}
+
+/// The table, and beneath it what could not be launched as a whole, and why. Losses of others are compared with ours.
+///
+/// # Errors
+/// When the device is not there, a measurement of ours fails, or another system's loss is another one.
+pub fn table(device: &str, peers: Option<&Peers>, works: &[String]) -> Result<String> {
+    let folder = tempfile::tempdir().context("no folder for temporary files")?;
+    let threads = std::thread::available_parallelism()?.get().to_string();
+    let place = Place { folder: folder.path(), threads: &threads, device };
+    let processor = format!("processor, {threads} threads");
+    let columns =
+        [&processor, "one by one", "as a whole", "processor / whole", "others, and their time / whole"];
+    let mut text = head(&[&["work"], &columns.map(AsRef::as_ref)[..]].concat());
+    let mut notes = String::new();
+    let wanted = |name: &str| works.is_empty() || works.iter().any(|work| name.starts_with(work.as_str()));
+    for (work, systems) in WORKS.into_iter().filter(|(name, _)| wanted(name)) {
+        let apart = place.ours(work, &["auto", device, "uncaptured"])?;
+        let whole = place.ours(work, &["auto", device])?;
+        let here = place.ours(work, &["auto", "cpu"])?;
+        if let Some(reason) = &whole.uncaptured {
+            writeln!(notes, "\n`{work}` is launched one by one: {reason}.")?;
+        }
+        let mut others = Vec::new();
+        for system in systems.iter().filter(|_| peers.is_some()) {
+            let Some(peers) = peers else { continue };
+            let cell = match place.peer(peers, system, work)? {
+                None => format!("{system}: fails"),
+                Some(seen) => {
+                    same(work, system, &whole, &seen)?;
+                    format!("{system} {:.2} ms, {:.2}", seen.median(), seen.median() / whole.median())
+                }
+            };
+            others.push(cell);
+        }
+        let row = [here.median(), apart.median(), whole.median()];
+        eprintln!("{work}: {row:.3?} ms {others:?}");
+        writeln!(
+            text,
+            "| {work} | {:.2} ms | {:.2} ms | {:.2} ms | {:.2} | {} |",
+            row[0],
+            row[1],
+            row[2],
+            row[0] / row[2],
+            others.join("; ")
+        )?;
+    }
+    Ok(text + &notes)
+}
+
+/// Refuses another system's first losses where they are not ours.
+fn same(work: &str, system: &str, ours: &Seen, theirs: &Seen) -> Result<()> {
+    const NEAR: f64 = 2e-2;
+    for (number, (a, b)) in ours.losses.iter().zip(&theirs.losses).take(2).enumerate() {
+        if (a - b).abs() > NEAR * a.abs().max(b.abs()) {
+            bail!(
+                "{work}: in step {number} the loss is {a} here and {b} in {system}: they do not do the same"
+            );
+        }
+    }
+    Ok(())
+}
+
+struct Place<'a> {
+    folder: &'a Path,
+    threads: &'a str,
+    device: &'a str,
+}
+
+impl Place<'_> {
+    /// A contender of ours, in a process of its own; it leaves the data for the others.
+    fn ours(&self, work: &str, how: &[&str]) -> Result<Seen> {
+        let program = std::env::current_exe()?.with_file_name("twin");
+        let mut command = Command::new(&program);
+        command
+            .args([work, STEPS, SECONDS, self.threads])
+            .arg(self.folder)
+            .args(how)
+            .stderr(Stdio::inherit());
+        let output = command.output().with_context(|| format!("{} cannot be started", program.display()))?;
+        if !output.status.success() {
+            bail!("{work} {how:?}: {}", output.status);
+        }
+        serde_json::from_slice(&output.stdout).with_context(|| format!("what {work} {how:?} printed"))
+    }
+
+    /// Another system; nothing where it fails, as some do on some works.
+    fn peer(&self, peers: &Peers, system: &str, work: &str) -> Result<Option<Seen>> {
+        let mut command = Command::new(&peers.python);
+        command.arg(peers.folder.join("twin.py"));
+        command.args([system, work, STEPS, SECONDS, self.threads]).arg(self.folder);
+        command.env("PEERS_DEVICE", self.device.split(':').next().unwrap_or("cuda"));
+        let output =
+            command.output().with_context(|| format!("{} cannot be started", peers.python.display()))?;
+        if !output.status.success() {
+            eprintln!("{work} {system}: {}", String::from_utf8_lossy(&output.stderr).trim_end());
+            return Ok(None);
+        }
+        let line = String::from_utf8_lossy(&output.stdout);
+        let last = line.lines().last().unwrap_or_default();
+        Ok(Some(serde_json::from_str(last).with_context(|| format!("what {system} printed of {work}"))?))
+    }
+}
