@@ -143,11 +143,12 @@ pub enum Property {
 /// # Errors
 /// With what it needs, and what to take instead.
 pub fn check(aggregator: &dyn Aggregator, problem: &dyn Problem) -> Result<()> {
+    check_for(aggregator, problem.identity(), problem.offers())?;
     let needs = aggregator.needs();
     for (_, level) in needs.gradients.iter().filter(|(_, level)| level.is_layers()) {
         layer_slots(problem.layout(), problem.shared(), level)?;
     }
-    check_for(aggregator, problem.identity(), problem.offers())
+    Ok(())
 }
 
 /// Refuses an aggregator that needs what problems of a sort have not.

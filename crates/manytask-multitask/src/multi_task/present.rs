@@ -16,16 +16,30 @@ impl MultiTaskProblem {
             Part::Validation => &self.gaps[1],
             Part::Test => &self.gaps[2],
         };
-        let mut present = Vec::with_capacity(self.tasks.len());
+        let mut is_present = Vec::with_capacity(self.tasks.len());
+        // Labels of one form are looked at together, and what is found is fetched at once for each form.
+        let mut looked: Vec<Vec<usize>> = Vec::new();
         for (task, target) in batch.targets.iter().enumerate() {
-            let has_gaps = gaps.get(task).copied().unwrap_or(true);
-            let weight = batch.weights.get(task).and_then(Option::as_ref);
-            let some = target.numel() > 0
-                && (!has_gaps || counting(target, weight)?.f_any()?.f_int64_value(&[])? != 0);
-            if some {
-                present.push(task);
+            is_present.push(target.numel() > 0);
+            if target.numel() == 0 || !gaps.get(task).copied().unwrap_or(true) {
+                continue;
+            }
+            let like =
+                |tasks: &&mut Vec<usize>| tasks.first().is_some_and(|first| alike(batch, *first, task));
+            match looked.iter_mut().find(like) {
+                Some(tasks) => tasks.push(task),
+                None => looked.push(vec![task]),
             }
         }
+        for tasks in looked {
+            for (task, some) in tasks.iter().zip(some_count(batch, &tasks)?) {
+                if let Some(place) = is_present.get_mut(*task) {
+                    *place = some;
+                }
+            }
+        }
+        let mut present: Vec<usize> =
+            is_present.iter().enumerate().filter_map(|(task, is)| is.then_some(task)).collect();
         // Where tasks have rows of their own, shared layers see those of the present tasks alone.
         let needed = self.architecture.smallest_batch();
         if needed > 1 && batch.inputs.len() > 1 {
@@ -79,6 +93,27 @@ impl MultiTaskProblem {
             format!("{change}, or set norm = \"layer\" or \"none\""),
         )
     }
+}
+
+/// Whether two tasks' labels have one form.
+fn alike(batch: &Batch, one: usize, other: usize) -> bool {
+    let form = |task: usize| {
+        let weight = batch.weights.get(task).is_some_and(Option::is_some);
+        batch.targets.get(task).map(|target| (target.kind(), target.size(), weight))
+    };
+    form(one) == form(other)
+}
+
+/// For each of some tasks with labels of one form, whether a row with a label counts.
+fn some_count(batch: &Batch, tasks: &[usize]) -> Result<Vec<bool>> {
+    let targets: Vec<&Tensor> = tasks.iter().filter_map(|task| batch.targets.get(*task)).collect();
+    let weights: Option<Vec<&Tensor>> =
+        tasks.iter().map(|task| batch.weights.get(*task).and_then(Option::as_ref)).collect();
+    let weights = weights.map(|weights| Tensor::f_cat(&weights, 0)).transpose()?;
+    // Tasks one below the other: rows of one long task, taken apart again.
+    let counts = counting(&Tensor::f_cat(&targets, 0)?, weights.as_ref())?;
+    let some = counts.f_reshape([targets.len() as i64, -1])?.f_any_dim(1, false)?;
+    Ok(Vec::<bool>::try_from(some)?)
 }
 
 /// Where labels are there and their rows have a weight that is not 0.

@@ -33,7 +33,7 @@ fn text(name: &str, tasks: &[String]) -> String {
     Registries::default().aggregators.example(name).unwrap()
 }
 
-fn settings(name: &str, tasks: &[String]) -> Box<dyn AggregatorSettings> {
+pub(crate) fn settings(name: &str, tasks: &[String]) -> Box<dyn AggregatorSettings> {
     let source = Source::new(Path::new("a.toml"), &text(name, tasks), &[]).unwrap();
     let section = source.section().unwrap().required_table("aggregator").unwrap();
     Registries::default().aggregators.make(section).unwrap_or_else(|failure| panic!("{name}: {failure}"))
