@@ -1,5 +1,6 @@
 //! The tutorial's program on Census-Income, run by the command `manytask` as a user runs it.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -110,14 +111,16 @@ fn all_epochs(command: &mut Command, metrics: &Path) -> Result<Seen> {
         }
         Ok(())
     })?;
+    let mut by_step: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
     for line in fs_err::read_to_string(metrics)?.lines() {
         let line: Value = serde_json::from_str(line)?;
-        if line["part"] == "validation" {
-            let tasks = line["tasks"].as_array().context("no tasks")?;
-            let losses: Vec<f64> = tasks.iter().filter_map(|task| task["loss"].as_f64()).collect();
-            found.losses.push(losses.iter().sum::<f64>() / losses.len() as f64);
+        if line["split"] == "validation" && line["metric"] == "loss" {
+            let step = line["step"].as_u64().context("no step")?;
+            by_step.entry(step).or_default().extend(line["value"].as_f64());
         }
     }
+    let mean = |losses: &Vec<f64>| losses.iter().sum::<f64>() / losses.len() as f64;
+    found.losses = by_step.values().map(mean).collect();
     Ok(found)
 }
 

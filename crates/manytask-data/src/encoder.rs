@@ -9,6 +9,7 @@ use manytask_tensor::{Kind, Tensor};
 use serde::{Deserialize, Serialize};
 
 use self::category::Category;
+pub(crate) use self::number::CLIP;
 use self::number::Number;
 use crate::input_columns::{InputColumns, Resolved};
 use crate::report::capped;
@@ -78,7 +79,7 @@ impl Encoder {
             return Err(Error::config("the training part has no rows; check the split"));
         }
         let categories = |names: &[String]| -> Result<Vec<Category>> {
-            names.iter().map(|name| Ok(Category::fit(table.column(name)?, rows))).collect()
+            names.iter().map(|name| Ok(Category::fit(table, table.column(name)?, rows))).collect()
         };
         Ok(Self {
             numeric: resolved

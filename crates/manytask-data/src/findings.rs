@@ -1,6 +1,7 @@
 //! What a user should look at in a table before anything is trained on it.
 
 mod columns;
+mod groups;
 mod labels;
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,7 @@ use crate::input_columns::Resolved;
 use crate::report::{capped, examples};
 use crate::table::Column;
 use crate::value::Values;
-use crate::{Encoder, Indices, Note, Result, Table, TargetEncoder, TargetKind};
+use crate::{Encoder, Indices, Note, Result, Table, TargetEncoder, TargetKind, TaskNote};
 
 /// Training rows from which on a finding is no accident.
 const ENOUGH: usize = 20;
@@ -26,15 +27,24 @@ pub(crate) struct Scene<'a> {
     pub(crate) targets: &'a [TargetEncoder],
     /// Columns whose values are tasks or groups.
     pub(crate) groups: Vec<&'a str>,
+    /// The column whose values are groups that a split keeps together or divides.
+    pub(crate) split_groups: Option<&'a str>,
 }
 
 impl Scene<'_> {
-    /// What is found, the gravest first.
-    pub(crate) fn findings(&self) -> Result<Vec<Note>> {
-        let mut notes = self.inputs.notes.clone();
-        notes.extend(self.answers_among_inputs()?);
+    /// What is found of single tasks, the gravest first.
+    pub(crate) fn of_tasks(&self) -> Result<Vec<TaskNote>> {
+        let mut notes = self.answers_among_inputs()?;
         notes.extend(self.words_for_missing()?);
         notes.extend(self.odd_labels()?);
+        notes.extend(self.spellings_of_labels()?);
+        Ok(notes)
+    }
+
+    /// What else is found, the gravest first.
+    pub(crate) fn findings(&self) -> Result<Vec<Note>> {
+        let mut notes = self.inputs.notes.clone();
+        notes.extend(self.groups_without_label()?);
         notes.extend(self.identifiers()?);
         notes.extend(self.constants()?);
         notes.extend(self.spellings()?);
@@ -55,26 +65,42 @@ impl Scene<'_> {
         self.categories().chain(self.inputs.numeric.iter().map(|name| self.table.column(name)))
     }
 
-    /// Values that are written in several ways.
+    /// Values of inputs and groups that are written in several ways.
     fn spellings(&self) -> Result<Vec<Note>> {
-        let labels = self.targets.iter().filter(|target| target.kind() != TargetKind::Regression);
-        let labels = labels.flat_map(|target| target.columns().iter().map(String::as_str));
-        let groups = labels.chain(self.groups.iter().copied()).map(|name| self.table.column(name));
+        let groups = self.groups.iter().map(|name| self.table.column(name));
         let mut notes = Vec::new();
         let mut seen = HashSet::new();
         for column in self.categories().chain(groups) {
             let column = column?;
-            let values = Values::of(column, &self.indices.train);
-            if let Some((first, other)) = values.merged.first().filter(|_| seen.insert(column.name())) {
-                notes.push(Note(format!(
-                    "column `{}`: {} are one value, {} spellings in all are taken for another",
-                    column.name(),
-                    examples([first.as_str(), other.as_str()]),
-                    values.merged.len()
-                )));
+            if seen.insert(column.name()) {
+                notes.extend(self.spelled(column).map(Note));
             }
         }
         Ok(capped(notes, "have values that are written in several ways"))
+    }
+
+    /// Answers and classes that are.
+    fn spellings_of_labels(&self) -> Result<Vec<TaskNote>> {
+        let mut notes = Vec::new();
+        for target in self.targets.iter().filter(|target| target.kind() != TargetKind::Regression) {
+            for name in target.columns() {
+                let text = self.spelled(self.table.column(name)?);
+                let what = "have labels that are written in several ways";
+                notes.extend(text.map(|text| TaskNote::of(target.name(), text, what)));
+            }
+        }
+        Ok(notes)
+    }
+
+    fn spelled(&self, column: &Column) -> Option<String> {
+        let values = Values::of(self.table, column, &self.indices.train);
+        let (first, other) = values.merged.first()?;
+        Some(format!(
+            "column `{}`: {} are one value, {} spellings in all are taken for another",
+            column.name(),
+            examples([first.as_str(), other.as_str()]),
+            values.merged.len()
+        ))
     }
 }
 

@@ -54,7 +54,7 @@ pub use omniglot::{Omniglot, OmniglotSplit, RandomCharacters, Rotations, Vinyals
 pub use picture::Channels;
 pub use pool::{ClassPool, EpisodeSpec, Episodes};
 pub use prefetch::{Prefetch, Prefetched, gather, prefetch};
-pub use report::{ClassCounts, DataReport, InputCounts, LabelCounts, Note, TargetReport};
+pub use report::{ClassCounts, DataReport, InputCounts, LabelCounts, Note, NoteForm, TargetReport, TaskNote};
 pub use sinusoid::Sinusoid;
 pub use split::{ByColumn, Files, Fractions, GroupFractions, Indices, Split};
 pub use splits::Splits;

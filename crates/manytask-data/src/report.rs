@@ -1,5 +1,6 @@
 //! What was read of a data set: rows, inputs and labels of each part, and what is odd about them.
 
+mod note;
 mod odd;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ use std::fmt::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::note::{Note, NoteForm, TaskNote};
 use self::odd::OddLabels;
 pub(crate) use self::words::{capped, examples, quoted, short};
 use crate::splits::SPLITS;
@@ -36,7 +38,9 @@ pub struct DataReport {
     pub missing: Vec<(String, usize)>,
     /// How row weights count, if there are any.
     pub weights: Option<String>,
-    /// What a user should look at, most important first.
+    /// What a user should look at in the labels of tasks, most important first.
+    pub task_notes: Vec<TaskNote>,
+    /// What else a user should look at, most important first.
     pub notes: Vec<Note>,
 }
 
@@ -108,10 +112,6 @@ pub enum LabelCounts {
 
 /// Marks of missing values that are listed.
 const MARKS: usize = 6;
-/// Something about data that a user should know, with the column, target or task, the part, and the remedy.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Note(pub String);
 
 impl DataReport {
     /// Counts rows and labels; `kinds` has the kind of each task.
@@ -141,7 +141,7 @@ impl DataReport {
                 }
             }
         }
-        report.notes = odd.notes();
+        report.task_notes = odd.notes();
         Ok(report)
     }
 
@@ -170,7 +170,14 @@ impl DataReport {
     pub fn of_tasks(mut self, names: &[&str]) -> Self {
         let names: HashSet<&str> = names.iter().copied().collect();
         self.targets.retain(|target| names.contains(target.name.as_str()));
+        let notes = std::mem::take(&mut self.task_notes).into_iter();
+        self.task_notes = notes.filter_map(|note| note.kept(|task| names.contains(task))).collect();
         self
+    }
+
+    /// All that a user should look at, most important first.
+    pub fn all_notes(&self) -> Vec<String> {
+        note::shown(&self.task_notes).into_iter().chain(self.notes.iter().map(ToString::to_string)).collect()
     }
 
     /// Whether nothing is known of the rows.
@@ -289,12 +296,6 @@ impl LabelCounts {
                 named.join(", ")
             }
         }
-    }
-}
-
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

@@ -251,7 +251,7 @@ impl ByColumn {
     fn indices(&self, table: &Table) -> Result<Indices> {
         let column = table.column(&self.column)?;
         let all: Vec<usize> = (0..table.rows()).collect();
-        let values = Values::of(column, &all);
+        let values = Values::of(table, column, &all);
         let known = values.compare.places(&values.names);
         let mut parts = vec![None; values.names.len()];
         for (part, named) in [(0, &self.train), (1, &self.validation), (2, &self.test)] {

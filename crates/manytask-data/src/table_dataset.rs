@@ -12,12 +12,13 @@ pub use self::cache::Cached;
 pub use self::schema::Schema;
 use self::schema::TasksBy;
 use crate::bytes::digest;
+use crate::encoder::CLIP;
 use crate::findings::Scene;
 use crate::input_columns::Resolved;
 use crate::parallel::in_threads;
 use crate::{
-    DataReport, Encoder, Error, Indices, InputColumns, Note, Part, Result, Split, Splits, Table, TableSource,
-    TargetEncoder, TargetSpec,
+    DataReport, Encoder, Error, Indices, InputColumns, Note, Part, Result, Scale, Split, Splits, Table,
+    TableSource, TargetEncoder, TargetSpec, TaskNote,
 };
 
 /// A multi-task data set on tables, as a configuration describes it.
@@ -113,11 +114,30 @@ impl TableDataset {
             encoder: schema.inputs(),
             targets: &schema.targets,
             groups: self.groups(),
+            split_groups: self.split_groups(),
         };
+        report.task_notes.extend(scene.of_tasks()?.into_iter().map(|note| match self.tasks_by {
+            // The target is that of all tasks.
+            Some(_) => TaskNote { tasks: Vec::new(), ..note },
+            None => note,
+        }));
         report.notes.extend(scene.findings()?);
         report.missing = scene.marks_of_missing()?;
         report.notes.splice(0..0, table.notes().iter().cloned().map(Note));
         Ok(Dataset { split_digest: indices.digest(digest), digest: digest.clone(), splits, schema, report })
+    }
+
+    /// The same with the defaults written out that depend on other settings: the columns of targets, whether they are
+    /// standardised, the bound of numbers, where weights count.
+    #[must_use]
+    pub fn written_out(&self) -> Self {
+        let mut all = self.clone();
+        all.targets = self.targets.iter().map(TargetSpec::written_out).collect();
+        if self.inputs.scale == Scale::Standard {
+            all.inputs.clip.get_or_insert(CLIP);
+        }
+        all.weight_in = self.weight.as_ref().map(|_| self.weight_in.unwrap_or_default());
+        all
     }
 
     /// Refuses a description that fits no table, before anything is read.
@@ -134,6 +154,7 @@ impl TableDataset {
         if self.weight.is_none() && self.weight_in.is_some() {
             return Err(Error::config("`weight_in` is set and `weight` is not; name the column of weights"));
         }
+        self.source.numbers()?;
         self.inputs.check()?;
         self.targets.iter().try_for_each(TargetSpec::check)?;
         self.split.iter().try_for_each(Split::check)?;
@@ -195,6 +216,13 @@ impl TableDataset {
     fn groups(&self) -> Vec<&str> {
         let split = self.split.as_ref().and_then(Split::column);
         self.tasks_by.as_deref().into_iter().chain(split).collect()
+    }
+
+    /// The column whose groups a split keeps together or divides, where these are no tasks.
+    fn split_groups(&self) -> Option<&str> {
+        let grouped = matches!(self.split, Some(Split::Grouped(_) | Split::PerGroup(_)));
+        let column = self.split.as_ref().filter(|_| grouped).and_then(Split::column);
+        column.filter(|column| self.tasks_by.as_deref() != Some(*column))
     }
 
     /// All files as one table, and the rows of each part in it.

@@ -79,10 +79,10 @@ impl TargetEncoder {
         };
         match (spec.kind, columns.first()) {
             (TargetKind::Multiclass, Some(column)) => {
-                let values = Values::of(column, rows);
+                let values = Values::of(table, column, rows);
                 encoder.compare = values.compare;
                 if spec.classes.is_empty() {
-                    encoder.classes = sorted(values.names);
+                    encoder.classes = sorted(table.format(), values.names);
                 }
                 encoder.check_classes()?;
             }

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::table::Column;
+use crate::Table;
+use crate::table::{Column, NumberFormat};
 
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,9 @@ pub(crate) enum Compare {
     /// To the letter, as runs of earlier versions did.
     #[default]
     Exact,
+    /// The same where numbers are written in another way: with decimal commas `1`, `1,0` and ` 1` are one.
+    #[serde(untagged)]
+    ValueOf(NumberFormat),
 }
 
 /// The distinct values of a column in some of its rows.
@@ -37,10 +41,11 @@ pub(crate) struct Values {
 }
 
 impl Compare {
-    /// How these texts are to be compared: as codes if a number among them has leading zeros.
-    pub(crate) fn of<'a>(texts: impl IntoIterator<Item = &'a str>) -> Self {
-        let is_code = texts.into_iter().any(|text| has_leading_zeros(text.trim()));
-        if is_code { Self::Code } else { Self::Value }
+    /// How these texts of a table are to be compared: as codes if a number among them has leading zeros.
+    pub(crate) fn of<'a>(format: NumberFormat, texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let by_value = if format == NumberFormat::default() { Self::Value } else { Self::ValueOf(format) };
+        let is_code = texts.into_iter().any(|text| has_leading_zeros(&by_value.plain(text.trim())));
+        if is_code { Self::Code } else { by_value }
     }
 
     /// What equal values have in common and different ones have not.
@@ -49,6 +54,23 @@ impl Compare {
             Self::Exact => Cow::Borrowed(text),
             Self::Code => Cow::Borrowed(text.trim()),
             Self::Value => by_value(text.trim()),
+            Self::ValueOf(_) => match self.plain(text.trim()) {
+                Cow::Owned(number) => Cow::Owned(by_value(&number).into_owned()),
+                // A number elsewhere, and none in this table: no value is written like it.
+                Cow::Borrowed(text) if Number::read(text).is_some() => Cow::Owned(format!("\0{text}")),
+                Cow::Borrowed(text) => by_value(text),
+            },
+        }
+    }
+
+    /// A number as Rust reads it, another text as it is.
+    fn plain(self, text: &str) -> Cow<'_, str> {
+        match self {
+            Self::ValueOf(format) => {
+                let number = format.plain(text).filter(|number| Number::read(number).is_some());
+                number.map_or(Cow::Borrowed(text), Cow::Owned)
+            }
+            _ => Cow::Borrowed(text),
         }
     }
 
@@ -69,11 +91,11 @@ impl Compare {
 }
 
 impl Values {
-    /// Looks at these rows (counted from 0) and no others.
-    pub(crate) fn of(column: &Column, rows: &[usize]) -> Self {
+    /// Looks at these rows (counted from 0) of a table and no others.
+    pub(crate) fn of(table: &Table, column: &Column, rows: &[usize]) -> Self {
         let (seen, missing) = seen(column, rows);
         let levels = || column.levels().iter().zip(&seen).filter(|(_, seen)| **seen).map(|(level, _)| level);
-        let compare = Compare::of(levels().map(String::as_str));
+        let compare = Compare::of(table.format(), levels().map(String::as_str));
         let mut names: Vec<String> = Vec::new();
         let mut merged = Vec::new();
         let mut places: HashMap<Cow<'_, str>, usize> = HashMap::new();
@@ -104,10 +126,9 @@ pub(crate) fn seen(column: &Column, rows: &[usize]) -> (Vec<bool>, bool) {
 }
 
 /// In the order of the numbers if all are numbers, of their bytes otherwise.
-pub(crate) fn sorted(mut names: Vec<String>) -> Vec<String> {
-    let number = |name: &String| name.trim().parse::<f64>();
-    if names.iter().all(|name| number(name).is_ok()) {
-        let number = |name: &String| number(name).unwrap_or_default();
+pub(crate) fn sorted(format: NumberFormat, mut names: Vec<String>) -> Vec<String> {
+    if names.iter().all(|name| format.parse(name).is_some()) {
+        let number = |name: &String| format.parse(name).unwrap_or_default();
         names.sort_by(|a, b| number(a).total_cmp(&number(b)).then_with(|| a.cmp(b)));
     } else {
         names.sort_unstable();

@@ -96,6 +96,9 @@ pub struct StepReport {
     pub learning_rate: f64,
     /// The norm of the whole gradient before clipping, where gradients are clipped.
     pub gradient_norm: Option<f64>,
+    /// Whether the tasks' gradients cancelled in the direction of the shared parameters (a Pareto-stationary point, where MGDA
+    /// and Nash-MTL stay), so that none of these moved. Known of methods that weigh gradients.
+    pub stationary: bool,
 }
 
 /// Why a training ended.
@@ -244,6 +247,14 @@ impl<'p> Trainer<'p> {
             }
         }
         Ok(if self.progress.stopped { Finish::StoppedEarly } else { Finish::Completed })
+    }
+
+    /// Makes one step and nothing else: no look at the validation part, no end of an epoch.
+    ///
+    /// # Errors
+    /// When a loss or a gradient is not finite, or memory runs out.
+    pub fn try_step(&mut self) -> Result<StepReport> {
+        self.advance()
     }
 
     fn has_ended(&self) -> bool {

@@ -30,19 +30,46 @@ pub fn by_global_norm(gradient: &Params, max: f64) -> Result<(Params, f64)> {
     Ok((scaled(gradient, &factor)?, largest))
 }
 
-/// The same with `‖g‖ = s ‖g / s‖` for the largest number s of each gradient, in f64.
-fn by_scaled_norm(gradient: &Params, max: f64) -> Result<(Params, f64)> {
-    let each = [gradient.tasks().unwrap_or(1), -1];
-    let flat = gradient.flatten()?.f_to_kind(Kind::Double)?.f_reshape(each)?;
-    let scale = flat.f_abs()?.f_amax([1].as_slice(), true)?;
-    if !scale.f_max()?.f_double_value(&[])?.is_finite() {
-        return Err(Error::NotFinite { what: "the gradient".into() });
+/// The norm of a gradient, with a task dimension the largest one; of any finite gradient, however large.
+///
+/// # Errors
+/// When a number of the gradient is NaN or infinite.
+pub fn global_norm(gradient: &Params) -> Result<f64> {
+    let norm = gradient.norm()?.f_max()?.f_double_value(&[])?;
+    if norm.is_finite() && norm >= SMALL { Ok(norm) } else { Ok(Scaled::of(gradient)?.largest) }
+}
+
+/// `‖g‖ = s ‖g / s‖` for the largest number s of each gradient, in f64.
+struct Scaled {
+    /// s.
+    scale: Tensor,
+    /// `‖g / s‖`.
+    relative: Tensor,
+    /// The largest of the norms.
+    largest: f64,
+}
+
+impl Scaled {
+    fn of(gradient: &Params) -> Result<Self> {
+        let each = [gradient.tasks().unwrap_or(1), -1];
+        let flat = gradient.flatten()?.f_to_kind(Kind::Double)?.f_reshape(each)?;
+        let scale = flat.f_abs()?.f_amax([1].as_slice(), true)?;
+        if !scale.f_max()?.f_double_value(&[])?.is_finite() {
+            return Err(Error::NotFinite { what: "the gradient".into() });
+        }
+        // A gradient of zero is divided by 1.
+        let scale = scale.f_add(&scale.f_eq(0.0)?.f_to_kind(Kind::Double)?)?;
+        let squares = flat.f_div(&scale)?.f_square()?;
+        let relative = squares.f_sum_dim_intlist([1].as_slice(), false, Kind::Double)?.f_sqrt()?;
+        let scale = scale.f_reshape([-1])?;
+        let largest = relative.f_mul(&scale)?.f_max()?.f_double_value(&[])?.min(f64::MAX);
+        Ok(Self { scale, relative, largest })
     }
-    // A gradient of zero is divided by 1.
-    let scale = scale.f_add(&scale.f_eq(0.0)?.f_to_kind(Kind::Double)?)?;
-    let relative = flat.f_div(&scale)?.f_square()?.f_sum_dim_intlist([1].as_slice(), false, Kind::Double)?;
-    let (relative, scale) = (relative.f_sqrt()?, scale.f_reshape([-1])?);
-    let largest = relative.f_mul(&scale)?.f_max()?.f_double_value(&[])?.min(f64::MAX);
+}
+
+/// The same by scaled numbers.
+fn by_scaled_norm(gradient: &Params, max: f64) -> Result<(Params, f64)> {
+    let Scaled { scale, relative, largest } = Scaled::of(gradient)?;
     // max / (s r + 1e-6), where the product may overflow.
     let factor = scale.f_reciprocal()?.f_mul_scalar(max)?;
     let factor = factor.f_div(&relative.f_add(&scale.f_reciprocal()?.f_mul_scalar(1e-6)?)?)?;
@@ -125,6 +152,17 @@ mod tests {
         let alone = by_global_norm(&gradient(&[2.0, 3.0, 6.0]), 3.5).unwrap().0;
         assert!(clipped.task(0).unwrap().max_difference(&alone).unwrap() < 1e-12);
         assert_eq!(numbers(&clipped.task(1).unwrap()), [0.1, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn the_norm_of_any_finite_gradient_is_known() {
+        for size in [1e-200, 1.0, 1e20, 1e300] {
+            let norm = global_norm(&gradient(&[2.0 * size, 3.0 * size, 6.0 * size])).unwrap();
+            assert!((norm / (7.0 * size) - 1.0).abs() < 1e-12, "{size}: {norm}");
+        }
+        assert_eq!(global_norm(&gradient(&[0.0; 3])).unwrap(), 0.0);
+        let error = global_norm(&gradient(&[f64::NAN, 0.0, 0.0])).unwrap_err();
+        assert!(matches!(error, Error::NotFinite { .. }), "{error}");
     }
 
     #[test]

@@ -208,6 +208,13 @@ impl Optimizer {
                 if !(0.0..=1.0).contains(dampening) {
                     return Err(Error::setting("dampening", dampening, "it must be in [0, 1]"));
                 }
+                if *momentum == 0.0 && *dampening != 0.0 {
+                    return Err(Error::setting(
+                        "dampening",
+                        dampening,
+                        "it has no effect without momentum; set `momentum`, or leave it out",
+                    ));
+                }
                 if *nesterov && (*momentum == 0.0 || *dampening != 0.0) {
                     return Err(Error::setting(
                         "nesterov",

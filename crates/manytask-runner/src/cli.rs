@@ -165,9 +165,12 @@ pub struct CheckArgs {
     /// The configurations
     #[arg(required = true, value_name = "CONFIG")]
     pub configs: Vec<PathBuf>,
-    /// Print the effective configuration
+    /// Print the effective configuration, with the defaults of what is not written
     #[arg(long)]
     pub print: bool,
+    /// Read the data too, and say what `train` would say of them
+    #[arg(long)]
+    pub data: bool,
 }
 
 /// Arguments of `list`.

@@ -7,7 +7,7 @@ use manytask_data::{Cached, DataReport, Schema, Split, TableDataset, TargetKind,
 use manytask_multitask::{InputSizes, Parts, Task};
 use manytask_nn::metrics::Output;
 
-use crate::failure::Result;
+use crate::failure::{Code, Failure, Result};
 use crate::report::say;
 use crate::tables;
 
@@ -25,6 +25,15 @@ pub trait DataSettings: Debug + Send + Sync {
     /// When they are impossible whatever the files hold.
     fn outline(&self) -> Result<Outline> {
         Ok(Outline::default())
+    }
+
+    /// The settings with defaults that depend on others written out, for those who read the whole configuration; `None` where
+    /// there are none.
+    ///
+    /// # Errors
+    /// When they have no form in TOML.
+    fn described(&self) -> Result<Option<toml::Table>> {
+        Ok(None)
     }
 }
 
@@ -84,6 +93,11 @@ impl DataSettings for TableDataset {
         Ok(Outline { tasks, validation, embeds })
     }
 
+    fn described(&self) -> Result<Option<toml::Table>> {
+        let table = toml::Table::try_from(self.written_out());
+        table.map(Some).map_err(|error| Failure::new(Code::Bug, error.to_string()))
+    }
+
     fn load(&self, folder: &Path) -> Result<Loaded> {
         let mut described = self.clone();
         described.source.path = folder.join(&described.source.path);
@@ -134,7 +148,7 @@ pub(crate) fn say_report(report: &DataReport, detail: Detail) {
             Detail::Notes => {}
         }
     }
-    report.notes.iter().for_each(|note| say(&format!("note: {note}")));
+    report.all_notes().iter().for_each(|note| say(&format!("note: {note}")));
 }
 
 /// The task of a target whose table was not read.

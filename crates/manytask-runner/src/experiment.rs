@@ -13,7 +13,9 @@ use manytask_tensor::{Device, Kind, Params, threads};
 use crate::data::{Detail, say_report};
 use crate::episodes::EpisodeForm;
 use crate::failure::Result;
-use crate::plan::{EpisodesPlan, Places, Plan, RowsPlan, Work};
+use crate::plan::{
+    EpisodesPlan, KEEP_CHECKPOINTS, LOG_EVERY_STEPS, Places, Plan, RowsPlan, SAVE_EVERY_MINUTES, Work,
+};
 use crate::report::say;
 
 /// A problem with everything that is needed to train it.
@@ -116,14 +118,24 @@ impl Experiment {
 
     /// Steps between two lines of training losses.
     pub fn log_every(&self) -> u64 {
-        self.plan.training.log_every_steps.unwrap_or(50)
+        self.plan.training.log_every_steps.unwrap_or(LOG_EVERY_STEPS)
     }
 
     /// The time between two checkpoints by the clock.
     pub fn save_every(&self) -> Duration {
-        const MINUTES: f64 = 5.0;
-        let minutes = self.plan.training.save_every_minutes.unwrap_or(MINUTES);
+        let minutes = self.plan.training.save_every_minutes.unwrap_or(SAVE_EVERY_MINUTES);
         Duration::try_from_secs_f64(60.0 * minutes).unwrap_or(Duration::MAX)
+    }
+
+    /// What a step and an evaluation work on, with the keys that say so.
+    pub(crate) fn work(&self) -> String {
+        match &self.plan.work {
+            Work::Rows(rows) => format!("a step works on {} rows (`batch_size`)", rows.batches.size),
+            Work::Episodes(episodes) => format!(
+                "a step works on {} tasks (`tasks_per_step`), an evaluation on {} (`tasks` of [evaluation])",
+                episodes.settings.tasks_per_step, episodes.settings.evaluation_tasks
+            ),
+        }
     }
 
     /// Where the relative paths of its data start.
@@ -133,7 +145,7 @@ impl Experiment {
 
     /// How many of the latest checkpoints stay, beside the best.
     pub fn keep_checkpoints(&self) -> usize {
-        self.plan.training.keep_checkpoints.unwrap_or(1)
+        self.plan.training.keep_checkpoints.unwrap_or(KEEP_CHECKPOINTS)
     }
 
     /// The parameters before the first step.

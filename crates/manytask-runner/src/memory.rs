@@ -6,6 +6,7 @@
 use manytask_multitask::{Demand, Needs};
 use manytask_nn::optim::{Optimizer, RmsProp, Sgd};
 use manytask_tensor::Layout;
+use manytask_tensor::memory::free;
 
 use crate::failure::{Code, Failure, Result};
 
@@ -74,14 +75,22 @@ impl NetworkSize {
         }
     }
 
-    /// The gradients of all tasks, where the aggregator looks at each.
+    /// The gradients of all tasks, where the aggregator looks at each, or their inner products.
     pub(crate) fn gradients(&self, needs: &Needs, tasks: f64) -> Option<Need> {
+        /// Bytes of an inner product.
+        const PRODUCT: f64 = 8.0;
         // Who looks at further batches takes their gradients.
         let rows = needs.demand() == Demand::Jacobian || needs.batches > 1;
-        rows.then(|| Need {
+        let products = needs.demand() == Demand::Gramian;
+        let (of, bytes) = match (rows, products) {
+            (true, _) => ("the gradients", self.parameters * NUMBER * tasks),
+            (false, true) => ("the inner products of the gradients", PRODUCT * tasks * tasks),
+            (false, false) => return None,
+        };
+        Some(Need {
             keys: vec![("hidden", self.widest, 512.0), ("tasks_per_step", tasks, 64.0)],
-            what: format!("the gradients of {} tasks", count(tasks)),
-            bytes: self.parameters * NUMBER * tasks,
+            what: format!("{of} of {} tasks", count(tasks)),
+            bytes,
         })
     }
 }
@@ -115,59 +124,6 @@ fn check_within(needs: &[Need], free: Option<f64>) -> Result<()> {
         ),
     )
     .hint(format!("lower `{key}`, or take a machine with more memory")))
-}
-
-/// The memory that this process can have: what the system has free, its control group and its own limit allow.
-fn free() -> Option<f64> {
-    let read = |path: &str| fs_err::read_to_string(path).ok();
-    let machine = read("/proc/meminfo").and_then(|text| kilobytes(&text, "MemAvailable:"));
-    let used = read("/proc/self/status").and_then(|text| kilobytes(&text, "VmSize:")).unwrap_or(0.0);
-    let limit =
-        read("/proc/self/limits").and_then(|text| address_space(&text)).map(|limit| (limit - used).max(0.0));
-    [machine, limit, group(&read)].into_iter().flatten().min_by(f64::total_cmp)
-}
-
-/// The number behind a word of a list in kB, in bytes.
-fn kilobytes(text: &str, word: &str) -> Option<f64> {
-    let line = text.lines().find_map(|line| line.strip_prefix(word))?;
-    Some(line.split_whitespace().next()?.parse::<f64>().ok()? * 1024.0)
-}
-
-fn address_space(limits: &str) -> Option<f64> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max address space"))?;
-    line.split_whitespace().next()?.parse().ok()
-}
-
-/// What the control groups around this process leave it.
-fn group(read: &impl Fn(&str) -> Option<String>) -> Option<f64> {
-    let number = |path: String| read(&path)?.trim().parse::<f64>().ok();
-    let groups = read("/proc/self/cgroup")?;
-    let own = groups.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/").to_owned();
-    let mut left: Option<f64> = None;
-    let mut folder = std::path::Path::new(&own);
-    loop {
-        let at = |file: &str| {
-            format!("/sys/fs/cgroup{}/{file}", folder.display().to_string().trim_end_matches('/'))
-        };
-        if let Some(most) = number(at("memory.max")) {
-            let used = number(at("memory.current")).unwrap_or(0.0);
-            // Files that were read are given back.
-            let files = read(&at("memory.stat")).and_then(|text| file_pages(&text)).unwrap_or(0.0);
-            let here = (most - (used - files).max(0.0)).max(0.0);
-            left = Some(left.map_or(here, |left| left.min(here)));
-        }
-        match folder.parent() {
-            Some(parent) => folder = parent,
-            None => break,
-        }
-    }
-    let old = number("/sys/fs/cgroup/memory/memory.limit_in_bytes".to_owned());
-    [left, old].into_iter().flatten().min_by(f64::total_cmp)
-}
-
-fn file_pages(stat: &str) -> Option<f64> {
-    let line = stat.lines().find_map(|line| line.strip_prefix("file "))?;
-    line.trim().parse().ok()
 }
 
 /// Bytes in the unit that suits them.
@@ -226,6 +182,8 @@ mod tests {
         assert!(size.gradients(&Needs::LOSSES, 2.0).is_none());
         let rows = size.gradients(&Needs::jacobian(Level::Parameters), 2.0).unwrap();
         assert_eq!(rows.bytes, 363.0 * 8.0);
+        let products = size.gradients(&Needs::gramian(Level::Parameters), 1e6).unwrap();
+        assert_eq!(products.bytes, 8e12);
         assert!(size.gradients(&Needs { batches: 3, ..Needs::LOSSES }, 2.0).is_some());
         let mut layout = Layout::builder();
         Conv4::new(&mut Builder::new(&mut layout), 1, 28, &Conv4Config::default()).unwrap();
@@ -234,12 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_system_says_is_read() {
-        assert_eq!(kilobytes("MemTotal: 9 kB\nMemAvailable:    2 kB\n", "MemAvailable:"), Some(2048.0));
-        assert_eq!(address_space("Max address space   unlimited  unlimited  bytes\n"), None);
-        assert_eq!(address_space("Max address space         4096    8192  bytes\n"), Some(4096.0));
-        assert_eq!(file_pages("anon 5\nfile 12\nfile_mapped 3\n"), Some(12.0));
-        assert!(cfg!(not(target_os = "linux")) || free().is_some_and(|free| free > 0.0));
+    fn memory_is_said_in_the_unit_that_suits_it() {
         assert_eq!((bytes(512.0), bytes(3.5 * 1024.0 * 1024.0)), ("512.0 bytes".into(), "3.5 MiB".into()));
     }
 }

@@ -1,5 +1,11 @@
 //! Names that settings can have beside those of a `kind`, shown by `list` and `explain`.
 
+mod aggregation;
+mod tables;
+
+use self::aggregation::AGGREGATION;
+use self::tables::TABLES;
+
 /// The names that one setting can have.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Choice {
@@ -12,7 +18,11 @@ pub(crate) struct Choice {
 }
 
 /// All, by what they are.
-pub(crate) const CHOICES: &[Choice] = &[
+pub(crate) fn choices() -> impl Iterator<Item = &'static Choice> {
+    CHOICES.iter().chain(TABLES).chain(AGGREGATION)
+}
+
+const CHOICES: &[Choice] = &[
     Choice {
         sort: "loss",
         place: "tasks.NAME.loss",
@@ -352,7 +362,7 @@ mod tests {
     }
 
     fn complete<T: DeserializeOwned>(sort: &str) {
-        let choice = CHOICES.iter().find(|choice| choice.sort == sort).unwrap();
+        let choice = choices().find(|choice| choice.sort == sort).unwrap();
         let mut listed: Vec<&str> = choice.names.iter().map(|(name, ..)| *name).collect();
         let mut known = known::<T>();
         listed.sort_unstable();
@@ -382,11 +392,25 @@ mod tests {
         complete::<manytask_meta::Adapts>("adapts");
         complete::<manytask_meta::OuterGradient>("outer gradient");
         complete::<manytask_meta::BatchNormStatistics>("batch-norm statistics");
+        complete::<manytask_data::TaskSampling>("task sampling");
+        complete::<manytask_data::WeightIn>("weights");
+        complete::<manytask_data::Quotes>("quotes");
+        complete::<manytask_multitask::Level>("level");
+        complete::<manytask_multitask::aggregators::Normalisation>("normalisation");
+        complete::<manytask_multitask::aggregators::Rescale>("rescale");
+        complete::<manytask_multitask::aggregators::Scale>("singular value");
+        complete::<manytask_multitask::aggregators::WeightScale>("weight scale");
+        complete::<manytask_multitask::aggregators::LossTransform>("loss transform");
+        complete::<manytask_multitask::aggregators::InitialLoss>("initial loss");
+        complete::<manytask_multitask::aggregators::MaximumForm>("maximum");
+        complete::<manytask_multitask::aggregators::WeightDistribution>("distribution");
+        complete::<manytask_multitask::aggregators::Form>("likelihood");
+        complete::<manytask_multitask::aggregators::ChangeRate>("change");
     }
 
     #[test]
     fn every_example_is_of_its_name() {
-        for (name, _, text) in CHOICES.iter().flat_map(|choice| choice.names) {
+        for (name, _, text) in choices().flat_map(|choice| choice.names) {
             assert!(text.parse::<toml::Table>().is_ok_and(|table| !table.is_empty()), "{text}");
             assert!(text.contains(name), "{name}: {text}");
         }

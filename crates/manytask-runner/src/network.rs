@@ -33,7 +33,7 @@ impl NetworkPlan {
     pub fn read(mut section: Section<'_>, registries: &Registries) -> Result<Self> {
         let spot = section.spot();
         let (kind, place) = section.kind_or(ARCHITECTURE)?;
-        let embedding = section.take::<i64>("embedding")?;
+        let embedding = Some(section.take_or("embedding", EMBEDDING)?);
         if embedding.is_some_and(|size| size < 1) {
             return Err(spot.fault("`embedding` is below 1"));
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use manytask_multitask::AggregatorSettings;
 use manytask_nn::Precision;
-use manytask_nn::optim::{Optimizer, Sgd};
+use manytask_nn::optim::Optimizer;
 use manytask_nn::schedule::Schedule;
 use manytask_tensor::DeviceChoice;
 
@@ -14,6 +14,7 @@ use crate::registries::Registries;
 use crate::threads;
 
 mod check;
+mod effective;
 mod episodes;
 mod rows;
 mod sizes;
@@ -22,6 +23,7 @@ mod training;
 pub use self::episodes::EpisodesPlan;
 pub use self::rows::{RowsPlan, TaskSection};
 pub use self::training::TrainingSection;
+pub(crate) use self::training::{KEEP_CHECKPOINTS, LOG_EVERY_STEPS, SAVE_EVERY_MINUTES};
 
 /// A configuration, read.
 #[derive(Debug)]
@@ -170,13 +172,6 @@ fn optimizer(mut section: Section<'_>, registries: &Registries) -> Result<(Optim
     }
     let optimizer = registries.optimizers.make(section)?;
     optimizer.check().map_err(|error| spot.place(error))?;
-    if let Optimizer::Sgd(Sgd { momentum: 0.0, dampening, .. }) = &optimizer
-        && *dampening != 0.0
-    {
-        return Err(
-            spot.fault("`dampening` has no effect without `momentum`; set `momentum`, or leave it out")
-        );
-    }
     Ok((optimizer, learning_rate))
 }
 

@@ -1,11 +1,15 @@
 //! How a training goes on: a bar on a terminal, a line every few seconds elsewhere, both on stderr.
 
+mod silence;
+
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
 use manytask_multitask::StepReport;
 
+use self::silence::Silence;
+use crate::failure::escaped;
 use crate::report::{figure, say};
 
 /// Whether progress is shown.
@@ -24,6 +28,7 @@ pub struct Progress {
     last: Instant,
     losses: Losses,
     pace: Pace,
+    silence: Option<Silence>,
 }
 
 #[derive(Debug)]
@@ -44,19 +49,23 @@ impl Shown {
 }
 
 impl Progress {
-    /// Of a training that starts after `start` of `total` steps. Losses are shown by name where `names` are few.
-    pub fn new(start: u64, total: u64, names: &[String], quiet: Quiet) -> Self {
+    /// Of a training that starts after `start` of `total` steps. Losses are shown by name where `names` are few. Where a
+    /// step or an evaluation takes long it is said what they work on, which is `work`.
+    pub fn new(start: u64, total: u64, names: &[String], work: &str, quiet: Quiet) -> Self {
         let shown = match quiet {
             Quiet::Yes => Shown::Nothing,
             Quiet::No if std::io::stderr().is_terminal() => Shown::Bar(bar(start, total)),
             Quiet::No => Shown::Lines,
         };
         let now = Instant::now();
-        Self { shown, last: now, losses: Losses::new(names), pace: Pace { start, total, started: now } }
+        let pace = Pace { start, total, started: now };
+        let silence = Silence::watch(work);
+        Self { shown, last: now, losses: Losses::new(names), pace, silence }
     }
 
     /// A step was made.
     pub fn step(&mut self, report: &StepReport) {
+        self.heard();
         if matches!(self.shown, Shown::Nothing) {
             return;
         }
@@ -78,17 +87,31 @@ impl Progress {
         self.last = Instant::now();
     }
 
-    /// A line between.
+    /// A step or an evaluation has ended.
+    pub fn heard(&self) {
+        if let Some(silence) = &self.silence {
+            silence.end();
+        }
+    }
+
+    /// A line of how it goes, which `--quiet` leaves out.
+    pub fn line(&self, text: &str) {
+        if !matches!(self.shown, Shown::Nothing) {
+            self.note(text);
+        }
+    }
+
+    /// A line that the user must know.
     pub fn note(&self, text: &str) {
         match &self.shown {
-            Shown::Nothing => {}
-            Shown::Bar(bar) => bar.println(text),
-            Shown::Lines => say(text),
+            Shown::Bar(bar) => bar.println(escaped(text)),
+            Shown::Nothing | Shown::Lines => say(text),
         }
     }
 
     /// Nothing more comes.
-    pub fn end(&self) {
+    pub fn end(&mut self) {
+        self.silence = None;
         if let Shown::Bar(bar) = &self.shown {
             bar.finish_and_clear();
         }
@@ -178,6 +201,7 @@ mod tests {
             terms: Vec::new(),
             learning_rate: 0.1,
             gradient_norm: None,
+            stationary: false,
         }
     }
 

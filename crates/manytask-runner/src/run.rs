@@ -20,7 +20,7 @@ pub use self::checkpoints::{BestKept, Written};
 pub use self::create::Exact;
 pub(crate) use self::find::{of_checkpoint, step_of_folder};
 pub use self::manifest::{Change, Manifest};
-pub use self::metrics::{Metrics, UpTo};
+pub use self::metrics::{Form, Metrics, Origin, Record, Split, UpTo};
 pub use self::seal::Cause;
 pub use self::tensorboard::TensorBoard;
 pub use self::which::Which;

@@ -65,7 +65,7 @@ batch_order = \"shuffled\" # or \"sequential\"
 last_batch = \"keep\" # or \"drop\": one that is not full is left out; a single row left over joins the batch before
 task_sampling = \"equal\" # with `tasks_by`: as many rows of each task in a batch, so that those of small tasks are seen several times in an epoch; or \"proportional\": each row once
 validate_every_epochs = 1 # or `validate_every_steps = 100`; left out: never
-save_every_steps = 100 # checkpoints, beside those of the best and the last parameters, and of every epoch that ends more than ten seconds after the last one
+save_every_steps = 100 # checkpoints, beside those of the best and the last parameters, and of every epoch that ends more than a second after the last one (up to ten where writing takes long)
 save_every_minutes = 5.0 # checkpoints by the clock, beside those
 keep_checkpoints = 1 # how many of the latest stay, beside the best
 log_every_steps = 50 # lines of training losses in metrics.jsonl
@@ -85,7 +85,7 @@ tasks_per_step = 4
 execution = \"auto\" # loop, batched, auto or { threads = 2 }
 batch_norm = \"batch\" # normalises with the statistics of each pass' own examples, in evaluation too (transductive); or \"running\": with running ones in evaluation
 validate_every_steps = 100 # left out: never
-save_every_steps = 100 # checkpoints, beside those of the best and the last parameters, and of every epoch that ends more than ten seconds after the last one
+save_every_steps = 100 # checkpoints, beside those of the best and the last parameters, and of every epoch that ends more than a second after the last one (up to ten where writing takes long)
 save_every_minutes = 5.0 # checkpoints by the clock, beside those
 keep_checkpoints = 1 # how many of the latest stay, beside the best
 log_every_steps = 50 # lines of training losses in metrics.jsonl

@@ -1,4 +1,8 @@
-//! How the process keeps its memory.
+//! How the process keeps its memory, and how much it can have.
+
+mod free;
+
+pub use self::free::free;
 
 /// Keeps freed memory for the next tensor instead of giving it back to the system, from now on and for the whole process.
 ///

@@ -77,18 +77,35 @@ pub fn get() -> usize {
 /// of [`dense`](crate::dense). For the thread of a program that trains, before it computes: otherwise there is a thread more
 /// than processors, and each product wakes another one than before. A step of a multi-task network took a quarter longer.
 ///
-/// There are as many as `threads`, with this one, or fewer where the system does not give them. Changes nothing where that work
-/// has been shared out before.
+/// There are as many as `threads`, with this one, or fewer where the system does not give them and as many again for libtorch.
+/// Changes nothing where that work has been shared out before.
 pub fn join_pool(threads: usize) {
-    let threads = obtainable(threads);
+    let others = threads.saturating_sub(1);
+    // As many again for libtorch.
+    let threads = if others == 0 { 1 } else { 1 + others.min(beside_others(2 * others) / 2) };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread();
     // An error says that the threads are there.
     let _ = pool.build_global();
 }
 
+/// Threads that a program has beside those that compute: it waits for signals, prepares batches and the like.
+const SPARE: usize = 6;
+
 /// How many of so many threads can be had at once, with the calling one: all of them, unless the system limits processes or
-/// memory. libtorch ends the process where it cannot have a thread that it was told to use.
+/// memory; a few more are left for other purposes then. libtorch ends the process where it cannot have a thread that it was told
+/// to use.
 pub fn obtainable(threads: usize) -> usize {
+    let others = threads.saturating_sub(1);
+    if others == 0 { 1 } else { 1 + others.min(beside_others(others)) }
+}
+
+/// How many of so many threads can be started at once with those that are spared.
+fn beside_others(threads: usize) -> usize {
+    startable(threads.saturating_add(SPARE)).saturating_sub(SPARE)
+}
+
+/// How many of so many threads can be started at once.
+fn startable(threads: usize) -> usize {
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock().unwrap_or_else(PoisonError::into_inner);
     let start = |_| {
@@ -96,12 +113,12 @@ pub fn obtainable(threads: usize) -> usize {
         let wait = move || drop(gate.lock().unwrap_or_else(PoisonError::into_inner));
         std::thread::Builder::new().spawn(wait).ok()
     };
-    let started: Vec<_> = (1..threads).map_while(start).collect();
+    let started: Vec<_> = (0..threads).map_while(start).collect();
     drop(closed);
     let count = started.len();
     for thread in started {
         // It does nothing that could fail.
         let _ = thread.join();
     }
-    count + 1
+    count
 }

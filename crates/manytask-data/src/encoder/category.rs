@@ -21,8 +21,8 @@ pub(super) struct Category {
 }
 
 impl Category {
-    pub(super) fn fit(column: &Column, rows: &[usize]) -> Self {
-        let Values { compare, names: mut levels, missing, .. } = Values::of(column, rows);
+    pub(super) fn fit(table: &Table, column: &Column, rows: &[usize]) -> Self {
+        let Values { compare, names: mut levels, missing, .. } = Values::of(table, column, rows);
         levels.sort_unstable();
         let missing = if missing { Missing::Seen } else { Missing::Unseen };
         Self { name: column.name().to_owned(), levels, missing, compare }

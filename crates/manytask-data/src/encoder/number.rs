@@ -232,7 +232,7 @@ const ALIKE: f64 = 1e-9;
 const INTEGERS: f64 = 9_007_199_254_740_992.0;
 
 /// The bound of standardised inputs where none is set, in widths of the training range.
-const CLIP: f64 = 10.0;
+pub(crate) const CLIP: f64 = 10.0;
 
 const TOO_LARGE: &str =
     "a number that can be used: it is too large beside the others; correct it, or list it under `missing`";

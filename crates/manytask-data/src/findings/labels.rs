@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, HashSet};
 use super::{ENOUGH, Scene};
 use crate::error::shown;
 use crate::moments::{Moments, dwarfing};
-use crate::report::{capped, examples, quoted, short};
+use crate::report::{examples, quoted, short};
 use crate::table::{Column, level_value};
-use crate::{Note, Result, TargetEncoder, TargetKind};
+use crate::{Result, TargetEncoder, TargetKind, TaskNote};
 
 /// Mean or deviation of labels beyond which they are better standardised.
 const LARGE: f64 = 1e3;
 /// Deviation of labels below which they are better standardised.
 const SMALL: f64 = 1e-3;
+const ODD: &str = "have odd labels";
 
 impl Scene<'_> {
     /// What stands for a missing value in inputs and labels, and in how many columns.
@@ -28,7 +29,7 @@ impl Scene<'_> {
     }
 
     /// Inputs that tell a target's label exactly.
-    pub(super) fn answers_among_inputs(&self) -> Result<Vec<Note>> {
+    pub(super) fn answers_among_inputs(&self) -> Result<Vec<TaskNote>> {
         let rows = &self.indices.train;
         let labels = self.labels()?;
         let of_numbers = labels.iter().any(|label| label.numbers.is_some());
@@ -50,34 +51,37 @@ impl Scene<'_> {
             }
         }
         let told = labels.iter().zip(telling).filter(|(_, telling)| !telling.is_empty());
-        let notes = told.map(|(label, telling)| {
-            Note(format!(
-                "target `{}`: in all training rows its label follows from the input column {}; if that is not known when \
+        Ok(told
+            .map(|(label, telling)| {
+                let text = format!(
+                    "target `{}`: in all training rows its label follows from the input column {}; if that is not known when \
                  predicting, put it under `ignore`",
-                label.task,
-                examples(telling)
-            ))
-        });
-        Ok(capped(notes.collect(), "are labels that follow from an input"))
+                    label.task,
+                    examples(telling)
+                );
+                TaskNote::of(label.task, text, "have labels that follow from an input")
+            })
+            .collect())
     }
 
     /// A usual mark of missing labels that may as well be the name of a class.
-    pub(super) fn words_for_missing(&self) -> Result<Vec<Note>> {
+    pub(super) fn words_for_missing(&self) -> Result<Vec<TaskNote>> {
         let mut notes = Vec::new();
         for target in self.targets.iter().filter(|target| target.kind() != TargetKind::Regression) {
             for name in target.columns() {
                 let marks = self.table.column(name)?.missing_marks().iter();
                 if let Some(word) = marks.map(String::as_str).find(|mark| mark.eq_ignore_ascii_case("none")) {
-                    notes.push(Note(format!(
+                    let text = format!(
                         "target `{}`: `{word}` in column `{}` stands for no label; if it is a class, list marks of missing \
                          values without it under `missing` in `source`, if not, list it under the target's `missing`",
                         target.name(),
                         shown(name)
-                    )));
+                    );
+                    notes.push(TaskNote::of(target.name(), text, "have `none` for no label"));
                 }
             }
         }
-        Ok(capped(notes, "have `none` for no label"))
+        Ok(notes)
     }
 
     fn labels(&self) -> Result<Vec<Label<'_>>> {
@@ -94,7 +98,7 @@ impl Scene<'_> {
     }
 
     /// Labels of a regression far from the size that networks learn, and classes that no training row has.
-    pub(super) fn odd_labels(&self) -> Result<Vec<Note>> {
+    pub(super) fn odd_labels(&self) -> Result<Vec<TaskNote>> {
         let mut notes = Vec::new();
         for target in self.targets {
             let Some(name) = target.columns().first() else { continue };
@@ -104,38 +108,42 @@ impl Scene<'_> {
                     let empty = target.unseen_classes(column, &self.indices.train);
                     if !empty.is_empty() {
                         let (task, empty) = (target.name(), examples(empty));
-                        notes.push(Note(format!("target `{task}`: no training row is of class {empty}")));
+                        let text = format!("target `{task}`: no training row is of class {empty}");
+                        notes.push(TaskNote::of(task, text, ODD));
                     }
                 }
-                TargetKind::Regression => notes.extend(self.odd_numbers(target, column)?),
+                TargetKind::Regression => {
+                    let odd = self.odd_numbers(target, column)?;
+                    notes.extend(odd.map(|text| TaskNote::of(target.name(), text, ODD)));
+                }
                 TargetKind::Binary | TargetKind::Multilabel => {}
             }
         }
-        Ok(capped(notes, "are targets with odd labels"))
+        Ok(notes)
     }
 
-    fn odd_numbers(&self, target: &TargetEncoder, column: &Column) -> Result<Option<Note>> {
+    fn odd_numbers(&self, target: &TargetEncoder, column: &Column) -> Result<Option<String>> {
         let (task, rows) = (target.name(), &self.indices.train);
         let by_level = self.table.level_numbers(column)?;
         let number =
             |row: usize| column.codes().get(row).map_or(f64::NAN, |code| level_value(&by_level, *code));
         if let Some(row) = dwarfing(rows, number) {
-            return Ok(Some(Note(format!(
+            return Ok(Some(format!(
                 "target `{task}`: the label {} in {} is so far from all others that they hardly differ beside it; correct it, \
                  or list it under the target's `missing`",
                 quoted(column.text(row).unwrap_or_default()),
                 self.table.row_name(row)
-            ))));
+            )));
         }
         let moments = Moments::of(&rows.iter().map(|row| number(*row)));
         let odd = moments.filter(|of| of.std > 0.0 && (of.mean.abs().max(of.std) > LARGE || of.std < SMALL));
         Ok(odd.filter(|_| target.mean_std() == (0.0, 1.0)).map(|of| {
-            Note(format!(
+            format!(
                 "target `{task}`: its labels have mean {} and deviation {} and are not standardised, so losses are of that \
                  size; leave `standardise` out",
                 short(of.mean),
                 short(of.std)
-            ))
+            )
         }))
     }
 }

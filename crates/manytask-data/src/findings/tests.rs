@@ -23,7 +23,7 @@ fn yes(row: u32) -> String {
 
 fn notes(columns: &[(&str, &dyn Fn(u32) -> String)], settings: &str) -> Vec<String> {
     let data = loaded(&table(columns), settings).unwrap();
-    data.report.notes.into_iter().map(|note| note.0).collect()
+    data.report.all_notes()
 }
 
 fn has(notes: &[String], words: &[&str]) -> bool {
@@ -140,4 +140,40 @@ fn odd_numbers_are_told() {
     assert!(has(&found, &["column `far`: `1e30` in row 41"]), "{found:?}");
     assert!(has(&found, &["column `near` hardly varies"]), "{found:?}");
     assert!(has(&found, &["column `large`"]), "{found:?}");
+}
+
+#[test]
+fn notes_of_tasks_that_are_not_kept_go_with_them() {
+    let class = |row: u32| ["None", "mild", "severe"][(row * 29 % 7 % 3) as usize].to_owned();
+    let empty = |row: u32| if row == 0 { "1" } else { "" }.to_owned();
+    let columns: [(&str, &dyn Fn(u32) -> String); 4] = [("x", &x), ("y", &yes), ("c", &class), ("e", &empty)];
+    let settings = "inputs.numeric = 'x'
+        targets = [{ name = 'y', kind = 'binary' }, { name = 'c', kind = 'multiclass' }, { name = 'e', kind = 'binary' }]";
+    let report = loaded(&table(&columns), settings).unwrap().report;
+    let all = report.all_notes();
+    assert!(has(&all, &["target `c`", "`None`"]) && has(&all, &["alike", "task `e`"]), "{all:?}");
+    assert!(report.clone().of_tasks(&["y"]).all_notes().is_empty());
+    let kept = report.of_tasks(&["c"]).all_notes();
+    assert!(kept.len() == 1 && has(&kept, &["target `c`"]), "{kept:?}");
+}
+
+#[test]
+fn groups_without_a_label_are_told() {
+    let group = |row: u32| format!("g{}", row % 6);
+    let label = |row: u32| if row % 6 == 2 { String::new() } else { yes(row) };
+    let columns: [(&str, &dyn Fn(u32) -> String); 3] = [("x", &x), ("g", &group), ("y", &label)];
+    let words = ["column `g`", "1 of its 6 groups", "`g2`"];
+    for split in ["per_group", "grouped"] {
+        let of = |label: &dyn Fn(u32) -> String| {
+            let columns: [(&str, &dyn Fn(u32) -> String); 3] = [columns[0], columns[1], ("y", label)];
+            notes(
+                &columns,
+                &format!(
+                    "split.{split} = {{ column = 'g', test = 0.2 }}\ninputs.numeric = 'x'\ntargets = [{{ name = 'y', kind = 'binary' }}]"
+                ),
+            )
+        };
+        assert!(has(&of(&label), &words), "{split}");
+        assert!(!has(&of(&yes), &["groups"]), "{split}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use manytask_tensor::{Device, Kind, Tensor};
 
-use super::{LabelCounts, Note, examples};
+use super::{LabelCounts, NoteForm, TaskNote};
 use crate::Result;
 use crate::splits::SPLITS;
 
@@ -39,25 +39,20 @@ impl OddLabels {
         Ok(())
     }
 
-    pub(super) fn notes(self) -> Vec<Note> {
+    pub(super) fn notes(self) -> Vec<TaskNote> {
         let mut notes = Vec::new();
-        for ((part, without), alike) in SPLITS.iter().zip(&self.without).zip(&self.alike) {
+        for ((part, without), alike) in SPLITS.iter().zip(self.without).zip(self.alike) {
             let (what, effect) = match *part {
                 "train" => ("training", "learned"),
                 part => (part, "judged there"),
             };
-            let list = |tasks: &[String]| examples(tasks.iter().map(String::as_str));
-            if !without.is_empty() {
-                notes.push(Note(format!(
-                    "no label in the {what} part, so it is not {effect}: task {}",
-                    list(without)
-                )));
-            }
-            if !alike.is_empty() {
-                notes.push(Note(format!(
-                    "all labels in the {what} part are alike, so nothing can be {effect}: task {}",
-                    list(alike)
-                )));
+            for (tasks, text) in [
+                (without, format!("no label in the {what} part, so it is not {effect}")),
+                (alike, format!("all labels in the {what} part are alike, so nothing can be {effect}")),
+            ] {
+                if !tasks.is_empty() {
+                    notes.push(TaskNote { text, tasks, form: NoteForm::Listed });
+                }
             }
         }
         notes

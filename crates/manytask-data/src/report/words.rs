@@ -4,7 +4,7 @@ use super::Note;
 use crate::error::shown;
 
 /// Notes of one sort that are shown one by one.
-const NOTED: usize = 8;
+pub(super) const NOTED: usize = 8;
 /// Names that stand for many.
 const EXAMPLES: usize = 4;
 

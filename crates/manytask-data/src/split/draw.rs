@@ -11,7 +11,7 @@ use crate::{Result, Table};
 pub(super) fn groups(table: &Table, name: &str) -> Result<Vec<Vec<usize>>> {
     let column = table.column(name)?;
     let all: Vec<usize> = (0..table.rows()).collect();
-    let values = Values::of(column, &all);
+    let values = Values::of(table, column, &all);
     let by_level = values.compare.places_of(column, &values.names);
     let mut groups = vec![Vec::new(); values.names.len() + 1];
     for (row, code) in column.codes().iter().enumerate() {

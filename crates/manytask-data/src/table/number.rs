@@ -34,9 +34,11 @@ pub enum Thousands {
 }
 
 /// How the numbers of a table are written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct NumberFormat {
     decimal: Decimal,
+    #[serde(skip_serializing_if = "Option::is_none")]
     thousands: Option<Thousands>,
 }
 
@@ -87,8 +89,8 @@ impl NumberFormat {
         }
     }
 
-    /// The same number as Rust reads it.
-    fn plain(self, text: &str) -> Option<String> {
+    /// The same number as Rust reads it; `None` where it is none.
+    pub(crate) fn plain(self, text: &str) -> Option<String> {
         let (number, exponent) = match text.find(['e', 'E']) {
             Some(at) => text.split_at(at),
             None => (text, ""),
@@ -99,7 +101,9 @@ impl NumberFormat {
         let sign = whole.strip_suffix(digits).filter(|sign| sign.len() < 2)?;
         let digits = self.ungrouped(digits)?;
         let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        (is_digits(&digits) && is_digits(fraction)).then(|| format!("{sign}{digits}.{fraction}{exponent}"))
+        let any = !(digits.is_empty() && fraction.is_empty());
+        (any && is_digits(&digits) && is_digits(fraction))
+            .then(|| format!("{sign}{digits}.{fraction}{exponent}"))
     }
 
     fn ungrouped(self, digits: &str) -> Option<String> {

@@ -16,7 +16,7 @@ use crate::parallel::in_threads;
 use crate::{DataReport, Encoded, Error, Files, Inputs, OneHot, Part, Result, Split, Splits, TaskData};
 
 /// What the first bytes say. Raise the number when the same description would give other tensors.
-const MAGIC: &[u8] = b"manytask table 5\n";
+const MAGIC: &[u8] = b"manytask table 6\n";
 /// How many data sets are kept, the latest ones.
 const KEPT: usize = 16;
 const ENDING: &str = "table";

@@ -35,8 +35,8 @@ pub(super) struct TasksBy {
 
 impl TasksBy {
     pub(super) fn fit(table: &Table, column: &str, rows: &[usize]) -> Result<Self> {
-        let Values { compare, names, .. } = Values::of(table.column(column)?, rows);
-        Ok(Self { column: column.to_owned(), values: sorted(names), compare })
+        let Values { compare, names, .. } = Values::of(table, table.column(column)?, rows);
+        Ok(Self { column: column.to_owned(), values: sorted(table.format(), names), compare })
     }
 }
 

@@ -135,7 +135,7 @@ fn values_of_other_files_are_told_by_their_own_row() {
     ";
     let train = ("a.csv", "x,y\n1,1\n2,2\n3,-1\n");
     let data = load(&[train, ("b.csv", "y,x\n1,1\n1,1000\n-1,1\n")], text).unwrap();
-    let notes: Vec<String> = data.report.notes.iter().map(ToString::to_string).collect();
+    let notes: Vec<String> = data.report.all_notes();
     assert!(
         notes.iter().any(|note| note.contains("row 2 of") && note.contains("b.csv: `1000`")),
         "{notes:?}"

@@ -53,7 +53,8 @@ impl Answers {
         if spec.positive.is_empty() {
             return Ok(None);
         }
-        let compare = Compare::of(columns.iter().flat_map(|column| column.levels()).map(String::as_str));
+        let levels = columns.iter().flat_map(|column| column.levels());
+        let compare = Compare::of(table.format(), levels.map(String::as_str));
         let mut answers = Self { compare, positive: spec.positive.clone(), negative: None };
         answers.check_positive(table, spec, columns)?;
         let positive = answers.keys(&answers.positive);

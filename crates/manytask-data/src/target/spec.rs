@@ -176,6 +176,17 @@ impl TargetSpec {
         Ok(())
     }
 
+    /// The same with the defaults written out that depend on its name and kind.
+    pub(crate) fn written_out(&self) -> Self {
+        let mut all = self.clone();
+        // A name with the sign of a pattern is one of no pattern only where it stands alone.
+        if all.columns.0.is_empty() && self.name != "rest" && !self.name.contains(['*', '\\']) {
+            all.columns = Columns(vec![self.name.clone()]);
+        }
+        all.standardise = (self.kind == TargetKind::Regression).then(|| self.standardises());
+        all
+    }
+
     /// Whether labels are brought to mean 0 and deviation 1.
     pub(crate) fn standardises(&self) -> bool {
         self.kind == TargetKind::Regression && self.standardise.unwrap_or(true)

@@ -27,6 +27,8 @@ fn settings_that_cannot_be_are_refused_with_a_remedy() {
     assert!(unknown.contains("tail") && unknown.contains("head.weight"), "{unknown}");
     let rule = InnerRule(Optimizer::Sgd(Sgd { momentum: 2.0, ..Sgd::default() }));
     assert!(refused(&Maml { inner_rule: rule, ..Maml::default() }, good()).contains("momentum"));
+    let rule = InnerRule(Optimizer::Sgd(Sgd { dampening: 0.5, ..Sgd::default() }));
+    assert!(refused(&Maml { inner_rule: rule, ..Maml::default() }, good()).contains("dampening"));
     assert!(
         refused(&Maml::default(), MetaSettings { tasks_per_step: 0, ..good() }).contains("tasks_per_step")
     );

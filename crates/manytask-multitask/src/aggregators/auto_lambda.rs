@@ -1,3 +1,4 @@
+use manytask_nn::clip;
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -100,11 +101,14 @@ impl Auto {
             return Ok(None);
         }
         let against = validation.gradient()?;
-        let norm = against.norm()?.f_double_value(&[])?;
-        if !norm.is_finite() {
-            let what = "the gradient of the validation batch is not finite".to_owned();
-            return Err(Error::Diverged { step: step.number(), what });
-        }
+        let norm = match clip::global_norm(against) {
+            Ok(norm) => norm,
+            Err(manytask_nn::Error::NotFinite { .. }) => {
+                let what = "the gradient of the validation batch is not finite".to_owned();
+                return Err(Error::Diverged { step: step.number(), what });
+            }
+            Err(error) => return Err(error.into()),
+        };
         if norm <= 0.0 {
             return Ok(None);
         }

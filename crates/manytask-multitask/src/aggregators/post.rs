@@ -1,5 +1,6 @@
 //! What is done with a method's weights before they are used.
 
+use manytask_tensor::Kind;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -217,7 +218,8 @@ impl Finished {
             WeightScale::Factor(factor) => factor,
             _ => 1.0,
         };
-        let norm = factor * vector.f_norm()?.f_double_value(&[])?;
+        // In f64: the squares of large numbers overflow in single precision.
+        let norm = factor * vector.f_to_kind(Kind::Double)?.f_norm()?.f_double_value(&[])?;
         let limit = if norm > self.settings.max_norm { self.settings.max_norm / norm } else { 1.0 };
         let vector = vector.f_mul_scalar(factor * limit)?;
         Ok(Combination { shared: Shared::Direction { vector, level }, ..combination })

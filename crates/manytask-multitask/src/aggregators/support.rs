@@ -33,7 +33,11 @@ pub(super) fn softmax(x: &[f64]) -> Vec<f64> {
 
 /// The nearest vector with numbers of at least 0 that add up to 1 (Held, Wolfe & Crowder 1974).
 pub(super) fn project_onto_simplex(values: &[f64]) -> Vec<f64> {
-    let mut descending = values.to_vec();
+    // Where the 1 would be lost beside large numbers all are taken below the largest: a shift changes nothing.
+    let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let shift = if largest.abs() > 1e6 { largest } else { 0.0 };
+    let values: Vec<f64> = values.iter().map(|value| value - shift).collect();
+    let mut descending = values.clone();
     descending.sort_by(|a, b| b.total_cmp(a));
     let (mut sum, mut shift) = (0.0, 0.0);
     for (count, value) in (1..).zip(&descending) {
@@ -174,6 +178,14 @@ pub(super) fn below_one(what: &str, value: f64) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares_of_large_numbers_add_up_to_1() {
+        for values in [[-1e38, -3e38, -2e38], [1e20, 1e20, -1e20], [0.0, 1e40, 2e40]] {
+            let shares = project_onto_simplex(&values);
+            assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-15, "{values:?}: {shares:?}");
+        }
+    }
 
     #[test]
     fn the_softmax_of_large_numbers_is_finite() {

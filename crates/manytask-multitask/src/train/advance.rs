@@ -18,6 +18,14 @@ struct Place {
     learning_rate: f64,
 }
 
+/// What is known of a step that changed the parameters.
+#[derive(Default)]
+struct Learned {
+    /// Before clipping, where gradients are clipped.
+    gradient_norm: Option<f64>,
+    stationary: bool,
+}
+
 impl Trainer<'_> {
     /// Makes the next step and counts it.
     pub(super) fn advance(&mut self) -> Result<StepReport> {
@@ -69,11 +77,11 @@ impl Trainer<'_> {
         }
         let auxiliary = pass.auxiliary().to_vec();
         let terms = pass.terms();
-        let (mut weights, mut gradient_norm) = (None, None);
+        let (mut weights, mut learned) = (None, Learned::default());
         if losses.is_empty() {
             drop(pass);
         } else {
-            gradient_norm = self.learn(&live, pass, &losses, &place)?;
+            learned = self.learn(&live, pass, &losses, &place)?;
             weights = self.aggregator.weights().filter(|weights| weights.present() == losses.present());
         }
         let weights = weights.map(|weights| weights.values().to_vec());
@@ -82,6 +90,7 @@ impl Trainer<'_> {
         self.count_losses(&losses);
         let Place { epoch, learning_rate, .. } = place;
         let (present, losses) = (losses.present().to_vec(), losses.values().to_vec());
+        let Learned { gradient_norm, stationary } = learned;
         Ok(StepReport {
             step: step + 1,
             epoch,
@@ -92,17 +101,18 @@ impl Trainer<'_> {
             weights,
             learning_rate,
             gradient_norm,
+            stationary,
         })
     }
 
-    /// Changes the parameters after a pass with at least one task; answers with the gradient's norm where it is clipped.
+    /// Changes the parameters after a pass with at least one task.
     fn learn(
         &mut self,
         live: &Params,
         pass: Box<dyn Pass + '_>,
         losses: &TaskVec,
         place: &Place,
-    ) -> Result<Option<f64>> {
+    ) -> Result<Learned> {
         let needs = self.aggregator.needs();
         let mut step = LoopStep {
             problem: self.problem,
@@ -117,11 +127,12 @@ impl Trainer<'_> {
             gramians: Vec::new(),
         };
         let combination = self.aggregator.combine(&mut step)?;
+        let stationary = step.is_stationary(&combination);
         let mut pass = step.pass;
         let gradient = pass.finish(&combination)?;
         let buffers = pass.take_context().take_buffers();
         drop(pass);
-        let (gradient, norm) = self.clipped(live, gradient, place.draw)?;
+        let (gradient, gradient_norm) = self.clipped(live, gradient, place.draw)?;
         let (rate, active) = (place.learning_rate, Active::Tasks(losses.present()));
         self.training.optimizer.step(&mut self.params, &gradient, &mut self.optimizer, rate, active)?;
         if needs.losses_after_step {
@@ -129,7 +140,7 @@ impl Trainer<'_> {
             self.aggregator.after_step(&after)?;
         }
         Cx::apply_buffers(&mut self.params, buffers)?;
-        Ok(norm)
+        Ok(Learned { gradient_norm, stationary })
     }
 
     /// The gradient as the optimizer takes it, and its norm before where it is clipped.

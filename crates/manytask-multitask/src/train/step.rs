@@ -8,7 +8,7 @@ use manytask_tensor::random::Key;
 use crate::aggregator::layer_slots;
 use crate::{
     BatchGradients, BatchOf, Combination, Demand, Draw, Error, Gramian, Jacobian, Level, Needs, Part, Pass,
-    Place, Problem, Result, Step, TaskVec, Want,
+    Place, Problem, Result, Shared, Step, TaskVec, Want,
 };
 
 /// One step over one pass.
@@ -37,6 +37,13 @@ impl LoopStep<'_> {
         })
     }
 
+    /// Whether a combination moves no shared parameter, although the tasks' gradients would: they cancel. Known where the
+    /// weights are all 0, or were found on a Gramian.
+    pub(super) fn is_stationary(&self, combination: &Combination) -> bool {
+        let Shared::Weights(weights) = &combination.shared else { return false };
+        cancel(weights, self.gramians.iter().map(|(_, gramian)| gramian))
+    }
+
     /// What is wanted of a batch at some parameters.
     fn at(&self, params: &Params, draw: Draw, want: Want<'_>) -> Result<BatchGradients> {
         if let Want::Losses = want {
@@ -62,6 +69,20 @@ impl LoopStep<'_> {
             }
         })
     }
+}
+
+/// Whether gradients of one of these Gramians, so weighted, are nothing but rounding together.
+fn cancel<'g>(weights: &[f64], mut gramians: impl Iterator<Item = &'g Gramian>) -> bool {
+    /// The square of the length of the direction relative to what it is made of, at which it is rounding.
+    const ROUNDING: f64 = 1e-12;
+    if weights.iter().all(|weight| *weight == 0.0) {
+        return !weights.is_empty();
+    }
+    gramians.any(|gramian| {
+        let lengths = gramian.squared_norms().into_iter().map(f64::sqrt);
+        let size: f64 = lengths.zip(weights).map(|(length, weight)| length * weight.abs()).sum();
+        gramian.size() == weights.len() && gramian.quadratic(weights) <= ROUNDING * size * size
+    })
 }
 
 impl Step for LoopStep<'_> {
@@ -139,5 +160,20 @@ impl Step for LoopStep<'_> {
                 self.at(&moved, draw, want)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gradients_cancel_where_their_sum_is_rounding() {
+        // Gradients 2 and -1.
+        let opposite = Gramian::new(2, vec![4.0, -2.0, -2.0, 1.0]).unwrap();
+        let of = |weights: &[f64]| cancel(weights, std::iter::once(&opposite));
+        assert!(of(&[1.0 / 3.0, 2.0 / 3.0]) && of(&[0.0, 0.0]));
+        assert!(!of(&[0.5, 0.5]) && !of(&[0.333, 0.667]) && !of(&[1.0, 0.0]) && !of(&[]));
+        assert!(!cancel(&[1.0, 2.0], std::iter::empty()));
     }
 }

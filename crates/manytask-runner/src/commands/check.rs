@@ -1,25 +1,23 @@
+use std::path::Path;
+
 use crate::cli::CheckArgs;
 use crate::config::Source;
+use crate::data::Detail;
+use crate::experiment::Experiment;
 use crate::failure::{Code, Failure, Result};
 use crate::plan::Plan;
 use crate::registries::Registries;
 use crate::report::{print, say};
 
-/// `manytask check`: every configuration is read as `train` would, but for the data.
+/// `manytask check`: every configuration is read as `train` would, with the data where that is asked for.
 pub(super) fn check(arguments: &CheckArgs, registries: &Registries) -> Result<()> {
     let mut wrong = Vec::new();
     for path in &arguments.configs {
-        let read = || -> Result<(Source, Plan)> {
-            let source = Source::read(path, &[])?;
-            let plan = Plan::read(&source, registries).map_err(|failure| source.name(failure))?;
-            plan.check().map_err(|failure| source.name(failure))?;
-            Ok((source, plan))
-        };
-        match read() {
-            Ok((source, plan)) => {
+        match checked(path, arguments, registries) {
+            Ok(settings) => {
                 say(&format!("{}: good", path.display()));
                 if arguments.print {
-                    let text = toml::to_string(&with_defaults(source.effective()?, plan.settings));
+                    let text = toml::to_string(&settings);
                     print(&text.map_err(|error| Failure::new(Code::Bug, error.to_string()))?)?;
                 }
             }
@@ -34,6 +32,21 @@ pub(super) fn check(arguments: &CheckArgs, registries: &Registries) -> Result<()
         first.hints.extend(other.hints);
     }
     Err(first)
+}
+
+/// The effective configuration with the defaults of what is not written.
+fn checked(path: &Path, arguments: &CheckArgs, registries: &Registries) -> Result<toml::Table> {
+    let source = Source::read(path, &[])?;
+    let named = |failure| source.name(failure);
+    let plan = Plan::read(&source, registries).map_err(named)?;
+    plan.check().map_err(named)?;
+    let settings = with_defaults(source.effective()?, plan.effective().map_err(named)?);
+    if arguments.data {
+        let experiment = Experiment::load(plan).map_err(named)?;
+        experiment.trainer().map_err(named)?;
+        experiment.say_data(Detail::Full);
+    }
+    Ok(settings)
 }
 
 /// What is written, and the defaults of what is not.

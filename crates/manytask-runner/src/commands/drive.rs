@@ -7,18 +7,21 @@ use std::time::{Duration, Instant};
 use manytask_multitask::{Evaluation, Event, Finish, Identity, Part, Trainer, Worsened};
 use serde_json::json;
 
-use super::record::Record;
+use super::record::{Recorder, Still};
 use super::train::{digest, now};
 use crate::experiment::Experiment;
 use crate::failure::{Code, Failure, Result};
 use crate::invocation::{program, quoted};
 use crate::progress::{Progress, Quiet};
 use crate::report::{circumstances, figure, print, say, say_circumstances, table};
-use crate::run::{Cause, Manifest, RESULTS, RunFolder, UpTo, Which, Written, json as to_json};
+use crate::run::{Cause, Form, Manifest, RESULTS, RunFolder, UpTo, Which, Written, json as to_json};
 use crate::signals::Signals;
 
-/// The ends of epochs are saved where the last checkpoint is older.
+/// The ends of epochs are saved where the last checkpoint is older than this, or than so many times what writing it took.
 const BETWEEN_EPOCHS: Duration = Duration::from_secs(10);
+const TIMES_ITS_COST: u32 = 50;
+/// And never where it is younger than this.
+const AT_LEAST: Duration = Duration::from_secs(1);
 
 /// A training with its folder.
 pub(super) struct Drive<'e> {
@@ -113,7 +116,7 @@ impl Drive<'_> {
         let start = trainer.progress().step;
         let problem = self.experiment.problem.as_ref();
         let last = trainer.training().steps;
-        let mut record = Record {
+        let mut record = Recorder {
             metrics: self.folder.metrics(if trainer.progress().evaluation_due {
                 UpTo::Evaluation(start)
             } else {
@@ -125,9 +128,17 @@ impl Drive<'_> {
             last,
             epoch: problem.steps_per_epoch(),
             monitored: trainer.training().monitor.figure.clone(),
-            line: None,
+            waiting: Vec::new(),
             told: false,
+            still: Still::default(),
         };
+        if record.metrics.form() == Form::Earlier {
+            let path = self.folder.path().join("metrics.jsonl");
+            say(&format!(
+                "note: {}: was written by an earlier version; it now has a line for each number",
+                path.display()
+            ));
+        }
         for number in record.metrics.damaged() {
             let path = self.folder.path().join("metrics.jsonl");
             say(&format!("note: {}: line {number} is damaged; it stays as it is", path.display()));
@@ -143,14 +154,21 @@ impl Drive<'_> {
             ));
         }
         let names = if problem.identity() == Identity::Fixed { problem.tasks() } else { &[] };
-        let mut progress = Progress::new(start, last, names, self.quiet);
+        let mut progress = Progress::new(start, last, names, &self.experiment.work(), self.quiet);
         let every = self.experiment.save_every();
-        let mut saves = Saves { drive: self, step: start, at: Instant::now(), left: BTreeSet::new() };
+        let mut saves = Saves {
+            drive: self,
+            step: start,
+            at: Instant::now(),
+            took: Duration::ZERO,
+            left: BTreeSet::new(),
+        };
         let finish = trainer.run(|trainer, event| {
             if let Event::Step(report) = &event {
                 progress.step(report);
             }
             record.take(&event, &progress)?;
+            progress.heard();
             match event {
                 Event::Checkpoint { step, improved } => {
                     saves.save(
@@ -161,7 +179,7 @@ impl Drive<'_> {
                     )?;
                 }
                 // Before the evaluation, which may take long and fail.
-                Event::EpochDone { step, .. } if saves.at.elapsed() >= BETWEEN_EPOCHS.min(every) => {
+                Event::EpochDone { step, .. } if saves.at.elapsed() >= saves.between_epochs().min(every) => {
                     saves.save(
                         trainer,
                         &record,
@@ -209,6 +227,8 @@ struct Saves<'d> {
     /// After how many steps the last one was.
     step: u64,
     at: Instant,
+    /// How long writing it took.
+    took: Duration,
     /// What was told of old ones that could not be removed.
     left: BTreeSet<String>,
 }
@@ -222,10 +242,15 @@ struct Save {
 }
 
 impl Saves<'_> {
+    /// How old the last checkpoint is at least when an epoch's end is saved: what saving takes stays small beside the training.
+    fn between_epochs(&self) -> Duration {
+        self.took.saturating_mul(TIMES_ITS_COST).clamp(AT_LEAST, BETWEEN_EPOCHS)
+    }
+
     fn save(
         &mut self,
         trainer: &Trainer<'_>,
-        record: &Record<'_>,
+        record: &Recorder<'_>,
         due: Save,
         progress: &Progress,
     ) -> Result<()> {
@@ -233,6 +258,7 @@ impl Saves<'_> {
         if cause == Cause::Time && step == self.step {
             return Ok(());
         }
+        let began = Instant::now();
         record.metrics.sync()?;
         let written = Written { step, best, keep: self.drive.experiment.keep_checkpoints(), cause };
         for why in self.drive.folder.checkpoint(written, |to| Ok(trainer.save(to)?))? {
@@ -242,7 +268,7 @@ impl Saves<'_> {
                 ));
             }
         }
-        (self.step, self.at) = (step, Instant::now());
+        (self.step, self.at, self.took) = (step, Instant::now(), began.elapsed());
         Ok(())
     }
 }

@@ -2,7 +2,7 @@ use std::fmt::Write as _;
 
 use crate::cli::{ExplainArgs, ListArgs};
 use crate::failure::{Code, Failure, Result};
-use crate::names::CHOICES;
+use crate::names::choices;
 use crate::registries::Registries;
 use crate::registry::Registry;
 use crate::report::print;
@@ -37,7 +37,7 @@ fn names(registries: &Registries) -> Vec<Known> {
         about: String::new(),
         example: section.text.to_owned(),
     });
-    let choices = CHOICES.iter().flat_map(|choice| {
+    let choices = choices().flat_map(|choice| {
         choice.names.iter().map(|(name, summary, example)| Known {
             sort: choice.sort,
             section: choice.place,
@@ -100,7 +100,8 @@ pub(super) fn explain(arguments: &ExplainArgs, registries: &Registries) -> Resul
     let all = names(registries);
     let wanted = arguments.name.trim_matches(['[', ']']);
     let found: Vec<&Known> = all.iter().filter(|name| name.name == wanted).collect();
-    if found.is_empty() {
+    let keys = lines_of(wanted, &all);
+    if found.is_empty() && keys.is_empty() {
         let failure = Failure::new(Code::Usage, format!("there is no `{}`", arguments.name));
         let near = crate::config::nearest(&arguments.name, all.iter().map(|name| name.name.as_str()));
         return Err(failure.hint(match near {
@@ -112,5 +113,33 @@ pub(super) fn explain(arguments: &ExplainArgs, registries: &Registries) -> Resul
         let about = if name.about.is_empty() { String::new() } else { format!("\n{}\n", name.about) };
         format!("{} ({}): {}\n{about}\n{}", name.name, name.sort, name.summary, name.example)
     });
+    let explained = explained.chain((!keys.is_empty()).then_some(keys));
     print(&explained.collect::<Vec<_>>().join("\n"))
+}
+
+/// The lines with a key, `training.patience` or `patience`, each with what it is a setting of.
+fn lines_of(key: &str, all: &[Known]) -> String {
+    let (section, key) = key.rsplit_once('.').unwrap_or(("", key));
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let sets = |line: &str| {
+        let code = line.split('#').next().unwrap_or_default();
+        code.match_indices(key).any(|(at, _)| {
+            let (before, after) = (code.get(..at), code.get(at + key.len()..));
+            before.is_some_and(|text| !text.ends_with(is_word))
+                && after.is_some_and(|text| text.trim_start().starts_with('='))
+        })
+    };
+    let mut text = String::new();
+    let mut shown = Vec::new();
+    for name in all.iter().filter(|name| section.is_empty() || name.section.starts_with(section)) {
+        for line in name.example.lines().filter(|line| !key.is_empty() && sets(line)) {
+            let line = (name.section, line);
+            if !shown.contains(&line) {
+                shown.push(line);
+                // Writing to a string cannot fail.
+                let _ = writeln!(text, "[{}] of {} ({}): {}", name.section, name.name, name.sort, line.1);
+            }
+        }
+    }
+    text
 }

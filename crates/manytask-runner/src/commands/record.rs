@@ -1,47 +1,75 @@
 //! What of a training goes into `metrics.jsonl` and TensorBoard's file, and what is said of an evaluation.
 
-use manytask_multitask::{AuxiliaryLoss, Evaluation, Event, StepReport, TaskEvaluation};
-use serde_json::{Map, Value, json};
+use manytask_multitask::{Evaluation, Event, StepReport};
 
 use crate::failure::Result;
 use crate::progress::Progress;
 use crate::report::figure;
-use crate::run::{Metrics, TensorBoard};
+use crate::run::{Metrics, Origin, Record, Split, TensorBoard};
 
-/// The files that take the figures of a training.
+/// The files that take the metrics of a training.
 #[derive(Debug)]
-pub(super) struct Record<'e> {
+pub(super) struct Recorder<'e> {
     pub(super) metrics: Metrics,
     pub(super) board: TensorBoard,
-    /// The figure that decides which parameters are the best.
+    /// The metric that decides which parameters are the best.
     pub(super) monitored: String,
     /// The names of the tasks.
     pub(super) tasks: &'e [String],
-    /// Steps between two lines of training losses.
+    /// Steps between two records of training losses.
     pub(super) every: u64,
-    /// The last step, which has a line too.
+    /// The last step, which is recorded too.
     pub(super) last: u64,
-    /// The steps of an epoch, of which the last has a line, too.
+    /// The steps of an epoch, of which the last is recorded, too.
     pub(super) epoch: Option<u64>,
-    /// The line of this step, while more may belong to it.
-    pub(super) line: Option<Value>,
-    /// Whether it was told that the monitored figure has no value.
+    /// The records of this step, while more may belong to it.
+    pub(super) waiting: Vec<Record>,
+    /// Whether it was told that the monitored metric has no value.
     pub(super) told: bool,
+    /// Steps that move no shared parameter.
+    pub(super) still: Still,
 }
 
-impl Record<'_> {
-    /// Writes what belongs into the files. A step has one line of training losses at most: at the interval, at the end of an
-    /// epoch, with the means over it, and at the last step.
+/// Counts steps in which the tasks' gradients cancel.
+#[derive(Debug, Default)]
+pub(super) struct Still {
+    steps: u64,
+    told: bool,
+}
+
+impl Still {
+    /// So many one after the other are told.
+    const MANY: u64 = 100;
+
+    fn count(&mut self, report: &StepReport, progress: &Progress) {
+        self.steps = if report.stationary { self.steps + 1 } else { 0 };
+        if self.steps == Self::MANY && !std::mem::replace(&mut self.told, true) {
+            progress.note(&format!(
+                "note: step {}: in the last {} steps the gradients of the tasks cancelled, so that no shared parameter moved: the aggregator stays where no step is better for all tasks (a Pareto-stationary point); end here, or go on with another aggregator",
+                report.step,
+                Self::MANY
+            ));
+        }
+    }
+}
+
+impl Recorder<'_> {
+    /// Writes what belongs into the files. A step is recorded once at most: at the interval, at the end of an epoch, with the
+    /// means over it, and at the last step.
     pub(super) fn take(&mut self, event: &Event<'_>, progress: &Progress) -> Result<()> {
         match event {
             Event::Step(report) => {
+                self.still.count(report, progress);
                 let due = |every: u64| report.step.is_multiple_of(every.max(1));
                 if due(self.every) || self.epoch.is_some_and(due) || report.step == self.last {
-                    self.step(report)?;
+                    self.waiting = self.of_step(report);
                 }
             }
             Event::EpochDone { step, means, .. } => {
-                self.epoch(*step, means)?;
+                let origin = self.origin(*step, Split::Train);
+                let named = self.tasks.iter().zip(*means).filter(|(_, mean)| mean.is_some());
+                let means = named.map(|(task, mean)| origin.record(Some(task), "epoch_loss", *mean));
+                self.waiting.extend(means);
                 self.flush()?;
             }
             Event::Evaluated { step, evaluation, monitored, improved } => {
@@ -52,10 +80,9 @@ impl Record<'_> {
                         self.monitored
                     ));
                 }
-                let line = json!({ "step": step, "part": "validation", "tasks": evaluation.tasks, "improved": improved });
-                self.metrics.write(&line)?;
-                self.board.write(*step, &scalars(evaluation))?;
-                progress.note(&summary(*step, evaluation, *improved));
+                self.waiting = of_evaluation(self.origin(*step, Split::Validation), evaluation, *improved);
+                self.flush()?;
+                progress.line(&summary(*step, evaluation, *improved));
                 for note in &evaluation.notes {
                     progress.note(&format!("note: {note}"));
                 }
@@ -65,81 +92,52 @@ impl Record<'_> {
         Ok(())
     }
 
-    /// The means over an epoch go into the line of its last step.
-    fn epoch(&mut self, step: u64, means: &[Option<f64>]) -> Result<()> {
-        let named = || self.tasks.iter().zip(means).filter_map(|(name, mean)| Some((name, (*mean)?)));
-        if let Some(line) = &mut self.line {
-            let means: Map<String, Value> = named().map(|(name, mean)| (name.clone(), json!(mean))).collect();
-            line["epoch_losses"] = Value::Object(means);
-        }
-        let scalars: Vec<(String, f64)> =
-            named().map(|(name, mean)| (format!("train/{name}/epoch_loss"), mean)).collect();
-        self.board.write(step, &scalars)
+    /// Of the data of the step that is the `step`-th.
+    fn origin(&self, step: u64, split: Split) -> Origin {
+        let epoch = self.epoch.map(|each| step.saturating_sub(1) / each.max(1));
+        Origin { step, epoch, split }
     }
 
-    /// Writes the line that waits.
+    /// Writes the records that wait.
     fn flush(&mut self) -> Result<()> {
-        match self.line.take() {
-            Some(line) => self.metrics.write(&line),
-            None => Ok(()),
+        if self.waiting.is_empty() {
+            return Ok(());
         }
+        self.metrics.write(&self.waiting)?;
+        self.board.write(&self.waiting)?;
+        self.waiting.clear();
+        Ok(())
     }
 
-    /// An auxiliary loss by its name, with that of its task where it is of one.
-    fn named(&self, of: &AuxiliaryLoss) -> (String, f64) {
-        match of.task.and_then(|task| self.tasks.get(task)) {
-            Some(task) => (format!("{}/{task}", of.name), of.value),
-            None => (of.name.to_owned(), of.value),
-        }
-    }
-
-    fn step(&mut self, report: &StepReport) -> Result<()> {
-        let tasks = report.present.iter().filter_map(|task| self.tasks.get(*task));
-        let by_name = |values: &[f64]| -> Map<String, Value> {
-            tasks.clone().zip(values).map(|(name, value)| (name.clone(), json!(value))).collect()
+    fn of_step(&self, report: &StepReport) -> Vec<Record> {
+        let origin = self.origin(report.step, Split::Train);
+        let by_task = |metric, values: &[f64]| -> Vec<Record> {
+            let tasks = report.present.iter().map(|task| self.tasks.get(*task).map(String::as_str));
+            tasks.zip(values).map(|(task, value)| origin.record(task, metric, Some(*value))).collect()
         };
-        let mut line = json!({
-            "step": report.step,
-            "epoch": report.epoch,
-            "part": "train",
-            "losses": by_name(&report.losses),
-            "learning_rate": report.learning_rate,
-        });
-        if let Some(weights) = &report.weights {
-            line["weights"] = Value::Object(by_name(weights));
+        let mut records = by_task("loss", &report.losses);
+        records.extend(by_task("weight", report.weights.as_deref().unwrap_or_default()));
+        for of in &report.auxiliary {
+            let task = of.task.and_then(|task| self.tasks.get(task)).map(String::as_str);
+            records.push(origin.record(task, &format!("auxiliary/{}", of.name), Some(of.value)));
         }
-        if !report.terms.is_empty() {
-            let terms = report.terms.iter().map(|(name, value)| ((*name).to_owned(), json!(value)));
-            line["terms"] = Value::Object(terms.collect());
-        }
-        if let Some(norm) = report.gradient_norm {
-            line["gradient_norm"] = json!(norm);
-        }
-        let auxiliary: Vec<(String, f64)> = report.auxiliary.iter().map(|of| self.named(of)).collect();
-        if !auxiliary.is_empty() {
-            line["auxiliary"] = auxiliary.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-        }
-        self.line = Some(line);
-        let mut scalars: Vec<(String, f64)> =
-            tasks.zip(&report.losses).map(|(name, loss)| (format!("train/{name}/loss"), *loss)).collect();
-        scalars.extend(auxiliary.into_iter().map(|(name, value)| (format!("train/auxiliary/{name}"), value)));
-        scalars.extend(report.terms.iter().map(|(name, value)| (format!("train/{name}"), *value)));
-        scalars.push(("train/learning_rate".into(), report.learning_rate));
-        self.board.write(report.step, &scalars)
+        records.extend(report.terms.iter().map(|(name, value)| origin.record(None, name, Some(*value))));
+        records.push(origin.record(None, "learning_rate", Some(report.learning_rate)));
+        records.extend(report.gradient_norm.map(|norm| origin.record(None, "gradient_norm", Some(norm))));
+        records
     }
 }
 
-fn scalars(evaluation: &Evaluation) -> Vec<(String, f64)> {
-    let of_task = |task: &TaskEvaluation| {
-        let name = task.name.clone();
-        let figures = task.metrics.iter().map(|(metric, value)| (metric.clone(), *value));
-        let all = std::iter::once(("loss".to_owned(), task.loss)).chain(figures);
-        all.filter_map(move |(figure, value)| Some((format!("validation/{name}/{figure}"), value?)))
-            .collect::<Vec<_>>()
-    };
-    evaluation.tasks.iter().flat_map(of_task).collect()
+fn of_evaluation(origin: Origin, evaluation: &Evaluation, improved: bool) -> Vec<Record> {
+    let mut records = Vec::new();
+    for task in &evaluation.tasks {
+        let name = Some(task.name.as_str());
+        records.push(origin.record(name, "loss", task.loss));
+        records.extend(task.metrics.iter().map(|(metric, value)| origin.record(name, metric, *value)));
+    }
+    records.push(origin.record(None, "improved", Some(f64::from(u8::from(improved)))));
+    records
 }
-
 fn summary(step: u64, evaluation: &Evaluation, improved: bool) -> String {
     const SHOWN: usize = 3;
     let shown = |value: Option<f64>| value.map_or("-".to_owned(), figure);

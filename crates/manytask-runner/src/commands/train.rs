@@ -1,10 +1,9 @@
 //! `manytask train`: from a configuration to a run.
 
-use std::ops::ControlFlow;
 use std::path::{Component, Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use manytask_multitask::{Event, Trainer};
+use manytask_multitask::Trainer;
 use sha2::{Digest, Sha256};
 
 use super::changes;
@@ -15,7 +14,7 @@ use crate::data::Detail;
 use crate::experiment::{Experiment, threads_of};
 use crate::failure::{Code, Failure, Result};
 use crate::plan::Plan;
-use crate::progress::Quiet;
+use crate::progress::{Progress, Quiet};
 use crate::registries::Registries;
 use crate::report::{figure, say};
 use crate::run::{CONFIG, Exact, MANIFEST, Manifest, RunFolder, SCHEMA, json as to_json};
@@ -33,7 +32,7 @@ pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()
     let trainer = experiment.trainer().map_err(named)?;
     experiment.say_data(if arguments.quiet { Detail::Notes } else { Detail::Full });
     if arguments.dry_run {
-        return dry_run(trainer);
+        return dry_run(&experiment, trainer);
     }
     let (name, exact) = match &arguments.name {
         Some(name) => (name.clone(), Exact::Yes),
@@ -150,14 +149,10 @@ fn relative(from: &Path, to: &Path) -> Option<PathBuf> {
 }
 
 /// One step, of which nothing is kept.
-fn dry_run(mut trainer: Trainer<'_>) -> Result<()> {
-    let mut losses = Vec::new();
-    trainer.run(|_, event| -> Result<_> {
-        if let Event::Step(report) = event {
-            losses.clone_from(&report.losses);
-        }
-        Ok(ControlFlow::Break(()))
-    })?;
+fn dry_run(experiment: &Experiment, mut trainer: Trainer<'_>) -> Result<()> {
+    let progress = Progress::new(0, 1, &[], &experiment.work(), Quiet::Yes);
+    let losses = trainer.try_step()?.losses;
+    drop(progress);
     let losses: Vec<String> = losses.into_iter().map(figure).collect();
     let seen = if losses.is_empty() {
         "without a loss: its batch has no label".to_owned()

@@ -4,6 +4,11 @@ use serde::{Deserialize, Serialize};
 use crate::config::Section;
 use crate::failure::Result;
 
+/// What stands for settings that are not written.
+pub(crate) const SAVE_EVERY_MINUTES: f64 = 5.0;
+pub(crate) const KEEP_CHECKPOINTS: usize = 1;
+pub(crate) const LOG_EVERY_STEPS: u64 = 50;
+
 /// `[training]`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -41,9 +46,9 @@ impl TrainingSection {
             validate_every_epochs: section.take("validate_every_epochs")?,
             validate_every_steps: section.take("validate_every_steps")?,
             save_every_steps: section.take("save_every_steps")?,
-            save_every_minutes: section.take("save_every_minutes")?,
-            keep_checkpoints: section.take("keep_checkpoints")?,
-            log_every_steps: section.take("log_every_steps")?,
+            save_every_minutes: Some(section.take_or("save_every_minutes", SAVE_EVERY_MINUTES)?),
+            keep_checkpoints: Some(section.take_or("keep_checkpoints", KEEP_CHECKPOINTS)?),
+            log_every_steps: Some(section.take_or("log_every_steps", LOG_EVERY_STEPS)?),
             clip_norm: section.take("clip_norm")?,
             monitor: section.take("monitor")?,
             early_stopping: section.take("early_stopping")?,

@@ -1,11 +1,15 @@
-//! `metrics.jsonl`: one line for each event, a function of configuration and data alone.
+//! `metrics.jsonl`: one line for each number, a function of configuration and data alone.
+
+mod earlier;
+mod record;
 
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use fs_err::{File, OpenOptions};
-use serde_json::Value;
+use manytask_tensor::io::write_atomically;
 
+pub use self::record::{Origin, Record, Split};
 use crate::failure::Result;
 
 /// The lines of a run.
@@ -14,6 +18,16 @@ pub struct Metrics {
     file: File,
     damaged: Vec<usize>,
     last: u64,
+    form: Form,
+}
+
+/// How the lines were found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// As this version writes them.
+    Present,
+    /// As earlier versions did, one for each event; they were written anew.
+    Earlier,
 }
 
 /// Up to where lines are kept.
@@ -21,29 +35,34 @@ pub struct Metrics {
 pub enum UpTo {
     /// All lines of this step.
     Step(u64),
-    /// The lines of this step but for that of its evaluation, which comes again.
+    /// The lines of this step but for those of its evaluation, which comes again.
     Evaluation(u64),
 }
 
 impl UpTo {
-    fn holds(self, line: &Value) -> Option<bool> {
-        let step = line.get("step")?.as_u64()?;
-        Some(match self {
-            Self::Step(last) => step <= last,
+    fn holds(self, record: &Record) -> bool {
+        match self {
+            Self::Step(last) => record.step <= last,
             Self::Evaluation(last) => {
-                step < last || (step == last && line.get("part").is_none_or(|part| part != "validation"))
+                record.step < last || (record.step == last && record.split != Split::Validation)
             }
-        })
+        }
     }
 }
 
 impl Metrics {
     pub(super) fn open(path: &Path, up_to: UpTo) -> Result<Self> {
         let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
+        let mut form = Form::Present;
+        if let Some(lines) = earlier::rewritten(&mut file)? {
+            write_atomically(path, &lines)?;
+            file = OpenOptions::new().read(true).write(true).open(path)?;
+            form = Form::Earlier;
+        }
         let Kept { end, damaged, last } = kept(&mut file, up_to)?;
         file.set_len(end)?;
         file.seek(SeekFrom::Start(end))?;
-        Ok(Self { file, damaged, last })
+        Ok(Self { file, damaged, last, form })
     }
 
     /// The numbers of the lines, counted from 1, that were found damaged and are kept as they are.
@@ -56,13 +75,19 @@ impl Metrics {
         self.last
     }
 
-    /// Appends a line, which must have a `step`.
+    /// How the lines were found.
+    pub fn form(&self) -> Form {
+        self.form
+    }
+
+    /// Appends a line for each record.
     ///
     /// # Errors
-    /// When the disk does not take it.
-    pub fn write(&mut self, line: &Value) -> Result<()> {
+    /// When the disk does not take them.
+    pub fn write(&mut self, records: &[Record]) -> Result<()> {
         // In one call: a reader or a kill sees whole lines but for the last.
-        Ok(self.file.write_all(format!("{line}\n").as_bytes())?)
+        let lines: String = records.iter().map(Record::line).collect();
+        Ok(self.file.write_all(lines.as_bytes())?)
     }
 
     /// Makes what was written survive a loss of power.
@@ -98,22 +123,20 @@ fn kept(file: &mut File, up_to: UpTo) -> Result<Kept> {
         if !line.ends_with(b"\n") {
             break;
         }
-        let read = serde_json::from_slice::<Value>(&line).ok();
-        let step = read.as_ref().and_then(|line| line.get("step")?.as_u64());
-        match read.and_then(|line| up_to.holds(&line)) {
+        match Record::read(&line) {
             None if is_behind => {
                 kept.damaged.push(number);
                 kept.end = here;
             }
             None => waiting.push(number),
-            Some(true) => {
+            Some(record) if up_to.holds(&record) => {
                 kept.damaged.append(&mut waiting);
                 kept.end = here;
-                kept.last = step.unwrap_or_default();
+                kept.last = record.step;
                 is_behind = true;
             }
             // Of a later step, or damaged so that it seems to be.
-            Some(false) => {
+            Some(_) => {
                 waiting.push(number);
                 is_behind = false;
             }

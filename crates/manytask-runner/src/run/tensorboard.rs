@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use fs_err::File;
 
+use super::metrics::Record;
 use crate::failure::Result;
 
 /// Scalars for TensorBoard.
@@ -27,15 +28,15 @@ impl TensorBoard {
         Ok(Self { file })
     }
 
-    /// Appends scalars of one step, by tag.
+    /// Appends records that have a value.
     ///
     /// # Errors
     /// When the disk does not take it.
-    pub fn write(&mut self, step: u64, scalars: &[(String, f64)]) -> Result<()> {
+    pub fn write(&mut self, records: &[Record]) -> Result<()> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let records: Vec<u8> =
-            scalars.iter().flat_map(|(tag, value)| record(&event(now, step, tag, *value))).collect();
-        Ok(self.file.write_all(&records)?)
+        let one = |of: &Record| Some(record(&event(now, of.step, &of.tag(), of.value?)));
+        let bytes: Vec<u8> = records.iter().filter_map(one).flatten().collect();
+        Ok(self.file.write_all(&bytes)?)
     }
 }
 

@@ -1,5 +1,7 @@
 use std::fmt::Write as _;
 
+use manytask::run::{Record, Split};
+
 use crate::command::Place;
 
 #[test]
@@ -46,30 +48,32 @@ fn a_training_leaves_a_folder_and_ends_with_a_table() {
 #[test]
 fn every_epoch_and_the_last_step_have_one_line_of_training_losses() {
     let place = Place::new();
-    let lines = |changes: &[&str]| -> Vec<serde_json::Value> {
+    let records = |changes: &[&str]| -> Vec<Record> {
         place.good(&[&["train", "a.toml", "--quiet", "--name", "a"], changes].concat());
         let text = place.read("runs/a/metrics.jsonl");
         fs_err::remove_dir_all(place.at("runs/a")).unwrap();
-        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
-        lines.filter(|line: &serde_json::Value| line["part"] == "train").collect()
+        text.lines().map(|line| Record::read(line.as_bytes()).unwrap()).collect()
     };
-    let steps = |lines: &[serde_json::Value]| -> Vec<u64> {
-        lines.iter().map(|line| line["step"].as_u64().unwrap()).collect()
+    let of_rich = |records: &[Record], metric: &str| -> Vec<(u64, f64)> {
+        let rich = records.iter().filter(|of| of.task.as_deref() == Some("rich") && of.split == Split::Train);
+        rich.filter(|of| of.metric == metric).map(|of| (of.step, of.value.unwrap())).collect()
     };
-    let some = lines(&["training.log_every_steps=50"]);
-    assert_eq!(steps(&some), [8, 16, 24, 32, 40]);
-    for line in &some {
-        assert!(line["epoch_losses"]["rich"].is_f64() && line["losses"]["rich"].is_f64(), "{line}");
+    let steps = |found: &[(u64, f64)]| -> Vec<u64> { found.iter().map(|(step, _)| *step).collect() };
+    let some = records(&["training.log_every_steps=50"]);
+    for metric in ["loss", "weight", "epoch_loss"] {
+        assert_eq!(steps(&of_rich(&some, metric)), [8, 16, 24, 32, 40], "{metric}");
+    }
+    for record in &some {
+        assert_eq!(record.epoch, Some((record.step - 1) / 8), "{record:?}");
     }
     // The mean over an epoch is that of its steps.
-    let all = lines(&["training.log_every_steps=1", "training.epochs=1.25"]);
-    assert_eq!(steps(&all), (1..=10).collect::<Vec<u64>>());
-    let of_rich = |lines: &[serde_json::Value]| -> f64 {
-        lines.iter().map(|line| line["losses"]["rich"].as_f64().unwrap()).sum::<f64>() / lines.len() as f64
-    };
-    let mean = all[7]["epoch_losses"]["rich"].as_f64().unwrap();
-    assert!((mean - of_rich(&all[..8])).abs() < 1e-12, "{mean}");
-    assert!(all[6].get("epoch_losses").is_none() && all[9]["epoch_losses"]["rich"].is_f64());
+    let all = records(&["training.log_every_steps=1", "training.epochs=1.25"]);
+    let losses = of_rich(&all, "loss");
+    assert_eq!(steps(&losses), (1..=10).collect::<Vec<u64>>());
+    let means = of_rich(&all, "epoch_loss");
+    assert_eq!(steps(&means), [8, 10]);
+    let mean = losses[..8].iter().map(|(_, loss)| loss).sum::<f64>() / 8.0;
+    assert!((means[0].1 - mean).abs() < 1e-12, "{means:?}");
 }
 
 #[test]

@@ -21,7 +21,11 @@ fn every_one_is_good_and_says_what_it_is() {
     let place = Place::new();
     assert!(all().len() >= 6);
     for path in all() {
-        place.good(&["check", path.to_str().unwrap()]);
+        let whole = place.good(&["check", "--print", path.to_str().unwrap()]).out;
+        place.write("whole.toml", &whole);
+        let again = place.good(&["check", "--print", "whole.toml"]).out;
+        let [whole, again] = [whole, again].map(|text| text.parse::<toml::Table>().unwrap());
+        assert_eq!(again, whole, "{}", path.display());
         let text = fs_err::read_to_string(&path).unwrap();
         let head: String = text.lines().take_while(|line| line.starts_with('#')).collect();
         assert!(

@@ -47,7 +47,7 @@ fn a_setting_without_effect_is_refused_before_data_are_read() {
     says(
         &checked(&[("kind = \"adam\"", "kind = \"sgd\"\ndampening = 0.5")]),
         3,
-        &["`dampening` has no effect without `momentum`"],
+        &["dampening", "has no effect without momentum"],
     );
     says(&checked(&[("[aggregator]", "embedding = 4\n[aggregator]")]), 3, &["`embedding` has no effect"]);
     // A default that is written out is no mistake.
@@ -212,8 +212,64 @@ fn the_effective_configuration_has_the_defaults() {
     ] {
         assert!(said.out.contains(piece), "`{piece}` is not in {}", said.out);
     }
+    for piece in [
+        "log_every_steps = 3",
+        "save_every_minutes = 5.0",
+        "keep_checkpoints = 1",
+        "embedding = 8",
+        "kind = \"constant\"",
+        "standardise = true",
+        "columns = [\"rich\"]",
+        "clip = 10.0",
+        "[tasks.score]",
+        "metrics = [\"roc_auc\"",
+        "figure = \"loss\"",
+    ] {
+        assert!(said.out.contains(piece), "`{piece}` is not in {}", said.out);
+    }
     place.write("b.toml", &said.out);
+    // It means the same, and has nothing to be added.
+    let again = place.good(&["check", "--print", "b.toml"]);
+    let [whole, again] = [said.out, again.out].map(|text| text.parse::<toml::Table>().unwrap());
+    assert_eq!(again, whole);
+    for name in ["a", "b"] {
+        place.good(&["train", &format!("{name}.toml"), "--quiet", "training.epochs=1"]);
+    }
+    assert_eq!(place.read("runs/a/metrics.jsonl"), place.read("runs/b/metrics.jsonl"));
+}
+
+#[test]
+fn with_data_check_says_what_a_training_would() {
+    let place = Place::new();
+    let table = place.read("people.csv").replace(",0,", ",1,");
+    place.write("people.csv", table);
+    let said = place.good(&["check", "a.toml"]);
+    assert!(!said.err.contains("alike"), "{said:?}");
+    let said = place.good(&["check", "--data", "a.toml"]);
+    assert!(said.err.contains("data: 120 train") && said.err.contains("are alike"), "{said:?}");
+    assert!(said.err.contains("a.toml: good") && !place.at("runs").exists(), "{said:?}");
+    place.write("b.toml", place.read("a.toml").replace("\"hours\"", "\"horse\""));
     place.good(&["check", "b.toml"]);
+    says(&place.run(&["check", "--data", "a.toml", "b.toml"]), 3, &["b.toml", "horse", "`hours`"]);
+    fs_err::remove_file(place.at("people.csv")).unwrap();
+    says(&place.run(&["check", "--data", "a.toml"]), 4, &["people.csv"]);
+}
+
+#[test]
+fn keys_are_explained_too() {
+    let place = Place::new();
+    for (key, says) in [
+        ("clip_norm", "[training] of training (section): clip_norm = 1.0     # the largest norm"),
+        ("patience", "early_stopping = { patience = 4"),
+        ("training.batch_size", "batch_size = 256"),
+        ("beta1", "adam (optimizer): beta1 = 0.9"),
+        ("threads", "of each kernel"),
+    ] {
+        let said = place.good(&["explain", key]);
+        assert!(said.out.contains(says), "{key}: {}", said.out);
+    }
+    assert_eq!(place.run(&["explain", "data.beta1"]).code, Some(2));
+    assert_eq!(place.run(&["explain", "bet"]).code, Some(2));
 }
 
 #[test]

@@ -10,7 +10,9 @@ use crate::aggregators::{
 };
 use crate::testing::{network, problem_of, problem_with, rows, start};
 use crate::train::*;
-use crate::{Combination, Draw, LossWeighting, MultiTaskProblem, Needs, OnLosses, StepInfo, TaskVec};
+use crate::{
+    Combination, Draw, Gives, LossWeighting, MultiTaskProblem, Needs, OnLosses, Step, StepInfo, TaskVec,
+};
 
 fn methods() -> Vec<Box<dyn AggregatorSettings>> {
     let pipeline = Pipeline {
@@ -167,5 +169,51 @@ fn the_gradient_of_auto_lambda_is_that_of_the_validation_loss_after_a_step() {
         // Adam's mean is a tenth of the gradient after its first step.
         let found = memory["mean"][task].as_f64().unwrap() * 10.0;
         assert!((found - expected).abs() < 1e-3 * expected.abs() + 1e-7, "{task}: {found} {expected}");
+    }
+}
+
+#[test]
+fn steps_in_which_nothing_shared_moves_are_told() {
+    let problem = problem_of(rows(1, 44, true));
+    let mut trainer = Trainer::new(&problem, Box::new(Nothing), training(3), &start(&problem)).unwrap();
+    let mut told = Vec::new();
+    trainer
+        .run(|_, event| -> Result<_> {
+            if let Event::Step(report) = event {
+                told.push(report.stationary);
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+    assert_eq!(told, [true; 3]);
+    let cagrad = CaGrad::default().build(&names(&problem)).unwrap();
+    let mut trainer = Trainer::new(&problem, cagrad, training(3), &start(&problem)).unwrap();
+    trainer
+        .run(|_, event| -> Result<_> {
+            assert!(!matches!(event, Event::Step(report) if report.stationary));
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+}
+
+/// As a method at a Pareto-stationary point.
+#[derive(Debug)]
+struct Nothing;
+
+impl Aggregator for Nothing {
+    fn name(&self) -> &'static str {
+        "nothing"
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::LOSSES
+    }
+
+    fn gives(&self) -> Gives {
+        Gives::GradientWeights
+    }
+
+    fn combine(&mut self, step: &mut dyn Step) -> Result<Combination> {
+        Ok(Combination::weights(vec![0.0; step.present().len()]))
     }
 }

@@ -1,0 +1,90 @@
+//! The whole configuration, with what stands for everything that is not written.
+
+use manytask_multitask::{Monitor, Task};
+use serde::Serialize;
+use toml::{Table, Value};
+
+use super::{Plan, RowsPlan, Work};
+use crate::data::OutlinedTasks;
+use crate::experiment::threads_of;
+use crate::failure::{Code, Failure, Result};
+
+impl Plan {
+    /// All settings with their defaults: a configuration that means the same. Losses and metrics of tasks whose names only the
+    /// data have stand under `tasks.default`.
+    ///
+    /// # Errors
+    /// When a setting is impossible whatever the data hold.
+    pub fn effective(&self) -> Result<Table> {
+        let mut all = self.settings.clone();
+        missing(&mut all, "threads", &threads_of(self))?;
+        within(&mut all, "schedule", |schedule| {
+            missing(schedule, "kind", &"constant")?;
+            missing(schedule, "warm_up_steps", &0)
+        })?;
+        within(&mut all, "data", |data| missing(data, "folder", &""))?;
+        if self.training.validates() {
+            within(&mut all, "training", |training| missing(training, "monitor", &Monitor::default()))?;
+        }
+        let place = |failure| self.places.data.place(failure);
+        match &self.work {
+            Work::Rows(rows) => {
+                let described = rows.data.described().map_err(place)?.unwrap_or_default();
+                within(&mut all, "data", |data| {
+                    data.extend(described);
+                    Ok(())
+                })?;
+                for (name, task) in self.outlined_tasks(rows)? {
+                    within(&mut all, "tasks", |tasks| {
+                        within(tasks, &name, |section| {
+                            missing(section, "loss", &task.loss)?;
+                            missing(section, "metrics", &task.metrics)
+                        })
+                    })?;
+                }
+            }
+            Work::Episodes(episodes) => {
+                if let Some(outline) = episodes.source.outline().map_err(place)? {
+                    within(&mut all, "evaluation", |evaluation| {
+                        missing(evaluation, "queries", &outline.spec.queries)
+                    })?;
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// The tasks as far as they are known, with their losses and metrics, by the name of their section.
+    fn outlined_tasks(&self, rows: &RowsPlan) -> Result<Vec<(String, Task)>> {
+        let outline = rows.data.outline().map_err(|failure| self.places.data.place(failure))?;
+        let place = |failure| self.places.of_tasks(failure);
+        Ok(match outline.tasks {
+            OutlinedTasks::Unknown => Vec::new(),
+            OutlinedTasks::Named(tasks) => {
+                let tasks = rows.describe(tasks).map_err(place)?;
+                tasks.into_iter().map(|task| (task.name.clone(), task)).collect()
+            }
+            OutlinedTasks::Alike(task) => {
+                let first = rows.variants(&task).map_err(place)?.into_iter().next();
+                first.map(|task| ("default".to_owned(), task)).into_iter().collect()
+            }
+        })
+    }
+}
+
+/// A table in a table, which is written where it is missing.
+fn within(table: &mut Table, key: &str, change: impl FnOnce(&mut Table) -> Result<()>) -> Result<()> {
+    let inner = table.entry(key.to_owned()).or_insert_with(|| Value::Table(Table::new()));
+    match inner {
+        Value::Table(inner) => change(inner),
+        _ => Ok(()),
+    }
+}
+
+fn missing(table: &mut Table, key: &str, value: &impl Serialize) -> Result<()> {
+    if !table.contains_key(key) {
+        let value = Value::try_from(value).map_err(|error| Failure::new(Code::Bug, error.to_string()))?;
+        table.insert(key.to_owned(), value);
+    }
+    Ok(())
+}
