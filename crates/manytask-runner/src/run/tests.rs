@@ -150,14 +150,17 @@ fn lines_behind_a_step_are_cut_off_and_so_is_half_a_line() {
     again.write(&[a_record(3, Split::Validation)]).unwrap();
     again.sync().unwrap();
     assert_eq!(
-        text(&path).split_inclusive('\n').last(),
+        text(&path).split_inclusive('\n').next_back(),
         Some(a_record(3, Split::Validation).line().as_str())
     );
     let last = folder.metrics(UpTo::Step(99)).unwrap();
     assert_eq!((text(&path).lines().count(), last.damaged(), last.form()), (4, &[][..], Form::Present));
     // The evaluation after step 2 comes again.
     drop(folder.metrics(UpTo::Evaluation(2)).unwrap());
-    assert_eq!(text(&path).split_inclusive('\n').last(), Some(a_record(2, Split::Train).line().as_str()));
+    assert_eq!(
+        text(&path).split_inclusive('\n').next_back(),
+        Some(a_record(2, Split::Train).line().as_str())
+    );
 }
 
 #[test]

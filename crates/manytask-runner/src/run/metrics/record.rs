@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 /// One number of a training: a line of `metrics.jsonl`, and a point for TensorBoard.
 ///
-/// Every line has all keys, so that the file is a table as it is: `pandas.read_json(PATH, lines=True)`, or in DuckDB
+/// Every line has all keys, so that the file is a table as it is: `pandas.read_json(PATH, lines=True)`, or with `DuckDB`
 /// `SELECT * FROM 'metrics.jsonl'`.
 ///
 /// ```
