@@ -1,4 +1,5 @@
 use manytask_nn::layers::{Activation, Dropout, Linear, Sequential};
+use manytask_nn::metrics::Output;
 use manytask_tensor::{Graph, Kind, Params, Tensor, grad};
 
 use super::*;
@@ -10,21 +11,23 @@ const DRAW: Draw = Draw { seed: 4, step: 2, replica: 0, part: Part::Train };
 
 /// The gradient of each task's loss, by a backward pass of its own from the loss to all parameters.
 fn one_by_one(problem: &MultiTaskProblem, params: &Params, draw: Draw) -> Vec<Params> {
+    let losses = each_loss(problem, params, draw);
+    losses.iter().map(|loss| grad(loss, params, Graph::Keep).unwrap()).collect()
+}
+
+/// The loss of each present task, through its own head.
+fn each_loss(problem: &MultiTaskProblem, params: &Params, draw: Draw) -> Vec<Tensor> {
     let batch = problem.batch(draw).unwrap();
     let present = problem.present(draw.part, &batch).unwrap();
     let (cut, mut cx) = (problem.cut(), context(problem, draw));
     let inputs = TaskInputs::join(&batch, &present).unwrap();
     let representation = cut.encode(params, &inputs.all, &mut cx).unwrap();
-    let losses: Vec<Tensor> = present
-        .iter()
-        .enumerate()
-        .map(|(position, &task)| {
-            let own = inputs.rows.of(position, &representation).unwrap();
-            let raw = cut.heads().one(task, params, &own, &mut cx).unwrap();
-            problem.tasks[task].mean_loss(&raw, &batch.targets[task], batch.weights[task].as_ref()).unwrap()
-        })
-        .collect();
-    losses.iter().map(|loss| grad(loss, params, Graph::Keep).unwrap()).collect()
+    let losses = present.iter().enumerate().map(|(position, &task)| {
+        let own = inputs.rows.of(position, &representation).unwrap();
+        let raw = cut.heads().one(task, params, &own, &mut cx).unwrap();
+        problem.tasks[task].mean_loss(&raw, &batch.targets[task], batch.weights[task].as_ref()).unwrap()
+    });
+    losses.collect()
 }
 
 impl MultiTaskProblem {
@@ -385,4 +388,68 @@ fn images_and_vectors_are_inputs_as_features_are() {
             seen = Some((losses, gradient, first_outputs));
         }
     }
+}
+
+/// Six tasks of two kinds that miss different labels, two of them with weights of rows: all of a kind at once are each by itself.
+#[test]
+fn losses_of_one_kind_at_once_are_those_of_each_task() {
+    let described: Vec<Task> = [true, true, false, true, false, true]
+        .into_iter()
+        .enumerate()
+        .map(|(task, binary)| {
+            let output = if binary { Output::Binary } else { Output::Regression };
+            Task::new(format!("t{task}"), output, 1)
+        })
+        .collect();
+    let inputs = rows(1, 40, true).inputs;
+    let x = inputs[0].tensor(F64.0).unwrap();
+    let labels = described.iter().enumerate().map(|(task, of)| {
+        let column = x.select(1, task as i64 % 4);
+        let target = match of.output {
+            Output::Binary => column.gt(0.1 * task as f64).to_kind(F64.0),
+            _ => column.sin(),
+        };
+        let missing = x.select(1, (task as i64 + 1) % 4).gt(1.0 - 0.3 * task as f64);
+        let target = manytask_tensor::masked_fill(&target, &missing, f64::NAN).unwrap();
+        let weight = [1, 3].contains(&task).then(|| x.select(1, 2).square() + 0.1);
+        data::TaskData { name: of.name.clone(), target, weight }
+    });
+    let train = data::Part::new(inputs.iter().map(data::Inputs::shallow_clone).collect(), labels.collect());
+    let parts = Parts { train: train.unwrap(), validation: None, test: None };
+    let names: Vec<String> = described.iter().map(|task| task.name.clone()).collect();
+    let network = HardSharing::build(
+        &crate::InputSizes::numbers(4),
+        0,
+        &names,
+        crate::testing::tanh_trunk,
+        |b, _, features| Ok(Box::new(Linear::new(b, features, 1)?)),
+    );
+    let batches = Batches { size: 8, ..Batches::default() };
+    let problem = MultiTaskProblem::new(Box::new(network.unwrap()), described, parts, batches).unwrap();
+    let params = start(&problem).require_grad().unwrap();
+    let mut most = 0;
+    for step in 0..5 {
+        let draw = Draw { step, ..DRAW };
+        let expected: Vec<f64> =
+            each_loss(&problem, &params, draw).iter().map(|loss| loss.double_value(&[])).collect();
+        let mut pass = problem.forward(&params, draw).unwrap();
+        let whole = problem.losses(&params, draw).unwrap();
+        most = most.max(expected.len());
+        for found in [pass.losses(), whole.values()] {
+            assert_eq!(found.len(), expected.len());
+            assert!(
+                found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-12),
+                "{found:?} {expected:?}"
+            );
+        }
+        let each = one_by_one(&problem, &params, draw);
+        let weights: Vec<f64> = (0..each.len()).map(|row| 0.5 + row as f64).collect();
+        let found = pass.finish(&Combination::weighted_losses(weights.clone())).unwrap();
+        for slot in problem.layout().trained() {
+            let rows = each.iter().zip(&weights).map(|(row, weight)| row.get(slot).unwrap() * *weight);
+            let sum = rows.reduce(|a, b| a + b).unwrap();
+            assert!(close(found.get(slot).unwrap(), &sum), "{:?}", problem.layout().entry(slot));
+        }
+    }
+    assert_eq!(most, 6, "a batch with all tasks");
 }
