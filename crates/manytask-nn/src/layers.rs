@@ -14,7 +14,7 @@ mod stages;
 
 pub use activation::Activation;
 pub use conv::{Conv2d, ConvConfig};
-pub use dropout::Dropout;
+pub use dropout::{ChannelDropout, Dropout};
 pub use embedding::Embedding;
 pub use linear::Linear;
 pub use norm::{BatchNorm, GroupNorm, LayerNorm};

@@ -1,7 +1,9 @@
 //! Networks: multi-layer perceptrons and the convolutional trunks of few-shot learning.
 
 mod conv4;
+mod lenet;
 mod mlp;
 
 pub use conv4::{Conv4, Conv4Config};
+pub use lenet::{LeNet, LeNetConfig};
 pub use mlp::{Init, Mlp, MlpConfig, Norm};
