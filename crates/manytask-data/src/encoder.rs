@@ -173,6 +173,7 @@ impl Encoder {
             one_hot: self.one_hot.len(),
             places: self.one_hot_width() as usize,
             embedding: self.embedding.len(),
+            image: Vec::new(),
         }
     }
 

@@ -28,8 +28,12 @@ const MOST_DIMENSIONS: u8 = 16;
 /// # Errors
 /// When the file is absent, not IDX, of another element type, or shorter or longer than its dimensions say.
 pub fn read(path: &Path) -> Result<Tensor> {
-    let raw = read_raw(path)?;
-    let content = unpack(path, &raw)?;
+    parse(path, &read_raw(path)?)
+}
+
+/// The same of a file's bytes as they lie on the disk; `path` names it in errors.
+pub(crate) fn parse(path: &Path, raw: &[u8]) -> Result<Tensor> {
+    let content = unpack(path, raw)?;
     let header = |message: &str| Error::corrupt(path, "header", message);
     let Some((&[0, 0, kind, dimensions], rest)) = content.split_first_chunk() else {
         return Err(header("is not IDX: the first two bytes must be 0"));

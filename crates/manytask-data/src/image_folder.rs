@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use manytask_tensor::Tensor;
 
-use crate::picture::{check_size, decode};
+use crate::picture::{Form, check_size, decode};
 use crate::{Channels, ClassPool, Error, Result};
 
 /// Reads `folder/CLASS/*.png` (and `.jpg`, `.jpeg`): every folder in it is a class, in the order of the names.
@@ -31,7 +31,7 @@ pub fn read(folder: &Path, channels: Channels, size: usize) -> Result<ClassPool>
         }
         for file in &files {
             let bytes = crate::bytes::read_raw(file)?;
-            pixels.extend(decode(&bytes, file, "content", channels, size)?);
+            pixels.extend(decode(&bytes, file, "content", Form::square(channels, size))?.pixels);
         }
         counts.push(files.len() as i64);
         names.push(file_name(&class));
@@ -57,7 +57,7 @@ pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
-fn is_image(path: &Path) -> bool {
+pub(crate) fn is_image(path: &Path) -> bool {
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     matches!(extension.as_deref(), Some("png" | "jpg" | "jpeg"))
 }

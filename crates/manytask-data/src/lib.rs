@@ -21,6 +21,7 @@ mod error;
 mod findings;
 mod gaussian_process;
 pub mod idx;
+mod image_dataset;
 pub mod image_folder;
 mod input_columns;
 mod inputs;
@@ -48,10 +49,13 @@ pub use encoded::{Encoded, OneHot};
 pub use encoder::Encoder;
 pub use error::{Error, Result};
 pub use gaussian_process::GaussianProcess;
+pub use image_dataset::{
+    ImageDataset, ImageFiles, ImageRows, ImageSchema, ImageTarget, ImageTask, LoadedImages, Pairs, PixelScale,
+};
 pub use input_columns::{InputColumns, Scale};
 pub use inputs::{Images, Inputs, Normalisation};
 pub use omniglot::{Omniglot, OmniglotSplit, RandomCharacters, Rotations, VinyalsFiles};
-pub use picture::Channels;
+pub use picture::{Channels, Resize};
 pub use pool::{ClassPool, EpisodeSpec, Episodes};
 pub use prefetch::{Prefetch, Prefetched, gather, prefetch};
 pub use report::{ClassCounts, DataReport, InputCounts, LabelCounts, Note, NoteForm, TargetReport, TaskNote};

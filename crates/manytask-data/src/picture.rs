@@ -29,6 +29,44 @@ impl Channels {
     }
 }
 
+/// How pictures are brought to another size.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resize {
+    /// Each new pixel is the mean of the area it covers.
+    #[default]
+    Area,
+    /// Linear interpolation; where a picture shrinks, over all pixels that the new one covers (as Pillow's `BILINEAR`).
+    Bilinear,
+    /// The old pixel at the centre of the new one.
+    Nearest,
+}
+
+/// What a picture becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Form {
+    pub(crate) channels: Channels,
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    pub(crate) resize: Resize,
+}
+
+impl Form {
+    /// A square.
+    pub(crate) fn square(channels: Channels, size: usize) -> Self {
+        Self { channels, height: size, width: size, resize: Resize::default() }
+    }
+}
+
+/// A picture in its new form.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    /// Planes `[C, height, width]`.
+    pub(crate) pixels: Vec<u8>,
+    /// Height and width of what was read.
+    pub(crate) size: (usize, usize),
+}
+
 /// The longest side of a picture that is decoded, and the memory that decoding may take: what a file declares is checked before
 /// anything is allocated for it.
 const LONGEST_SIDE: u32 = 1 << 14;
@@ -47,14 +85,8 @@ pub(crate) fn check_size(size: usize) -> Result<()> {
     Err(Error::config(format!("`size` is {size}: the side of pictures is 1 to {LARGEST} pixels")))
 }
 
-/// PNG or JPEG into planes `[C, size, size]`, by area average.
-pub(crate) fn decode(
-    bytes: &[u8],
-    path: &Path,
-    place: &str,
-    channels: Channels,
-    size: usize,
-) -> Result<Vec<u8>> {
+/// PNG or JPEG into planes of a form.
+pub(crate) fn decode(bytes: &[u8], path: &Path, place: &str, form: Form) -> Result<Decoded> {
     let damaged = |error: &dyn std::fmt::Display| {
         Error::corrupt(path, place, format!("is no readable image: {error}; fetch it again"))
     };
@@ -70,16 +102,21 @@ pub(crate) fn decode(
         return Err(damaged(&"it has no pixel"));
     }
     let picture = if picture.color().has_alpha() { on_white(&picture) } else { picture };
-    let interleaved = match channels {
+    let interleaved = match form.channels {
         Channels::Gray => DynamicImage::into_luma8(picture).into_raw(),
         Channels::Rgb => DynamicImage::into_rgb8(picture).into_raw(),
     };
-    let count = channels.count();
+    let count = form.channels.count();
+    let (columns, rows) = (spans(width, form.width, form.resize), spans(height, form.height, form.resize));
     let planes = (0..count).flat_map(|channel| {
         let plane: Vec<u8> = interleaved.iter().skip(channel).step_by(count).copied().collect();
-        area_average(&plane, width, height, size)
+        if (width, height) == (form.width, form.height) {
+            plane
+        } else {
+            resized(&plane, width, &columns, &rows)
+        }
     });
-    Ok(planes.collect())
+    Ok(Decoded { pixels: planes.collect(), size: (height, width) })
 }
 
 /// What a picture looks like on paper: where it is transparent, its colour is often black and means nothing.
@@ -96,20 +133,17 @@ fn on_white(picture: &DynamicImage) -> DynamicImage {
     DynamicImage::ImageRgba8(picture)
 }
 
-/// One plane `[height, width]` to `[size, size]`: each new pixel is the mean of the area it covers.
-fn area_average(plane: &[u8], width: usize, height: usize, size: usize) -> Vec<u8> {
-    if (width, height) == (size, size) {
-        return plane.to_vec();
-    }
-    let (columns, rows) = (spans(width, size), spans(height, size));
-    let mut narrow = Vec::with_capacity(height * size);
+/// One plane of rows of `width` pixels, to as many columns and rows as there are spans.
+fn resized(plane: &[u8], width: usize, columns: &[Span], rows: &[Span]) -> Vec<u8> {
+    let mut narrow = Vec::with_capacity(plane.len() / width.max(1) * columns.len());
     for row in plane.chunks_exact(width.max(1)) {
         narrow.extend(columns.iter().map(|span| span.mean(row.iter().map(|&pixel| f32::from(pixel)))));
     }
-    let mut pixels = Vec::with_capacity(size * size);
-    for span in &rows {
-        let column = |x| span.mean(narrow.iter().skip(x).step_by(size).copied());
-        pixels.extend((0..size).map(|x| column(x).round() as u8));
+    let count = columns.len();
+    let mut pixels = Vec::with_capacity(rows.len() * count);
+    for span in rows {
+        let column = |x| span.mean(narrow.iter().skip(x).step_by(count.max(1)).copied());
+        pixels.extend((0..count).map(|x| column(x).round() as u8));
     }
     pixels
 }
@@ -126,16 +160,31 @@ impl Span {
     }
 }
 
-fn spans(old: usize, new: usize) -> Vec<Span> {
+/// The spans of `new` pixels over `old` ones.
+fn spans(old: usize, new: usize, resize: Resize) -> Vec<Span> {
     let scale = old as f64 / new as f64;
-    let span = |pixel: usize| {
+    let area = |pixel: usize| {
         let (from, to) = (pixel as f64 * scale, (pixel + 1) as f64 * scale);
         let start = from.floor() as usize;
         let end = (to.ceil() as usize).min(old);
         let overlap = |at: usize| (to.min(at as f64 + 1.0) - from.max(at as f64)).max(0.0);
         Span { start, weights: (start..end).map(|at| (overlap(at) / scale) as f32).collect() }
     };
-    (0..new).map(span).collect()
+    let centre = |pixel: usize| (pixel as f64 + 0.5) * scale;
+    let bilinear = |pixel: usize| {
+        let (centre, reach) = (centre(pixel), scale.max(1.0));
+        let start = (centre - reach).floor().max(0.0) as usize;
+        let end = ((centre + reach).ceil() as usize).min(old);
+        let weight = |at: usize| (1.0 - ((at as f64 + 0.5 - centre) / reach).abs()).max(0.0);
+        let sum: f64 = (start..end).map(weight).sum();
+        Span { start, weights: (start..end).map(|at| (weight(at) / sum) as f32).collect() }
+    };
+    let nearest = |pixel: usize| Span { start: (centre(pixel) as usize).min(old - 1), weights: vec![1.0] };
+    match resize {
+        Resize::Area => (0..new).map(area).collect(),
+        Resize::Bilinear => (0..new).map(bilinear).collect(),
+        Resize::Nearest => (0..new).map(nearest).collect(),
+    }
 }
 
 #[cfg(test)]
@@ -143,6 +192,23 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn brought(plane: &[u8], width: usize, height: usize, size: usize, resize: Resize) -> Vec<u8> {
+        resized(plane, width, &spans(width, size, resize), &spans(height, size, resize))
+    }
+
+    fn area_average(plane: &[u8], width: usize, height: usize, size: usize) -> Vec<u8> {
+        brought(plane, width, height, size, Resize::Area)
+    }
+
+    #[test]
+    fn other_filters_weigh_by_distance_or_take_the_centre() {
+        // Weights 3/7, 3/7, 1/7 of the first three pixels and of the last three.
+        let ramp: Vec<u8> = (0..16).map(|x| x * 16).collect();
+        assert_eq!(brought(&ramp, 4, 4, 2, Resize::Bilinear), [57, 82, 158, 183]);
+        assert_eq!(brought(&ramp, 4, 4, 2, Resize::Nearest), [80, 112, 208, 240]);
+        assert_eq!(brought(&[0, 100, 200, 100], 2, 2, 4, Resize::Bilinear)[..4], [0, 25, 75, 100]);
+    }
 
     #[test]
     fn areas_are_averaged() {
@@ -153,7 +219,8 @@ mod tests {
 
     #[test]
     fn what_is_no_image_says_where() {
-        let error = decode(b"no png", Path::new("a.zip"), "x.png", Channels::Gray, 4).unwrap_err();
+        let error =
+            decode(b"no png", Path::new("a.zip"), "x.png", Form::square(Channels::Gray, 4)).unwrap_err();
         assert!(error.to_string().starts_with("a.zip: x.png: is no readable image"), "{error}");
     }
 
@@ -163,7 +230,7 @@ mod tests {
         let packed = |picture: DynamicImage| {
             let mut bytes = Cursor::new(Vec::new());
             picture.write_to(&mut bytes, ImageFormat::Png).unwrap();
-            decode(&bytes.into_inner(), Path::new("a"), "b", Channels::Gray, 2).unwrap()
+            decode(&bytes.into_inner(), Path::new("a"), "b", Form::square(Channels::Gray, 2)).unwrap().pixels
         };
         let ink = |x: u32, y: u32| x == y;
         let grey = GrayAlphaImage::from_fn(2, 2, |x, y| LumaA([0, if ink(x, y) { 255 } else { 0 }]));

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::note::{Note, NoteForm, TaskNote};
 use self::odd::OddLabels;
-pub(crate) use self::words::{capped, examples, quoted, short};
+pub(crate) use self::words::{capped, examples, quoted, shape, short};
 use crate::splits::SPLITS;
 use crate::{Error, MISSING_CLASS, Part, Result, Splits, TargetKind};
 
@@ -66,6 +66,9 @@ pub struct InputCounts {
     pub places: usize,
     /// Columns for embedding layers.
     pub embedding: usize,
+    /// The shape of images, `[C, H, W]`; empty where inputs are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image: Vec<i64>,
 }
 
 /// The labels of one task.
@@ -195,6 +198,9 @@ impl DataReport {
             return format!("data: {}", self.classes.iter().map(of_part).collect::<Vec<_>>().join(", "));
         }
         let rows: Vec<String> = self.rows.iter().map(|(part, rows)| format!("{rows} {part}")).collect();
+        if !self.inputs.image.is_empty() {
+            return format!("data: {} images of {}", rows.join(", "), shape(&self.inputs.image));
+        }
         format!("data: {} rows; {}", rows.join(", "), self.inputs)
     }
 }

@@ -196,6 +196,13 @@ impl Split {
 }
 
 impl Fractions {
+    /// Refuses shares out of range, under the key that they are written as.
+    pub(crate) fn check(self, key: &str) -> Result<()> {
+        self.checked()
+            .map(drop)
+            .map_err(|_| Error::config(format!("{key} = {} must be a share in [0, 1)", self.validation)))
+    }
+
     fn checked(self) -> Result<Self> {
         let share = 0.0..1.0;
         if share.contains(&self.validation) && share.contains(&self.test) && self.validation + self.test < 1.0

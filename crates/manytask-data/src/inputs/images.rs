@@ -49,8 +49,34 @@ impl Normalisation {
         Ok(())
     }
 
-    /// Of a channel.
-    fn of(&self, channel: usize) -> (f64, f64) {
+    /// What brings each channel of images `[N, C, H, W]` of bytes to mean 0 and standard deviation 1 over all their pixels. A
+    /// channel that never varies is only shifted.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn of(images: &Tensor) -> Result<Self> {
+        let channels = images.size().get(1).copied().unwrap_or_default();
+        let mut normalisation = Self::default();
+        for channel in 0..channels {
+            // How often each value occurs gives exact sums of any number of pixels.
+            let pixels = images.f_select(1, channel)?.f_reshape([-1])?;
+            let counts = Vec::<i64>::try_from(pixels.f_bincount(None::<&Tensor>, 256)?)?;
+            let total: f64 = counts.iter().map(|count| *count as f64).sum();
+            let mean_of = |f: &dyn Fn(f64) -> f64| {
+                let sum: f64 =
+                    counts.iter().zip(0..).map(|(n, byte)| *n as f64 * f(f64::from(byte) / 255.0)).sum();
+                sum / total.max(1.0)
+            };
+            let mean = mean_of(&|x| x);
+            let std = mean_of(&|x| (x - mean).powi(2)).sqrt();
+            normalisation.mean.push(mean);
+            normalisation.std.push(if std > 0.0 { std } else { 1.0 });
+        }
+        Ok(normalisation)
+    }
+
+    /// The mean and the deviation of a channel.
+    fn channel(&self, channel: usize) -> (f64, f64) {
         let of = |numbers: &[f64]| numbers.get(channel).or(numbers.first()).copied();
         (of(&self.mean).unwrap_or(0.0), of(&self.std).unwrap_or(1.0))
     }
@@ -77,7 +103,8 @@ impl Images {
         let plain = kind != Kind::Uint8 && normalisation == Normalisation::default();
         let affine = (!plain).then(|| -> Result<_> {
             let of = |f: &dyn Fn((f64, f64)) -> f64| -> Result<Tensor> {
-                let numbers: Vec<f64> = (0..channels).map(|channel| f(normalisation.of(channel))).collect();
+                let numbers: Vec<f64> =
+                    (0..channels).map(|channel| f(normalisation.channel(channel))).collect();
                 Ok(Tensor::f_from_slice(&numbers)?.f_reshape([-1, 1, 1])?.f_to_device(pixels.device())?)
             };
             Ok((of(&|(_, std)| 1.0 / (unit * std))?, of(&|(mean, std)| -mean / std)?))

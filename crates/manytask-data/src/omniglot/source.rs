@@ -8,7 +8,7 @@ use zip::ZipArchive;
 
 use crate::bytes::read_raw;
 use crate::image_folder::{entries, file_name};
-use crate::picture::decode;
+use crate::picture::{Form, decode};
 use crate::{Channels, ClassPool, Error, Result};
 
 /// Decoding is split over this many threads.
@@ -165,7 +165,7 @@ impl Source {
                     (path, "content")
                 }
             };
-            let picture = decode(&bytes, &path, place, Channels::Gray, size)?;
+            let picture = decode(&bytes, &path, place, Form::square(Channels::Gray, size))?.pixels;
             pixels.extend(picture.into_iter().map(|pixel| 255 - pixel));
         }
         Ok(pixels)

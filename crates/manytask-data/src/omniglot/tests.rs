@@ -192,8 +192,13 @@ fn no_damage_of_a_picture_or_an_archive_makes_it_panic_or_take_memory() {
     let mut read = 0;
     for seed in 0..3000 {
         read += usize::from(
-            crate::picture::decode(&mutated(&whole, seed), Path::new("a"), "b", crate::Channels::Gray, 2)
-                .is_ok(),
+            crate::picture::decode(
+                &mutated(&whole, seed),
+                Path::new("a"),
+                "b",
+                crate::picture::Form::square(crate::Channels::Gray, 2),
+            )
+            .is_ok(),
         );
     }
     assert!(read < 1500, "damage is noticed: {read}");
@@ -218,7 +223,12 @@ fn a_picture_that_declares_more_than_there_is_is_refused_before_memory_is_taken(
         let mut crc = flate2::Crc::new();
         crc.update(&huge[12..29]);
         huge[29..33].copy_from_slice(&crc.sum().to_be_bytes());
-        let decoded = crate::picture::decode(&huge, Path::new("a"), "b", crate::Channels::Gray, 2);
+        let decoded = crate::picture::decode(
+            &huge,
+            Path::new("a"),
+            "b",
+            crate::picture::Form::square(crate::Channels::Gray, 2),
+        );
         assert!(matches!(decoded, Err(Error::Corrupt { .. })), "{side:?}");
     }
 }

@@ -43,3 +43,8 @@ pub(crate) fn short(value: f64) -> String {
     let text = format!("{value:.6}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
+
+/// The sizes of a tensor as people write them: `1 x 28 x 28`.
+pub(crate) fn shape(sizes: &[i64]) -> String {
+    sizes.iter().map(i64::to_string).collect::<Vec<_>>().join(" x ")
+}
