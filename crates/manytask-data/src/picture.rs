@@ -6,7 +6,8 @@ use std::path::Path;
 use image::{DynamicImage, ImageReader, Limits};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::report::quoted;
+use crate::{Error, Note, Result};
 
 /// The channels of images.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +43,17 @@ pub enum Resize {
     Nearest,
 }
 
+impl Resize {
+    /// The word for it in a configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Area => "area",
+            Self::Bilinear => "bilinear",
+            Self::Nearest => "nearest",
+        }
+    }
+}
+
 /// What a picture becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Form {
@@ -64,7 +76,46 @@ pub(crate) struct Decoded {
     /// Planes `[C, height, width]`.
     pub(crate) pixels: Vec<u8>,
     /// Height and width of what was read.
-    pub(crate) size: (usize, usize),
+    pub(crate) read: (usize, usize),
+}
+
+/// The sizes of pictures that were read.
+#[derive(Debug, Default)]
+pub(crate) struct Sizes {
+    /// Each size once, with the first picture of it.
+    seen: Vec<((usize, usize), String)>,
+    count: usize,
+}
+
+impl Sizes {
+    /// A picture, by its height and width.
+    pub(crate) fn see(&mut self, file: &Path, size: (usize, usize)) {
+        self.count += 1;
+        if !self.seen.iter().any(|(seen, _)| *seen == size) {
+            self.seen.push((size, file.display().to_string()));
+        }
+    }
+
+    /// What is to be said where pictures are brought to another size.
+    pub(crate) fn note(&self, form: Form) -> Option<Note> {
+        let Form { height, width, resize, .. } = form;
+        let ((first_height, first_width), file) =
+            self.seen.iter().find(|(seen, _)| *seen != (height, width))?;
+        let sizes = match self.seen.len() {
+            1 => "all of one size".to_owned(),
+            sizes => format!("of {sizes} sizes"),
+        };
+        let stretched = self.seen.iter().any(|((h, w), _)| h * width != w * height);
+        let stretched =
+            if stretched { "; where their proportions are others, they are stretched" } else { "" };
+        Some(Note(format!(
+            "{} pictures {sizes}, such as {first_height} x {first_width} pixels of {}, are brought to {height} x {width} \
+             by {}{stretched}",
+            self.count,
+            quoted(file),
+            resize.name()
+        )))
+    }
 }
 
 /// The longest side of a picture that is decoded, and the memory that decoding may take: what a file declares is checked before
@@ -116,7 +167,7 @@ pub(crate) fn decode(bytes: &[u8], path: &Path, place: &str, form: Form) -> Resu
             resized(&plane, width, &columns, &rows)
         }
     });
-    Ok(Decoded { pixels: planes.collect(), size: (height, width) })
+    Ok(Decoded { pixels: planes.collect(), read: (height, width) })
 }
 
 /// What a picture looks like on paper: where it is transparent, its colour is often black and means nothing.

@@ -1,14 +1,17 @@
 //! Where rows come from, as `[data]` says.
 
+mod images;
+
 use std::fmt::Debug;
 use std::path::Path;
 
-use manytask_data::{Cached, DataReport, Schema, Split, TableDataset, TargetKind, TargetSpec};
+use manytask_data::{Cached, DataReport, Split, TableDataset, TargetKind, TargetSpec};
 use manytask_multitask::{InputSizes, Parts, Task};
 use manytask_nn::metrics::Output;
 
 use crate::failure::{Code, Failure, Result};
 use crate::report::say;
+use crate::schema::InputSchema;
 use crate::tables;
 
 /// The settings of a data set of rows with labels.
@@ -46,6 +49,37 @@ pub struct Outline {
     pub validation: Option<bool>,
     /// Whether columns are embedded.
     pub embeds: Option<bool>,
+    /// The form of the inputs.
+    pub inputs: OutlinedInputs,
+}
+
+/// What is known of inputs before they are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OutlinedInputs {
+    /// Rows of a number at least.
+    #[default]
+    Rows,
+    /// Images, with their shape `[C, H, W]` where it is known.
+    Images(Option<[i64; 3]>),
+}
+
+impl OutlinedInputs {
+    /// Sizes that a network can be built for: what there is at least, or for images of unknown size usual ones.
+    pub(crate) fn sizes(self) -> InputSizes {
+        const USUAL: i64 = 64;
+        match self {
+            Self::Rows => InputSizes::numbers(1),
+            Self::Images(shape) => {
+                let [channels, height, width] = shape.unwrap_or([1, USUAL, USUAL]);
+                InputSizes::Images { channels, height, width }
+            }
+        }
+    }
+
+    /// Whether a network for [`OutlinedInputs::sizes`] has no more parameters than the real one.
+    pub(crate) fn is_least(self) -> bool {
+        self != Self::Images(None)
+    }
 }
 
 /// What is known of tasks before their data are read. A task with 0 outputs has as many classes as the data.
@@ -70,7 +104,7 @@ pub struct Loaded {
     /// The sizes of the inputs.
     pub inputs: InputSizes,
     /// How files become inputs and labels: kept with a run, for `predict`.
-    pub schema: Option<Schema>,
+    pub schema: Option<InputSchema>,
     /// A digest of the content.
     pub digest: String,
     /// A digest of the content and of the rows of each part: equal where the same rows are trained on and judged.
@@ -90,7 +124,7 @@ impl DataSettings for TableDataset {
             Some([target]) if self.tasks_by.is_some() => OutlinedTasks::Alike(outlined(target)),
             Some(targets) => OutlinedTasks::Named(targets.iter().map(outlined).collect()),
         };
-        Ok(Outline { tasks, validation, embeds })
+        Ok(Outline { tasks, validation, embeds, inputs: OutlinedInputs::Rows })
     }
 
     fn described(&self) -> Result<Option<toml::Table>> {
@@ -116,14 +150,15 @@ impl DataSettings for TableDataset {
                 dataset
             }
         };
+        let schema = InputSchema::Table(Box::new(dataset.schema));
         Ok(Loaded {
             parts: dataset.splits,
-            tasks: tasks_of(&dataset.schema),
-            inputs: sizes_of(&dataset.schema),
+            tasks: schema.tasks(),
+            inputs: schema.sizes(),
             digest: dataset.digest,
             split_digest: dataset.split_digest,
             report: dataset.report,
-            schema: Some(dataset.schema),
+            schema: Some(schema),
         })
     }
 }
@@ -160,19 +195,4 @@ fn outlined(target: &TargetSpec) -> Task {
         TargetKind::Multilabel => (Output::Multilabel, target.columns.0.len() as i64),
     };
     Task::new(&target.name, output, outputs)
-}
-
-/// The tasks of a table, with their usual losses and metrics.
-pub(crate) fn tasks_of(schema: &Schema) -> Vec<Task> {
-    let names = schema.task_names().into_iter().enumerate();
-    let task = |(task, name)| {
-        let target = schema.target(task)?;
-        Some(Task { weight_in: schema.weight_in(), ..Task::of(name, target) })
-    };
-    names.filter_map(task).collect()
-}
-
-/// The sizes of a table's inputs.
-pub(crate) fn sizes_of(schema: &Schema) -> InputSizes {
-    InputSizes::Features { dense: schema.inputs().width(), categories: schema.inputs().cardinalities() }
 }

@@ -293,22 +293,8 @@ impl BackboneSettings for Conv4Config {
         input: &[i64],
         outputs: Option<i64>,
     ) -> manytask_nn::Result<Box<dyn Module>> {
-        let &[channels, height, width] = input else {
-            return Err(Error::setting(
-                "the shape of an example",
-                &format!("{input:?}"),
-                "conv4 is for pictures [C, H, W]",
-            ));
-        };
-        if height != width {
-            return Err(Error::setting(
-                "a picture",
-                &format!("{height} x {width}"),
-                "conv4 is for square ones",
-            ));
-        }
         let config = Self { output: own_output(self.output, outputs)?, ..self.clone() };
-        Ok(Box::new(Conv4::new(b, channels, height, &config)?))
+        Ok(Box::new(Conv4::for_images(b, input, &config)?))
     }
 }
 

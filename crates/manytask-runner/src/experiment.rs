@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use manytask_data::{DataReport, Schema};
+use manytask_data::DataReport;
 use manytask_meta::MetaProblem;
 use manytask_multitask::{Monitor, MultiTaskProblem, Part, Parts, Problem, Task, Trainer, Training, check};
 use manytask_nn::loss::Loss;
@@ -17,6 +17,7 @@ use crate::plan::{
     EpisodesPlan, KEEP_CHECKPOINTS, LOG_EVERY_STEPS, Places, Plan, RowsPlan, SAVE_EVERY_MINUTES, Work,
 };
 use crate::report::say;
+use crate::schema::InputSchema;
 
 /// A problem with everything that is needed to train it.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub struct Experiment {
     /// The problem.
     pub problem: Box<dyn Problem>,
     /// How files become inputs, for `predict`.
-    pub schema: Option<Schema>,
+    pub schema: Option<InputSchema>,
     /// How it is trained.
     pub training: Training,
     /// Where it computes.
@@ -170,7 +171,7 @@ fn few_threads(asked: usize, obtained: usize) -> Option<String> {
 /// A problem with what else is known of its data.
 struct Loaded {
     problem: Box<dyn Problem>,
-    schema: Option<Schema>,
+    schema: Option<InputSchema>,
     digest: String,
     split_digest: String,
     report: DataReport,

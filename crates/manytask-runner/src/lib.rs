@@ -20,6 +20,7 @@ mod registries;
 pub mod registry;
 pub mod report;
 pub mod run;
+pub mod schema;
 mod sections;
 pub mod signals;
 pub mod tables;

@@ -8,12 +8,12 @@ mod schedules;
 use std::sync::Arc;
 
 use manytask_data::{
-    Columns, Fractions, GaussianProcess, InputColumns, Split, TableDataset, TableSource, TargetKind,
-    TargetSpec,
+    Columns, Fractions, GaussianProcess, ImageDataset, ImageFiles, ImageTarget, InputColumns, Pairs, PixelScale, Split,
+    TableDataset, TableSource, TargetKind, TargetSpec,
 };
 use manytask_meta::LearnerSpec;
 use manytask_multitask::{AggregatorSettings, ArchitectureSettings};
-use manytask_nn::nets::{Conv4Config, MlpConfig};
+use manytask_nn::nets::{Conv4Config, LeNetConfig, MlpConfig};
 use manytask_nn::optim::{Adam, AdamW, Optimizer, RmsProp, Sgd};
 use manytask_nn::schedule::Course;
 
@@ -93,6 +93,37 @@ fn data() -> Registry<Box<dyn DataSettings>> {
         &example,
         |table: TableDataset| Box::new(table) as Box<dyn DataSettings>,
     );
+    registry.add(
+        "idx",
+        "images of IDX files, as of MNIST and its successors, with a task for each column of labels",
+        "Files are plain or packed with gzip: `images` [N, H, W] or [N, C, H, W], `labels` one file or several, [N] or [N, L]. A\n\
+         target takes the labels of its `column`, counted from 0 through all files; each label is a class, called by its number\n\
+         or as `classes` says; with `positive` the target is binary: these labels mean yes, all others no. Labels under\n\
+         `missing` stand for none. `validation` names files like `test`, or `validation_fraction` holds out training images.\n\
+         With `pairs` two images make one: the first in the upper left corner of a canvas, the second in the lower right one,\n\
+         the larger value where they overlap (MultiMNIST: Sabour et al. 2017, Sener & Koltun 2018). The tasks are then `left`\n\
+         and `right`, or NAME_left and NAME_right of several targets.\n\
+         `scale` is \"unit\" (bytes become values from 0 to 1), \"standard\" (then mean 0 and deviation 1 over the training\n\
+         images, by channel) or { given = { mean = [0.5], std = [0.25] } }. `predict` takes an IDX file, a PNG or JPEG file,\n\
+         or a folder of such.",
+        &ImageDataset {
+            train: ImageFiles {
+                images: "train-images-idx3-ubyte.gz".into(),
+                labels: vec!["train-labels-idx1-ubyte.gz".into()],
+            },
+            validation: None,
+            test: Some(ImageFiles {
+                images: "t10k-images-idx3-ubyte.gz".into(),
+                labels: vec!["t10k-labels-idx1-ubyte.gz".into()],
+            }),
+            validation_fraction: 0.1,
+            seed: 0,
+            targets: vec![ImageTarget::new("class")],
+            pairs: Some(Pairs::default()),
+            scale: PixelScale::Unit,
+        },
+        |images: ImageDataset| Box::new(images) as Box<dyn DataSettings>,
+    );
     registry
 }
 
@@ -153,6 +184,22 @@ fn trunks() -> Registry<Box<dyn TrunkSettings>> {
         "Linear layers, each followed by normalisation, activation and dropout.",
         &MlpConfig { hidden: vec![128], ..MlpConfig::default() },
         |mlp: MlpConfig| Box::new(mlp) as Box<dyn TrunkSettings>,
+    );
+    registry.add(
+        "lenet",
+        "convolution, pooling and linear layers, for images",
+        "LeCun et al. 1998, with the sizes of multi-task learning on pairs of digits (Sener & Koltun 2018, arXiv:1810.04650):\n\
+         convolutions without padding, each followed by 2 x 2 max-pooling and ReLU, then linear layers with ReLU. `dropout` is\n\
+         the share of the last convolution's channels that is dropped in training.",
+        &LeNetConfig::default(),
+        |lenet: LeNetConfig| Box::new(lenet) as Box<dyn TrunkSettings>,
+    );
+    registry.add(
+        "conv4",
+        "four blocks of convolution, batch-norm, ReLU and max-pooling, for square images",
+        "Vinyals et al. 2016. With `output` a last linear layer of that size.",
+        &Conv4Config::default(),
+        |conv: Conv4Config| Box::new(conv) as Box<dyn TrunkSettings>,
     );
     registry
 }

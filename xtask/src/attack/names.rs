@@ -18,6 +18,11 @@ pub(crate) struct Names {
 const SAMPLED: &str = "[data]\nkind = \"sinusoid\"\n[network]\nkind = \"mlp\"\n[learner]\nkind = \"maml\"\n[optimizer]\n\
     kind = \"sgd\"\nlearning_rate = 0.1\n[training]\nsteps = 2\n[aggregator]\n";
 
+/// Tasks on a table; which trunks take its rows is asked with it.
+const TABLE: &str = "[data]\nkind = \"table\"\nsource = { path = \"a.csv\" }\ninputs = { numeric = [\"x\"] }\n\
+    targets = [{ name = \"y\", kind = \"regression\" }]\n[aggregator]\nkind = \"equal_weights\"\n[optimizer]\n\
+    kind = \"sgd\"\nlearning_rate = 0.1\n[training]\nsteps = 2\n[network]\nkind = \"hard_sharing\"\n[network.trunk]\n";
+
 impl Names {
     /// Asks the program.
     pub(crate) fn ask(binary: &Path) -> Result<Self> {
@@ -37,6 +42,16 @@ impl Names {
                 names.take_for_sampled_tasks(&name);
             }
         }
+        let mut trunks = names.of("trunk").to_vec();
+        let path = folder.join("config.toml");
+        let mut taken = |name: &String| -> Result<bool> {
+            fs_err::write(&path, format!("{TABLE}kind = {name:?}\n"))?;
+            Ok(Command::new(binary).arg("check").arg(&path).output()?.status.success())
+        };
+        let taken = trunks.iter().map(&mut taken).collect::<Result<Vec<_>>>()?;
+        let mut taken = taken.into_iter();
+        trunks.retain(|_| taken.next().unwrap_or(false));
+        names.by_category.insert("trunk".to_owned(), trunks);
         fs_err::remove_dir_all(&folder)?;
         for category in ["aggregator", "optimizer", "schedule", "learner", "trunk"] {
             if names.of(category).is_empty() {

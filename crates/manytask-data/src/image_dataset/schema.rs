@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::read::as_images;
 use crate::bytes::read_raw;
 use crate::image_folder::{entries, file_name, is_image};
-use crate::picture::{Form, Resize, decode};
+use crate::picture::{Form, Resize, Sizes, decode};
 use crate::report::shape;
-use crate::{Channels, Error, Images, Inputs, Normalisation, Result, TargetKind, idx};
+use crate::{Channels, Error, Images, Inputs, Normalisation, Note, Result, TargetKind, idx};
 
 /// How images become inputs, and what is predicted of them. Kept with the model, it reads new images.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,6 +41,8 @@ pub struct ImageRows {
     pub inputs: Inputs,
     /// The file of each, where each has one of its own.
     pub files: Option<Vec<String>>,
+    /// What was done to them that nobody asked for.
+    pub notes: Vec<Note>,
 }
 
 impl ImageSchema {
@@ -55,6 +57,7 @@ impl ImageSchema {
     /// # Errors
     /// When nothing is there, it is damaged, or images have another size.
     pub fn read(&self, path: &Path) -> Result<ImageRows> {
+        let mut notes = Vec::new();
         let (pixels, files) = if path.is_dir() {
             let files: Vec<PathBuf> = entries(path)?.into_iter().filter(|path| is_image(path)).collect();
             if files.is_empty() {
@@ -62,15 +65,16 @@ impl ImageSchema {
                     "has no .png, .jpg or .jpeg file; give a folder of pictures, a picture, or an IDX file";
                 return Err(Error::corrupt(path, "the folder", message));
             }
-            (self.pictures(&files)?, Some(files))
+            (self.pictures(&files, &mut notes)?, Some(files))
         } else if is_image(path) {
             let files = vec![path.to_owned()];
-            (self.pictures(&files)?, Some(files))
+            (self.pictures(&files, &mut notes)?, Some(files))
         } else {
             (self.idx(path)?, None)
         };
         let inputs = Inputs::from(Images::new(pixels, self.normalisation.clone())?);
-        Ok(ImageRows { inputs, files: files.map(|files| files.iter().map(|path| file_name(path)).collect()) })
+        let files = files.map(|files| files.iter().map(|path| file_name(path)).collect());
+        Ok(ImageRows { inputs, files, notes })
     }
 
     fn idx(&self, path: &Path) -> Result<Tensor> {
@@ -87,16 +91,19 @@ impl ImageSchema {
         Err(Error::corrupt(path, "header", message))
     }
 
-    fn pictures(&self, files: &[PathBuf]) -> Result<Tensor> {
+    fn pictures(&self, files: &[PathBuf], notes: &mut Vec<Note>) -> Result<Tensor> {
         let &[channels, height, width] = self.image.as_slice() else {
             return Err(Error::config(format!("the model's images are {:?}, not [C, H, W]", self.image)));
         };
         let channels = if channels == 3 { Channels::Rgb } else { Channels::Gray };
         let form = Form { channels, height: height as usize, width: width as usize, resize: Resize::Area };
-        let mut pixels = Vec::new();
+        let (mut pixels, mut sizes) = (Vec::new(), Sizes::default());
         for file in files {
-            pixels.extend(decode(&read_raw(file)?, file, "content", form)?.pixels);
+            let picture = decode(&read_raw(file)?, file, "content", form)?;
+            pixels.extend(picture.pixels);
+            sizes.see(file, picture.read);
         }
+        notes.extend(sizes.note(form));
         let all = [vec![files.len() as i64], self.image.clone()].concat();
         Ok(Tensor::f_from_slice(&pixels)?.f_reshape(all)?)
     }

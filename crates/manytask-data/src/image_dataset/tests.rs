@@ -228,6 +228,11 @@ fn a_model_reads_idx_files_pictures_and_folders() {
     }
     fs_err::write(pictures.join("notes.txt"), "x").unwrap();
     let rows = schema.read(&pictures).unwrap();
+    let note = &rows.notes[0].0;
+    assert!(
+        note.starts_with("2 pictures all of one size, such as 6 x 4 pixels") && note.contains("stretched"),
+        "{note}"
+    );
     assert_eq!(rows.files.unwrap(), ["a.png", "b.png"]);
     let numbers = rows.inputs.tensor(Kind::Double).unwrap();
     assert_eq!(numbers.size(), [2, 1, 2, 2]);

@@ -10,6 +10,8 @@ use crate::{Error, Result};
 
 /// Rows that go through a network at once in evaluation: enough for the kernels, little enough for the memory.
 const ROWS: i64 = 8192;
+/// The same of images, each of which becomes many numbers on its way.
+const IMAGES: i64 = 512;
 
 /// The raw outputs of the wanted tasks, and what the architecture adds to their losses.
 #[derive(Debug)]
@@ -111,10 +113,11 @@ fn chunks(
 ) -> Result<Vec<Tensor>> {
     let mut parts: Vec<Vec<Tensor>> = tasks.iter().map(|_| Vec::new()).collect();
     let rows = inputs.rows() as i64;
+    let most = if matches!(inputs, Inputs::Images(_)) { IMAGES } else { ROWS };
     let mut start = 0;
     // At least once, so that no rows give outputs of no rows.
     loop {
-        let length = ROWS.min(rows - start);
+        let length = most.min(rows - start);
         let outputs = forward(architecture, params, &inputs.narrow(start, length)?, tasks)?;
         for (position, parts) in parts.iter_mut().enumerate() {
             parts.push(outputs.raw(position)?);

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use manytask_nn::layers::{Flatten, Linear, Restored, Sequential};
-use manytask_nn::nets::{Mlp, MlpConfig};
+use manytask_nn::nets::{Conv4, Conv4Config, LeNet, LeNetConfig, Mlp, MlpConfig};
 use manytask_nn::{Builder, Module, Precision};
 
 use super::{Architecture, Heads, InputEncoder, InputSizes};
@@ -29,6 +29,22 @@ impl TrunkSettings for MlpConfig {
         } else {
             (Box::new(Sequential(vec![Box::new(Flatten), Box::new(net)])), features)
         })
+    }
+}
+
+impl TrunkSettings for LeNetConfig {
+    fn build(&self, b: &mut Builder<'_>, inputs: &[i64]) -> manytask_nn::Result<Built> {
+        let net = LeNet::new(b, inputs, self)?;
+        let features = net.features();
+        Ok((Box::new(net), features))
+    }
+}
+
+impl TrunkSettings for Conv4Config {
+    fn build(&self, b: &mut Builder<'_>, inputs: &[i64]) -> manytask_nn::Result<Built> {
+        let net = Conv4::for_images(b, inputs, self)?;
+        let features = net.features();
+        Ok((Box::new(net), features))
     }
 }
 

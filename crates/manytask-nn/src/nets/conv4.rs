@@ -75,6 +75,24 @@ impl Conv4 {
         Ok(Self { layers: stages, features })
     }
 
+    /// For images given as the shape `[C, H, W]`.
+    ///
+    /// # Errors
+    /// When these are no square images, and those of [`Conv4::new`].
+    pub fn for_images(b: &mut Builder<'_>, image: &[i64], config: &Conv4Config) -> Result<Self> {
+        match image {
+            &[channels, height, width] if height == width => Self::new(b, channels, height, config),
+            [_, height, width] => {
+                Err(Error::setting("a picture", &format!("{height} x {width}"), "conv4 is for square ones"))
+            }
+            _ => Err(Error::setting(
+                "the shape of an example",
+                &format!("{image:?}"),
+                "conv4 is for pictures [C, H, W]",
+            )),
+        }
+    }
+
     /// The size of its output.
     pub fn features(&self) -> i64 {
         self.features

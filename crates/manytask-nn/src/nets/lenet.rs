@@ -1,9 +1,9 @@
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::layers::{Activation, ChannelDropout, Conv2d, ConvConfig, Flatten, Linear, MaxPool2d, Sequential};
+use crate::layers::{Activation, ChannelDropout, Conv2d, ConvConfig, Flatten, Linear, MaxPool2d, Stages};
 use crate::written::Primitive;
-use crate::{Builder, Cx, Error, Module, Result};
+use crate::{Builder, Cx, Error, Module, Result, Staged};
 
 /// Blocks of convolution, 2×2 max-pooling and `ReLU`, then linear layers (LeCun et al. 1998). With the sizes of [`LeNetConfig`]'s
 /// defaults it is the trunk of multi-task learning on pairs of digits (`MultiLeNetR` of Sener & Koltun 2018, arXiv:1810.04650).
@@ -11,7 +11,7 @@ use crate::{Builder, Cx, Error, Module, Result};
 /// Parameters are `layerN.conv.weight`, `layerN.conv.bias` and `hiddenN.weight`, `hiddenN.bias`.
 #[derive(Debug)]
 pub struct LeNet {
-    layers: Sequential,
+    layers: Stages,
     features: i64,
 }
 
@@ -48,10 +48,11 @@ impl LeNet {
                 "lenet is for images [C, H, W]",
             ));
         };
-        let mut layers: Vec<Box<dyn Module>> = Vec::new();
+        let mut stages = Stages::new();
         for (i, &outputs) in config.channels.iter().enumerate() {
             let form = ConvConfig { padding: 0, ..ConvConfig::same(channels, outputs, config.kernel) };
-            layers.push(Box::new(Conv2d::new(&mut b.scope(format!("layer{i}")).scope("conv"), form)?));
+            let conv = Conv2d::new(&mut b.scope(format!("layer{i}")).scope("conv"), form)?;
+            let mut layers: Vec<Box<dyn Module>> = vec![Box::new(conv)];
             let sides = [height, width].map(|side| form.size_after(side));
             if sides.iter().any(|side| *side < 2) {
                 return Err(Error::setting(
@@ -72,18 +73,25 @@ impl LeNet {
             layers.extend([Box::new(MaxPool2d::new(2)?) as Box<dyn Module>, Box::new(Activation::Relu)]);
             [height, width] = sides.map(|side| side / 2);
             channels = outputs;
+            let is_last = i + 1 == config.channels.len();
+            if is_last {
+                layers.push(Box::new(Flatten));
+            }
+            stages.push(layers, if is_last { channels * height * width } else { channels });
         }
-        layers.push(Box::new(Flatten));
         let mut features = channels * height * width;
+        if config.channels.is_empty() {
+            stages.push(vec![Box::new(Flatten)], features);
+        }
         for (i, &size) in config.hidden.iter().enumerate() {
             if size < 1 {
                 return Err(Error::setting("hidden", &size, "each size must be at least 1"));
             }
-            layers.push(Box::new(Linear::new(&mut b.scope(format!("hidden{i}")), features, size)?));
-            layers.push(Box::new(Activation::Relu));
+            let linear = Linear::new(&mut b.scope(format!("hidden{i}")), features, size)?;
+            stages.push(vec![Box::new(linear), Box::new(Activation::Relu)], size);
             features = size;
         }
-        Ok(Self { layers: Sequential(layers), features })
+        Ok(Self { layers: stages, features })
     }
 
     /// The size of its output.
@@ -99,6 +107,10 @@ impl Module for LeNet {
 
     fn primitives(&self) -> Option<Vec<Primitive>> {
         self.layers.primitives()
+    }
+
+    fn staged(&self) -> Option<&dyn Staged> {
+        self.layers.staged()
     }
 }
 

@@ -2,23 +2,22 @@
 
 use std::path::Path;
 
-use manytask_data::{Schema, Table};
 use manytask_multitask::Task;
 use manytask_tensor::io::write_atomically;
 use manytask_tensor::{Kind, Tensor, threads};
 
 use super::changes::Purpose;
 use super::opened::Opened;
-use super::predictions::{Predictions, parts_of};
+use super::predictions::Predictions;
 use super::train::{digest, with_options};
 use crate::cli::PredictArgs;
-use crate::data::{sizes_of, tasks_of};
 use crate::experiment::threads_of;
 use crate::failure::{Code, Failure, Result};
 use crate::plan::{Plan, RowsPlan, Work};
 use crate::registries::Registries;
 use crate::report::{print, say};
 use crate::run::{RunFolder, SCHEMA};
+use crate::schema::{InputRows, InputSchema};
 
 /// `manytask predict`.
 pub(super) fn predict(arguments: &PredictArgs, registries: &Registries) -> Result<()> {
@@ -30,12 +29,11 @@ pub(super) fn predict(arguments: &PredictArgs, registries: &Registries) -> Resul
     }
     let schema = schema(&opened)?;
     let plan = opened.plan(registries)?;
-    let Work::Rows(rows) = &plan.work else { return Err(no_tables(&opened)) };
+    let Work::Rows(rows) = &plan.work else { return Err(no_schema(&opened)) };
     threads::set(threads_of(&plan))?;
-    let table = schema.read(&arguments.input).map_err(of_input)?;
-    let predictions = computed(arguments, &opened, &schema, &plan, rows, &table)?;
-    let all: Vec<usize> = (0..table.rows()).collect();
-    for note in schema.review(&table, &all, "the input").map_err(of_input)? {
+    let input = schema.read(&arguments.input).map_err(of_input)?;
+    let predictions = computed(arguments, &opened, &schema, &plan, rows, &input)?;
+    for note in schema.review(&input).map_err(of_input)? {
         say(&format!("note: {note}"));
     }
     if let Some(note) = predictions.note() {
@@ -46,7 +44,7 @@ pub(super) fn predict(arguments: &PredictArgs, registries: &Registries) -> Resul
         None => print(&text),
         Some(path) => {
             write_atomically(path, text.as_bytes())?;
-            say(&format!("predictions for {} rows are in {}", table.rows(), path.display()));
+            say(&format!("predictions for {} rows are in {}", input.count, path.display()));
             Ok(())
         }
     }
@@ -55,25 +53,21 @@ pub(super) fn predict(arguments: &PredictArgs, registries: &Registries) -> Resul
 fn computed(
     arguments: &PredictArgs,
     opened: &Opened,
-    schema: &Schema,
+    schema: &InputSchema,
     plan: &Plan,
     rows: &RowsPlan,
-    table: &Table,
+    input: &InputRows,
 ) -> Result<Predictions> {
     let device = plan.device.resolve()?;
-    let every = rows.describe(tasks_of(schema))?;
+    let every = rows.describe(schema.tasks())?;
     let chosen = |task: &Task| rows.only.is_empty() || rows.only.contains(&task.name);
     let tasks: Vec<Task> = every.iter().filter(|task| chosen(task)).cloned().collect();
-    let network = rows.network.build(&sizes_of(schema), &tasks, plan.precision)?;
+    let network = rows.network.build(&schema.sizes(), &tasks, plan.precision)?;
     let (params, _) = opened.folder.params(arguments.checkpoint, network.layout(), device)?;
-    let mut inputs = schema.encode(table).map_err(of_input)?;
-    let all: Vec<usize> = (0..table.rows()).collect();
-    let streams = schema.streams(table, &all).map_err(of_input)?;
-    if inputs.len() > 1 {
-        let mut tasks = every.iter();
-        inputs.retain(|_| tasks.next().is_some_and(chosen));
-    }
-    let inputs = inputs.iter().map(|input| input.to_device(device)).collect::<Result<Vec<_>, _>>()?;
+    // One for all tasks, or that of each task which predicts.
+    let single = input.inputs.len() == 1;
+    let own = input.inputs.iter().zip(&every).filter(|(_, task)| single || chosen(task));
+    let inputs = own.map(|(inputs, _)| inputs.to_device(device)).collect::<Result<Vec<_>, _>>()?;
     let outputs = network.outputs(&params, &inputs)?;
     // Probabilities and units in double precision: in single precision a probability is soon 1.
     let values = tasks
@@ -82,23 +76,21 @@ fn computed(
         .map(|(task, logits)| -> Result<Tensor> { Ok(task.present(&logits.f_to_kind(Kind::Double)?)?) });
     let values = values.collect::<Result<Vec<_>>>()?;
     let numbered = every.iter().enumerate().filter(|(_, task)| chosen(task));
-    if schema.tasks_by().is_some() {
+    let streams = &input.streams;
+    if let Some(target) = schema.target_of_values() {
         let of_tasks =
             numbered.zip(&values).filter_map(|((number, _), values)| Some((streams.get(number)?, values)));
-        let target = schema.target(0);
-        let name = target.map_or("prediction", |target| target.name());
-        let first = every.first().map_or_else(Vec::new, |task| parts_of(task, target));
         let names: Vec<&str> = every.iter().map(|task| task.name.as_str()).collect();
-        return Predictions::by_row(table.rows(), &names, &streams, name, &first, of_tasks);
+        return Predictions::by_row(input.count, &names, streams, target, &schema.predicted(0), of_tasks);
     }
     let columns = numbered
         .zip(&values)
-        .map(|((number, task), values)| (task.name.as_str(), parts_of(task, schema.target(number)), values));
-    Predictions::by_task(table.rows(), columns)
+        .map(|((number, task), values)| (task.name.as_str(), schema.predicted(number), values));
+    Ok(Predictions::by_task(input.count, columns)?.of_files(input.files.clone()))
 }
 
-/// How tables are read, as the run wrote it.
-fn schema(opened: &Opened) -> Result<Schema> {
+/// How inputs are read, as the run wrote it.
+fn schema(opened: &Opened) -> Result<InputSchema> {
     let path = opened.folder.path().join(SCHEMA);
     let written = opened.manifest.as_ref().and_then(|manifest| manifest.schema_digest.as_ref());
     let damaged = |why: &str| {
@@ -108,7 +100,7 @@ fn schema(opened: &Opened) -> Result<Schema> {
     let text = match fs_err::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(if written.is_some() { damaged("is missing") } else { no_tables(opened) });
+            return Err(if written.is_some() { damaged("is missing") } else { no_schema(opened) });
         }
         Err(error) => return Err(error.into()),
     };
@@ -118,8 +110,11 @@ fn schema(opened: &Opened) -> Result<Schema> {
     serde_json::from_slice(&text).map_err(|error| damaged(&format!("is damaged: {error}")))
 }
 
-fn no_tables(opened: &Opened) -> Failure {
-    let what = format!("{} is no run on tables", opened.folder.path().display());
+fn no_schema(opened: &Opened) -> Failure {
+    let what = format!(
+        "{} is a run on no table or images, whose predictions are for no file",
+        opened.folder.path().display()
+    );
     Failure::new(Code::Usage, what).hint("judge it with `manytask eval`")
 }
 

@@ -2,9 +2,6 @@
 
 use std::fmt::Write;
 
-use manytask_data::TargetEncoder;
-use manytask_multitask::Task;
-use manytask_nn::metrics::Output;
 use manytask_tensor::{Device, Kind, Tensor};
 
 use crate::failure::Result;
@@ -12,8 +9,8 @@ use crate::failure::Result;
 /// Predictions for all rows of an input.
 #[derive(Debug)]
 pub(super) struct Predictions {
-    /// With tasks of their own rows: the task of each row.
-    tasks: Option<Vec<String>>,
+    /// What names each row: its task, where tasks have rows of their own, or its file.
+    rows_by: Option<(&'static str, Vec<String>)>,
     columns: Vec<Column>,
     rows: usize,
 }
@@ -23,15 +20,6 @@ pub(super) struct Predictions {
 struct Column {
     name: String,
     values: Vec<Option<f64>>,
-}
-
-/// The names of what a task predicts at once: classes or labels. None of a task with one prediction.
-pub(super) fn parts_of(task: &Task, target: Option<&TargetEncoder>) -> Vec<String> {
-    match (task.output, target) {
-        (Output::Multiclass, Some(target)) => target.classes().to_vec(),
-        (Output::Multilabel, Some(target)) => target.columns().to_vec(),
-        _ => Vec::new(),
-    }
 }
 
 impl Predictions {
@@ -47,7 +35,7 @@ impl Predictions {
             fill(&mut own, &all, values)?;
             columns.append(&mut own);
         }
-        Ok(Self { tasks: None, columns, rows })
+        Ok(Self { rows_by: None, columns, rows })
     }
 
     /// The columns of one target, each row with the prediction of its task; `names` and `streams` are of all tasks, `tasks` of
@@ -72,7 +60,13 @@ impl Predictions {
         for (rows, values) in tasks {
             fill(&mut columns, rows, values)?;
         }
-        Ok(Self { tasks: Some(of_rows), columns, rows })
+        Ok(Self { rows_by: Some(("task", of_rows)), columns, rows })
+    }
+
+    /// The same with the file of each row, where each has one of its own.
+    pub(super) fn of_files(self, files: Option<Vec<String>>) -> Self {
+        let rows_by = files.map(|files| ("file", files)).or(self.rows_by);
+        Self { rows_by, ..self }
     }
 
     /// What is odd about them.
@@ -101,17 +95,20 @@ impl Predictions {
 
     /// A line of names, and one for each row of the input. Numbers are as short as they can be without a loss.
     pub(super) fn csv(&self) -> String {
-        let names =
-            self.tasks.iter().map(|_| "task").chain(self.columns.iter().map(|column| column.name.as_str()));
+        let names = self
+            .rows_by
+            .iter()
+            .map(|(name, _)| *name)
+            .chain(self.columns.iter().map(|column| column.name.as_str()));
         let mut text = names.map(quoted).collect::<Vec<_>>().join(",");
         text.push('\n');
         for row in 0..self.rows {
             let start = text.len();
-            if let Some(task) = self.tasks.as_ref().and_then(|tasks| tasks.get(row)) {
-                text.push_str(&quoted(task));
+            if let Some(name) = self.rows_by.as_ref().and_then(|(_, names)| names.get(row)) {
+                text.push_str(&quoted(name));
             }
             for (number, column) in self.columns.iter().enumerate() {
-                if number > 0 || self.tasks.is_some() {
+                if number > 0 || self.rows_by.is_some() {
                     text.push(',');
                 }
                 if let Some(value) = column.value(row) {

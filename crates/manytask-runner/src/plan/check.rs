@@ -5,7 +5,7 @@ use manytask_nn::schedule::Course;
 use manytask_tensor::Owner;
 
 use super::{EpisodesPlan, Plan, RowsPlan, Work};
-use crate::data::OutlinedTasks;
+use crate::data::{OutlinedInputs, OutlinedTasks};
 use crate::failure::{Code, Failure, Result};
 
 impl Plan {
@@ -136,10 +136,12 @@ impl Plan {
         let validation = outline.validation.unwrap_or(true);
         let embeds = outline.embeds != Some(false);
         let (all, single_input) = match outline.tasks {
-            OutlinedTasks::Unknown => return self.check_unnamed(rows, &[], (true, embeds, validation)),
+            OutlinedTasks::Unknown => {
+                return self.check_unnamed(rows, (outline.inputs, &[]), (true, embeds, validation));
+            }
             OutlinedTasks::Alike(task) => {
                 let tasks = rows.variants(&task).map_err(|failure| places.of_tasks(failure))?;
-                return self.check_unnamed(rows, &tasks, (false, embeds, validation));
+                return self.check_unnamed(rows, (outline.inputs, &tasks), (false, embeds, validation));
             }
             OutlinedTasks::Named(tasks) => {
                 (rows.describe(tasks).map_err(|failure| places.of_tasks(failure))?, true)
@@ -147,7 +149,7 @@ impl Plan {
         };
         let kept = rows.kept(all.clone());
         self.monitor(&all, &kept).map_err(|failure| places.training.place(failure))?;
-        let offers = self.check_network(rows, &kept, (single_input, embeds, validation))?;
+        let offers = self.check_network(rows, (outline.inputs, &kept), (single_input, embeds, validation))?;
         let names = |tasks: &[Task]| tasks.iter().map(|task| task.name.clone()).collect::<Vec<_>>();
         self.check_aggregator(Some((&names(&kept), &names(&all))), Identity::Fixed, offers).map(|_| ())
     }
@@ -157,16 +159,18 @@ impl Plan {
     fn check_network(
         &self,
         rows: &RowsPlan,
-        tasks: &[Task],
+        (inputs, tasks): (OutlinedInputs, &[Task]),
         (single_input, embeds, validation): (bool, bool, bool),
     ) -> Result<Offers> {
         let place = |failure: Failure| self.places.network.place(failure);
-        let network = rows.outlined_network(tasks, self.precision).map_err(place)?;
+        let network = rows.outlined_network(inputs, tasks, self.precision).map_err(place)?;
         if !tasks.is_empty() {
             network.check(tasks, single_input).map_err(|error| place(error.into()))?;
         }
         let layout = network.layout();
-        self.check_network_memory(layout)?;
+        if inputs.is_least() {
+            self.check_network_memory(layout)?;
+        }
         let shares =
             layout.entries().iter().any(|entry| entry.role.is_trained() && entry.owner == Owner::Shared);
         Ok(Offers {
@@ -178,8 +182,13 @@ impl Plan {
     }
 
     /// Checks what does not depend on the names of the tasks, which only the data have.
-    fn check_unnamed(&self, rows: &RowsPlan, tasks: &[Task], known: (bool, bool, bool)) -> Result<()> {
-        let offers = self.check_network(rows, tasks, known)?;
+    fn check_unnamed(
+        &self,
+        rows: &RowsPlan,
+        form: (OutlinedInputs, &[Task]),
+        known: (bool, bool, bool),
+    ) -> Result<()> {
+        let offers = self.check_network(rows, form, known)?;
         self.check_aggregator(None, Identity::Fixed, offers).map(|_| ())
     }
 

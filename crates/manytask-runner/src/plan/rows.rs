@@ -1,14 +1,14 @@
 use std::collections::{BTreeMap, HashSet};
 
 use manytask_data::{BatchOrder, LastBatch, TaskSampling};
-use manytask_multitask::{Architecture, Batches, InputSizes, Task};
+use manytask_multitask::{Architecture, Batches, Task};
 use manytask_nn::Precision;
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::{Metric, Output};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Section;
-use crate::data::DataSettings;
+use crate::data::{DataSettings, OutlinedInputs};
 use crate::failure::{Code, Failure, Result};
 use crate::network::NetworkPlan;
 use crate::registries::Registries;
@@ -111,12 +111,13 @@ impl RowsPlan {
         described.collect()
     }
 
-    /// The network for a single input and no more tasks than tell its form: what it has at least.
+    /// The network for inputs like these, in a single stream, and no more tasks than tell its form: what it has at least.
     ///
     /// # Errors
     /// When a size or a share is impossible, or the architecture is not for such tasks.
     pub(crate) fn outlined_network(
         &self,
+        inputs: OutlinedInputs,
         tasks: &[Task],
         precision: Precision,
     ) -> Result<Box<dyn Architecture>> {
@@ -131,8 +132,7 @@ impl RowsPlan {
         for task in &mut tasks {
             task.outputs = task.outputs.max(1);
         }
-        let inputs = InputSizes::numbers(1);
-        self.network.build(&inputs, &tasks, precision)
+        self.network.build(&inputs.sizes(), &tasks, precision)
     }
 
     /// The tasks that `only_tasks` leaves.

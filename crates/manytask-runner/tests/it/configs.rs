@@ -41,8 +41,13 @@ fn every_one_is_good_and_says_what_it_is() {
 fn every_one_makes_a_step_on_its_data() {
     let place = Place::new();
     let data = std::env::var_os("MANYTASK_DATA").map(PathBuf::from);
-    let elsewhere =
-        [("census", "census_kdd"), ("tox21", "tox21"), ("exam", "exam"), ("omniglot", "omniglot")];
+    let elsewhere = [
+        ("census", "census_kdd"),
+        ("tox21", "tox21"),
+        ("exam", "exam"),
+        ("omniglot", "omniglot"),
+        ("multi_fashion", "fashion_mnist"),
+    ];
     for path in all() {
         let stem = path.file_stem().unwrap().to_string_lossy().into_owned();
         let mut arguments = vec!["train".to_owned(), path.display().to_string(), "--dry-run".to_owned()];

@@ -26,7 +26,7 @@ fn drawings(place: &Place, characters: usize, each: usize) {
 }
 
 /// A grey picture as PNG.
-fn png(side: usize, pixel: impl Fn(usize, usize) -> u8) -> Vec<u8> {
+pub(crate) fn png(side: usize, pixel: impl Fn(usize, usize) -> u8) -> Vec<u8> {
     let chunk = |kind: &[u8], data: &[u8]| {
         let mut crc = flate2::Crc::new();
         crc.update(kind);

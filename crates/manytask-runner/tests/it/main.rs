@@ -10,6 +10,7 @@ mod damaged;
 mod encoding_report;
 mod episodes;
 mod file_systems;
+mod images;
 mod killed;
 mod learners;
 mod limits;
