@@ -1,5 +1,6 @@
 //! Tasks on images of IDX files, from the description to tensors.
 
+mod classes;
 mod pairs;
 mod read;
 mod schema;
@@ -12,6 +13,7 @@ use manytask_tensor::Tensor;
 use manytask_tensor::random::Key;
 use serde::{Deserialize, Serialize};
 
+pub use self::classes::idx_classes;
 pub use self::pairs::Pairs;
 use self::read::Labelled;
 pub use self::schema::{ImageRows, ImageSchema, ImageTask};

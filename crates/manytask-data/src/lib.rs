@@ -3,16 +3,20 @@
 //! - [`TableDataset`] describes tasks on CSV tables and loads them as a [`Dataset`]; its parts are [`Table`], [`Split`],
 //!   [`InputColumns`] with [`Encoder`], and [`TargetSpec`] with [`TargetEncoder`]. The [`Schema`] is kept with the model, the
 //!   [`DataReport`] says what was read.
-//! - [`Part`] holds [`Inputs`] (features, images or vectors) and labels of several tasks as tensors, on the same rows or each on its own; a [`Batcher`]
+//! - [`Part`] holds [`Inputs`] (features, images or vectors) and labels of several tasks as tensors, on the same rows or each
+//!   on its own; a [`Batcher`]
 //!   says which rows make up a batch, and [`prefetch()`] gathers them ahead. [`Splits`] has one for training, and perhaps for
 //!   validation and test.
-//! - [`ClassPool`] holds images by class and draws [`Episodes`]; it comes from [`Omniglot`], [`image_folder`], or [`idx`]
-//!   with [`ClassPool::from_labels`]. [`Sinusoid`] and [`GaussianProcess`] draw regression episodes.
+//! - [`ImageDataset`] describes tasks on images of IDX files, also on pairs of them.
+//! - [`ClassPool`] holds images by class and draws [`Episodes`]; it comes from [`Omniglot`], [`image_folder`] or
+//!   [`idx_classes()`], divided by a [`ClassSplit`]. [`Sinusoid`] and [`GaussianProcess`] draw regression
+//!   episodes.
 //!
 //! Everything is read from paths that the caller gives, and every draw is keyed by a seed that the caller gives.
 
 mod batch;
 mod bytes;
+mod class_split;
 mod columns;
 mod dataset;
 mod encoded;
@@ -43,6 +47,7 @@ mod testing;
 mod value;
 
 pub use batch::{BatchOrder, Batcher, LastBatch, TaskSampling};
+pub use class_split::{ClassLists, ClassSplit};
 pub use columns::Columns;
 pub use dataset::{Batch, Part, TaskData};
 pub use encoded::{Encoded, OneHot};
@@ -50,7 +55,8 @@ pub use encoder::Encoder;
 pub use error::{Error, Result};
 pub use gaussian_process::GaussianProcess;
 pub use image_dataset::{
-    ImageDataset, ImageFiles, ImageRows, ImageSchema, ImageTarget, ImageTask, LoadedImages, Pairs, PixelScale,
+    ImageDataset, ImageFiles, ImageRows, ImageSchema, ImageTarget, ImageTask, LoadedImages, Pairs,
+    PixelScale, idx_classes,
 };
 pub use input_columns::{InputColumns, Scale};
 pub use inputs::{Images, Inputs, Normalisation};

@@ -11,7 +11,7 @@ use manytask_tensor::random::stream;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{did_you_mean, nearest};
+use crate::class_split::listed;
 use crate::picture::check_size;
 use crate::{ClassPool, Error, Result, Splits};
 
@@ -147,7 +147,7 @@ impl Omniglot {
             OmniglotSplit::Vinyals(files) => {
                 let all = ClassPool::concat(&[&self.background, &self.evaluation])?.with_rotations()?;
                 let mut taken = HashMap::new();
-                let mut listed = |path: &Path| all.select(&self.listed(&all, path, &mut taken)?);
+                let mut listed = |path: &Path| all.select(&listed(&all, &self.folder, path, &mut taken)?);
                 Ok(Splits {
                     train: listed(&files.train)?,
                     validation: Some(listed(&files.validation)?),
@@ -183,34 +183,5 @@ impl Omniglot {
             validation: if validation == 0 { None } else { Some(part(validation)?) },
             test: Some(part(usize::MAX)?),
         })
-    }
-
-    /// The numbers of the classes that a file lists. `taken` has the places of those that were listed before: a class that
-    /// stands twice would be two classes of a task, or be trained on and judged by.
-    fn listed(&self, all: &ClassPool, path: &Path, taken: &mut HashMap<usize, String>) -> Result<Vec<usize>> {
-        let text = fs_err::read_to_string(path).map_err(|error| Error::io(path, error))?;
-        let index: HashMap<&str, usize> = all.names().iter().map(String::as_str).zip(0..).collect();
-        let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty());
-        let classes = lines.map(|(number, line)| {
-            let place = format!("line {}", number + 1);
-            let Some(&class) = index.get(line) else {
-                let suggestion = did_you_mean(nearest(line, index.keys().copied()).as_deref());
-                let message = format!("no class `{line}` in {}{suggestion}", self.folder.display());
-                return Err(Error::corrupt(path, place, message));
-            };
-            match taken.insert(class, format!("{}, {place}", path.display())) {
-                None => Ok(class),
-                Some(before) => {
-                    let message =
-                        format!("class `{line}` is listed in {before} already; leave one of the two out");
-                    Err(Error::corrupt(path, place, message))
-                }
-            }
-        });
-        let classes = classes.collect::<Result<Vec<_>>>()?;
-        if classes.is_empty() {
-            return Err(Error::corrupt(path, "line 1", "lists no class"));
-        }
-        Ok(classes)
     }
 }

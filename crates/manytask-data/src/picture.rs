@@ -4,6 +4,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::{DynamicImage, ImageReader, Limits};
+use manytask_tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::report::quoted;
@@ -96,6 +97,16 @@ impl Sizes {
         }
     }
 
+    /// Those of other pictures too.
+    pub(crate) fn join(&mut self, other: Self) {
+        self.count += other.count;
+        for (size, file) in other.seen {
+            if !self.seen.iter().any(|(seen, _)| *seen == size) {
+                self.seen.push((size, file));
+            }
+        }
+    }
+
     /// What is to be said where pictures are brought to another size.
     pub(crate) fn note(&self, form: Form) -> Option<Note> {
         let Form { height, width, resize, .. } = form;
@@ -168,6 +179,24 @@ pub(crate) fn decode(bytes: &[u8], path: &Path, place: &str, form: Form) -> Resu
         }
     });
     Ok(Decoded { pixels: planes.collect(), read: (height, width) })
+}
+
+/// Images `[N, C, H, W]` of bytes brought to squares of a side.
+pub(crate) fn resized_planes(images: &Tensor, size: usize, resize: Resize) -> Result<Tensor> {
+    check_size(size)?;
+    let sizes = images.size();
+    let &[count, channels, height, width] = sizes.as_slice() else {
+        return Err(Error::config(format!("images must be [N, C, H, W], these are {sizes:?}")));
+    };
+    let side = size as i64;
+    if (height, width) == (side, side) || images.numel() == 0 {
+        return Ok(images.shallow_clone());
+    }
+    let (columns, rows) = (spans(width as usize, size, resize), spans(height as usize, size, resize));
+    let pixels = Vec::<u8>::try_from(images.f_contiguous()?.f_reshape([-1])?)?;
+    let planes = pixels.chunks_exact((height * width) as usize);
+    let pixels: Vec<u8> = planes.flat_map(|plane| resized(plane, width as usize, &columns, &rows)).collect();
+    Ok(Tensor::f_from_slice(&pixels)?.f_reshape([count, channels, side, side])?)
 }
 
 /// What a picture looks like on paper: where it is transparent, its colour is often black and means nothing.

@@ -1,5 +1,7 @@
 //! Where episodes come from, as `[data]` says, and the networks of learners.
 
+mod images;
+
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +18,7 @@ use manytask_tensor::{Device, Kind};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use self::images::{IdxClassesSection, ImageFolderSection};
 use crate::failure::{Code, Failure, Result};
 
 pub use manytask_meta::EpisodeShape as EpisodeForm;

@@ -8,8 +8,8 @@ mod schedules;
 use std::sync::Arc;
 
 use manytask_data::{
-    Columns, Fractions, GaussianProcess, ImageDataset, ImageFiles, ImageTarget, InputColumns, Pairs, PixelScale, Split,
-    TableDataset, TableSource, TargetKind, TargetSpec,
+    ClassSplit, Columns, Fractions, GaussianProcess, ImageDataset, ImageFiles, ImageTarget, InputColumns,
+    Pairs, PixelScale, Resize, Split, TableDataset, TableSource, TargetKind, TargetSpec,
 };
 use manytask_meta::LearnerSpec;
 use manytask_multitask::{AggregatorSettings, ArchitectureSettings};
@@ -18,7 +18,10 @@ use manytask_nn::optim::{Adam, AdamW, Optimizer, RmsProp, Sgd};
 use manytask_nn::schedule::Course;
 
 use crate::data::DataSettings;
-use crate::episodes::{BackboneSettings, EpisodeSettings, OmniglotSection, SinusoidSection};
+use crate::episodes::{
+    BackboneSettings, EpisodeSettings, IdxClassesSection, ImageFolderSection, OmniglotSection,
+    SinusoidSection,
+};
 use crate::network::TrunkSettings;
 use crate::registry::Registry;
 
@@ -151,6 +154,37 @@ fn episodes() -> Registry<Box<dyn EpisodeSettings>> {
         "Lake et al. 2015, from the official images_background.zip and images_evaluation.zip in `folder`.",
         &OmniglotSection::default(),
         |s: OmniglotSection| Box::new(s) as Any,
+    );
+    registry.add(
+        "image_folder",
+        "N-way K-shot classification of your own pictures: a folder for each class",
+        "`folder` has a folder for each class, with PNG or JPEG pictures of any size. `split.random` divides the classes by a\n\
+         seed, its fractions are of classes; split = \"folders\" takes them from the folders `train`, `validation` (which may be\n\
+         missing) and `test`, each with folders of its classes; split.lists = { train = \"train.txt\", test = \"test.txt\" } from\n\
+         files with a class in each line. `channels` is \"gray\" or \"rgb\". Pictures are brought to `size` x `size` pixels, by\n\
+         `resize`: \"area\" (the mean of what a new pixel covers), \"bilinear\" or \"nearest\". What is left out is told.",
+        &ImageFolderSection::default(),
+        |s: ImageFolderSection| Box::new(s) as Any,
+    );
+    registry.add(
+        "idx_classes",
+        "N-way K-shot classification of images in IDX files, by their labels",
+        "Images `[N, H, W]` or `[N, C, H, W]` and labels as for the data set `idx`; a class is called by its label, for\n\
+         `split.lists` too. With `size` images are brought to squares of that side, by `resize`.",
+        &IdxClassesSection {
+            files: vec![ImageFiles {
+                images: "train-images-idx3-ubyte.gz".into(),
+                labels: vec!["train-labels-idx1-ubyte.gz".into()],
+            }],
+            column: 0,
+            split: ClassSplit::default(),
+            size: Some(28),
+            resize: Resize::Area,
+            ways: 2,
+            shots: 5,
+            queries: 5,
+        },
+        |s: IdxClassesSection| Box::new(s) as Any,
     );
     registry
 }

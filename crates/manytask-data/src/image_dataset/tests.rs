@@ -246,6 +246,31 @@ fn a_model_reads_idx_files_pictures_and_folders() {
 }
 
 #[test]
+fn idx_files_are_classes_of_episodes_too() {
+    let dir = folder();
+    let at = |name: &str| std::path::PathBuf::from(name);
+    let files = |split: &str| ImageFiles {
+        images: at(&format!("{split}-images")),
+        labels: vec![at(&format!("{split}-labels"))],
+    };
+    let both = [files("train"), files("test")];
+    let pool = idx_classes(&both, dir.path(), 0, None).unwrap();
+    assert_eq!((pool.names(), pool.count(2)), (&["0".to_owned(), "1".into(), "2".into()][..], 3));
+    let (images, _) = pool.labelled().unwrap();
+    assert_eq!(
+        Vec::<u8>::try_from(images.select(3, 0).select(2, 0).select(1, 0)).unwrap()[5..],
+        [30, 60, 70]
+    );
+    let larger = idx_classes(&both, dir.path(), 0, Some((4, crate::Resize::Nearest))).unwrap();
+    assert_eq!(larger.image_shape(), [1, 4, 4]);
+    assert!(idx_classes(&[], dir.path(), 0, None).is_err());
+    assert!(idx_classes(&both, dir.path(), 3, None).unwrap_err().to_string().contains("no column 3"));
+    // A label that no image has is no class.
+    idx(&dir.path().join("test-labels"), &[2], &[9, 9]);
+    assert_eq!(idx_classes(&both, dir.path(), 0, None).unwrap().names(), ["0", "1", "2", "9"]);
+}
+
+#[test]
 fn classes_that_are_only_judged_are_noted() {
     let dir = folder();
     idx(&dir.path().join("test-labels"), &[2], &[4, 1]);

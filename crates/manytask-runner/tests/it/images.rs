@@ -1,4 +1,4 @@
-//! Tasks on images of IDX files, from the configuration to predictions.
+//! Tasks on images of IDX files, from the configuration to predictions, and episodes of folders of pictures.
 
 use std::path::Path;
 
@@ -160,4 +160,144 @@ fn what_does_not_fit_is_refused_with_its_place_and_exit_code() {
     place.write("b.toml", [&table[..start], on_table, &table[end..]].concat());
     let said = place.run(&["check", "b.toml"]);
     assert!(said.code == Some(3) && said.err.contains("lenet is for images"), "{said:?}");
+}
+
+/// So many folders, each with so many pictures of stripes of its own direction and width, with noise.
+pub(crate) fn folder_of_classes(folder: &Path, classes: usize, each: usize) {
+    for class in 0..classes {
+        let of_class = folder.join(format!("class{class:02}"));
+        fs_err::create_dir_all(&of_class).unwrap();
+        for number in 0..each {
+            let pixel = |x: usize, y: usize| {
+                let along = if class % 2 == 0 { x + number } else { y + 2 * number };
+                let stripe = along / (1 + class / 2) % 2;
+                (200 * stripe + (x * 7 + y * 13 + number * 31) % 40) as u8
+            };
+            let side = 20 + 4 * (number % 2);
+            fs_err::write(of_class.join(format!("{number:02}.png")), super::episodes::png(side, pixel))
+                .unwrap();
+        }
+    }
+}
+
+const EPISODES: &str = r#"seed = 1
+threads = 1
+[data]
+kind = "image_folder"
+folder = "mine"
+split.random = { validation = 0.25, test = 0.25, seed = 3 }
+size = 16
+ways = 3
+shots = 1
+queries = 3
+[network]
+kind = "mlp"
+hidden = [32]
+[learner]
+kind = "protonet"
+[aggregator]
+kind = "equal_weights"
+[optimizer]
+kind = "adam"
+learning_rate = 0.003
+[training]
+steps = 20
+tasks_per_step = 4
+validate_every_steps = 10
+[evaluation]
+tasks = 50
+queries = 4
+"#;
+
+#[test]
+fn a_folder_of_class_folders_gives_episodes() {
+    let place = Place::new();
+    folder_of_classes(&place.at("mine"), 12, 8);
+    place.write("mine/readme.txt", "not a picture");
+    place.write("e.toml", EPISODES);
+    place.good(&["check", "e.toml"]);
+    let said = place.good(&["train", "e.toml", "--name", "e"]);
+    assert!(said.err.contains("data: 6 train classes of 48 images, 3 validation classes of 24"), "{said:?}");
+    assert!(said.err.contains("`readme.txt`") && said.err.contains("of 2 sizes"), "{said:?}");
+    let results: serde_json::Value = serde_json::from_str(&place.read("runs/e/results.json")).unwrap();
+    assert!(results.to_string().contains("accuracy"), "{results}");
+    place.good(&["eval", "runs/e"]);
+    let config = place.read("runs/e/config.toml");
+    assert!(config.contains("image_folder"), "{config}");
+
+    // Given splits of folders, by their names.
+    for (split, classes) in [("train", 4), ("test", 3)] {
+        folder_of_classes(&place.at(&format!("given/{split}")), classes, 8);
+    }
+    for class in 0..3 {
+        let of = |name: &str| place.at(&format!("given/test/{name}{class:02}"));
+        fs_err::rename(of("class"), of("other")).unwrap();
+    }
+    let given = EPISODES
+        .replace("folder = \"mine\"", "folder = \"given\"")
+        .replace("split.random = { validation = 0.25, test = 0.25, seed = 3 }", "split = \"folders\"")
+        .replace("validate_every_steps = 10\n", "");
+    place.write("g.toml", given);
+    let said = place.good(&["train", "g.toml", "--name", "g"]);
+    assert!(said.err.contains("data: 4 train classes of 32 images, 3 test classes"), "{said:?}");
+}
+
+#[test]
+fn folders_that_do_not_fit_are_refused_with_the_remedy() {
+    let place = Place::new();
+    folder_of_classes(&place.at("mine"), 12, 8);
+    let cases: [(&str, &str, i32, &str); 7] = [
+        ("folder = \"mine\"", "folder = \"none\"", 4, "none: not found"),
+        ("queries = 3", "queries = 9", 3, "are 10 images of a class, but class"),
+        ("ways = 3", "ways = 4", 3, "take fewer ways"),
+        ("size = 16", "size = 0", 3, "`size` is 0"),
+        ("size = 16", "size = 16\nresize = \"cubic\"", 3, "cubic"),
+        ("test = 0.25", "test = 0.0", 3, "`test` is 0"),
+        (
+            "split.random = { validation = 0.25, test = 0.25, seed = 3 }",
+            "split = \"folders\"",
+            4,
+            "split.random",
+        ),
+    ];
+    for (from, to, code, expected) in cases {
+        assert!(EPISODES.contains(from), "{from}");
+        place.write("e.toml", EPISODES.replace(from, to));
+        let said = place.run(&["train", "e.toml"]);
+        assert!(said.code == Some(code) && said.err.contains(expected), "{expected}: {said:?}");
+    }
+    place.write("mine/class03/broken.png", "no picture");
+    place.write("e.toml", EPISODES);
+    let said = place.run(&["train", "e.toml"]);
+    assert!(said.code == Some(4) && said.err.contains("class03/broken.png"), "{said:?}");
+}
+
+#[test]
+fn idx_files_give_episodes_too() {
+    let place = place();
+    let idx_classes = EPISODES
+        .replace(
+            "kind = \"image_folder\"\nfolder = \"mine\"",
+            "kind = \"idx_classes\"\nfiles = [{ images = \"train-images\", labels = [\"train-shapes\"] }]",
+        )
+        .replace("validation = 0.25, test = 0.25", "test = 0.34")
+        .replace("ways = 3", "ways = 2")
+        .replace("validate_every_steps = 10\n", "");
+    place.write("i.toml", &idx_classes);
+    let said = place.run(&["train", "i.toml"]);
+    assert!(
+        said.code == Some(3) && said.err.contains("`ways` is 2, but the test part has only 1"),
+        "{said:?}"
+    );
+    let grounds = idx_classes
+        .replace("train-shapes\"]", "train-shapes\", \"train-pairs\"]")
+        .replace("ways", "column = 1\nways");
+    let pairs: Vec<u8> = (0..240).map(|number| number % 6).collect();
+    idx(&place.at("train-pairs"), &[240], &pairs);
+    place.write("i.toml", grounds.replace("test = 0.34", "test = 0.5"));
+    let said = place.good(&["train", "i.toml", "--name", "i"]);
+    assert!(
+        said.err.contains("data: 3 train classes of 120 images, 3 test classes of 120 images"),
+        "{said:?}"
+    );
 }
