@@ -185,7 +185,7 @@ impl ImageDataset {
         }
         Fractions { validation: self.validation_fraction, test: 0.0, seed: self.seed }
             .check("validation_fraction")?;
-        self.pairs.iter().try_for_each(Pairs::check)
+        self.pairs.map_or(Ok(()), Pairs::check)
     }
 
     /// Whether there is a validation split.
@@ -228,7 +228,7 @@ impl ImageDataset {
         let schema = self.schema(image, normalisation, &classes);
         let kinds: Vec<TargetKind> = schema.tasks.iter().map(|task| task.kind).collect();
         let mut report = DataReport::of(&splits, &kinds)?;
-        report.inputs.image = schema.image.clone();
+        report.inputs.image.clone_from(&schema.image);
         for (target, task) in report.targets.iter_mut().zip(&schema.tasks) {
             target.classes.clone_from(&task.classes);
         }

@@ -26,7 +26,7 @@ impl Default for Pairs {
 }
 
 impl Pairs {
-    pub(super) fn check(&self) -> Result<()> {
+    pub(super) fn check(self) -> Result<()> {
         check_size(self.canvas).map_err(|_| {
             Error::config(format!(
                 "pairs: `canvas` is {}, it must be a side of 1 to 1024 pixels",

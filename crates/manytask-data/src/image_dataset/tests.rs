@@ -248,7 +248,7 @@ fn a_model_reads_idx_files_pictures_and_folders() {
 #[test]
 fn idx_files_are_classes_of_episodes_too() {
     let dir = folder();
-    let at = |name: &str| std::path::PathBuf::from(name);
+    let at = |name: &str| PathBuf::from(name);
     let files = |split: &str| ImageFiles {
         images: at(&format!("{split}-images")),
         labels: vec![at(&format!("{split}-labels"))],

@@ -5,7 +5,7 @@ use crate::layers::{Activation, ChannelDropout, Conv2d, ConvConfig, Flatten, Lin
 use crate::written::Primitive;
 use crate::{Builder, Cx, Error, Module, Result, Staged};
 
-/// Blocks of convolution, 2×2 max-pooling and `ReLU`, then linear layers (LeCun et al. 1998). With the sizes of [`LeNetConfig`]'s
+/// Blocks of convolution, 2×2 max-pooling and `ReLU`, then linear layers (`LeCun` et al. 1998). With the sizes of [`LeNetConfig`]'s
 /// defaults it is the trunk of multi-task learning on pairs of digits (`MultiLeNetR` of Sener & Koltun 2018, arXiv:1810.04650).
 ///
 /// Parameters are `layerN.conv.weight`, `layerN.conv.bias` and `hiddenN.weight`, `hiddenN.bias`.
