@@ -61,7 +61,7 @@ fn every_one_makes_a_step_on_its_data() {
             arguments.push(format!("data.folder={:?}", data.join(folder).display().to_string()));
         }
         if stem == "own_pictures" {
-            crate::images::folder_of_classes(&place.at("pictures"), 12, 20);
+            crate::images::folder_of_classes(&place.at("pictures"), 24, 20);
             arguments.push(format!("data.folder={:?}", place.at("pictures").display().to_string()));
         }
         if stem.starts_with("omniglot") {
