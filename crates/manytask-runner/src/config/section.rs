@@ -204,14 +204,18 @@ impl<'s> Section<'s> {
     /// # Errors
     /// At an unknown, missing or wrong key, with its place.
     pub fn rest<T: DeserializeOwned + Serialize>(mut self) -> Result<T> {
-        let (header, whole, of) = (self.header(), self.table.span(), self.of());
+        let (header, whole, of, spot) = (self.header(), self.table.span(), self.of(), self.spot());
         let table = std::mem::replace(&mut self.table, Spanned::new(whole.clone(), DeTable::new()));
         let table = Spanned::new(whole.clone(), DeValue::Table(table.into_inner()));
         let value = T::deserialize(Value(table)).map_err(|error| {
             let place = error.place.filter(|place| *place != whole);
             let missing = error.what.starts_with("missing field") && place.is_none();
             let what = if missing { format!("{}{of}", error.what) } else { error.what };
-            self.source.fault(&what, place.unwrap_or(header), Vec::new())
+            match place {
+                // A value that was refused as a whole: where it stands what the mistake names.
+                None if !missing => spot.fault(what),
+                place => self.source.fault(&what, place.unwrap_or(header), Vec::new()),
+            }
         })?;
         if let Ok(toml::Value::Table(all)) = toml::Value::try_from(&value) {
             self.here(|table| table.extend(all));

@@ -158,7 +158,9 @@ mod tests {
             let with = |value: &str| made(&format!("[learner]\nkind = \"{kind}\"\n{key} = \"{value}\"\n"));
             assert!(with(fixed).is_ok(), "{kind}");
             let message = with(other).unwrap_err().message;
-            assert!(message.contains(&format!("{key} = \"{fixed}\" and takes no other")), "{message}");
+            assert!(message.contains(&format!("`{key}` = \"{fixed}\" and takes no other")), "{message}");
+            // At the value that contradicts the kind.
+            assert!(message.starts_with("a.toml:3:") && message.contains("^^^"), "{message}");
             assert!(made(&format!("[learner]\nkind = \"{kind}\"\ninner_step = 3\n")).is_err());
             let example = learners().example(kind).unwrap_or_default();
             assert!(!example.contains(key) && example.contains("inner_steps"), "{example}");

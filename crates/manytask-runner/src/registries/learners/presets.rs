@@ -104,7 +104,7 @@ fn fix<T: PartialEq>(place: &mut Option<T>, kind: &str, setting: &str, value: T)
 impl TryFrom<Written> for FirstOrder {
     type Error = String;
     fn try_from(mut written: Written) -> Result<Self, String> {
-        let setting = "outer_gradient = \"first_order\"";
+        let setting = "`outer_gradient` = \"first_order\"";
         fix(&mut written.outer_gradient, "fomaml", setting, OuterGradient::FirstOrder)?;
         Ok(Self(written.into()))
     }
@@ -113,7 +113,7 @@ impl TryFrom<Written> for FirstOrder {
 impl TryFrom<Written> for Difference {
     type Error = String;
     fn try_from(mut written: Written) -> Result<Self, String> {
-        let setting = "outer_gradient = \"difference\"";
+        let setting = "`outer_gradient` = \"difference\"";
         fix(&mut written.outer_gradient, "reptile", setting, OuterGradient::Difference)?;
         Ok(Self(written.into()))
     }
@@ -122,7 +122,7 @@ impl TryFrom<Written> for Difference {
 impl TryFrom<Written> for HeadAdapts {
     type Error = String;
     fn try_from(mut written: Written) -> Result<Self, String> {
-        fix(&mut written.adapts, "anil", "adapts = \"head\"", Adapts::Head)?;
+        fix(&mut written.adapts, "anil", "`adapts` = \"head\"", Adapts::Head)?;
         Ok(Self(written.into()))
     }
 }
@@ -130,7 +130,7 @@ impl TryFrom<Written> for HeadAdapts {
 impl TryFrom<Written> for BodyAdapts {
     type Error = String;
     fn try_from(mut written: Written) -> Result<Self, String> {
-        fix(&mut written.adapts, "boil", "adapts = \"body\"", Adapts::Body)?;
+        fix(&mut written.adapts, "boil", "`adapts` = \"body\"", Adapts::Body)?;
         Ok(Self(written.into()))
     }
 }
