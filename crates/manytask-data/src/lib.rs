@@ -3,6 +3,7 @@
 //! - [`TableDataset`] describes tasks on CSV tables and loads them as a [`Dataset`]; its parts are [`Table`], [`Split`],
 //!   [`InputColumns`] with [`Encoder`], and [`TargetSpec`] with [`TargetEncoder`]. The [`Schema`] is kept with the model, the
 //!   [`DataReport`] says what was read.
+//! - A [`TableReader`] gives a [`Table`]: CSV as a [`TableSource`] says, or a [`MemoryTable`] of typed columns.
 //! - [`Part`] holds [`Inputs`] (features, images or vectors) and labels of several tasks as tensors, on the same rows or each
 //!   on its own; a [`Batcher`]
 //!   says which rows make up a batch, and [`prefetch()`] gathers them ahead. [`Splits`] has one for training, and perhaps for
@@ -68,6 +69,8 @@ pub use report::{ClassCounts, DataReport, InputCounts, LabelCounts, Note, NoteFo
 pub use sinusoid::Sinusoid;
 pub use split::{ByColumn, Files, Fractions, GroupFractions, Indices, Split};
 pub use splits::Splits;
-pub use table::{Column, Decimal, Quotes, Separator, Table, TableSource, Thousands};
+pub use table::{
+    Column, ColumnData, Decimal, MemoryTable, Quotes, Separator, Table, TableReader, TableSource, Thousands,
+};
 pub use table_dataset::{Cached, Dataset, Schema, TableDataset, WeightIn};
 pub use target::{MISSING_CLASS, Negative, TargetEncoder, TargetKind, TargetSpec};

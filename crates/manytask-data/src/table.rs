@@ -1,9 +1,10 @@
-//! Tables of text columns, from CSV.
+//! Tables of columns, from CSV or built in memory.
 
 mod foreign;
 mod header;
 mod interner;
 mod look;
+mod memory;
 mod number;
 mod pieces;
 mod read;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use manytask_tensor::threads;
 
 pub(crate) use self::header::Named;
+pub use self::memory::{ColumnData, MemoryTable};
 pub(crate) use self::number::NumberFormat;
 pub use self::number::{Decimal, Thousands};
 pub use self::source::{Quotes, Separator, TableSource};
@@ -53,6 +55,21 @@ pub struct Table {
     notes: Vec<String>,
     other: Option<look::Other>,
     role: Role,
+}
+
+/// Where tables come from: CSV files are read as a [`TableSource`] says, and a [`MemoryTable`] is built of columns.
+pub trait TableReader {
+    /// Reads the whole table.
+    ///
+    /// # Errors
+    /// When there is no such table, or it is damaged.
+    fn read(&self) -> Result<Table>;
+}
+
+impl TableReader for TableSource {
+    fn read(&self) -> Result<Table> {
+        Table::read(self)
+    }
 }
 
 /// What a table is read for; it decides whose mistake a missing column is.

@@ -18,7 +18,7 @@ use crate::input_columns::Resolved;
 use crate::parallel::in_threads;
 use crate::{
     DataReport, Encoder, Error, Indices, InputColumns, Note, Part, Result, Scale, Split, Splits, Table,
-    TableSource, TargetEncoder, TargetSpec, TaskNote,
+    TableReader, TableSource, TargetEncoder, TargetSpec, TaskNote,
 };
 
 /// A multi-task data set on tables, as a configuration describes it.
@@ -100,7 +100,48 @@ impl TableDataset {
     pub fn load(&self) -> Result<Dataset> {
         self.check()?;
         let (described, read) = self.read_described()?;
-        let Read { table, indices, digest } = &read;
+        self.encoded(&described, &read)
+    }
+
+    /// The same of a table that any reader gives, in place of the file that `source` names.
+    ///
+    /// ```
+    /// use manytask_data::{ColumnData, MemoryTable, TableDataset};
+    /// let data: TableDataset = toml::from_str(
+    ///     "source.path = 'memory'\ninputs.numeric = ['x']\ntargets = [{ name = 'y', kind = 'regression' }]",
+    /// )?;
+    /// let numbers = |values: &[f64]| ColumnData::Numbers(values.to_vec());
+    /// let table = MemoryTable::new("memory").with("x", numbers(&[1.0, 2.0])).with("y", numbers(&[0.5, 1.5]));
+    /// assert_eq!(data.load_from(&table)?.report.rows, [("train".to_owned(), 2)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`TableDataset::load`], and when the description names further files, or marks of missing values, which typed columns do
+    /// not have.
+    pub fn load_from(&self, reader: &dyn TableReader) -> Result<Dataset> {
+        self.check()?;
+        if matches!(self.split, Some(Split::Files(_))) {
+            return Err(Error::config(
+                "split.files names CSV files, and the table comes from another reader; split its rows otherwise",
+            ));
+        }
+        if let Some(target) = self.targets.iter().find(|target| !target.missing.is_empty()) {
+            return Err(Error::config(format!(
+                "target `{}`: `missing` lists marks of text files; leave the values out of the column instead",
+                target.task_name()
+            )));
+        }
+        let table = reader.read()?;
+        let described = self.expanded(&table)?;
+        let indices = self.indices(&table)?;
+        let digest = digest([table.digest().as_bytes()]);
+        self.encoded(&described, &Read { table, indices, digest })
+    }
+
+    /// Fits the encoders on the training rows and encodes all splits.
+    fn encoded(&self, described: &Self, read: &Read) -> Result<Dataset> {
+        let Read { table, indices, digest } = read;
         let (schema, inputs) = described.fit(table, &indices.train)?;
         let part = |rows: &[usize]| (!rows.is_empty()).then(|| schema.part(table, rows)).transpose();
         let train = schema.part(table, &indices.train)?;
@@ -234,10 +275,7 @@ impl TableDataset {
         let others = files.map(|path| path.map(|path| self.source.at(path)));
         let (table, others) = read_all(&self.source, &others);
         let mut table = table?;
-        let mut indices = match &self.split {
-            Some(split) => split.indices(&table)?,
-            None => Indices { train: (0..table.rows()).collect(), ..Indices::default() },
-        };
+        let mut indices = self.indices(&table)?;
         let mut digests = vec![table.digest().to_owned()];
         for (other, rows) in others.into_iter().zip([&mut indices.validation, &mut indices.test]) {
             let Some(other) = other.transpose()? else { continue };
@@ -248,6 +286,14 @@ impl TableDataset {
         }
         let digest = digest(digests.iter().map(String::as_bytes));
         Ok(Read { table, indices, digest })
+    }
+
+    /// The rows of each split in one table.
+    fn indices(&self, table: &Table) -> Result<Indices> {
+        match &self.split {
+            Some(split) => split.indices(table),
+            None => Ok(Indices { train: (0..table.rows()).collect(), ..Indices::default() }),
+        }
     }
 
     fn fit(&self, table: &Table, rows: &[usize]) -> Result<(Schema, Resolved)> {
