@@ -20,6 +20,14 @@ pub(crate) fn quoted(path: &Path) -> String {
     let text = if option { format!("./{text}") } else { text.into_owned() };
     if !text.is_empty() && text.chars().all(plain) {
         text
+    } else if text.contains(char::is_control) {
+        // What a path holds must not steer a terminal.
+        let escape = |c: char| match c {
+            '\'' | '\\' => format!("\\{c}"),
+            c if c.is_control() => format!("\\u{:04x}", u32::from(c)),
+            c => c.to_string(),
+        };
+        format!("$'{}'", text.chars().map(escape).collect::<String>())
     } else {
         format!("'{}'", text.replace('\'', "'\\''"))
     }
@@ -47,6 +55,7 @@ mod tests {
             ("it's", "'it'\\''s'"),
             ("-x", "./-x"),
             ("a$b", "'a$b'"),
+            ("a\u{1b}[1m'\n", "$'a\\u001b[1m\\'\\u000a'"),
             ("", "''"),
         ] {
             assert_eq!(quoted(Path::new(path)), word);

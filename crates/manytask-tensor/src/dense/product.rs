@@ -59,7 +59,8 @@ pub fn product_into<T: Real>(
     b: Matrix<'_, T>,
     threads: usize,
 ) -> Result<()> {
-    let reach = a.rows.saturating_sub(1) * stride + b.columns;
+    // Of no row, such as those of a task that a split has none of, there is nothing to be made.
+    let reach = if a.rows == 0 { 0 } else { (a.rows - 1) * stride + b.columns };
     if a.columns != b.rows || stride < b.columns || out.len() < reach {
         return Err(shape("matrix product", &[a.rows, a.columns, b.columns], &[b.rows, stride, out.len()]));
     }
@@ -186,5 +187,19 @@ unsafe fn kernel<T: Real>(
             false,
             gemm::Parallelism::None,
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_no_row_nothing_is_made() {
+        let b = [1.0; 6];
+        let (a, b) = (Matrix::new(&[], 0, 2).unwrap(), Matrix::new(&b, 2, 3).unwrap());
+        product(&mut [], Onto::Nothing, 1.0, a, b, 1).unwrap();
+        product_into(&mut [], 5, Onto::Nothing, 1.0, a, b, 2).unwrap();
+        assert!(product(&mut [], Onto::Nothing, 1.0, b.transposed(), b, 1).is_err());
     }
 }
