@@ -2,7 +2,7 @@
 
 use manytask_multitask::{Error, Result};
 use manytask_nn::optim::{Optimizer, OptimizerState};
-use manytask_tensor::{Graph, Layout, Params, Slot, Tensor, gradients};
+use manytask_tensor::{Graph, Layout, Params, Slot, Tensor, gradients, number_like};
 use serde::{Deserialize, Serialize};
 
 use crate::analytic::{Descent, Rates};
@@ -166,9 +166,7 @@ impl<'a> Adaptation<'a> {
         mode: GradientMode,
     ) -> Result<Self> {
         let rate = match &inner.rates {
-            Rates::One(rate) => {
-                Some(Tensor::from(*rate).f_to_kind(params.kind())?.f_to_device(params.device())?)
-            }
+            Rates::One(rate) => params.leaves().first().map(|like| number_like(*rate, like)).transpose()?,
             Rates::Each(_) => None,
         };
         let state = if inner.rule.is_plain() { None } else { Some(inner.rule.0.init(params)?) };

@@ -1,11 +1,13 @@
 //! A meta-batch, computed in one of its ways.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 
 use manytask_data::Episodes;
 use manytask_multitask::{Combination, Draw, Error, Jacobian, Level, Pass, Result, Shared, layer_columns};
 use manytask_nn::Cx;
-use manytask_tensor::{Graph, Kind, Params, Tensor, grad};
+use manytask_tensor::capture::Outputs;
+use manytask_tensor::{Device, Graph, Kind, Params, Slot, Tensor, grad};
 
 use crate::analytic::AnalyticResult;
 use crate::episodes::select;
@@ -55,6 +57,9 @@ fn at_once<'a>(
     draw: Draw,
     ids: Vec<u64>,
 ) -> Result<Box<dyn Pass + 'a>> {
+    if params.device() != Device::Cpu || problem.recorder.rehearses() {
+        return recorded(problem, params, episodes, draw, &ids);
+    }
     let tasks = ids.len() as i64;
     let expanded = params.expand_tasks(tasks)?;
     let episode = problem.judge.episode(episodes, Some(tasks), Some((key(draw), ids)));
@@ -68,6 +73,82 @@ fn at_once<'a>(
             Ok(Box::new(AtOnce::new(params, expanded, objective.losses, losses)?))
         }
     }
+}
+
+/// What the outputs of a recorded meta-batch are, after losses and gradients: terms by name, and sums of buffers' new values. It is the
+/// same for every meta-batch of a problem.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Form {
+    terms: Vec<&'static str>,
+    buffers: Vec<(Slot, f64)>,
+}
+
+/// All tasks along a leading dimension, with their gradients, launched as a whole where that can be.
+fn recorded<'a>(
+    problem: &'a MetaProblem,
+    params: &'a Params,
+    episodes: &Episodes,
+    draw: Draw,
+    ids: &[u64],
+) -> Result<Box<dyn Pass + 'a>> {
+    let tasks = ids.len() as i64;
+    let of = |inputs: &[Tensor]| {
+        let own =
+            |place: usize| inputs.get(place).map(Tensor::shallow_clone).ok_or_else(|| broken("no episodes"));
+        Ok::<_, Error>(Episodes {
+            support_x: own(0)?,
+            support_y: own(1)?,
+            query_x: own(2)?,
+            query_y: own(3)?,
+        })
+    };
+    let work = |inputs: &[Tensor]| {
+        let expanded = params.expand_tasks(tasks)?;
+        let episode = problem.judge.episode(&of(inputs)?, Some(tasks), Some((key(draw), ids.to_vec())));
+        let (objective, gradient) = match outcome(problem.judge.learner.as_ref(), &episode, &expanded)? {
+            Outcome::Gradient(objective, gradient) => (objective, gradient),
+            Outcome::Graph(objective) => {
+                let total = objective.losses.f_sum(objective.losses.kind())?;
+                let gradient = grad(&total, &expanded, Graph::Free)?;
+                (objective, gradient)
+            }
+        };
+        let (sums, buffers) = episode.support.take_recorded().into_parts();
+        let terms = objective.terms.iter().map(|(name, _)| *name).collect();
+        *problem.form.lock().unwrap_or_else(PoisonError::into_inner) = Form { terms, buffers };
+        let numbers =
+            |tensor: &Tensor| Ok::<_, Error>(tensor.f_detach()?.f_to_kind(Kind::Double)?.f_reshape([-1])?);
+        let mut outputs = vec![gradient.flatten()?, numbers(&objective.losses)?];
+        outputs
+            .extend(objective.terms.iter().map(|(_, values)| numbers(values)).collect::<Result<Vec<_>>>()?);
+        outputs.extend(sums);
+        Ok::<_, Error>(outputs)
+    };
+    let Episodes { support_x, support_y, query_x, query_y } = episodes;
+    let own = params.as_vector();
+    let read: Vec<&Tensor> = match &own {
+        Some(own) => std::iter::once(own).chain(buffers_of(params)).collect(),
+        None => params.leaves().iter().collect(),
+    };
+    let inputs = [support_x, support_y, query_x, query_y];
+    let outputs = problem.recorder.run(params.device(), &read, &inputs, work)?;
+    let form = problem.form.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let [rows, losses, rest @ ..] = outputs.tensors.as_slice() else {
+        return Err(broken("losses and gradients"));
+    };
+    let (terms, sums) = rest.split_at(form.terms.len().min(rest.len()));
+    let terms = form.terms.iter().zip(terms).map(|(name, values)| Ok((*name, Vec::<f64>::try_from(values)?)));
+    let losses = Losses {
+        values: Vec::<f64>::try_from(losses)?,
+        terms: terms.collect::<Result<_>>()?,
+        recorded: Recorded::of_parts(sums, &form.buffers),
+    };
+    let ready = Ready::new(params, losses, rows)?;
+    Ok(Box::new(Ready { _outputs: Some(outputs), ..ready }))
+}
+
+fn buffers_of(params: &Params) -> impl Iterator<Item = &Tensor> {
+    params.iter().filter(|(entry, _)| !entry.role.is_trained()).map(|(_, leaf)| leaf)
 }
 
 /// The losses of tasks, with what else a pass leaves behind.
@@ -236,13 +317,23 @@ struct Ready<'a> {
     context: Cx,
     jacobian: Jacobian,
     layers: Option<(Level, Jacobian)>,
+    /// Whose memory the gradients are in.
+    _outputs: Option<Outputs>,
 }
 
 impl<'a> Ready<'a> {
     fn new(params: &'a Params, mut losses: Losses, rows: &Tensor) -> Result<Self> {
         let present = (0..losses.values.len()).collect();
         let context = losses.take_context()?;
-        Ok(Self { params, present, losses, context, jacobian: Jacobian::new(rows)?, layers: None })
+        Ok(Self {
+            params,
+            present,
+            losses,
+            context,
+            jacobian: Jacobian::new(rows)?,
+            layers: None,
+            _outputs: None,
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use manytask_data::Episodes;
 use manytask_multitask::{Draw, Error, Evaluation, Identity, Offers, Part, Pass, Problem, Result, TaskVec};
@@ -6,6 +6,7 @@ use manytask_nn::Module;
 use manytask_nn::layers::Restored;
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Output;
+use manytask_tensor::capture::Recorder;
 use manytask_tensor::random::Key;
 use manytask_tensor::{Layout, Params, Role, Slot};
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,9 @@ pub struct MetaProblem {
     names: Vec<String>,
     /// The written-out form, where there is one.
     pub(crate) analytic: Option<Analytic>,
+    /// Meta-batches that a GPU launches as a whole, and what they give.
+    pub(crate) recorder: Recorder,
+    pub(crate) form: Mutex<pass::Form>,
 }
 
 /// What gives a task's query loss: all of it definitions without tensors, so that threads can share it.
@@ -125,6 +129,8 @@ impl MetaProblem {
         let network: Box<dyn Module> = Box::new(Restored(network));
         Ok(Self {
             analytic: analytic.ok(),
+            recorder: Recorder::default(),
+            form: Mutex::default(),
             shared: layout.trained(),
             names: (0..settings.tasks_per_step).map(|task| format!("task{task}")).collect(),
             layout,
@@ -133,6 +139,13 @@ impl MetaProblem {
             settings,
             network_input: input,
         })
+    }
+
+    /// The same with meta-batches that go through [rehearsed recordings](Recorder::rehearsing) on any device, where they are computed at
+    /// once: for tests of what a GPU launches as a whole.
+    #[must_use]
+    pub fn rehearsing(self) -> Self {
+        Self { recorder: Recorder::rehearsing(), ..self }
     }
 
     /// The tasks of a draw, and their numbers.
@@ -236,6 +249,10 @@ impl Problem for MetaProblem {
 
     fn shares_out(&self, params: &Params) -> bool {
         matches!(self.execution(params), Execution::Analytic | Execution::Threads(2..))
+    }
+
+    fn uncaptured(&self) -> Option<String> {
+        self.recorder.reason()
     }
 
     fn losses(&self, params: &Params, draw: Draw) -> Result<TaskVec> {

@@ -27,6 +27,17 @@ impl Recorded {
         other.0.into_iter().try_for_each(|(slot, (sum, count))| self.put(slot, sum, count))
     }
 
+    /// The sums, and the slots and numbers that they are of.
+    pub(crate) fn into_parts(self) -> (Vec<Tensor>, Vec<(Slot, f64)>) {
+        self.0.into_iter().map(|(slot, (sum, count))| (sum, (slot, count))).unzip()
+    }
+
+    /// What [`Recorded::into_parts`] took apart.
+    pub(crate) fn of_parts(sums: &[Tensor], of: &[(Slot, f64)]) -> Self {
+        let sums = sums.iter().map(Tensor::shallow_clone);
+        Self(of.iter().zip(sums).map(|((slot, count), sum)| (*slot, (sum, *count))).collect())
+    }
+
     /// A context that holds the means.
     pub(crate) fn into_context(self) -> Result<Cx> {
         let mut cx = Cx::eval();

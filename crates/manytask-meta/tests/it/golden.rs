@@ -139,6 +139,13 @@ impl Case {
 /// Learners' own parameters whose gradients are no part of the golden values: differences know them.
 const UNKNOWN: [&str; 3] = ["learner.log_lambda", "learner.scale", "learner.offset"];
 
+/// Whether a meta-batch is run from a recording.
+#[derive(Clone, Copy, PartialEq)]
+enum Launched {
+    OneByOne,
+    AsAWhole,
+}
+
 /// Compares query losses and the gradient of their mean, computed in every way and from the rows.
 fn compare(method: &str, learner: impl Fn(&Case) -> Box<dyn LearnerSpec>) {
     let mut compared = 0;
@@ -150,7 +157,8 @@ fn compare(method: &str, learner: impl Fn(&Case) -> Box<dyn LearnerSpec>) {
             serde_json::from_value(expected["meta_gradient"].clone()).unwrap();
         let of_rates = expected["meta_gradient_inner_lr"].as_object().into_iter().flatten();
         gradient.extend(of_rates.map(|(name, value)| (format!("learner.rate.{name}"), value.clone())));
-        for execution in WAYS {
+        let ways = WAYS.map(|way| (way, Launched::OneByOne)).into_iter();
+        for (execution, launched) in ways.chain([(manytask_meta::Execution::Batched, Launched::AsAWhole)]) {
             let (layout, net) = case.net();
             let model = MetaModel::build(layout, net, learner(&case).as_ref(), case.shape()).unwrap();
             let params = case.params(model.layout()).require_grad().unwrap();
@@ -171,6 +179,14 @@ fn compare(method: &str, learner: impl Fn(&Case) -> Box<dyn LearnerSpec>) {
             };
             let problem = MetaProblem::new(model, Box::new(Written(episodes)), loss, settings).unwrap();
             let draw = Draw { seed: 1, step: 0, replica: 0, part: Part::Train };
+            let problem = match launched {
+                Launched::OneByOne => problem,
+                Launched::AsAWhole => problem.rehearsing(),
+            };
+            // Work is recorded when it comes again and again.
+            for _ in 0..2 * u32::from(launched == Launched::AsAWhole) {
+                drop(problem.forward(&params, draw).unwrap());
+            }
             let mut pass = problem.forward(&params, draw).unwrap();
             if let Some(losses) = &losses {
                 let gap = (Tensor::from_slice(pass.losses()) - losses).abs().max().double_value(&[]);
@@ -178,6 +194,8 @@ fn compare(method: &str, learner: impl Fn(&Case) -> Box<dyn LearnerSpec>) {
             }
             let weights = vec![1.0 / count as f64; count];
             let direct = pass.finish(&Combination::weighted_losses(weights.clone())).unwrap();
+            drop(pass);
+            assert_eq!(problem.uncaptured(), None);
             let mut pass = problem.forward(&params, draw).unwrap();
             pass.jacobian(&Level::Parameters).unwrap();
             let by_rows = pass.finish(&Combination::weights(weights)).unwrap();

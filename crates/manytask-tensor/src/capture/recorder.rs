@@ -88,6 +88,11 @@ impl Recorder {
         Self { rehearses: true, ..Self::default() }
     }
 
+    /// Whether it makes rehearsals.
+    pub fn rehearses(&self) -> bool {
+        self.rehearses
+    }
+
     /// Why the work is not recorded, where that was tried and failed.
     pub fn reason(&self) -> Option<String> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).refused.clone()
