@@ -8,7 +8,8 @@ use manytask_meta::MetaProblem;
 use manytask_multitask::{Monitor, MultiTaskProblem, Part, Parts, Problem, Task, Trainer, Training, check};
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Output;
-use manytask_tensor::{Device, Kind, Params, threads};
+use manytask_tensor::capture::Capture;
+use manytask_tensor::{Device, Kind, Params, capture, threads};
 
 use crate::data::{Detail, say_report};
 use crate::episodes::EpisodeForm;
@@ -61,6 +62,7 @@ impl Experiment {
         plan.check()?;
         let everything = &plan.places.everything;
         let device = plan.device.resolve().map_err(|error| everything.place(error))?;
+        capture::allow(plan.capture == Capture::Auto);
         let threads = threads_of(&plan);
         let obtained = threads::obtainable(threads);
         threads::set(obtained).map_err(|error| everything.place(error))?;

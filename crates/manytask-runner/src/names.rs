@@ -251,6 +251,18 @@ const CHOICES: &[Choice] = &[
         ],
     },
     Choice {
+        sort: "capture",
+        place: "capture",
+        names: &[
+            (
+                "auto",
+                "steps on a GPU are launched as a whole, as CUDA graphs, where that can be",
+                "capture = \"auto\"\n",
+            ),
+            ("off", "steps on a GPU are launched operation by operation", "capture = \"off\"\n"),
+        ],
+    },
+    Choice {
         sort: "batch order",
         place: "training.batch_order",
         names: &[
@@ -384,6 +396,7 @@ mod tests {
         complete::<manytask_nn::nets::Norm>("norm");
         complete::<manytask_nn::nets::Init>("init");
         complete::<manytask_nn::Precision>("precision");
+        complete::<manytask_tensor::capture::Capture>("capture");
         complete::<manytask_data::BatchOrder>("batch order");
         complete::<manytask_data::LastBatch>("last batch");
         complete::<manytask_multitask::Goal>("goal");

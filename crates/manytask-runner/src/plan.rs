@@ -7,6 +7,7 @@ use manytask_nn::Precision;
 use manytask_nn::optim::Optimizer;
 use manytask_nn::schedule::Schedule;
 use manytask_tensor::DeviceChoice;
+use manytask_tensor::capture::Capture;
 
 use crate::config::{Section, Source, Spot};
 use crate::failure::{Failure, Result};
@@ -34,6 +35,8 @@ pub struct Plan {
     pub device: DeviceChoice,
     /// What layers compute in.
     pub precision: Precision,
+    /// Whether steps on a GPU are launched as a whole.
+    pub capture: Capture,
     /// Threads of each kernel; absent: one for each core.
     pub threads: Option<usize>,
     /// Where relative paths of data start.
@@ -106,6 +109,7 @@ impl Plan {
         let device: String = whole.take_or("device", "cpu".to_owned())?;
         let device = device.parse::<DeviceChoice>().map_err(|error| everything.place(error))?;
         let precision = whole.take_or("precision", Precision::default())?;
+        let capture = whole.take_or("capture", Capture::default())?;
         let threads = whole.take::<usize>("threads")?;
         if let Some(threads) = threads {
             threads::check(threads).map_err(|failure| everything.place(failure))?;
@@ -151,6 +155,7 @@ impl Plan {
             seed,
             device,
             precision,
+            capture,
             threads,
             folder,
             aggregator,

@@ -13,6 +13,7 @@ mod recorder;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
 use self::library::Handle;
@@ -23,6 +24,17 @@ static ALLOWED: AtomicBool = AtomicBool::new(true);
 
 thread_local! {
     static RECORDING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether steps on a GPU are launched as a whole.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Capture {
+    /// Where that can be.
+    #[default]
+    Auto,
+    /// Each operation by itself.
+    Off,
 }
 
 /// Allows recording in this process, or forbids it: a [`Recorder`] then runs its work itself. Allowed at the start.

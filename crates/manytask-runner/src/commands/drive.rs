@@ -41,6 +41,9 @@ impl Drive<'_> {
             say(&format!("note: {note}"));
         }
         let outcome = self.run(&mut trainer);
+        if let Some(reason) = self.experiment.problem.uncaptured() {
+            say(&format!("note: operations were launched one by one, which a GPU is slower with: {reason}"));
+        }
         let exit = match &outcome {
             Ok(Finish::Completed) => "completed".to_owned(),
             Ok(Finish::StoppedEarly) => "stopped early".to_owned(),
