@@ -33,6 +33,7 @@
 //! ```
 
 mod analytic;
+mod batched_descent;
 mod checkpointing;
 mod embedding;
 mod episode;

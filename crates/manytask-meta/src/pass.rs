@@ -103,6 +103,10 @@ fn recorded<'a>(
         })
     };
     let work = |inputs: &[Tensor]| {
+        if let Some(fused) = &problem.batched {
+            let (losses, rows) = fused.run(params, &of(inputs)?)?;
+            return Ok(vec![rows, losses.f_to_kind(Kind::Double)?]);
+        }
         let expanded = params.expand_tasks(tasks)?;
         let episode = problem.judge.episode(&of(inputs)?, Some(tasks), Some((key(draw), ids.to_vec())));
         let (objective, gradient) = match outcome(problem.judge.learner.as_ref(), &episode, &expanded)? {

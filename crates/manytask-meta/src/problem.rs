@@ -12,6 +12,7 @@ use manytask_tensor::{Layout, Params, Role, Slot};
 use serde::{Deserialize, Serialize};
 
 use crate::analytic::Analytic;
+use crate::batched_descent::BatchedDescent;
 use crate::episode::{BatchNormStatistics, Episode};
 use crate::episodes::EpisodeSource;
 use crate::execution::Execution;
@@ -33,6 +34,8 @@ pub struct MetaProblem {
     names: Vec<String>,
     /// The written-out form, where there is one.
     pub(crate) analytic: Option<Analytic>,
+    /// The fused form of all tasks at once, where there is one.
+    pub(crate) batched: Option<BatchedDescent>,
     /// Meta-batches that a GPU launches as a whole, and what they give.
     pub(crate) recorder: Recorder,
     pub(crate) form: Mutex<pass::Form>,
@@ -126,9 +129,11 @@ impl MetaProblem {
         if let (Execution::Analytic, Err(reason)) = (settings.execution, &analytic) {
             return Err(Error::setting(format!("execution is analytic, but {reason}"), "take `auto`"));
         }
+        let batched = BatchedDescent::of(network.as_ref(), &layout, learner.descent(&layout), &loss);
         let network: Box<dyn Module> = Box::new(Restored(network));
         Ok(Self {
             analytic: analytic.ok(),
+            batched,
             recorder: Recorder::default(),
             form: Mutex::default(),
             shared: layout.trained(),

@@ -50,5 +50,5 @@ pub use error::{Error, OpContext, Result};
 pub use init::Init;
 pub use layout::{Entry, Layout, LayoutBuilder, Owner, Role, Slot};
 pub use params::{Params, write_in_turn};
-pub use scalar::{baddbmm, catch_panics, masked_fill, number_like};
+pub use scalar::{baddbmm, baddbmm_scaled, catch_panics, masked_fill, number_like};
 pub use tch::{Device, IndexOp, Kind, Reduction, TchError, Tensor};

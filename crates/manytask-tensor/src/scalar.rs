@@ -27,6 +27,14 @@ use crate::{Error, Result};
 /// # Errors
 /// When shapes, element types or devices do not fit.
 pub fn baddbmm(input: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    baddbmm_scaled(input, a, b, 1.0)
+}
+
+/// `input + factor · a b`, otherwise as [`baddbmm`].
+///
+/// # Errors
+/// When shapes, element types or devices do not fit.
+pub fn baddbmm_scaled(input: &Tensor, a: &Tensor, b: &Tensor, factor: f64) -> Result<Tensor> {
     let (size_a, size_b) = (a.size(), b.size());
     let fits = match (size_a.as_slice(), size_b.as_slice()) {
         (&[batch_a, n, k], &[batch_b, k_b, m]) => {
@@ -43,7 +51,7 @@ pub fn baddbmm(input: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     } else if a.device() != b.device() || a.device() != input.device() {
         "the inputs are on different devices"
     } else {
-        return Ok(input.f_baddbmm(a, b, 1.0, 1.0)?);
+        return Ok(input.f_baddbmm(a, b, 1.0, factor)?);
     };
     Err(refused("baddbmm", &[input, a, b], message))
 }

@@ -1,5 +1,7 @@
+use manytask_tensor::Tensor;
 use manytask_tensor::dense::Real;
 
+use crate::Result;
 use crate::layers::Activation;
 
 /// An activation whose derivatives are functions of its value, so that a pass keeps nothing else.
@@ -37,6 +39,34 @@ impl Curve {
     /// Whether it is straight on both sides of 0: then it costs next to nothing, and has no second derivative.
     pub fn is_straight(self) -> bool {
         matches!(self, Self::Identity | Self::Relu | Self::LeakyRelu)
+    }
+
+    /// The values of a tensor's numbers, on any device.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn apply_to(self, numbers: Tensor) -> Result<Tensor> {
+        Ok(match self {
+            Self::Identity => numbers,
+            Self::Relu => numbers.f_relu()?,
+            Self::LeakyRelu => numbers.f_leaky_relu()?,
+            Self::Tanh => numbers.f_tanh()?,
+            Self::Sigmoid => numbers.f_sigmoid()?,
+        })
+    }
+
+    /// A cotangent of the values, `[…, B, o]`, as one of what they are of, on any device; `values` broadcasts to it.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn mul_derivative(self, values: &Tensor, cotangent: Tensor) -> Result<Tensor> {
+        Ok(match self {
+            Self::Identity => cotangent,
+            Self::Relu => values.f_threshold_backward(&cotangent, 0.0)?,
+            Self::LeakyRelu => values.f_leaky_relu_backward(&cotangent, 0.01, true)?,
+            Self::Tanh => cotangent.f_mul(&values.f_square()?.f_neg()?.f_add_scalar(1.0)?)?,
+            Self::Sigmoid => cotangent.f_mul(&values.f_sub(&values.f_square()?)?)?,
+        })
     }
 
     /// Overwrites numbers by their values.

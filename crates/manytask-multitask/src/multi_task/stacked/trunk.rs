@@ -1,6 +1,6 @@
 //! The trunk, forward and back, for one cotangent or for all tasks' at once.
 
-use manytask_nn::dense::{Curve, DenseChain, DenseLayer};
+use manytask_nn::dense::{DenseChain, DenseLayer};
 use manytask_tensor::{Kind, Params, Tensor, no_grad};
 
 use crate::Result;
@@ -13,11 +13,7 @@ pub(super) fn forward(chain: &DenseChain, params: &Params, x: &Tensor) -> Result
     for layer in chain.layers() {
         let input = activations.last().unwrap_or(x);
         let linear = input.f_linear(params.get(layer.weight)?, Some(params.get(layer.bias)?))?;
-        activations.push(match layer.curve {
-            Curve::Relu => linear.f_relu()?,
-            Curve::LeakyRelu => linear.f_leaky_relu()?,
-            _ => linear,
-        });
+        activations.push(layer.curve.apply_to(linear)?);
     }
     Ok(activations)
 }
@@ -35,11 +31,7 @@ pub(super) fn backward(
         let (Some(input), Some(output)) = (inputs.get(number), inputs.get(number + 1)) else {
             return Err(broken("as many inputs as layers, and the representation"));
         };
-        let delta = match layer.curve {
-            Curve::Relu => output.f_threshold_backward(&cotangent, 0.0)?,
-            Curve::LeakyRelu => output.f_leaky_relu_backward(&cotangent, 0.01, true)?,
-            _ => cotangent,
-        };
+        let delta = layer.curve.mul_derivative(output, cotangent)?;
         see(layer, &delta, input)?;
         cotangent = if number > 0 { delta.f_matmul(params.get(layer.weight)?)? } else { delta };
     }
