@@ -3,6 +3,7 @@
 
 mod golden;
 mod known_wrong;
+mod launched;
 mod learning;
 mod settings;
 mod source;
