@@ -3,7 +3,7 @@ use std::ops::Range;
 
 use manytask_data::{ClassPool, EpisodeSpec, Episodes, GaussianProcess, Sinusoid, Splits};
 use manytask_multitask::{Error, Part, Result};
-use manytask_tensor::{Device, Kind, Tensor};
+use manytask_tensor::{Device, Kind, Tensor, send};
 
 /// Where tasks come from. The same number is the same task, whenever it is asked for.
 pub trait EpisodeSource: Debug + Send {
@@ -108,7 +108,7 @@ fn to_device(drawn: Episodes, device: Device) -> Result<Episodes> {
     if device == Device::Cpu {
         return Ok(drawn);
     }
-    let to = |tensor: &Tensor| tensor.f_to_device(device);
+    let to = |tensor: &Tensor| send(tensor, device);
     Ok(Episodes {
         support_x: to(&drawn.support_x)?,
         support_y: to(&drawn.support_y)?,

@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use manytask_tensor::dense::{Matrix, Onto, Real, inner_product, product, unwritten, values};
-use manytask_tensor::{Device, Kind, OpContext, Tensor, threads};
+use manytask_tensor::{Device, Kind, OpContext, Tensor, send, threads};
 use rayon::prelude::*;
 
 use crate::Result;
@@ -195,7 +195,7 @@ impl Jacobian {
                 _ => {}
             }
         }
-        let w = Tensor::f_from_slice(weights)?.f_to_kind(rows.kind())?.f_to_device(rows.device())?;
+        let w = send(&Tensor::f_from_slice(weights)?.f_to_kind(rows.kind())?, rows.device())?;
         Ok(rows.f_tr()?.f_mv(&w).op("combination of gradients", &[rows, &w])?)
     }
 }

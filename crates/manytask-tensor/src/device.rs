@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use tch::{Cuda, Device};
+use tch::{Cuda, Device, Tensor};
 
 use crate::{Error, Result};
 
@@ -46,6 +46,18 @@ impl DeviceChoice {
             }),
         }
     }
+}
+
+/// A tensor of the processor's memory on a device, without waiting for the work that the device is doing: it is copied aside before this
+/// returns.
+///
+/// # Errors
+/// When the device has no memory left.
+pub fn send(tensor: &Tensor, device: Device) -> Result<Tensor> {
+    if device == Device::Cpu || tensor.device() != Device::Cpu {
+        return Ok(tensor.f_to_device(device)?);
+    }
+    Ok(tensor.f_to_device_(device, tensor.kind(), true, false)?)
 }
 
 impl fmt::Display for DeviceChoice {

@@ -45,7 +45,7 @@ mod scalar;
 pub mod threads;
 
 pub use autograd::{Graph, NoGrad, grad, gradients, hvp, jacobian, no_grad, vjp};
-pub use device::DeviceChoice;
+pub use device::{DeviceChoice, send};
 pub use error::{Error, OpContext, Result};
 pub use init::Init;
 pub use layout::{Entry, Layout, LayoutBuilder, Owner, Role, Slot};

@@ -13,7 +13,7 @@ use manytask_data as data;
 use manytask_nn::Cx;
 use manytask_nn::dense::{DenseChain, DenseLayer};
 use manytask_tensor::capture::{Outputs, Recorder};
-use manytask_tensor::{Device, Kind, Params, Tensor, no_grad};
+use manytask_tensor::{Device, Kind, Params, Tensor, no_grad, send};
 
 use self::groups::Groups;
 use super::{MultiTaskProblem, broken, context, direction_of_layers, gradient};
@@ -146,7 +146,7 @@ impl<'a> StackedPass<'a> {
             let (losses, residuals) = stacked.groups.losses(&stacked.heads, params, last, indices)?;
             Ok(std::iter::once(losses).chain([x]).chain(activations).chain(residuals).collect())
         };
-        let chosen = chosen.f_to_device(params.device())?;
+        let chosen = send(chosen, params.device())?;
         let forward = stacked.recorders.forward.run(params.device(), &read, &[&chosen], work)?;
         let losses = forward.tensors.first().ok_or_else(|| broken("no losses"))?;
         let all = stacked.groups.in_task_order(&Vec::<f64>::try_from(losses)?);
@@ -196,7 +196,7 @@ impl<'a> StackedPass<'a> {
             }
         }
         let weights = Tensor::f_from_slice(&weights)?.f_reshape([2, tasks as i64])?;
-        let weights = weights.f_to_kind(self.params.kind())?.f_to_device(self.params.device())?;
+        let weights = send(&weights.f_to_kind(self.params.kind())?, self.params.device())?;
         let work = |weights: &[Tensor]| {
             let _off = no_grad();
             let [weights] = weights else { return Err(broken("one tensor of weights")) };

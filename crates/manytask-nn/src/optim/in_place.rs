@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use manytask_tensor::{Device, OpContext, Params, Tensor, no_grad, number_like};
+use manytask_tensor::{Device, OpContext, Params, Tensor, no_grad, number_like, send};
 
 use super::rule::Rule;
 use super::state::another;
@@ -11,7 +11,7 @@ use crate::{Error, Result};
 
 /// Numbers as tensors without dimension, which cost a third of what number arguments do; sent to a device together.
 fn numbers<const N: usize>(values: [f64; N], like: &Tensor) -> Result<[Tensor; N]> {
-    let all = Tensor::f_from_slice(&values)?.f_to_kind(like.kind())?.f_to_device(like.device())?;
+    let all = send(&Tensor::f_from_slice(&values)?.f_to_kind(like.kind())?, like.device())?;
     let mut found = values.map(|_| all.shallow_clone());
     for (place, number) in found.iter_mut().enumerate() {
         *number = all.f_select(0, place as i64)?;
