@@ -24,23 +24,18 @@ fn normal(name: &str, shape: &[i64]) -> Tensor {
 fn episodes(loss: &Loss) -> Episodes {
     let y = |name: &str, rows: i64| {
         let values = normal(name, &[3, rows, 2]);
-        match loss {
-            Loss::CrossEntropy { .. } => {
-                let classes = values.argmax(-1, false);
-                let _ = classes.get(0).narrow(0, 1, 2).fill_(MISSING_CLASS);
-                classes
-            }
-            _ => {
-                let values =
-                    if matches!(loss, Loss::Mse) { values } else { values.gt(0.0).to_kind(Kind::Double) };
-                let _ = values.get(1).narrow(0, 0, 2).fill_(f64::NAN);
-                let _ = values.get(2).narrow(1, 1, 1).fill_(f64::NAN);
-                if name == "support_y" {
-                    let _ = values.get(0).fill_(f64::NAN);
-                }
-                values
-            }
+        if let Loss::CrossEntropy { .. } = loss {
+            let classes = values.argmax(-1, false);
+            let _ = classes.get(0).narrow(0, 1, 2).fill_(MISSING_CLASS);
+            return classes;
         }
+        let values = if matches!(loss, Loss::Mse) { values } else { values.gt(0.0).to_kind(Kind::Double) };
+        let _ = values.get(1).narrow(0, 0, 2).fill_(f64::NAN);
+        let _ = values.get(2).narrow(1, 1, 1).fill_(f64::NAN);
+        if name == "support_y" {
+            let _ = values.get(0).fill_(f64::NAN);
+        }
+        values
     };
     Episodes {
         support_x: normal("support_x", &[3, 6, 4]),
