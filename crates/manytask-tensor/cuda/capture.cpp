@@ -5,7 +5,6 @@
 
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDAFunctions.h>
-#include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 
 #include <cstdio>
@@ -28,10 +27,20 @@ int caught(char* message, size_t length, F run) {
   return 1;
 }
 
+// Makes a device the current one as long as it lives.
+struct OnDevice {
+  explicit OnDevice(c10::DeviceIndex device) : before(c10::cuda::ExchangeDevice(device)) {}
+  ~OnDevice() { c10::cuda::MaybeSetDevice(before); }
+  OnDevice(const OnDevice&) = delete;
+  OnDevice& operator=(const OnDevice&) = delete;
+  c10::DeviceIndex before;
+};
+
 // A graph, and the stream on which it is recorded.
 struct Capture {
   explicit Capture(c10::DeviceIndex device)
-      : stream(c10::cuda::getStreamFromPool(false, device)) {}
+      : device(device), stream(c10::cuda::getStreamFromPool(false, device)) {}
+  c10::DeviceIndex device;
   c10::cuda::CUDAStream stream;
   std::optional<c10::cuda::CUDAStream> before;
   std::unique_ptr<at::cuda::CUDAGraph> graph = std::make_unique<at::cuda::CUDAGraph>();
@@ -46,6 +55,7 @@ extern "C" {
 int manytask_capture_new(int device, void** out, char* message, size_t length) {
   return caught(message, length, [&] {
     auto index = static_cast<c10::DeviceIndex>(device);
+    OnDevice on(index);
     auto capture = std::make_unique<Capture>(index);
     c10::cuda::device_synchronize();
     capture->before = c10::cuda::getCurrentCUDAStream(index);
@@ -57,6 +67,7 @@ int manytask_capture_new(int device, void** out, char* message, size_t length) {
 int manytask_capture_begin(void* handle, char* message, size_t length) {
   return caught(message, length, [&] {
     auto* capture = static_cast<Capture*>(handle);
+    OnDevice on(capture->device);
     c10::cuda::device_synchronize();
     capture->graph->capture_begin({0, 0}, cudaStreamCaptureModeThreadLocal);
     capture->recording = true;
@@ -69,10 +80,14 @@ int manytask_capture_end(void* handle, char* message, size_t length) {
   int code = 0;
   if (capture->recording) {
     capture->recording = false;
-    code = caught(message, length, [&] { capture->graph->capture_end(); });
+    code = caught(message, length, [&] {
+      OnDevice on(capture->device);
+      capture->graph->capture_end();
+    });
   }
   if (capture->before) {
     int restored = caught(message, length, [&] {
+      OnDevice on(capture->device);
       c10::cuda::setCurrentCUDAStream(*capture->before);
       capture->before.reset();
       c10::cuda::device_synchronize();
@@ -84,7 +99,11 @@ int manytask_capture_end(void* handle, char* message, size_t length) {
 
 // Launches the graph on the current stream.
 int manytask_capture_replay(void* handle, char* message, size_t length) {
-  return caught(message, length, [&] { static_cast<Capture*>(handle)->graph->replay(); });
+  return caught(message, length, [&] {
+    auto* capture = static_cast<Capture*>(handle);
+    OnDevice on(capture->device);
+    capture->graph->replay();
+  });
 }
 
 void manytask_capture_free(void* handle) {
