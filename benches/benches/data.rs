@@ -7,7 +7,7 @@ use common::{GOOD, short};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use manytask_benches::pictures;
 use manytask_data::{
-    BatchOrder, Batcher, ClassPool, EpisodeSpec, Inputs, LastBatch, Part, Sinusoid, TaskData, gather,
+    BatchOrder, Batcher, ClassPool, EpisodeSpec, Inputs, LastBatch, Sinusoid, SplitData, TaskData, gather,
 };
 use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Kind};
@@ -22,16 +22,16 @@ fn batches(c: &mut Criterion) {
         weight: None,
     });
     let inputs = vec![Inputs::numbers(dense.shallow_clone())];
-    let part = Part::new(inputs, tasks.collect()).expect(GOOD);
+    let split = SplitData::new(inputs, tasks.collect()).expect(GOOD);
     for size in [32, 256] {
         for (name, order) in [("shuffled", BatchOrder::Shuffled), ("sequential", BatchOrder::Sequential)] {
-            let batcher = Batcher::new(&part.streams(), size, 0, order, LastBatch::Keep).expect(GOOD);
+            let batcher = Batcher::new(&split.streams(), size, 0, order, LastBatch::Keep).expect(GOOD);
             let each = batcher.batches_per_epoch();
             let mut number = 0;
             group.bench_function(BenchmarkId::new(format!("{size} rows of 512"), name), |b| {
                 b.iter(|| {
                     number += 1;
-                    gather(&part, &batcher, number / each, number % each).expect(GOOD)
+                    gather(&split, &batcher, number / each, number % each).expect(GOOD)
                 });
             });
         }

@@ -9,7 +9,7 @@ use common::{GOOD, short};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use manytask_nn::nets::{Conv4, Conv4Config, Mlp, MlpConfig};
 use manytask_nn::optim::{Active, Optimizer};
-use manytask_nn::{BatchNormPolicy, Builder, Cx, Module};
+use manytask_nn::{BatchNormPolicy, Builder, Context, Module};
 use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Graph, Kind, Layout, Params, Tensor, grad};
 
@@ -36,7 +36,7 @@ fn passes(c: &mut Criterion, name: &str, net: &dyn Module, params: &Params, shap
     let mut group = c.benchmark_group("nn");
     let x = normal(shape);
     let forward = |params: &Params, x: &Tensor| {
-        let mut cx = Cx::eval().with_batch_norm(BatchNormPolicy::Batch);
+        let mut cx = Context::eval().with_batch_norm(BatchNormPolicy::Batch);
         net.forward(params, black_box(x), &mut cx).expect(GOOD)
     };
     group.bench_function(BenchmarkId::new("forward", name), |b| b.iter(|| forward(params, &x)));

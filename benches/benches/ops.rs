@@ -8,8 +8,8 @@ use std::hint::black_box;
 use common::{GOOD, short};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use manytask_nn::nets::{Conv4, Conv4Config, Mlp, MlpConfig};
-use manytask_nn::{Builder, Cx, Module};
-use manytask_tensor::dense::{Matrix, Onto, product, values};
+use manytask_nn::{Builder, Context, Module};
+use manytask_tensor::dense::{Accumulate, Matrix, product, values};
 use manytask_tensor::one_hot::{OneHotRows, expand};
 use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Graph, Kind, Layout, Params, Tensor, grad, gradients, jacobian};
@@ -57,7 +57,7 @@ fn differentiation(c: &mut Criterion) {
     let net = Mlp::new(&mut Builder::new(&mut layout), 1, &config).expect(GOOD);
     let params = layout.build().init(0, Kind::Float, Device::Cpu).expect(GOOD).require_grad().expect(GOOD);
     let x = Key::new(0, "x").normal(&[10, 1], Kind::Float, Device::Cpu).expect(GOOD);
-    let forward = || net.forward(&params, black_box(&x), &mut Cx::eval()).expect(GOOD).square();
+    let forward = || net.forward(&params, black_box(&x), &mut Context::eval()).expect(GOOD).square();
     group.bench_function("first", |b| {
         b.iter(|| grad(&forward().mean(Kind::Float), &params, Graph::Free).expect(GOOD));
     });
@@ -89,13 +89,13 @@ fn products(c: &mut Criterion) {
             group.bench_function(BenchmarkId::new("forward", &name), |b| {
                 let x = Matrix::new(&x, rows, inputs).expect(GOOD);
                 let w = Matrix::new(&w, outputs, inputs).expect(GOOD).transposed();
-                b.iter(|| product(&mut out, Onto::Nothing, 1.0, black_box(x), w, threads).expect(GOOD));
+                b.iter(|| product(&mut out, Accumulate::No, 1.0, black_box(x), w, threads).expect(GOOD));
             });
             group.bench_function(BenchmarkId::new("gradient", &name), |b| {
                 let delta = Matrix::new(&out, rows, outputs).expect(GOOD).transposed();
                 let x = Matrix::new(&x, rows, inputs).expect(GOOD);
                 b.iter(|| {
-                    product(&mut gradient, Onto::Nothing, 1.0, delta, black_box(x), threads).expect(GOOD);
+                    product(&mut gradient, Accumulate::No, 1.0, delta, black_box(x), threads).expect(GOOD);
                 });
             });
         }
@@ -103,33 +103,34 @@ fn products(c: &mut Criterion) {
     group.finish();
 }
 
-/// The first layer on 7 numbers and 33 categories in 492 places, with and without the zeros.
+/// The first layer on 7 numbers and 33 categories in 492 indices, with and without the zeros.
 fn one_hot(c: &mut Criterion) {
     const OUTPUTS: usize = 128;
     let mut group = c.benchmark_group("one-hot");
     for rows in [32, 256, 1024] {
         let numbers = Key::new(0, "numbers").normal(&[rows, 7], Kind::Float, Device::Cpu).expect(GOOD);
-        // 33 columns with places of their own, 14 or 15 each.
-        let value = Key::new(0, "places").normal(&[rows, 33], Kind::Float, Device::Cpu).expect(GOOD) * 1000.0;
+        // 33 columns with indices of their own, 14 or 15 each.
+        let value =
+            Key::new(0, "indices").normal(&[rows, 33], Kind::Float, Device::Cpu).expect(GOOD) * 1000.0;
         let first = Tensor::arange(33, (Kind::Float, Device::Cpu)) * 14.9;
-        let places = (value.remainder(14.0) + first).to_kind(Kind::Int16);
+        let indices = (value.remainder(14.0) + first).to_kind(Kind::Int16);
         let weight = vec![0.1_f32; OUTPUTS * 499];
         let (mut out, mut gradient) = (vec![0.0_f32; rows as usize * OUTPUTS], weight.clone());
         group.bench_function(BenchmarkId::new("sums", rows), |b| {
             b.iter(|| {
-                let x = OneHotRows::new(black_box(&numbers), &places, 492).expect(GOOD);
+                let x = OneHotRows::new(black_box(&numbers), &indices, 492).expect(GOOD);
                 x.add_product(&weight, OUTPUTS, &mut out, 1).expect(GOOD);
                 x.gradient(&out, OUTPUTS, &mut gradient, 1).expect(GOOD);
             });
         });
         group.bench_function(BenchmarkId::new("matrix", rows), |b| {
             b.iter(|| {
-                let x = expand(black_box(&numbers), &places, 492).expect(GOOD);
+                let x = expand(black_box(&numbers), &indices, 492).expect(GOOD);
                 let x = Matrix::new(values(&x).expect(GOOD), rows as usize, 499).expect(GOOD);
                 let w = Matrix::new(&weight, OUTPUTS, 499).expect(GOOD).transposed();
-                product(&mut out, Onto::Nothing, 1.0, x, w, 1).expect(GOOD);
+                product(&mut out, Accumulate::No, 1.0, x, w, 1).expect(GOOD);
                 let delta = Matrix::new(&out, rows as usize, OUTPUTS).expect(GOOD).transposed();
-                product(&mut gradient, Onto::Nothing, 1.0, delta, x, 1).expect(GOOD);
+                product(&mut gradient, Accumulate::No, 1.0, delta, x, 1).expect(GOOD);
             });
         });
     }

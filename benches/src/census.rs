@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use manytask_data::{Part, TableDataset};
+use manytask_data::{SplitData, TableDataset};
 use manytask_tensor::{Kind, Tensor, checkpoint};
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ const FOLDER: &str = "census_kdd";
 pub struct Seen {
     /// Microseconds of each epoch with its validation; or from the command to the end of the first step.
     pub times: Vec<f64>,
-    /// The mean loss on the validation part after each epoch; or before the first step.
+    /// The mean loss on the validation split after each epoch; or before the first step.
     pub losses: Vec<f64>,
     /// The highest resident memory of the command in KiB.
     pub memory: u64,
@@ -124,7 +124,7 @@ fn all_epochs(command: &mut Command, metrics: &Path) -> Result<Seen> {
     Ok(found)
 }
 
-/// Writes inputs `[rows, D]` and labels `[tasks, rows]` of the training and the validation part.
+/// Writes inputs `[rows, D]` and labels `[tasks, rows]` of the training and the validation split.
 fn write(data: &Path, file: &Path) -> Result<()> {
     let config: toml::Table = toml::from_str(CONFIG)?;
     let mut section = config.get("data").and_then(toml::Value::as_table).context("no [data]")?.clone();
@@ -133,21 +133,21 @@ fn write(data: &Path, file: &Path) -> Result<()> {
     }
     let mut described: TableDataset = section.try_into()?;
     described.source.path = data.join(&described.source.path);
-    if let Some(manytask_data::Split::Files(files)) = &mut described.split {
+    if let Some(manytask_data::SplitRule::Files(files)) = &mut described.split {
         for path in [&mut files.validation, &mut files.test].into_iter().flatten() {
             *path = data.join(&path);
         }
     }
     let dataset = described.load()?;
-    let mut tensors = part("train", &dataset.splits.train)?;
-    tensors.extend(part("validation", dataset.splits.validation.as_ref().context("no validation part")?)?);
+    let mut tensors = split("train", &dataset.splits.train)?;
+    tensors.extend(split("validation", dataset.splits.validation.as_ref().context("no validation split")?)?);
     checkpoint::save_tensors(file, &tensors, &checkpoint::Metadata::new())?;
     Ok(())
 }
 
-fn part(name: &str, part: &Part) -> Result<Vec<(String, Tensor)>> {
-    let inputs = part.inputs.first().context("no inputs")?;
-    let labels: Vec<Tensor> = part.tasks.iter().map(|task| task.target.shallow_clone()).collect();
+fn split(name: &str, split: &SplitData) -> Result<Vec<(String, Tensor)>> {
+    let inputs = split.inputs.first().context("no inputs")?;
+    let labels: Vec<Tensor> = split.tasks.iter().map(|task| task.target.shallow_clone()).collect();
     let labels = Tensor::f_stack(&labels, 0)?;
     Ok(vec![
         (format!("{name}_x"), inputs.tensor(Kind::Float)?.contiguous()),

@@ -12,7 +12,7 @@ use anyhow::{Result, anyhow, bail};
 use manytask_meta::{Execution, OuterGradient};
 use manytask_multitask::aggregators::EqualWeights;
 use manytask_multitask::{
-    Aggregator, AggregatorSettings, Draw, Event, Monitor, Part, Problem, StepReport, Trainer, Training,
+    Aggregator, AggregatorSettings, Draw, Event, Monitor, Problem, Split, StepReport, Trainer, Training,
 };
 use manytask_nn::Precision;
 use manytask_nn::optim::Optimizer;
@@ -65,7 +65,7 @@ impl From<Execution> for How {
 }
 
 /// The draw of the first step.
-pub const DRAW: Draw = Draw { seed: 0, step: 0, replica: 0, part: Part::Train };
+pub const DRAW: Draw = Draw { seed: 0, step: 0, replica: 0, split: Split::Train };
 
 /// What was seen of a work.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 mod bytes;
 mod case;
 pub mod gpu;
-mod places;
+mod machine;
 mod tables;
 
 pub use case::{Case, Made, Net, Seen, Shape, measure};

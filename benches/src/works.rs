@@ -9,7 +9,7 @@ use anyhow::Result;
 use manytask_data::{Episodes, Sinusoid};
 use manytask_meta::{EpisodeShape, EpisodeSource, Maml, MetaModel, MetaProblem, MetaSettings, OuterGradient};
 use manytask_multitask::aggregators::EqualWeights;
-use manytask_multitask::{Part, Problem};
+use manytask_multitask::{Problem, Split};
 use manytask_nn::Builder;
 use manytask_nn::loss::Loss;
 use manytask_nn::nets::{Mlp, MlpConfig};
@@ -28,7 +28,7 @@ struct Written(Episodes);
 impl EpisodeSource for Written {
     fn episodes(
         &self,
-        _: Part,
+        _: Split,
         _: u64,
         _: Range<u64>,
         _: Option<usize>,

@@ -47,7 +47,7 @@ warm_up_steps = 5
 epochs = 3
 batch_size = 16
 validate_every_epochs = 1
-monitor = { figure = "roc_auc", task = "y" }
+monitor = { metric = "roc_auc", task = "y" }
 early_stopping = { patience = 4 }
 "#,
     r#"device = "cpu"

@@ -42,7 +42,7 @@ fn main() -> Result<()> {
         other => bail!("there is no way `{other}`"),
     };
     keep_pages();
-    threads::join_pool(std::thread::available_parallelism().map_or(1, usize::from));
+    threads::enter_pool(std::thread::available_parallelism().map_or(1, usize::from));
     threads::set(cores)?;
     let work = work(name, How { execution, device, ..How::default() })?;
     let start = work.start()?;

@@ -17,7 +17,7 @@ const CLASSES: f64 = 5.0;
 pub(super) struct Numbers {
     /// P.
     pub(super) parameters: f64,
-    /// What a written-out pass leaves behind for a support set and a query set.
+    /// What a fused pass leaves behind for a support set and a query set.
     traces: [f64; 2],
     /// What the Hessian product adds for the support set.
     along: f64,
@@ -52,12 +52,12 @@ impl Numbers {
         Self {
             parameters: first + 3.0 * block + CLASSES * (CHANNELS + 1.0),
             traces: PICTURES.map(|pictures| planes(pictures, Planes::Trace)),
-            along: planes(PICTURES[0], Planes::Along),
+            along: planes(PICTURES[0], Planes::Tangent),
             activations: PICTURES.map(|pictures| planes(pictures, Planes::Values)),
         }
     }
 
-    /// Bytes of the written-out passes of K inner steps: of each thread, and of all.
+    /// Bytes of the fused passes of K inner steps: of each thread, and of all.
     pub(super) fn written(&self, tasks: usize, steps: u32, every: Option<u32>, threads: usize) -> f64 {
         let (steps, each) = (f64::from(steps), f64::from(every.unwrap_or(steps).min(steps)));
         let p = self.parameters;
@@ -86,17 +86,17 @@ impl Numbers {
 /// What of pictures in planes is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Planes {
-    /// What a written-out pass leaves behind.
+    /// What a fused pass leaves behind.
     Trace,
     /// What a Hessian product adds.
-    Along,
+    Tangent,
     /// What the layers give: of convolution, batch-norm, relu and pooling.
     Values,
 }
 
 fn planes(pictures: f64, what: Planes) -> f64 {
     let mut sum = match what {
-        Planes::Trace | Planes::Along => pictures * (2.0 * CHANNELS + 3.0 * CLASSES),
+        Planes::Trace | Planes::Tangent => pictures * (2.0 * CHANNELS + 3.0 * CLASSES),
         Planes::Values => pictures * CLASSES,
     };
     for (number, side) in [28.0, 14.0, 7.0, 3.0].into_iter().enumerate() {
@@ -108,8 +108,8 @@ fn planes(pictures: f64, what: Planes) -> f64 {
         sum += match what {
             // Input, what the convolution gave and the loss by it; squares, the loss by them, and a byte each for which.
             Planes::Trace => (inputs + 2.0 * CHANNELS) * channel + CHANNELS * squares * 2.25,
-            Planes::Along if number == 0 => 2.0 * CHANNELS * (channel + squares),
-            Planes::Along => 3.0 * CHANNELS * channel + 2.0 * CHANNELS * squares,
+            Planes::Tangent if number == 0 => 2.0 * CHANNELS * (channel + squares),
+            Planes::Tangent => 3.0 * CHANNELS * channel + 2.0 * CHANNELS * squares,
             Planes::Values => CHANNELS * (3.0 * pictures * side * side + squares),
         };
     }

@@ -49,7 +49,7 @@ pub enum Shape {
         steps: u32,
         /// `checkpoint_every`.
         every: Option<u32>,
-        /// Whether the inner rule has momentum, which no written-out pass knows.
+        /// Whether the inner rule has momentum, which no fused pass knows.
         momentum: bool,
         /// `execution`.
         way: Execution,
@@ -141,7 +141,7 @@ impl Case {
 /// When the work cannot be made, or fails.
 pub fn measure(case: &Case) -> Result<Seen> {
     keep_pages();
-    threads::join_pool(std::thread::available_parallelism().map_or(1, usize::from));
+    threads::enter_pool(std::thread::available_parallelism().map_or(1, usize::from));
     threads::set(case.threads)?;
     let work = case.work()?;
     let mut first = None;

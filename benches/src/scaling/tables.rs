@@ -5,7 +5,7 @@ use manytask_meta::Execution;
 
 use super::bytes::{Numbers, Trunk};
 use super::case::{Case, Made, Net, Seen, Shape};
-use super::places;
+use super::machine;
 
 /// The threads of all tables but that of threads.
 pub(super) const THREADS: usize = 2;
@@ -34,7 +34,7 @@ pub fn table(name: &str) -> Result<String> {
         "memory" => memory(),
         "checkpoints" => checkpoints(),
         "ways" => ways(),
-        "precision" => places::precision(),
+        "precision" => machine::precision(),
         other => bail!("there is no table `{other}`"),
     }
 }

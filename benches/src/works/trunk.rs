@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use manytask_data::{BatchOrder, Inputs, Part as Rows, TaskData};
+use manytask_data::{BatchOrder, Inputs, SplitData as Rows, TaskData};
 use manytask_multitask::aggregators::{
     AlignedMtl, CaGrad, EqualWeights, Mgda, NashMtl, PcGrad, UncertaintyWeighting, UpGrad,
 };
 use manytask_multitask::{
-    AggregatorSettings, Batches, HardSharing, InputSizes, MultiTaskProblem, Parts, Problem, Task,
+    AggregatorSettings, Batches, HardSharing, InputSizes, MultiTaskProblem, Problem, Task, TaskSplits,
 };
 use manytask_nn::layers::Linear;
 use manytask_nn::metrics::Output;
@@ -73,7 +73,7 @@ pub(crate) fn trunk(name: &str, tasks: usize, method: &str, how: How) -> Result<
     });
     let inputs = vec![Inputs::numbers(x.shallow_clone())];
     let train = Rows::new(inputs, labels.collect())?.to_device(how.device)?;
-    let parts = Parts { train, validation: None, test: None };
+    let splits = TaskSplits { train, validation: None, test: None };
     let config = MlpConfig { hidden: vec![512, 512], ..MlpConfig::default() };
     let network = HardSharing::build(
         &InputSizes::numbers(INPUTS),
@@ -88,7 +88,7 @@ pub(crate) fn trunk(name: &str, tasks: usize, method: &str, how: How) -> Result<
     )?;
     let described = names.iter().map(|name| Task::new(name, Output::Regression, 1)).collect();
     let batches = Batches { size: ROWS as usize, order: BatchOrder::Sequential, ..Batches::default() };
-    let problem = MultiTaskProblem::new(Box::new(network), described, parts, batches)?;
+    let problem = MultiTaskProblem::new(Box::new(network), described, splits, batches)?;
     Ok(Work {
         name: name.into(),
         execution: None,

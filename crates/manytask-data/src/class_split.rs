@@ -124,14 +124,14 @@ fn by_lot(all: &ClassPool, fractions: Fractions, source: &Path) -> Result<Splits
     let mut order: Vec<usize> = (0..count).collect();
     order.shuffle(&mut stream(fractions.seed, "class split", 0, 0));
     let mut order = order.into_iter();
-    let mut part = |count: usize| {
+    let mut split = |count: usize| {
         let mut classes: Vec<usize> = order.by_ref().take(count).collect();
         classes.sort_unstable();
         all.select(&classes)
     };
-    let test = part(test)?;
-    let validation = if validation == 0 { None } else { Some(part(validation)?) };
-    Ok(Splits { train: part(usize::MAX)?, validation, test: Some(test) })
+    let test = split(test)?;
+    let validation = if validation == 0 { None } else { Some(split(validation)?) };
+    Ok(Splits { train: split(usize::MAX)?, validation, test: Some(test) })
 }
 
 /// The numbers of the classes that a file lists. `taken` has the places of those that were listed before: a class that stands

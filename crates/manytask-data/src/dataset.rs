@@ -23,14 +23,14 @@ pub struct TaskData {
 /// With one element in `inputs` all tasks share its rows (single-input); otherwise there is one for each task, with rows
 /// of its own (multi-input).
 #[derive(Debug)]
-pub struct Part {
+pub struct SplitData {
     /// The inputs: one for all tasks, or one for each.
     pub inputs: Vec<Inputs>,
     /// The tasks in their order.
     pub tasks: Vec<TaskData>,
 }
 
-/// Rows of a [`Part`], gathered for one step.
+/// Rows of a [`SplitData`], gathered for one step.
 #[derive(Debug)]
 pub struct Batch {
     /// The inputs: one for all tasks, or one for each.
@@ -41,7 +41,7 @@ pub struct Batch {
     pub weights: Vec<Option<Tensor>>,
 }
 
-impl Part {
+impl SplitData {
     /// Checks that inputs and labels belong together.
     ///
     /// # Errors
@@ -54,9 +54,9 @@ impl Part {
                 tasks.len()
             )));
         }
-        let part = Self { inputs, tasks };
-        for (number, task) in part.tasks.iter().enumerate() {
-            let rows = part.rows(number) as i64;
+        let split = Self { inputs, tasks };
+        for (number, task) in split.tasks.iter().enumerate() {
+            let rows = split.rows(number) as i64;
             let lengths = [Some(&task.target), task.weight.as_ref()];
             for length in lengths.into_iter().flatten().map(|tensor| tensor.size().first().copied()) {
                 if length != Some(rows) {
@@ -68,7 +68,7 @@ impl Part {
                 }
             }
         }
-        Ok(part)
+        Ok(split)
     }
 
     /// Whether all tasks are on the same rows.
@@ -86,7 +86,7 @@ impl Part {
         self.inputs.iter().map(|input| input.rows() as i64).collect()
     }
 
-    /// The tasks with these names alone, in the order of the part, with the rows that they need.
+    /// The tasks with these names alone, in the order of the split, with the rows that they need.
     ///
     /// # Errors
     /// When no task has one of the names, or no name is given.
@@ -111,7 +111,7 @@ impl Part {
         self.inputs.get(if self.is_single_input() { 0 } else { task })
     }
 
-    /// The rows with these numbers; `indices` has one `[B]` int64 tensor for each stream of inputs, on the part's device.
+    /// The rows with these numbers; `indices` has one `[B]` int64 tensor for each stream of inputs, on the split's device.
     pub fn gather(&self, indices: &[Tensor]) -> Result<Batch> {
         if indices.len() != self.inputs.len() {
             let message =
@@ -169,12 +169,12 @@ mod tests {
     use manytask_tensor::Kind;
 
     use super::*;
-    use crate::testing::numbered_part;
+    use crate::testing::numbered_split;
 
     #[test]
     fn one_stream_serves_all_tasks() {
-        let part = numbered_part(&[5], 3);
-        let batch = part.gather(&[Tensor::from_slice(&[4_i64, 1])]).unwrap();
+        let split = numbered_split(&[5], 3);
+        let batch = split.gather(&[Tensor::from_slice(&[4_i64, 1])]).unwrap();
         assert_eq!(batch.inputs.len(), 1);
         assert_eq!(batch.targets.len(), 3);
         for (target, weight) in batch.targets.iter().zip(&batch.weights) {
@@ -185,24 +185,26 @@ mod tests {
 
     #[test]
     fn each_task_may_have_its_own_rows() {
-        let part = numbered_part(&[2, 3], 2);
-        assert_eq!((part.rows(0), part.rows(1), part.is_single_input()), (2, 3, false));
-        let batch = part.gather(&[Tensor::from_slice(&[1_i64]), Tensor::from_slice(&[2_i64, 0])]).unwrap();
+        let split = numbered_split(&[2, 3], 2);
+        assert_eq!((split.rows(0), split.rows(1), split.is_single_input()), (2, 3, false));
+        let batch = split.gather(&[Tensor::from_slice(&[1_i64]), Tensor::from_slice(&[2_i64, 0])]).unwrap();
         assert_eq!(Vec::<f32>::try_from(&batch.targets[1]).unwrap(), [2.0, 0.0]);
         assert_eq!(batch.inputs[0].rows(), 1);
-        assert_eq!(part.whole().targets[1].size(), [3]);
+        assert_eq!(split.whole().targets[1].size(), [3]);
     }
 
     #[test]
     fn what_does_not_belong_together_is_refused() {
-        assert!(numbered_part(&[2], 1).gather(&[]).is_err());
-        let out = numbered_part(&[2], 1).gather(&[Tensor::from_slice(&[2_i64])]).unwrap_err();
+        assert!(numbered_split(&[2], 1).gather(&[]).is_err());
+        let out = numbered_split(&[2], 1).gather(&[Tensor::from_slice(&[2_i64])]).unwrap_err();
         assert!(matches!(out, Error::Tensor(_)));
-        let Part { inputs, mut tasks } = numbered_part(&[3], 2);
+        let SplitData { inputs, mut tasks } = numbered_split(&[3], 2);
         tasks[1].target = Tensor::zeros([2], (Kind::Float, Device::Cpu));
-        let error = Part::new(inputs, tasks).unwrap_err().to_string();
+        let error = SplitData::new(inputs, tasks).unwrap_err().to_string();
         assert!(error.contains("task `task1`: 2 labels or weights for 3 rows"), "{error}");
-        let Part { inputs, tasks } = numbered_part(&[3, 3], 2);
-        assert!(Part::new(inputs, tasks.into_iter().chain(numbered_part(&[3], 1).tasks).collect()).is_err());
+        let SplitData { inputs, tasks } = numbered_split(&[3, 3], 2);
+        assert!(
+            SplitData::new(inputs, tasks.into_iter().chain(numbered_split(&[3], 1).tasks).collect()).is_err()
+        );
     }
 }

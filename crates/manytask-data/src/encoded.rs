@@ -6,7 +6,7 @@ use crate::Result;
 
 /// Inputs as a network takes them.
 ///
-/// One-hot categories are kept as places: a row of Census-Income takes 94 bytes, as a matrix of float32 it takes 1.6 kB.
+/// One-hot categories are kept as indices: a row of Census-Income takes 94 bytes, as a matrix of float32 it takes 1.6 kB.
 /// [`Encoded::matrix`] makes the matrix of those rows that are at hand.
 #[derive(Debug)]
 pub struct Encoded {
@@ -21,29 +21,29 @@ pub struct Encoded {
 /// Columns of one-hot categories, without their zeros.
 #[derive(Debug)]
 pub struct OneHot {
-    /// The place of each column's one, `[N, C]`, int16 or, for more than 32,767 places, int32. Places are counted from 0
+    /// The place of each column's one, `[N, C]`, int16 or, for more than 32,767 indices, int32. Indices are counted from 0
     /// through all columns, so that they are also rows of a weight matrix; negative: the row has no one in this column.
-    pub places: Tensor,
-    /// The number of places.
+    pub indices: Tensor,
+    /// The number of indices.
     pub width: i64,
 }
 
 impl OneHot {
-    /// The place of a value that was not seen in the training part.
+    /// The place of a value that was not seen in the training split.
     pub const NONE: i32 = -1;
 
-    /// From the places of rows, one row after the other, in so many columns.
-    pub(crate) fn new(places: &[i32], columns: i64, width: i64) -> Result<Self> {
-        let places = if width <= i64::from(i16::MAX) {
-            Tensor::f_from_slice(&places.iter().map(|place| *place as i16).collect::<Vec<_>>())?
+    /// From the indices of rows, one row after the other, in so many columns.
+    pub(crate) fn new(indices: &[i32], columns: i64, width: i64) -> Result<Self> {
+        let indices = if width <= i64::from(i16::MAX) {
+            Tensor::f_from_slice(&indices.iter().map(|place| *place as i16).collect::<Vec<_>>())?
         } else {
-            Tensor::f_from_slice(places)?
+            Tensor::f_from_slice(indices)?
         };
-        Ok(Self { places: places.f_reshape([-1, columns])?, width })
+        Ok(Self { indices: indices.f_reshape([-1, columns])?, width })
     }
 
     fn map(&self, f: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
-        Ok(Self { places: f(&self.places)?, width: self.width })
+        Ok(Self { indices: f(&self.indices)?, width: self.width })
     }
 }
 
@@ -65,7 +65,7 @@ impl Encoded {
     pub fn matrix(&self) -> Result<Tensor> {
         match &self.one_hot {
             None => Ok(self.dense.shallow_clone()),
-            Some(categories) => Ok(one_hot::expand(&self.dense, &categories.places, categories.width)?),
+            Some(categories) => Ok(one_hot::expand(&self.dense, &categories.indices, categories.width)?),
         }
     }
 
@@ -89,11 +89,11 @@ impl Encoded {
             if tensors.is_empty() { Ok(None) } else { Ok(Some(Tensor::f_cat(&tensors, 0)?)) }
         };
         let dense = joined(&|part| Some(part.dense.shallow_clone()))?;
-        let places = joined(&|part| part.one_hot.as_ref().map(|one_hot| one_hot.places.shallow_clone()))?;
+        let indices = joined(&|part| part.one_hot.as_ref().map(|one_hot| one_hot.indices.shallow_clone()))?;
         let width = parts.iter().find_map(|part| part.one_hot.as_ref()).map(|one_hot| one_hot.width);
         Ok(Self {
             dense: dense.unwrap_or_else(|| Tensor::zeros([0, 0], (Kind::Float, Device::Cpu))),
-            one_hot: places.zip(width).map(|(places, width)| OneHot { places, width }),
+            one_hot: indices.zip(width).map(|(indices, width)| OneHot { indices, width }),
             categorical: joined(&|part| part.categorical.as_ref().map(Tensor::shallow_clone))?,
         })
     }
@@ -106,7 +106,8 @@ impl Encoded {
     /// A second handle to the same memory.
     #[must_use]
     pub fn shallow_clone(&self) -> Self {
-        let own = |one_hot: &OneHot| OneHot { places: one_hot.places.shallow_clone(), width: one_hot.width };
+        let own =
+            |one_hot: &OneHot| OneHot { indices: one_hot.indices.shallow_clone(), width: one_hot.width };
         Self {
             dense: self.dense.shallow_clone(),
             one_hot: self.one_hot.as_ref().map(own),
@@ -158,7 +159,7 @@ mod tests {
     #[test]
     fn many_places_take_wider_numbers() {
         let wide = OneHot::new(&[40_000], 1, 40_001).unwrap();
-        assert_eq!((wide.places.kind(), wide.places.int64_value(&[0, 0])), (Kind::Int, 40_000));
-        assert_eq!(encoded().one_hot.unwrap().places.kind(), Kind::Int16);
+        assert_eq!((wide.indices.kind(), wide.indices.int64_value(&[0, 0])), (Kind::Int, 40_000));
+        assert_eq!(encoded().one_hot.unwrap().indices.kind(), Kind::Int16);
     }
 }

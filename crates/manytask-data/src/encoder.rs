@@ -1,4 +1,4 @@
-//! From columns of text to tensors of inputs, by statistics of the training part alone.
+//! From columns of text to tensors of inputs, by statistics of the training split alone.
 
 mod category;
 mod number;
@@ -16,15 +16,15 @@ use crate::report::capped;
 use crate::table::{Column, MISSING};
 use crate::{Encoded, Error, InputCounts, Note, OneHot, Result, Table};
 
-/// How columns become inputs: fitted on the training part, kept with the model, applied to any table.
+/// How columns become inputs: fitted on the training split, kept with the model, applied to any table.
 ///
 /// - A number `x` becomes `(x - mean) / std`, both in double precision; a constant column becomes 0; a missing number becomes
-///   the mean, and if the training part had missing ones, a second input says so. Numbers far outside the training range
+///   the mean, and if the training split had missing ones, a second input says so. Numbers far outside the training range
 ///   are taken for a bound, see [`InputColumns::clip`].
 /// - Categories are compared by value: `1` and `1.0`, `True` and `TRUE` are one. In a column in which a number has leading
 ///   zeros they are codes: `007` and `7` are two.
-/// - A one-hot category never seen in the training part becomes all zeros; missing is a category if it was seen there.
-/// - A category for an embedding becomes 1, 2, …; 0 stands for one not seen in the training part.
+/// - A one-hot category never seen in the training split becomes all zeros; missing is a category if it was seen there.
+/// - A category for an embedding becomes 1, 2, …; 0 stands for one not seen in the training split.
 ///
 /// ```
 /// # use manytask_data::{Table, TableSource};
@@ -49,7 +49,7 @@ pub struct Encoder {
     embedding: Vec<Category>,
 }
 
-/// Whether the training part had missing values in a column.
+/// Whether the training split had missing values in a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Missing {
@@ -76,7 +76,7 @@ impl Encoder {
         rows: &[usize],
     ) -> Result<Self> {
         if rows.is_empty() {
-            return Err(Error::config("the training part has no rows; check the split"));
+            return Err(Error::config("the training split has no rows; check the split"));
         }
         let categories = |names: &[String]| -> Result<Vec<Category>> {
             names.iter().map(|name| Ok(Category::fit(table, table.column(name)?, rows))).collect()
@@ -113,8 +113,8 @@ impl Encoder {
         })
     }
 
-    /// What these rows have that the training part had not: numbers far outside its range, categories, gaps. `what` is what
-    /// the rows are called in the notes, such as `the test part`.
+    /// What these rows have that the training split had not: numbers far outside its range, categories, gaps. `what` is what
+    /// the rows are called in the notes, such as `the test split`.
     ///
     /// # Errors
     /// Those of [`Encoder::encode`].
@@ -132,13 +132,13 @@ impl Encoder {
         Ok(notes)
     }
 
-    /// What is odd about the numbers of the training part.
+    /// What is odd about the numbers of the training split.
     pub(crate) fn oddities(&self, table: &Table, rows: &[usize]) -> Result<Vec<Note>> {
         let mut notes = Vec::new();
         for number in &self.numeric {
             notes.extend(number.oddity(table, rows)?);
         }
-        Ok(capped(notes, "have odd numbers in the training part"))
+        Ok(capped(notes, "have odd numbers in the training split"))
     }
 
     /// The number of inputs that are no embeddings, `D`: numbers and one-hot categories.
@@ -171,7 +171,7 @@ impl Encoder {
         InputCounts {
             numeric: self.numeric.len(),
             one_hot: self.one_hot.len(),
-            places: self.one_hot_width() as usize,
+            one_hot_width: self.one_hot_width() as usize,
             embedding: self.embedding.len(),
             image: Vec::new(),
         }
@@ -193,19 +193,19 @@ impl Encoder {
         }
         let columns = self.one_hot.len();
         let width: usize = self.one_hot.iter().map(Category::width).sum();
-        let mut places = vec![OneHot::NONE; rows.len() * columns];
+        let mut indices = vec![OneHot::NONE; rows.len() * columns];
         let mut first = 0;
         for (number, category) in self.one_hot.iter().enumerate() {
             let column = table.column(&category.name)?;
             let positions = category.positions(column);
-            for (target, code) in places.chunks_mut(columns).zip(codes(column, rows)) {
+            for (target, code) in indices.chunks_mut(columns).zip(codes(column, rows)) {
                 if let (Some(position), Some(place)) = (position(&positions, code), target.get_mut(number)) {
                     *place = (first + position) as i32;
                 }
             }
             first += category.width();
         }
-        OneHot::new(&places, columns as i64, width as i64).map(Some)
+        OneHot::new(&indices, columns as i64, width as i64).map(Some)
     }
 
     fn encode_embeddings(&self, table: &Table, rows: &[usize]) -> Result<Option<Tensor>> {

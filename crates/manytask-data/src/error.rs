@@ -45,7 +45,7 @@ pub enum Error {
         /// The nearest name that is there.
         suggestion: Option<String>,
     },
-    /// A column that a file must have and does not: a file of another part, or one that a model is given.
+    /// A column that a file must have and does not: a file of another split, or one that a model is given.
     #[error("{}: no column `{}`{}", path.display(), shown(column), clause(hint))]
     Lacks {
         /// The table's file.

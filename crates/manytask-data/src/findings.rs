@@ -19,7 +19,7 @@ use crate::{Encoder, Indices, Note, Result, Table, TargetEncoder, TargetKind, Ta
 const ENOUGH: usize = 20;
 
 /// All that is looked at.
-pub(crate) struct Scene<'a> {
+pub(crate) struct FindingContext<'a> {
     pub(crate) table: &'a Table,
     pub(crate) indices: &'a Indices,
     pub(crate) inputs: &'a Resolved,
@@ -31,7 +31,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) split_groups: Option<&'a str>,
 }
 
-impl Scene<'_> {
+impl FindingContext<'_> {
     /// What is found of single tasks, the gravest first.
     pub(crate) fn of_tasks(&self) -> Result<Vec<TaskNote>> {
         let mut notes = self.answers_among_inputs()?;
@@ -104,5 +104,5 @@ impl Scene<'_> {
     }
 }
 
-const VALIDATION: &str = "the validation part";
-const TEST: &str = "the test part";
+const VALIDATION: &str = "the validation split";
+const TEST: &str = "the test split";

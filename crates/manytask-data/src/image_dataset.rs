@@ -21,7 +21,7 @@ use crate::bytes::digest;
 use crate::split::Fractions;
 use crate::splits::SPLITS;
 use crate::{
-    DataReport, Error, Images, Inputs, Normalisation, Note, Part, Result, Splits, TargetKind, TaskData,
+    DataReport, Error, Images, Inputs, Normalisation, Note, Result, SplitData, Splits, TargetKind, TaskData,
 };
 
 /// A multi-task data set on images, as a configuration describes it: IDX files of images, and of their labels.
@@ -113,7 +113,7 @@ pub enum PixelScale {
 #[derive(Debug)]
 pub struct LoadedImages {
     /// Images and labels of each split.
-    pub splits: Splits<Part>,
+    pub splits: Splits<SplitData>,
     /// How images are read; kept with the model.
     pub schema: ImageSchema,
     /// SHA-256 over the digests of the files.
@@ -224,7 +224,7 @@ impl ImageDataset {
             PixelScale::Given(given) => given.clone(),
         };
         let image = read.train.images.size().split_off(1);
-        let splits = read.map(|of| self.part(of, &normalisation))?;
+        let splits = read.map(|of| self.split(of, &normalisation))?;
         let schema = self.schema(image, normalisation, &classes);
         let kinds: Vec<TargetKind> = schema.tasks.iter().map(|task| task.kind).collect();
         let mut report = DataReport::of(&splits, &kinds)?;
@@ -282,7 +282,7 @@ impl ImageDataset {
     }
 
     /// Images and labels of a split as tensors.
-    fn part(&self, of: Labelled, normalisation: &Normalisation) -> Result<Part> {
+    fn split(&self, of: Labelled, normalisation: &Normalisation) -> Result<SplitData> {
         let tasks = self.tasks();
         let each = tasks.len() / self.targets.len().max(1);
         let labels = tasks.into_iter().enumerate().map(|(number, (name, target))| {
@@ -290,7 +290,7 @@ impl ImageDataset {
             Ok(TaskData { name, target, weight: None })
         });
         let labels = labels.collect::<Result<Vec<_>>>()?;
-        Part::new(vec![Inputs::from(Images::new(of.images, normalisation.clone())?)], labels)
+        SplitData::new(vec![Inputs::from(Images::new(of.images, normalisation.clone())?)], labels)
     }
 
     fn schema(&self, image: Vec<i64>, normalisation: Normalisation, classes: &[usize]) -> ImageSchema {

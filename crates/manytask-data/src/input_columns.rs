@@ -33,7 +33,7 @@ pub struct InputColumns {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
-    /// Mean 0 and standard deviation 1 over the training part.
+    /// Mean 0 and standard deviation 1 over the training split.
     #[default]
     Standard,
     /// Left as they are.

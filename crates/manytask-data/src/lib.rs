@@ -1,10 +1,10 @@
 //! Tables, images, episodes, splits and batches for manytask.
 //!
-//! - [`TableDataset`] describes tasks on CSV tables and loads them as a [`Dataset`]; its parts are [`Table`], [`Split`],
+//! - [`TableDataset`] describes tasks on CSV tables and loads them as a [`Dataset`]; its parts are [`Table`], [`SplitRule`],
 //!   [`InputColumns`] with [`Encoder`], and [`TargetSpec`] with [`TargetEncoder`]. The [`Schema`] is kept with the model, the
 //!   [`DataReport`] says what was read.
 //! - A [`TableReader`] gives a [`Table`]: CSV as a [`TableSource`] says, or a [`MemoryTable`] of typed columns.
-//! - [`Part`] holds [`Inputs`] (features, images or vectors) and labels of several tasks as tensors, on the same rows or each
+//! - [`SplitData`] holds [`Inputs`] (features, images or vectors) and labels of several tasks as tensors, on the same rows or each
 //!   on its own; a [`Batcher`]
 //!   says which rows make up a batch, and [`prefetch()`] gathers them ahead. [`Splits`] has one for training, and perhaps for
 //!   validation and test.
@@ -50,7 +50,7 @@ mod value;
 pub use batch::{BatchOrder, Batcher, LastBatch, TaskSampling};
 pub use class_split::{ClassLists, ClassSplit};
 pub use columns::Columns;
-pub use dataset::{Batch, Part, TaskData};
+pub use dataset::{Batch, SplitData, TaskData};
 pub use encoded::{Encoded, OneHot};
 pub use encoder::Encoder;
 pub use error::{Error, Result};
@@ -67,7 +67,7 @@ pub use pool::{ClassPool, EpisodeSpec, Episodes};
 pub use prefetch::{Prefetch, Prefetched, gather, prefetch};
 pub use report::{ClassCounts, DataReport, InputCounts, LabelCounts, Note, NoteForm, TargetReport, TaskNote};
 pub use sinusoid::Sinusoid;
-pub use split::{ByColumn, Files, Fractions, GroupFractions, Indices, Split};
+pub use split::{ByColumn, Files, Fractions, GroupFractions, Indices, SplitRule};
 pub use splits::Splits;
 pub use table::{
     Column, ColumnData, Decimal, MemoryTable, Quotes, Separator, Table, TableReader, TableSource, Thousands,

@@ -125,7 +125,7 @@ impl Omniglot {
         &self.evaluation
     }
 
-    /// The classes of each part. With [`OmniglotSplit::Vinyals`], `rotations` is ignored: the lists name them.
+    /// The classes of each split. With [`OmniglotSplit::Vinyals`], `rotations` is ignored: the lists name them.
     ///
     /// # Errors
     /// When a list cannot be read or names an unknown class, or more characters are asked for than there are.

@@ -239,17 +239,17 @@ impl ClassPool {
         Self::new(Tensor::f_cat(&images, 0)?, &counts.collect::<Vec<_>>(), names.collect())
     }
 
-    /// Whether the classes, called the `part` part, are enough for such episodes.
+    /// Whether the classes, of a split with this name, are enough for such episodes.
     ///
     /// # Errors
     /// As [`EpisodeSpec::check`], and when the pool has fewer classes than ways, or a class fewer images than shots and queries:
     /// with the numbers and the remedy.
-    pub fn check(&self, spec: EpisodeSpec, part: &str) -> Result<()> {
+    pub fn check(&self, spec: EpisodeSpec, split: &str) -> Result<()> {
         spec.check()?;
         let EpisodeSpec { ways, shots, queries } = spec;
         if ways > self.classes() {
             return Err(Error::config(format!(
-                "`ways` is {ways}, but the {part} part has only {} classes; take fewer ways, or give it more classes in the \
+                "`ways` is {ways}, but the {split} split has only {} classes; take fewer ways, or give it more classes in the \
                  split",
                 self.classes()
             )));
@@ -258,7 +258,7 @@ impl ClassPool {
         match (0..self.classes()).find(|&class| self.count(class) < needed) {
             None => Ok(()),
             Some(class) => Err(Error::config(format!(
-                "{shots} shots and {queries} `queries` are {needed} images of a class, but class `{}` of the {part} part has \
+                "{shots} shots and {queries} `queries` are {needed} images of a class, but class `{}` of the {split} split has \
                  only {}; take fewer of them",
                 self.names.get(class).map_or("", String::as_str),
                 self.count(class)

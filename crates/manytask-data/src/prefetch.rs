@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
-use crate::{Batch, Batcher, Error, Inputs, Part, Result};
+use crate::{Batch, Batcher, Error, Inputs, Result, SplitData};
 
 /// Gathers batches in a thread of its own, in order and without end; see [`prefetch`].
 #[derive(Debug)]
@@ -25,14 +25,20 @@ pub struct Prefetched {
 
 /// The batches from (`epoch`, `index`) on, epoch after epoch, at most `depth` of them gathered ahead.
 ///
-/// Order and content are those of [`Batcher::batch`] and [`Part::gather`]. The part stays where it is: its rows are
+/// Order and content are those of [`Batcher::batch`] and [`SplitData::gather`]. The part stays where it is: its rows are
 /// gathered on its device. Dropping the iterator ends the thread.
 ///
 /// # Errors
 /// When no thread can be started.
-pub fn prefetch(part: &Part, batcher: &Batcher, epoch: u64, index: u64, depth: usize) -> Result<Prefetch> {
+pub fn prefetch(
+    split: &SplitData,
+    batcher: &Batcher,
+    epoch: u64,
+    index: u64,
+    depth: usize,
+) -> Result<Prefetch> {
     let (sender, batches) = sync_channel(depth);
-    let (part, batcher) = (part.shallow_clone(), batcher.clone());
+    let (split, batcher) = (split.shallow_clone(), batcher.clone());
     let work = move || {
         let (mut epoch, mut index) = (epoch, index);
         loop {
@@ -40,7 +46,7 @@ pub fn prefetch(part: &Part, batcher: &Batcher, epoch: u64, index: u64, depth: u
                 (epoch, index) = (epoch + 1, 0);
             }
             let result =
-                gather(&part, &batcher, epoch, index).map(|batch| Prefetched { epoch, index, batch });
+                gather(&split, &batcher, epoch, index).map(|batch| Prefetched { epoch, index, batch });
             let failed = result.is_err();
             // Nobody waits for more, or nothing more can come.
             if sender.send(result).is_err() || failed {
@@ -56,14 +62,14 @@ pub fn prefetch(part: &Part, batcher: &Batcher, epoch: u64, index: u64, depth: u
     Ok(Prefetch { batches: Some(batches), worker: Some(worker) })
 }
 
-/// The rows of one batch, gathered on the part's device.
-pub fn gather(part: &Part, batcher: &Batcher, epoch: u64, index: u64) -> Result<Batch> {
+/// The rows of one batch, gathered on the split's device.
+pub fn gather(split: &SplitData, batcher: &Batcher, epoch: u64, index: u64) -> Result<Batch> {
     let rows = batcher.batch(epoch, index)?;
-    let rows = match part.inputs.first().map(Inputs::device) {
+    let rows = match split.inputs.first().map(Inputs::device) {
         Some(device) => rows.iter().map(|rows| Ok(rows.f_to_device(device)?)).collect::<Result<_>>()?,
         None => rows,
     };
-    part.gather(&rows)
+    split.gather(&rows)
 }
 
 impl Iterator for Prefetch {
@@ -88,18 +94,18 @@ impl Drop for Prefetch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::numbered_part;
+    use crate::testing::numbered_split;
     use crate::{BatchOrder, LastBatch};
 
     #[test]
     fn order_and_content_are_those_without_a_thread() {
-        let part = numbered_part(&[8, 4], 2);
-        let batcher = Batcher::new(&part.streams(), 3, 5, BatchOrder::Shuffled, LastBatch::Keep).unwrap();
+        let split = numbered_split(&[8, 4], 2);
+        let batcher = Batcher::new(&split.streams(), 3, 5, BatchOrder::Shuffled, LastBatch::Keep).unwrap();
         let mut expected = [(2, 1), (2, 2), (3, 0), (3, 1), (3, 2), (4, 0)].into_iter();
-        for item in prefetch(&part, &batcher, 2, 1, 2).unwrap().take(6) {
+        for item in prefetch(&split, &batcher, 2, 1, 2).unwrap().take(6) {
             let item = item.unwrap();
             assert_eq!(Some((item.epoch, item.index)), expected.next());
-            let direct = gather(&part, &batcher, item.epoch, item.index).unwrap();
+            let direct = gather(&split, &batcher, item.epoch, item.index).unwrap();
             for (a, b) in item.batch.targets.iter().zip(&direct.targets) {
                 assert_eq!(a, b);
             }
@@ -111,9 +117,9 @@ mod tests {
 
     #[test]
     fn an_error_comes_through_and_ends_the_iteration() {
-        let part = numbered_part(&[4], 1);
+        let split = numbered_split(&[4], 1);
         let batcher = Batcher::new(&[9], 9, 0, BatchOrder::Sequential, LastBatch::Keep).unwrap();
-        let mut batches = prefetch(&part, &batcher, 0, 0, 1).unwrap();
+        let mut batches = prefetch(&split, &batcher, 0, 0, 1).unwrap();
         assert!(matches!(batches.next(), Some(Err(Error::Tensor(_)))));
         assert!(batches.next().is_none());
     }

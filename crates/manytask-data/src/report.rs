@@ -1,4 +1,4 @@
-//! What was read of a data set: rows, inputs and labels of each part, and what is odd about them.
+//! What was read of a data set: rows, inputs and labels of each split, and what is odd about them.
 
 mod note;
 mod odd;
@@ -15,7 +15,7 @@ pub use self::note::{Note, NoteForm, TaskNote};
 use self::odd::OddLabels;
 pub(crate) use self::words::{capped, examples, quoted, shape, short};
 use crate::splits::SPLITS;
-use crate::{Error, MISSING_CLASS, Part, Result, Splits, TargetKind};
+use crate::{Error, MISSING_CLASS, Result, SplitData, Splits, TargetKind};
 
 /// Targets that are listed one by one; more are summarised.
 const LISTED: usize = 12;
@@ -25,7 +25,7 @@ const CLASSES: usize = 8;
 /// What was read of a data set, to be shown before anything is trained on it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DataReport {
-    /// The rows of each part, in the order training, validation, test; those without a row are left out.
+    /// The rows of each split, in the order training, validation, test; those without a row are left out.
     pub rows: Vec<(String, usize)>,
     /// Of a data set of episodes: the parts with their classes and images.
     #[serde(skip)]
@@ -44,11 +44,11 @@ pub struct DataReport {
     pub notes: Vec<Note>,
 }
 
-/// The classes of a part that episodes are drawn from.
+/// The classes of a split that episodes are drawn from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ClassCounts {
     /// The part.
-    pub part: String,
+    pub split: String,
     /// How many classes it has.
     pub classes: usize,
     /// How many images these have together.
@@ -63,7 +63,7 @@ pub struct InputCounts {
     /// One-hot columns.
     pub one_hot: usize,
     /// The 0/1 inputs that these make.
-    pub places: usize,
+    pub one_hot_width: usize,
     /// Columns for embedding layers.
     pub embedding: usize,
     /// The shape of images, `[C, H, W]`; empty where inputs are none.
@@ -80,11 +80,11 @@ pub struct TargetReport {
     pub classes: Vec<String>,
     /// The mean and standard deviation by which a regression's labels are standardised.
     pub standardised: Option<(f64, f64)>,
-    /// The labels of each part.
-    pub parts: Vec<(String, LabelCounts)>,
+    /// The labels of each split.
+    pub splits: Vec<(String, LabelCounts)>,
 }
 
-/// How many labels of each sort there are in a part.
+/// How many labels of each sort there are in a split.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LabelCounts {
@@ -121,26 +121,26 @@ impl DataReport {
     ///
     /// # Errors
     /// When labels are not of the form of their kind.
-    pub fn of(splits: &Splits<Part>, kinds: &[TargetKind]) -> Result<Self> {
+    pub fn of(splits: &Splits<SplitData>, kinds: &[TargetKind]) -> Result<Self> {
         let mut report = Self::default();
         let mut odd = OddLabels::default();
-        for (name, part) in splits.iter() {
-            let rows = part.streams().iter().sum::<i64>() as usize;
+        for (name, split) in splits.iter() {
+            let rows = split.streams().iter().sum::<i64>() as usize;
             report.rows.push((name.to_owned(), rows));
-            for (number, (task, kind)) in part.tasks.iter().zip(kinds).enumerate() {
+            for (number, (task, kind)) in split.tasks.iter().zip(kinds).enumerate() {
                 if report.targets.len() <= number {
                     let (name, classes) = (task.name.clone(), Vec::new());
                     report.targets.push(TargetReport {
                         name,
                         classes,
                         standardised: None,
-                        parts: Vec::new(),
+                        splits: Vec::new(),
                     });
                 }
                 let counts = LabelCounts::of(&task.target, *kind)?;
                 odd.look(&task.name, name, &task.target, &counts)?;
                 if let Some(target) = report.targets.get_mut(number) {
-                    target.parts.push((name.to_owned(), counts));
+                    target.splits.push((name.to_owned(), counts));
                 }
             }
         }
@@ -192,12 +192,12 @@ impl DataReport {
     pub fn summary(&self) -> String {
         if !self.classes.is_empty() {
             let of_part = |counts: &ClassCounts| {
-                let ClassCounts { part, classes, images } = counts;
-                format!("{classes} {part} classes of {images} images")
+                let ClassCounts { split, classes, images } = counts;
+                format!("{classes} {split} classes of {images} images")
             };
             return format!("data: {}", self.classes.iter().map(of_part).collect::<Vec<_>>().join(", "));
         }
-        let rows: Vec<String> = self.rows.iter().map(|(part, rows)| format!("{rows} {part}")).collect();
+        let rows: Vec<String> = self.rows.iter().map(|(split, rows)| format!("{rows} {split}")).collect();
         if !self.inputs.image.is_empty() {
             return format!("data: {} images of {}", rows.join(", "), shape(&self.inputs.image));
         }
@@ -212,7 +212,7 @@ impl fmt::Display for InputCounts {
             forms.push(format!("{} numeric", self.numeric));
         }
         if self.one_hot > 0 {
-            forms.push(format!("{} one-hot with {} categories", self.one_hot, self.places));
+            forms.push(format!("{} one-hot with {} categories", self.one_hot, self.one_hot_width));
         }
         if self.embedding > 0 {
             forms.push(format!("{} embedded", self.embedding));
@@ -227,8 +227,9 @@ impl fmt::Display for InputCounts {
 impl TargetReport {
     fn line(&self) -> String {
         let mut line = format!("  {}: ", self.name);
-        let parts = self.parts.iter().map(|(part, counts)| format!("{part} {}", counts.text(&self.classes)));
-        line.push_str(&parts.collect::<Vec<_>>().join("; "));
+        let splits =
+            self.splits.iter().map(|(split, counts)| format!("{split} {}", counts.text(&self.classes)));
+        line.push_str(&splits.collect::<Vec<_>>().join("; "));
         if let Some((mean, std)) = self.standardised {
             let (mean, std) = (short(mean), short(std));
             let _ =
@@ -305,19 +306,19 @@ impl LabelCounts {
     }
 }
 
-/// Many tasks in one line: from the fewest to the most labels in each part.
+/// Many tasks in one line: from the fewest to the most labels in each split.
 fn summarised(targets: &[TargetReport]) -> String {
     let mut line = format!("  and {} further tasks", targets.len());
-    for part in SPLITS {
+    for split in SPLITS {
         let labels = || {
             let of = |target: &TargetReport| {
-                let counts = target.parts.iter().find(|(name, _)| name == part)?;
+                let counts = target.splits.iter().find(|(name, _)| name == split)?;
                 Some(counts.1.labelled())
             };
             targets.iter().filter_map(of)
         };
         if let (Some(fewest), Some(most)) = (labels().min(), labels().max()) {
-            let _ = write!(line, "; {part} {fewest} to {most} labels each");
+            let _ = write!(line, "; {split} {fewest} to {most} labels each");
         }
     }
     line

@@ -1,4 +1,4 @@
-//! Training, validation and test parts of a table.
+//! Training, validation and test splits of a table.
 
 mod draw;
 #[cfg(test)]
@@ -19,12 +19,12 @@ use crate::{Error, Result, Table};
 ///
 /// ```
 /// # use manytask_data::{Table, TableSource};
-/// use manytask_data::{Fractions, Split};
+/// use manytask_data::{Fractions, SplitRule};
 /// # let dir = tempfile::tempdir()?;
 /// # let path = dir.path().join("t.csv");
 /// # fs_err::write(&path, "x\n1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n")?;
 /// # let table = Table::read(&TableSource::new(&path))?; // ten rows
-/// let split = Split::Random(Fractions { validation: 0.1, test: 0.2, seed: 7 });
+/// let split = SplitRule::Random(Fractions { validation: 0.1, test: 0.2, seed: 7 });
 /// let indices = split.indices(&table)?;
 /// assert_eq!([indices.train.len(), indices.validation.len(), indices.test.len()], [7, 1, 2]);
 /// assert_eq!(indices, split.indices(&table)?); // the same seed, the same split
@@ -32,27 +32,27 @@ use crate::{Error, Result, Table};
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Split {
+pub enum SplitRule {
     /// Each row by itself.
     Random(Fractions),
     /// Rows with the same value in a column stay together; the fractions are of groups, nearly of rows.
     Grouped(GroupFractions),
-    /// Every group of rows is split by the fractions, so that each is in every part.
+    /// Every group of rows is split by the fractions, so that each is in every split.
     PerGroup(GroupFractions),
     /// By the values of a column.
     Column(ByColumn),
-    /// By files: the table is the training part, other files are the other parts.
+    /// By files: the table is the training split, other files are the other parts.
     Files(Files),
 }
 
-/// The shares of the rows outside the training part.
+/// The shares of the rows outside the training split.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[derive(Default)]
 pub struct Fractions {
-    /// The share of the validation part, in `[0, 1)`.
+    /// The share of the validation split, in `[0, 1)`.
     pub validation: f64,
-    /// The share of the test part, in `[0, 1)`.
+    /// The share of the test split, in `[0, 1)`.
     pub test: f64,
     /// The seed of the drawing.
     pub seed: u64,
@@ -64,10 +64,10 @@ pub struct Fractions {
 pub struct GroupFractions {
     /// The column whose values name the groups.
     pub column: String,
-    /// The share of the validation part, in `[0, 1)`.
+    /// The share of the validation split, in `[0, 1)`.
     #[serde(default)]
     pub validation: f64,
-    /// The share of the test part, in `[0, 1)`.
+    /// The share of the test split, in `[0, 1)`.
     #[serde(default)]
     pub test: f64,
     /// The seed of the drawing.
@@ -96,9 +96,9 @@ pub struct ByColumn {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Files {
-    /// The file of the validation part.
+    /// The file of the validation split.
     pub validation: Option<PathBuf>,
-    /// The file of the test part.
+    /// The file of the test split.
     pub test: Option<PathBuf>,
     /// Without a validation file: the share of the first file's rows that is held out for it.
     pub validation_fraction: f64,
@@ -106,23 +106,23 @@ pub struct Files {
     pub seed: u64,
 }
 
-/// The rows of each part, counted from 0 and ascending; no row is in two parts.
+/// The rows of each split, counted from 0 and ascending; no row is in two parts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Indices {
-    /// The training part.
+    /// The training split.
     pub train: Vec<usize>,
-    /// The validation part; may be empty.
+    /// The validation split; may be empty.
     pub validation: Vec<usize>,
-    /// The test part; may be empty.
+    /// The test split; may be empty.
     pub test: Vec<usize>,
 }
 
-impl Split {
-    /// The rows of one table by part. For [`Split::Files`] only the held-out validation share is drawn here; the files
+impl SplitRule {
+    /// The rows of one table by part. For [`SplitRule::Files`] only the held-out validation share is drawn here; the files
     /// themselves are read by the data set that is split.
     ///
     /// # Errors
-    /// When fractions do not leave a training part, a column is not there, or one of its values is in no part or in two.
+    /// When fractions do not leave a training split, a column is not there, or one of its values is in no split or in two.
     pub fn indices(&self, table: &Table) -> Result<Indices> {
         let indices = match self {
             Self::Random(f) => random(table.rows(), f.checked()?, f.seed),
@@ -172,8 +172,8 @@ impl Split {
             Self::Files(f) => [("validation_fraction", f.validation_fraction), ("test", 0.0)],
             Self::Column(_) => return Ok(()),
         };
-        for ((key, share), part) in shares.into_iter().zip([&indices.validation, &indices.test]) {
-            if share > 0.0 && part.is_empty() {
+        for ((key, share), split) in shares.into_iter().zip([&indices.validation, &indices.test]) {
+            if share > 0.0 && split.is_empty() {
                 let of = self.column().map_or(String::new(), |column| format!(" by `{column}`"));
                 return Err(Error::config(format!(
                     "split: {key} = {share} of the {} rows of {}{of} makes no row; take a larger share, or leave it out",
@@ -242,11 +242,11 @@ impl Files {
 impl ByColumn {
     fn check(&self) -> Result<()> {
         let mut named = std::collections::HashMap::new();
-        for (part, values) in [&self.train, &self.validation, &self.test].into_iter().enumerate() {
+        for (split, values) in [&self.train, &self.validation, &self.test].into_iter().enumerate() {
             for value in values {
-                if *named.entry(value).or_insert(part) != part {
+                if *named.entry(value).or_insert(split) != split {
                     return Err(Error::config(format!(
-                        "split: the value {} is named for two parts",
+                        "split: the value {} is named for two splits",
                         quoted(value)
                     )));
                 }
@@ -259,11 +259,11 @@ impl ByColumn {
         let column = table.column(&self.column)?;
         let all: Vec<usize> = (0..table.rows()).collect();
         let values = Values::of(table, column, &all);
-        let known = values.compare.places(&values.names);
-        let mut parts = vec![None; values.names.len()];
-        for (part, named) in [(0, &self.train), (1, &self.validation), (2, &self.test)] {
+        let known = values.compare.indices(&values.names);
+        let mut splits = vec![None; values.names.len()];
+        for (split, named) in [(0, &self.train), (1, &self.validation), (2, &self.test)] {
             for value in named {
-                let place = known.get(&values.compare.key(value)).and_then(|place| parts.get_mut(*place));
+                let place = known.get(&values.compare.key(value)).and_then(|place| splits.get_mut(*place));
                 match place {
                     None => {
                         let message = format!(
@@ -273,11 +273,11 @@ impl ByColumn {
                         );
                         return Err(Error::config(message));
                     }
-                    Some(Some(other)) if *other != part => {
-                        let message = format!("split: the value {} is named for two parts", quoted(value));
+                    Some(Some(other)) if *other != split => {
+                        let message = format!("split: the value {} is named for two splits", quoted(value));
                         return Err(Error::config(message));
                     }
-                    Some(place) => *place = Some(part),
+                    Some(place) => *place = Some(split),
                 }
             }
         }
@@ -285,7 +285,7 @@ impl ByColumn {
         let mut indices = Indices::default();
         for (row, code) in column.codes().iter().enumerate() {
             let place = by_level.get(*code as usize).copied().flatten();
-            let rows = match place.and_then(|place| parts.get(place).copied().flatten()) {
+            let rows = match place.and_then(|place| splits.get(place).copied().flatten()) {
                 Some(1) => &mut indices.validation,
                 Some(2) => &mut indices.test,
                 None if !self.train.is_empty() => {
@@ -300,12 +300,12 @@ impl ByColumn {
 }
 
 impl Indices {
-    /// SHA-256 over the digest of the files and the rows of each part.
+    /// SHA-256 over the digest of the files and the rows of each split.
     pub(crate) fn digest(&self, files: &str) -> String {
         let mut bytes = files.as_bytes().to_vec();
-        for part in [&self.train, &self.validation, &self.test] {
-            bytes.extend((part.len() as u64).to_le_bytes());
-            bytes.extend(part.iter().flat_map(|row| (*row as u64).to_le_bytes()));
+        for split in [&self.train, &self.validation, &self.test] {
+            bytes.extend((split.len() as u64).to_le_bytes());
+            bytes.extend(split.iter().flat_map(|row| (*row as u64).to_le_bytes()));
         }
         digest([bytes.as_slice()])
     }

@@ -2,7 +2,7 @@
 
 use manytask_tensor::Device;
 
-use crate::{ClassCounts, ClassPool, Part, Result};
+use crate::{ClassCounts, ClassPool, Result, SplitData};
 
 /// The names of the splits, in their order.
 pub(crate) const SPLITS: [&str; 3] = ["train", "validation", "test"];
@@ -57,13 +57,13 @@ impl<T> Splits<T> {
     }
 }
 
-impl Splits<Part> {
+impl Splits<SplitData> {
     /// The tasks with these names alone, in the order of the data, with the rows that they need.
     ///
     /// # Errors
     /// When no task has one of the names.
     pub fn select(self, names: &[&str]) -> Result<Self> {
-        self.map(|part| part.select_tasks(names))
+        self.map(|split| split.select_tasks(names))
     }
 
     /// All rows on a device.
@@ -71,7 +71,7 @@ impl Splits<Part> {
     /// # Errors
     /// When the device has no memory left.
     pub fn to_device(&self, device: Device) -> Result<Self> {
-        self.as_ref().map(|part| part.to_device(device))
+        self.as_ref().map(|split| split.to_device(device))
     }
 }
 
@@ -79,7 +79,7 @@ impl Splits<ClassPool> {
     /// How many classes and images there are.
     pub fn counts(&self) -> Vec<ClassCounts> {
         let of = |(split, pool): (&str, &ClassPool)| ClassCounts {
-            part: split.to_owned(),
+            split: split.to_owned(),
             classes: pool.classes(),
             images: (0..pool.classes()).map(|class| pool.count(class)).sum(),
         };
@@ -98,27 +98,27 @@ impl Splits<ClassPool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::numbered_part;
+    use crate::testing::numbered_split;
 
     #[test]
     fn tasks_are_selected_with_their_own_rows_or_with_those_of_all() {
-        let names = |part: &Part| part.tasks.iter().map(|task| task.name.clone()).collect::<Vec<_>>();
+        let names = |split: &SplitData| split.tasks.iter().map(|task| task.name.clone()).collect::<Vec<_>>();
         for (streams, kept) in [(&[2, 3, 4][..], &[2, 4][..]), (&[5], &[5])] {
             let splits = Splits {
-                train: numbered_part(streams, 3),
+                train: numbered_split(streams, 3),
                 validation: None,
-                test: Some(numbered_part(streams, 3)),
+                test: Some(numbered_split(streams, 3)),
             };
             let some = splits.select(&["task2", "task0"]).unwrap();
             assert!(some.validation.is_none());
-            for (_, part) in some.iter() {
+            for (_, split) in some.iter() {
                 assert_eq!(
-                    (names(part), part.streams()),
+                    (names(split), split.streams()),
                     (vec!["task0".into(), "task2".into()], kept.to_vec())
                 );
             }
         }
-        let error = Splits::train(numbered_part(&[2], 2)).select(&["task0", "tusk"]).unwrap_err();
+        let error = Splits::train(numbered_split(&[2], 2)).select(&["task0", "tusk"]).unwrap_err();
         assert_eq!(error.to_string(), "there is no task `tusk`; did you mean `task1`?");
     }
 

@@ -155,7 +155,7 @@ impl Table {
             None => Ok(column),
             Some(path) => {
                 let needed =
-                    "which is an input, a label, a weight or a group of the training part".to_owned();
+                    "which is an input, a label, a weight or a group of the training split".to_owned();
                 Err(Error::Lacks { path: path.clone(), column: name.to_owned(), hint: needed })
             }
         }

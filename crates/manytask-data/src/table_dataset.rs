@@ -13,12 +13,12 @@ pub use self::schema::Schema;
 use self::schema::TasksBy;
 use crate::bytes::digest;
 use crate::encoder::CLIP;
-use crate::findings::Scene;
+use crate::findings::FindingContext;
 use crate::input_columns::Resolved;
 use crate::parallel::in_threads;
 use crate::{
-    DataReport, Encoder, Error, Indices, InputColumns, Note, Part, Result, Scale, Split, Splits, Table,
-    TableReader, TableSource, TargetEncoder, TargetSpec, TaskNote,
+    DataReport, Encoder, Error, Indices, InputColumns, Note, Result, Scale, SplitData, SplitRule, Splits,
+    Table, TableReader, TableSource, TargetEncoder, TargetSpec, TaskNote,
 };
 
 /// A multi-task data set on tables, as a configuration describes it.
@@ -50,7 +50,7 @@ pub struct TableDataset {
     pub source: TableSource,
     /// How its rows fall into parts. Absent: all are for training.
     #[serde(default)]
-    pub split: Option<Split>,
+    pub split: Option<SplitRule>,
     /// Which columns are inputs.
     pub inputs: InputColumns,
     /// What is predicted: one task each, all on the same rows.
@@ -81,19 +81,19 @@ pub enum WeightIn {
 #[derive(Debug)]
 pub struct Dataset {
     /// The rows of each split.
-    pub splits: Splits<Part>,
+    pub splits: Splits<SplitData>,
     /// How tables are read and encoded; kept with the model.
     pub schema: Schema,
     /// SHA-256 over the digests of the files, in hexadecimal digits.
     pub digest: String,
-    /// SHA-256 over that digest and the rows of each part: equal where the same rows are trained on and judged.
+    /// SHA-256 over that digest and the rows of each split: equal where the same rows are trained on and judged.
     pub split_digest: String,
-    /// What was read: rows, inputs and labels of each part, and what is odd about them.
+    /// What was read: rows, inputs and labels of each split, and what is odd about them.
     pub report: DataReport,
 }
 
 impl TableDataset {
-    /// Reads, splits, fits the encoders on the training part and encodes all parts.
+    /// Reads, splits, fits the encoders on the training split and encodes all parts.
     ///
     /// # Errors
     /// When a file cannot be read, or the description does not fit the table; see [`Error`].
@@ -121,7 +121,7 @@ impl TableDataset {
     /// not have.
     pub fn load_from(&self, reader: &dyn TableReader) -> Result<Dataset> {
         self.check()?;
-        if matches!(self.split, Some(Split::Files(_))) {
+        if matches!(self.split, Some(SplitRule::Files(_))) {
             return Err(Error::config(
                 "split.files names CSV files, and the table comes from another reader; split its rows otherwise",
             ));
@@ -143,12 +143,12 @@ impl TableDataset {
     fn encoded(&self, described: &Self, read: &Read) -> Result<Dataset> {
         let Read { table, indices, digest } = read;
         let (schema, inputs) = described.fit(table, &indices.train)?;
-        let part = |rows: &[usize]| (!rows.is_empty()).then(|| schema.part(table, rows)).transpose();
-        let train = schema.part(table, &indices.train)?;
-        let splits = Splits { train, validation: part(&indices.validation)?, test: part(&indices.test)? };
+        let split = |rows: &[usize]| (!rows.is_empty()).then(|| schema.split(table, rows)).transpose();
+        let train = schema.split(table, &indices.train)?;
+        let splits = Splits { train, validation: split(&indices.validation)?, test: split(&indices.test)? };
         check_weights(&splits)?;
         let mut report = schema.report(&splits)?;
-        let scene = Scene {
+        let context = FindingContext {
             table,
             indices,
             inputs: &inputs,
@@ -157,13 +157,13 @@ impl TableDataset {
             groups: self.groups(),
             split_groups: self.split_groups(),
         };
-        report.task_notes.extend(scene.of_tasks()?.into_iter().map(|note| match self.tasks_by {
+        report.task_notes.extend(context.of_tasks()?.into_iter().map(|note| match self.tasks_by {
             // The target is that of all tasks.
             Some(_) => TaskNote { tasks: Vec::new(), ..note },
             None => note,
         }));
-        report.notes.extend(scene.findings()?);
-        report.missing = scene.marks_of_missing()?;
+        report.notes.extend(context.findings()?);
+        report.missing = context.marks_of_missing()?;
         report.notes.splice(0..0, table.notes().iter().cloned().map(Note));
         Ok(Dataset { split_digest: indices.digest(digest), digest: digest.clone(), splits, schema, report })
     }
@@ -198,7 +198,7 @@ impl TableDataset {
         self.source.numbers()?;
         self.inputs.check()?;
         self.targets.iter().try_for_each(TargetSpec::check)?;
-        self.split.iter().try_for_each(Split::check)?;
+        self.split.iter().try_for_each(SplitRule::check)?;
         self.different_names()
     }
 
@@ -255,21 +255,21 @@ impl TableDataset {
 
     /// Columns whose values are tasks, groups or parts.
     fn groups(&self) -> Vec<&str> {
-        let split = self.split.as_ref().and_then(Split::column);
+        let split = self.split.as_ref().and_then(SplitRule::column);
         self.tasks_by.as_deref().into_iter().chain(split).collect()
     }
 
     /// The column whose groups a split keeps together or divides, where these are no tasks.
     fn split_groups(&self) -> Option<&str> {
-        let grouped = matches!(self.split, Some(Split::Grouped(_) | Split::PerGroup(_)));
-        let column = self.split.as_ref().filter(|_| grouped).and_then(Split::column);
+        let grouped = matches!(self.split, Some(SplitRule::Grouped(_) | SplitRule::PerGroup(_)));
+        let column = self.split.as_ref().filter(|_| grouped).and_then(SplitRule::column);
         column.filter(|column| self.tasks_by.as_deref() != Some(*column))
     }
 
-    /// All files as one table, and the rows of each part in it.
+    /// All files as one table, and the rows of each split in it.
     fn read(&self) -> Result<Read> {
         let files = match &self.split {
-            Some(Split::Files(files)) => [files.validation.as_ref(), files.test.as_ref()],
+            Some(SplitRule::Files(files)) => [files.validation.as_ref(), files.test.as_ref()],
             _ => [None, None],
         };
         let others = files.map(|path| path.map(|path| self.source.at(path)));
@@ -324,20 +324,20 @@ impl TableDataset {
 struct Read {
     /// All files, one below the other.
     table: Table,
-    /// The rows of each part.
+    /// The rows of each split.
     indices: Indices,
     /// Of the files.
     digest: String,
 }
 
 /// Weights that are all 0 would make a loss of nothing.
-fn check_weights(splits: &Splits<Part>) -> Result<()> {
-    for (name, part) in splits.iter() {
-        for task in &part.tasks {
+fn check_weights(splits: &Splits<SplitData>) -> Result<()> {
+    for (name, split) in splits.iter() {
+        for task in &split.tasks {
             let Some(weight) = &task.weight else { continue };
             if weight.numel() > 0 && weight.f_sum(Kind::Double)?.f_double_value(&[])? == 0.0 {
                 return Err(Error::config(format!(
-                    "weight: all rows of task `{}` in the {name} part have the weight 0; leave them out, or weigh them",
+                    "weight: all rows of task `{}` in the {name} split have the weight 0; leave them out, or weigh them",
                     task.name
                 )));
             }

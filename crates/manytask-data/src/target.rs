@@ -17,7 +17,7 @@ use crate::table::{Column, level_value};
 use crate::value::{Compare, Values, seen, sorted};
 use crate::{Error, Result, Table};
 
-/// How labels are read, fitted on the training part and kept with the model.
+/// How labels are read, fitted on the training split and kept with the model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetEncoder {
@@ -60,7 +60,7 @@ impl TargetEncoder {
             if rows.iter().all(|&row| column.text(row).is_none()) {
                 let (name, file) = (column.name(), table.path().display());
                 let message = format!(
-                    "target `{}`: column `{name}` of {file} has no label in the training part",
+                    "target `{}`: column `{name}` of {file} has no label in the training split",
                     spec.name
                 );
                 return Err(Error::config(message));
@@ -182,11 +182,11 @@ impl TargetEncoder {
     }
 
     fn check_classes(&self) -> Result<()> {
-        let places = self.compare.places(&self.classes);
-        if places.len() == self.classes.len() {
+        let indices = self.compare.indices(&self.classes);
+        if indices.len() == self.classes.len() {
             return Ok(());
         }
-        let first = |(place, class): &(usize, &String)| places.get(&self.compare.key(class)) != Some(place);
+        let first = |(place, class): &(usize, &String)| indices.get(&self.compare.key(class)) != Some(place);
         let twice = self.classes.iter().enumerate().find(first).map_or("", |(_, class)| class);
         Err(Error::config(format!("target `{}`: the class {} is listed twice", self.name, quoted(twice))))
     }
@@ -238,7 +238,7 @@ impl TargetEncoder {
                 Some(None) => Err(table.value_error(
                     column,
                     row,
-                    "a class of the training part; list all under `classes`",
+                    "a class of the training split; list all under `classes`",
                 )),
             }
         });

@@ -2,7 +2,7 @@
 
 use manytask_tensor::{Device, Kind, Tensor};
 
-use crate::{Inputs, Part, Table, TableSource, TaskData};
+use crate::{Inputs, SplitData, Table, TableSource, TaskData};
 
 /// A table read from this text.
 pub(crate) fn table(text: &str) -> Table {
@@ -18,7 +18,7 @@ pub(crate) fn all(table: &Table) -> Vec<usize> {
 }
 
 /// A part whose inputs and labels are the numbers of the rows and whose weights are ten times that.
-pub(crate) fn numbered_part(streams: &[i64], tasks: usize) -> Part {
+pub(crate) fn numbered_split(streams: &[i64], tasks: usize) -> SplitData {
     let numbers = |rows: i64| Tensor::arange(rows, (Kind::Float, Device::Cpu));
     let inputs = streams.iter().map(|&rows| Inputs::numbers(numbers(rows).reshape([-1, 1])));
     let labels = (0..tasks).zip(streams.iter().cycle()).map(|(task, &rows)| TaskData {
@@ -26,7 +26,7 @@ pub(crate) fn numbered_part(streams: &[i64], tasks: usize) -> Part {
         target: numbers(rows),
         weight: Some(numbers(rows) * 10.0),
     });
-    Part::new(inputs.collect(), labels.collect()).unwrap()
+    SplitData::new(inputs.collect(), labels.collect()).unwrap()
 }
 
 /// A data set on a table of this text, described by the rest of its settings.

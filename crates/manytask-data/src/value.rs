@@ -74,19 +74,19 @@ impl Compare {
         }
     }
 
-    /// The places of values, by key. Of two equal values the first counts.
-    pub(crate) fn places(self, names: &[String]) -> HashMap<Cow<'_, str>, usize> {
-        let mut places = HashMap::with_capacity(names.len());
+    /// The indices of values, by key. Of two equal values the first counts.
+    pub(crate) fn indices(self, names: &[String]) -> HashMap<Cow<'_, str>, usize> {
+        let mut indices = HashMap::with_capacity(names.len());
         for (place, name) in names.iter().enumerate() {
-            places.entry(self.key(name)).or_insert(place);
+            indices.entry(self.key(name)).or_insert(place);
         }
-        places
+        indices
     }
 
     /// For each level of a column the place of its value among `names`.
     pub(crate) fn places_of(self, column: &Column, names: &[String]) -> Vec<Option<usize>> {
-        let places = self.places(names);
-        column.levels().iter().map(|level| places.get(&self.key(level)).copied()).collect()
+        let indices = self.indices(names);
+        column.levels().iter().map(|level| indices.get(&self.key(level)).copied()).collect()
     }
 }
 
@@ -98,13 +98,13 @@ impl Values {
         let compare = Compare::of(table.format(), levels().map(String::as_str));
         let mut names: Vec<String> = Vec::new();
         let mut merged = Vec::new();
-        let mut places: HashMap<Cow<'_, str>, usize> = HashMap::new();
+        let mut indices: HashMap<Cow<'_, str>, usize> = HashMap::new();
         for level in levels() {
             let key = compare.key(level);
-            if let Some(first) = places.get(&key).and_then(|place| names.get(*place)) {
+            if let Some(first) = indices.get(&key).and_then(|place| names.get(*place)) {
                 merged.push((first.clone(), level.clone()));
             } else {
-                places.insert(key, names.len());
+                indices.insert(key, names.len());
                 names.push(level.clone());
             }
         }

@@ -1,4 +1,4 @@
-//! Inner loops of perceptrons and convolutional blocks by gradient descent, with every derivative written out.
+//! Inner loops of perceptrons and convolutional blocks by gradient descent, with every derivative in closed form.
 //!
 //! With `φₖ₊₁ = φₖ − α ∇L(φₖ)` the meta-gradient is `λ₀` of the recursion `λ_K = ∇L_query(φ_K)`,
 //! `λₖ = λₖ₊₁ − H(φₖ) (α ∘ λₖ₊₁)`: a Hessian product for each step, and no graph. Where α has a rate for each number, its
@@ -12,9 +12,9 @@ use manytask_data::Episodes;
 use manytask_multitask::{Error, Result};
 use manytask_nn::Module;
 use manytask_nn::dense::{PlainLoss, Target};
+use manytask_nn::fused::{FusedNet, NetTangents, NetTrace, Rows, sides};
 use manytask_nn::loss::Loss;
-use manytask_nn::written::{NetAlong, NetTrace, Rows, WrittenNet, sides};
-use manytask_tensor::dense::{Real, unwritten, values};
+use manytask_tensor::dense::{Real, uninit_with, values};
 use manytask_tensor::{Kind, Layout, Params, Slot, Tensor, threads};
 
 use crate::outer::OuterGradient;
@@ -44,10 +44,10 @@ pub enum Rates {
     Each(Vec<Slot>),
 }
 
-/// A network, a learner and a loss that all are what is written out here.
+/// A network, a learner and a loss that all have a fused form.
 #[derive(Debug)]
 pub(crate) struct Analytic {
-    net: WrittenNet,
+    net: FusedNet,
     descent: Descent,
     loss: PlainLoss,
     /// The runs of the flat vector of parameters that move, none beside another.
@@ -80,7 +80,7 @@ pub(crate) struct AnalyticResult {
 }
 
 impl Analytic {
-    /// The written-out form, or what prevents it.
+    /// The fused form, or what prevents it.
     pub(crate) fn of(
         network: &dyn Module,
         layout: &Layout,
@@ -89,7 +89,7 @@ impl Analytic {
     ) -> std::result::Result<Self, &'static str> {
         // Rates, which are the learner's, stand behind the network's parameters.
         let is_rate = |slot: &Slot| matches!(&descent, Some(Descent { rates: Rates::Each(rates), .. }) if rates.contains(slot));
-        let net = WrittenNet::of(network, layout).filter(|net| {
+        let net = FusedNet::of(network, layout).filter(|net| {
             let trained = layout.trained();
             net.slots().eq(trained.into_iter().filter(|slot| !is_rate(slot)))
         });
@@ -155,7 +155,7 @@ impl Analytic {
         }
         let mut losses = vec![0.0; tasks];
         let shape = [tasks as i64, params.layout().trained_count()];
-        let rows = unwritten::<T, Error>(&shape, |rows| work.all(&mut losses, rows))?;
+        let rows = uninit_with::<T, Error>(&shape, |rows| work.all(&mut losses, rows))?;
         Ok(Some(AnalyticResult { losses, rows }))
     }
 }
@@ -214,7 +214,7 @@ struct Pictures<'a, T> {
 
 impl<'a, T: Real> Pictures<'a, T> {
     /// `[T, N, …]`; `None` where the network takes no such rows.
-    fn of(tensor: &'a Tensor, tasks: usize, net: &WrittenNet) -> Result<Option<Self>> {
+    fn of(tensor: &'a Tensor, tasks: usize, net: &FusedNet) -> Result<Option<Self>> {
         let (values, shape) = (values::<T>(tensor)?, tensor.size());
         let count = shape.get(1).copied().unwrap_or_default().max(0) as usize;
         let sides = sides(shape.get(2..).unwrap_or_default());
@@ -254,7 +254,7 @@ struct Workspace<T> {
     change: Vec<T>,
     /// Zero wherever nothing moves.
     direction: Vec<T>,
-    along: NetAlong<T>,
+    along: NetTangents<T>,
 }
 
 impl<T: Real> Workspace<T> {
@@ -266,7 +266,7 @@ impl<T: Real> Workspace<T> {
             query: NetTrace::default(),
             change: vec![T::zero(); size],
             direction: vec![T::zero(); size],
-            along: NetAlong::default(),
+            along: NetTangents::default(),
         }
     }
 }
@@ -300,7 +300,7 @@ struct Support<'a, T> {
 }
 
 impl<T: Real> Work<'_, T> {
-    /// Whether shapes and labels are what the written-out passes take.
+    /// Whether shapes and labels are what the fused passes take.
     fn fits(&self) -> bool {
         let loss = self.analytic.loss;
         let all = |x: &Pictures<'_, T>, labels: &Labels<T>| {

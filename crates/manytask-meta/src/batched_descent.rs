@@ -51,7 +51,7 @@ impl BatchedDescent {
         loss: &Loss,
     ) -> Option<Self> {
         let chain = DenseChain::of(network, layout)
-            .filter(|chain| chain.is_straight() && chain.slots().eq(layout.trained()))?;
+            .filter(|chain| chain.is_piecewise_linear() && chain.slots().eq(layout.trained()))?;
         let descent = descent.filter(|descent| {
             descent.checkpoint_every.is_none() && descent.outer_gradient != OuterGradient::Difference
         })?;
@@ -123,13 +123,13 @@ impl BatchedDescent {
         for (layer, [weight, bias]) in self.chain.layers().iter().zip(&layers) {
             let input = activations.last().ok_or_else(nothing)?;
             let linear = baddbmm_scaled(bias, input, &weight.f_transpose(1, 2)?, 1.0)?;
-            activations.push(layer.curve.apply_to(linear)?);
+            activations.push(layer.activation.apply_to(linear)?);
         }
         let mut cotangent = labels.cotangent(activations.last().ok_or_else(nothing)?)?;
         let mut deltas = Vec::with_capacity(layers.len());
         for (number, (layer, [weight, _])) in self.chain.layers().iter().zip(&layers).enumerate().rev() {
             let output = activations.get(number + 1).ok_or_else(nothing)?;
-            let delta = layer.curve.mul_derivative(output, cotangent)?;
+            let delta = layer.activation.mul_derivative(output, cotangent)?;
             cotangent = if number > 0 { delta.f_matmul(weight)? } else { delta.shallow_clone() };
             deltas.push(delta);
         }
@@ -175,7 +175,7 @@ impl BatchedDescent {
             else {
                 return Err(nothing());
             };
-            let change = layer.curve.mul_derivative(output, cotangent)?;
+            let change = layer.activation.mul_derivative(output, cotangent)?;
             let mut next = baddbmm_scaled(weight, &change.f_transpose(1, 2)?, input, less)?;
             if let Some(Some(tangent)) = tangents.get(number) {
                 next = baddbmm_scaled(&next, &delta.f_transpose(1, 2)?, tangent, less)?;
@@ -211,7 +211,7 @@ impl BatchedDescent {
                     Some(sum) => baddbmm_scaled(&sum, rows, &turned, 1.0)?,
                 });
             }
-            tangents.push(sum.map(|sum| layer.curve.mul_derivative(output, sum)).transpose()?);
+            tangents.push(sum.map(|sum| layer.activation.mul_derivative(output, sum)).transpose()?);
         }
         Ok(tangents)
     }

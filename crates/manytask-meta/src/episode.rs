@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use manytask_data::Episodes;
 use manytask_multitask::Result;
 use manytask_nn::loss::Loss;
-use manytask_nn::{BatchNormPolicy, Cx, Module};
+use manytask_nn::{BatchNormPolicy, Context, Module};
 use manytask_tensor::random::Key;
 use manytask_tensor::{Params, Slot, Tensor};
 use serde::{Deserialize, Serialize};
@@ -131,12 +131,12 @@ impl Support<'_> {
     }
 
     /// The context of the `number`-th forward pass.
-    fn context(&self, number: u64) -> Cx {
+    fn context(&self, number: u64) -> Context {
         let cx = match &self.passes.random {
-            None => Cx::eval(),
+            None => Context::eval(),
             Some((key, ids)) => match (self.tasks, ids.as_slice()) {
-                (None, [id]) => Cx::train(key.within(number).task(*id)),
-                _ => Cx::train(key.within(number)).with_tasks(ids.clone()),
+                (None, [id]) => Context::train(key.within(number).task(*id)),
+                _ => Context::train(key.within(number)).with_tasks(ids.clone()),
             },
         };
         cx.with_batch_norm(match self.passes.batch_norm {

@@ -2,7 +2,7 @@ use std::fmt::Debug;
 use std::ops::Range;
 
 use manytask_data::{ClassPool, EpisodeSpec, Episodes, GaussianProcess, Sinusoid, Splits};
-use manytask_multitask::{Error, Part, Result};
+use manytask_multitask::{Error, Result, Split};
 use manytask_tensor::{Device, Kind, Tensor, send};
 
 /// Where tasks come from. The same number is the same task, whenever it is asked for.
@@ -12,26 +12,26 @@ pub trait EpisodeSource: Debug + Send {
     ///
     /// # Errors
     /// When there is no such part, or it is too small.
-    fn episodes(&self, part: Part, seed: u64, ids: Range<u64>, queries: Option<usize>) -> Result<Episodes>;
+    fn episodes(&self, split: Split, seed: u64, ids: Range<u64>, queries: Option<usize>) -> Result<Episodes>;
 
-    /// Whether there is a validation part.
+    /// Whether there is a validation split.
     fn has_validation(&self) -> bool;
 
-    /// Refuses a part that cannot give such tasks: too few classes, or too few examples of one.
+    /// Refuses a split that cannot give such tasks: too few classes, or too few examples of one.
     ///
     /// # Errors
-    /// With the part, the numbers and the remedy.
-    fn check(&self, part: Part, queries: Option<usize>) -> Result<()> {
-        self.episodes(part, 0, 0..1, queries).map(drop)
+    /// With the split, the numbers and the remedy.
+    fn check(&self, split: Split, queries: Option<usize>) -> Result<()> {
+        self.episodes(split, 0, 0..1, queries).map(drop)
     }
 }
 
-/// The name of a part, in the keys of draws and for who reads.
-pub(crate) fn purpose(part: Part) -> &'static str {
-    match part {
-        Part::Train => "train",
-        Part::Validation => "validation",
-        Part::Test => "test",
+/// The name of a split, in the keys of draws and for who reads.
+pub(crate) fn purpose(split: Split) -> &'static str {
+    match split {
+        Split::Train => "train",
+        Split::Validation => "validation",
+        Split::Test => "test",
     }
 }
 
@@ -57,9 +57,9 @@ impl Default for SinusoidEpisodes {
 }
 
 impl EpisodeSource for SinusoidEpisodes {
-    fn episodes(&self, part: Part, seed: u64, ids: Range<u64>, queries: Option<usize>) -> Result<Episodes> {
+    fn episodes(&self, split: Split, seed: u64, ids: Range<u64>, queries: Option<usize>) -> Result<Episodes> {
         let queries = queries.unwrap_or(self.queries);
-        let drawn = self.family.episodes(self.shots, queries, seed, purpose(part), ids, self.kind)?;
+        let drawn = self.family.episodes(self.shots, queries, seed, purpose(split), ids, self.kind)?;
         to_device(drawn, self.device)
     }
 
@@ -67,7 +67,7 @@ impl EpisodeSource for SinusoidEpisodes {
         true
     }
 
-    fn check(&self, _part: Part, queries: Option<usize>) -> Result<()> {
+    fn check(&self, _part: Split, queries: Option<usize>) -> Result<()> {
         Ok(self.family.check(self.shots, queries.unwrap_or(self.queries))?)
     }
 }
@@ -90,15 +90,15 @@ impl Default for GaussianProcessEpisodes {
 }
 
 impl EpisodeSource for GaussianProcessEpisodes {
-    fn episodes(&self, part: Part, seed: u64, ids: Range<u64>, queries: Option<usize>) -> Result<Episodes> {
-        to_device(self.family.episodes(queries, seed, purpose(part), ids, self.kind)?, self.device)
+    fn episodes(&self, split: Split, seed: u64, ids: Range<u64>, queries: Option<usize>) -> Result<Episodes> {
+        to_device(self.family.episodes(queries, seed, purpose(split), ids, self.kind)?, self.device)
     }
 
     fn has_validation(&self) -> bool {
         true
     }
 
-    fn check(&self, _part: Part, queries: Option<usize>) -> Result<()> {
+    fn check(&self, _part: Split, queries: Option<usize>) -> Result<()> {
         Ok(self.family.check(queries)?)
     }
 }
@@ -127,15 +127,15 @@ pub struct ImageEpisodes {
 }
 
 impl ImageEpisodes {
-    fn pool(&self, part: Part) -> Result<&ClassPool> {
-        let pool = match part {
-            Part::Train => Some(&self.pools.train),
-            Part::Validation => self.pools.validation.as_ref(),
-            Part::Test => self.pools.test.as_ref(),
+    fn pool(&self, split: Split) -> Result<&ClassPool> {
+        let pool = match split {
+            Split::Train => Some(&self.pools.train),
+            Split::Validation => self.pools.validation.as_ref(),
+            Split::Test => self.pools.test.as_ref(),
         };
         pool.ok_or_else(|| {
             Error::setting(
-                format!("the classes have no {} part", purpose(part)),
+                format!("the classes have no {} split", purpose(split)),
                 "name one in the split, or leave out what asks for it",
             )
         })
@@ -147,16 +147,16 @@ impl ImageEpisodes {
 }
 
 impl EpisodeSource for ImageEpisodes {
-    fn episodes(&self, part: Part, seed: u64, ids: Range<u64>, queries: Option<usize>) -> Result<Episodes> {
-        Ok(self.pool(part)?.episodes(self.spec(queries), seed, purpose(part), ids)?)
+    fn episodes(&self, split: Split, seed: u64, ids: Range<u64>, queries: Option<usize>) -> Result<Episodes> {
+        Ok(self.pool(split)?.episodes(self.spec(queries), seed, purpose(split), ids)?)
     }
 
     fn has_validation(&self) -> bool {
         self.pools.validation.is_some()
     }
 
-    fn check(&self, part: Part, queries: Option<usize>) -> Result<()> {
-        Ok(self.pool(part)?.check(self.spec(queries), purpose(part))?)
+    fn check(&self, split: Split, queries: Option<usize>) -> Result<()> {
+        Ok(self.pool(split)?.check(self.spec(queries), purpose(split))?)
     }
 }
 

@@ -1,24 +1,24 @@
 //! Judging a learner on tasks that are always the same.
 
-mod figures;
+mod scores;
 mod summary;
 
 use manytask_data::Episodes;
-use manytask_multitask::{Evaluation, Part, Result, TaskEvaluation};
+use manytask_multitask::{Evaluation, Result, Split, TaskEvaluation};
 use manytask_tensor::{Params, no_grad};
 
-use self::figures::{Figures, LOG_LIKELIHOOD, figures, primary};
+use self::scores::{LOG_LIKELIHOOD, TaskScore, primary, scores};
 use self::summary::Summary;
 use crate::episodes::select;
 use crate::execution::{self, Execution};
 use crate::outer::GradientMode;
 use crate::prediction::Predicts;
-use crate::problem::{Judge, MetaProblem};
+use crate::problem::{MetaProblem, QueryObjective};
 
-/// For each step of adaptation, the figures of each task.
-type Trace = Vec<Vec<Figures>>;
+/// For each step of adaptation, the metrics of each task.
+type Trace = Vec<Vec<TaskScore>>;
 
-pub(crate) fn evaluate(problem: &MetaProblem, params: &Params, part: Part) -> Result<Evaluation> {
+pub(crate) fn evaluate(problem: &MetaProblem, params: &Params, split: Split) -> Result<Evaluation> {
     let all = problem.settings.evaluation_tasks as u64;
     // No more at once than in training, so that the memory is that of a step.
     let chunk = problem.settings.tasks_per_step.max(1) as u64;
@@ -27,7 +27,7 @@ pub(crate) fn evaluate(problem: &MetaProblem, params: &Params, part: Part) -> Re
     while start < all {
         let ids = start..(start + chunk).min(all);
         start = ids.end;
-        let found = chunk_of(problem, params, part, ids)?;
+        let found = chunk_of(problem, params, split, ids)?;
         if trace.is_empty() {
             trace.resize_with(found.len(), Vec::new);
         }
@@ -36,7 +36,7 @@ pub(crate) fn evaluate(problem: &MetaProblem, params: &Params, part: Part) -> Re
         }
     }
     let summary = Summary::of(&trace);
-    let mut evaluation = form(problem);
+    let mut evaluation = evaluation_schema(problem);
     for task in &mut evaluation.tasks {
         task.loss = summary.loss;
         for ((_, place), value) in task.metrics.iter_mut().zip(&summary.values) {
@@ -51,21 +51,21 @@ pub(crate) fn evaluate(problem: &MetaProblem, params: &Params, part: Part) -> Re
 }
 
 /// What an evaluation reports of a task beside its loss.
-pub(crate) fn metric(judge: &Judge) -> (&'static str, bool) {
-    if judge.learner.predicts() == Predicts::Distributions {
+pub(crate) fn metric(objective: &QueryObjective) -> (&'static str, bool) {
+    if objective.learner.predicts() == Predicts::Distributions {
         return (LOG_LIKELIHOOD, true);
     }
-    let metric = primary(judge.output);
+    let metric = primary(objective.output);
     (metric.name(), metric.higher_is_better())
 }
 
-/// The names of the figures: the mean after the last step, its interval, the median, the 99th percentile, and the means
+/// The names of the metrics: the mean after the last step, its interval, the median, the 99th percentile, and the means
 /// after each step. Behind them stands `diverged`, the number of tasks that are in none, where there are such.
-pub(crate) fn form(problem: &MetaProblem) -> Evaluation {
-    let (name, higher_is_better) = metric(&problem.judge);
+pub(crate) fn evaluation_schema(problem: &MetaProblem) -> Evaluation {
+    let (name, higher_is_better) = metric(&problem.objective);
     let mut names =
         vec![name.to_owned(), format!("{name}_ci95"), format!("{name}_median"), format!("{name}_p99")];
-    if let Some(steps) = problem.judge.learner.steps() {
+    if let Some(steps) = problem.objective.learner.steps() {
         for step in 0..=problem.settings.evaluation_steps.unwrap_or(steps) {
             let unit = if step == 1 { "step" } else { "steps" };
             names.push(format!("{name}_after_{step}_{unit}"));
@@ -79,18 +79,23 @@ pub(crate) fn form(problem: &MetaProblem) -> Evaluation {
     }])
 }
 
-fn chunk_of(problem: &MetaProblem, params: &Params, part: Part, ids: std::ops::Range<u64>) -> Result<Trace> {
+fn chunk_of(
+    problem: &MetaProblem,
+    params: &Params,
+    split: Split,
+    ids: std::ops::Range<u64>,
+) -> Result<Trace> {
     let count = (ids.end - ids.start) as i64;
-    let (judge, episodes) = (&problem.judge, problem.fixed(part, ids)?);
+    let (objective, episodes) = (&problem.objective, problem.fixed(split, ids)?);
     let steps = problem.settings.evaluation_steps;
     let params = params.detach()?;
     if matches!(problem.execution(&params), Execution::Batched | Execution::Analytic) {
-        return trace(judge, &params.expand_tasks(count)?, &episodes, Some(count), steps);
+        return trace(objective, &params.expand_tasks(count)?, &episodes, Some(count), steps);
     }
     let traces = match problem.execution(&params) {
-        Execution::Threads(workers) => in_threads(judge, &params, &episodes, steps, workers)?,
+        Execution::Threads(workers) => in_threads(objective, &params, &episodes, steps, workers)?,
         _ => (0..count)
-            .map(|task| trace(judge, &params, &select(&episodes, task)?, None, steps))
+            .map(|task| trace(objective, &params, &select(&episodes, task)?, None, steps))
             .collect::<Result<_>>()?,
     };
     let mut joined: Trace = Vec::new();
@@ -105,29 +110,29 @@ fn chunk_of(problem: &MetaProblem, params: &Params, part: Part, ids: std::ops::R
 
 /// The trace of one task, or of all along a dimension of so many: before any step of adaptation and after each.
 fn trace(
-    judge: &Judge,
+    objective: &QueryObjective,
     params: &Params,
     episodes: &Episodes,
     tasks: Option<i64>,
     steps: Option<u32>,
 ) -> Result<Trace> {
-    let episode = judge.episode(episodes, tasks, None);
-    let mut predictor = judge.learner.adapt(&episode.support, params, GradientMode::Off)?;
-    let last = judge.learner.steps().map_or(0, |own| steps.unwrap_or(own));
+    let episode = objective.episode(episodes, tasks, None);
+    let mut predictor = objective.learner.adapt(&episode.support, params, GradientMode::Off)?;
+    let last = objective.learner.steps().map_or(0, |own| steps.unwrap_or(own));
     let mut trace = Trace::with_capacity(last as usize + 1);
     for step in 0..=last {
         if step > 0 {
             predictor.advance()?;
         }
         let _off = no_grad();
-        trace.push(figures(judge, &predictor.predict(&episode.query_x)?, &episode)?);
+        trace.push(scores(objective, &predictor.predict(&episode.query_x)?, &episode)?);
     }
     Ok(trace)
 }
 
 /// The traces of all tasks, an equal run of them in each thread.
 fn in_threads(
-    judge: &Judge,
+    objective: &QueryObjective,
     params: &Params,
     episodes: &Episodes,
     steps: Option<u32>,
@@ -142,7 +147,7 @@ fn in_threads(
         loads.push((params.detach()?, own));
     }
     let of_load = |(params, own): (Params, Vec<Episodes>)| {
-        own.iter().map(|episode| trace(judge, &params, episode, None, steps)).collect::<Result<Vec<_>>>()
+        own.iter().map(|episode| trace(objective, &params, episode, None, steps)).collect::<Result<Vec<_>>>()
     };
     Ok(execution::in_threads(loads, of_load)?.concat())
 }

@@ -14,7 +14,7 @@ pub enum Execution {
     Threads(usize),
     /// All at once, along a leading dimension of every parameter.
     Batched,
-    /// With every derivative written out, a task at a time in each thread: on a processor, for perceptrons and for blocks of
+    /// With every derivative in closed form, a task at a time in each thread: on a processor, for perceptrons and for blocks of
     /// convolution, batch-norm, relu and pooling that adapt by plain gradient descent.
     Analytic,
     /// On a processor analytic where that can be, threads, as many as may be used, for convolutions (a loop for a single task); else batched.
@@ -74,7 +74,7 @@ pub(crate) fn in_threads<L: Send, R: Send>(
         let started: Vec<_> = loads.iter().map(start).collect();
         let all = loads.iter().zip(started).map(|(place, started)| match started {
             Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            Err(_) => threads::alone(|| run(place)),
+            Err(_) => threads::with_single_threaded_torch(|| run(place)),
         });
         all.filter_map(Result::transpose).collect()
     })

@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use manytask_meta::multitask::aggregators::EqualWeights;
-//! use manytask_meta::multitask::{AggregatorSettings, Part, Problem};
+//! use manytask_meta::multitask::{AggregatorSettings, Split, Problem};
 //! use manytask_meta::nn::nets::{Mlp, MlpConfig};
 //! use manytask_meta::nn::{loss::Loss, Builder};
 //! use manytask_meta::tensor::{Device, Kind, Layout};
@@ -25,8 +25,8 @@
 //!     MetaSettings { tasks_per_step: 4, evaluation_tasks: 20, ..MetaSettings::default() },
 //! )?;
 //! let params = problem.layout().init(0, Kind::Float, Device::Cpu)?;
-//! let before = problem.evaluate(&params, Part::Test)?;
-//! assert!(before.tasks[0].figure("mse").is_some());
+//! let before = problem.evaluate(&params, Split::Test)?;
+//! assert!(before.tasks[0].metric("mse").is_some());
 //! let aggregator = EqualWeights::default().build(problem.tasks())?;
 //! # let _ = aggregator;
 //! # Ok::<(), manytask_meta::multitask::Error>(())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use manytask_multitask::Result;
 use manytask_nn::metrics::Output;
-use manytask_nn::{BatchNormPolicy, Builder, Cx, Module};
+use manytask_nn::{BatchNormPolicy, Builder, Context, Module};
 use manytask_tensor::{Device, Kind, Layout, LayoutBuilder, Tensor, no_grad};
 
 use crate::learner::{Learner, LearnerSpec};
@@ -95,7 +95,7 @@ impl Backbone<'_> {
         let on = (Kind::Float, Device::Cpu);
         let rows = Tensor::f_zeros([&[2], self.input.as_slice()].concat(), on)?;
         let params = self.layout.zeros(on.0, on.1)?;
-        let mut cx = Cx::eval().with_batch_norm(BatchNormPolicy::Batch);
+        let mut cx = Context::eval().with_batch_norm(BatchNormPolicy::Batch);
         Ok(self.network.forward(&params, &rows, &mut cx)?.size().split_off(1))
     }
 }

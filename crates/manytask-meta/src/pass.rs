@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 
 use manytask_data::Episodes;
 use manytask_multitask::{Combination, Draw, Error, Jacobian, Level, Pass, Result, Shared, layer_columns};
-use manytask_nn::Cx;
+use manytask_nn::Context;
 use manytask_tensor::capture::Outputs;
 use manytask_tensor::{Device, Graph, Kind, Params, Slot, Tensor, grad};
 
@@ -14,7 +14,7 @@ use crate::episodes::select;
 use crate::execution::{self, Execution};
 use crate::learner::Objective;
 use crate::outer::{Outcome, outcome};
-use crate::problem::{Judge, MetaProblem, key};
+use crate::problem::{MetaProblem, QueryObjective, key};
 use crate::recorded::Recorded;
 
 pub(crate) fn forward<'a>(
@@ -26,21 +26,23 @@ pub(crate) fn forward<'a>(
     match problem.execution(params) {
         Execution::Loop => {
             let rows = empty_rows(params, ids.len())?;
-            let found = rows_of(&problem.judge, params, &episodes, draw, &ids, 0..ids.len(), &rows)?;
-            Ok(Box::new(Ready::new(params, found, &rows)?))
+            let found = rows_of(&problem.objective, params, &episodes, draw, &ids, 0..ids.len(), &rows)?;
+            Ok(Box::new(PrecomputedPass::new(params, found, &rows)?))
         }
         Execution::Threads(workers) => {
             let rows = empty_rows(params, ids.len())?;
-            let found = in_threads(&problem.judge, params, &episodes, draw, &ids, workers, &rows)?;
-            Ok(Box::new(Ready::new(params, found, &rows)?))
+            let found = in_threads(&problem.objective, params, &episodes, draw, &ids, workers, &rows)?;
+            Ok(Box::new(PrecomputedPass::new(params, found, &rows)?))
         }
         Execution::Analytic => {
             let found =
                 problem.analytic.as_ref().map(|analytic| analytic.run(params, &episodes)).transpose()?;
             match found.flatten() {
-                Some(AnalyticResult { losses, rows }) => {
-                    Ok(Box::new(Ready::new(params, Losses { values: losses, ..Losses::default() }, &rows)?))
-                }
+                Some(AnalyticResult { losses, rows }) => Ok(Box::new(PrecomputedPass::new(
+                    params,
+                    Losses { values: losses, ..Losses::default() },
+                    &rows,
+                )?)),
                 // A label is missing, or of the wrong kind: the graph knows what to do, or to say.
                 None => at_once(problem, params, &episodes, draw, ids),
             }
@@ -62,15 +64,15 @@ fn at_once<'a>(
     }
     let tasks = ids.len() as i64;
     let expanded = params.expand_tasks(tasks)?;
-    let episode = problem.judge.episode(episodes, Some(tasks), Some((key(draw), ids)));
-    match outcome(problem.judge.learner.as_ref(), &episode, &expanded)? {
+    let episode = problem.objective.episode(episodes, Some(tasks), Some((key(draw), ids)));
+    match outcome(problem.objective.learner.as_ref(), &episode, &expanded)? {
         Outcome::Gradient(objective, gradient) => {
             let losses = Losses::of(&objective, episode.support.take_recorded())?;
-            Ok(Box::new(Ready::new(params, losses, &gradient.flatten()?)?))
+            Ok(Box::new(PrecomputedPass::new(params, losses, &gradient.flatten()?)?))
         }
         Outcome::Graph(objective) => {
             let losses = Losses::of(&objective, episode.support.take_recorded())?;
-            Ok(Box::new(AtOnce::new(params, expanded, objective.losses, losses)?))
+            Ok(Box::new(BatchedPass::new(params, expanded, objective.losses, losses)?))
         }
     }
 }
@@ -108,8 +110,8 @@ fn recorded<'a>(
             return Ok(vec![rows, losses.f_to_kind(Kind::Double)?]);
         }
         let expanded = params.expand_tasks(tasks)?;
-        let episode = problem.judge.episode(&of(inputs)?, Some(tasks), Some((key(draw), ids.to_vec())));
-        let (objective, gradient) = match outcome(problem.judge.learner.as_ref(), &episode, &expanded)? {
+        let episode = problem.objective.episode(&of(inputs)?, Some(tasks), Some((key(draw), ids.to_vec())));
+        let (objective, gradient) = match outcome(problem.objective.learner.as_ref(), &episode, &expanded)? {
             Outcome::Gradient(objective, gradient) => (objective, gradient),
             Outcome::Graph(objective) => {
                 let total = objective.losses.f_sum(objective.losses.kind())?;
@@ -147,8 +149,8 @@ fn recorded<'a>(
         terms: terms.collect::<Result<_>>()?,
         recorded: Recorded::of_parts(sums, &form.buffers),
     };
-    let ready = Ready::new(params, losses, rows)?;
-    Ok(Box::new(Ready { _outputs: Some(outputs), ..ready }))
+    let ready = PrecomputedPass::new(params, losses, rows)?;
+    Ok(Box::new(PrecomputedPass { _outputs: Some(outputs), ..ready }))
 }
 
 fn buffers_of(params: &Params) -> impl Iterator<Item = &Tensor> {
@@ -184,7 +186,7 @@ impl Losses {
     }
 
     /// The new values of buffers, the mean over tasks and passes.
-    fn take_context(&mut self) -> Result<Cx> {
+    fn take_context(&mut self) -> Result<Context> {
         std::mem::take(&mut self.recorded).into_context()
     }
 
@@ -243,7 +245,7 @@ fn empty_rows(params: &Params, tasks: usize) -> Result<Tensor> {
 
 /// The tasks of a range, one after the other: their query losses; each task's gradient becomes a row.
 fn rows_of(
-    judge: &Judge,
+    objective: &QueryObjective,
     params: &Params,
     episodes: &Episodes,
     draw: Draw,
@@ -254,8 +256,8 @@ fn rows_of(
     let mut all = Losses::default();
     for (number, (task, id)) in range.zip(ids).enumerate() {
         let one = select(episodes, task as i64)?;
-        let episode = judge.episode(&one, None, Some((key(draw), vec![*id])));
-        let (objective, gradient) = match outcome(judge.learner.as_ref(), &episode, params)? {
+        let episode = objective.episode(&one, None, Some((key(draw), vec![*id])));
+        let (objective, gradient) = match outcome(objective.learner.as_ref(), &episode, params)? {
             Outcome::Gradient(objective, gradient) => (objective, gradient),
             Outcome::Graph(objective) => {
                 let gradient = grad(&objective.losses, params, Graph::Free)?;
@@ -270,7 +272,7 @@ fn rows_of(
 
 /// Each thread takes an equal run of tasks. A task's numbers do not depend on how many threads there are.
 fn in_threads(
-    judge: &Judge,
+    objective: &QueryObjective,
     params: &Params,
     episodes: &Episodes,
     draw: Draw,
@@ -306,7 +308,7 @@ fn in_threads(
     }
     let of_load = |load: Load| {
         let range = load.start..load.start + load.ids.len();
-        rows_of(judge, &load.params, &load.episodes, draw, &load.ids, range, &load.rows)
+        rows_of(objective, &load.params, &load.episodes, draw, &load.ids, range, &load.rows)
     };
     let mut all = Losses::default();
     execution::in_threads(loads, of_load)?.into_iter().try_for_each(|found| all.extend(found))?;
@@ -314,18 +316,18 @@ fn in_threads(
 }
 
 /// A pass whose gradients are there already, the rows of one matrix.
-struct Ready<'a> {
+struct PrecomputedPass<'a> {
     params: &'a Params,
     present: Vec<usize>,
     losses: Losses,
-    context: Cx,
+    context: Context,
     jacobian: Jacobian,
     layers: Option<(Level, Jacobian)>,
     /// Whose memory the gradients are in.
     _outputs: Option<Outputs>,
 }
 
-impl<'a> Ready<'a> {
+impl<'a> PrecomputedPass<'a> {
     fn new(params: &'a Params, mut losses: Losses, rows: &Tensor) -> Result<Self> {
         let present = (0..losses.values.len()).collect();
         let context = losses.take_context()?;
@@ -341,7 +343,7 @@ impl<'a> Ready<'a> {
     }
 }
 
-impl Pass for Ready<'_> {
+impl Pass for PrecomputedPass<'_> {
     fn present(&self) -> &[usize] {
         &self.present
     }
@@ -366,26 +368,26 @@ impl Pass for Ready<'_> {
         self.losses.terms()
     }
 
-    fn take_context(&mut self) -> Cx {
-        std::mem::replace(&mut self.context, Cx::eval())
+    fn take_context(&mut self) -> Context {
+        std::mem::replace(&mut self.context, Context::eval())
     }
 }
 
 /// A pass over all tasks at once, whose graph waits for the weights.
-struct AtOnce<'a> {
+struct BatchedPass<'a> {
     params: &'a Params,
     /// Each task's own, views of the parameters.
     expanded: Params,
     present: Vec<usize>,
     losses: Losses,
-    context: Cx,
+    context: Context,
     /// The losses with their graph.
     graph: Tensor,
     jacobian: Option<Jacobian>,
     layers: Option<(Level, Jacobian)>,
 }
 
-impl<'a> AtOnce<'a> {
+impl<'a> BatchedPass<'a> {
     fn new(params: &'a Params, expanded: Params, graph: Tensor, mut losses: Losses) -> Result<Self> {
         let present = (0..losses.values.len()).collect();
         let context = losses.take_context()?;
@@ -393,7 +395,7 @@ impl<'a> AtOnce<'a> {
     }
 }
 
-impl Pass for AtOnce<'_> {
+impl Pass for BatchedPass<'_> {
     fn present(&self) -> &[usize] {
         &self.present
     }
@@ -434,7 +436,7 @@ impl Pass for AtOnce<'_> {
         self.losses.terms()
     }
 
-    fn take_context(&mut self) -> Cx {
-        std::mem::replace(&mut self.context, Cx::eval())
+    fn take_context(&mut self) -> Context {
+        std::mem::replace(&mut self.context, Context::eval())
     }
 }

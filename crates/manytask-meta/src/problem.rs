@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex};
 
 use manytask_data::Episodes;
-use manytask_multitask::{Draw, Error, Evaluation, Identity, Offers, Part, Pass, Problem, Result, TaskVec};
+use manytask_multitask::{Draw, Error, Evaluation, Identity, Offers, Pass, Problem, Result, Split, TaskVec};
 use manytask_nn::Module;
 use manytask_nn::layers::Restored;
 use manytask_nn::loss::Loss;
@@ -25,14 +25,14 @@ use crate::{evaluate, pass, ready};
 #[derive(Debug)]
 pub struct MetaProblem {
     pub(crate) layout: Arc<Layout>,
-    pub(crate) judge: Judge,
+    pub(crate) objective: QueryObjective,
     pub(crate) source: Box<dyn EpisodeSource>,
     pub(crate) settings: MetaSettings,
     /// The shape of a row that goes into the network.
     pub(crate) network_input: Vec<i64>,
     shared: Vec<Slot>,
     names: Vec<String>,
-    /// The written-out form, where there is one.
+    /// The fused form, where there is one.
     pub(crate) analytic: Option<Analytic>,
     /// The fused form of all tasks at once, where there is one.
     pub(crate) batched: Option<BatchedDescent>,
@@ -43,7 +43,7 @@ pub struct MetaProblem {
 
 /// What gives a task's query loss: all of it definitions without tensors, so that threads can share it.
 #[derive(Debug)]
-pub(crate) struct Judge {
+pub(crate) struct QueryObjective {
     network: Box<dyn Module>,
     pub(crate) learner: Box<dyn Learner>,
     pub(crate) output: Output,
@@ -139,7 +139,13 @@ impl MetaProblem {
             shared: layout.trained(),
             names: (0..settings.tasks_per_step).map(|task| format!("task{task}")).collect(),
             layout,
-            judge: Judge { network, learner, output: shape.output, loss, batch_norm: settings.batch_norm },
+            objective: QueryObjective {
+                network,
+                learner,
+                output: shape.output,
+                loss,
+                batch_norm: settings.batch_norm,
+            },
             source,
             settings,
             network_input: input,
@@ -164,20 +170,20 @@ impl MetaProblem {
                 "take fewer steps: tasks are numbered in 64 bits",
             )
         })?;
-        Ok((self.source.episodes(draw.part, draw.seed, ids.clone(), None)?, ids.collect()))
+        Ok((self.source.episodes(draw.split, draw.seed, ids.clone(), None)?, ids.collect()))
     }
 
     /// The tasks of an evaluation with these numbers.
-    pub(crate) fn fixed(&self, part: Part, ids: std::ops::Range<u64>) -> Result<Episodes> {
+    pub(crate) fn fixed(&self, split: Split, ids: std::ops::Range<u64>) -> Result<Episodes> {
         // Numbered apart from the validation tasks that a method may draw in training.
         const FIRST: u64 = 1 << 40;
         let ids = FIRST + ids.start..FIRST + ids.end;
-        self.source.episodes(part, self.settings.evaluation_seed, ids, self.settings.evaluation_queries)
+        self.source.episodes(split, self.settings.evaluation_seed, ids, self.settings.evaluation_queries)
     }
 
     /// What it trains.
     pub fn learner(&self) -> &dyn Learner {
-        self.judge.learner.as_ref()
+        self.objective.learner.as_ref()
     }
 
     /// The way of computing these parameters' meta-batches: what `auto` means for them, where that is set.
@@ -191,7 +197,7 @@ impl MetaProblem {
     }
 }
 
-impl Judge {
+impl QueryObjective {
     /// What a learner is given of some episodes.
     pub(crate) fn episode(
         &self,
@@ -252,7 +258,7 @@ impl Problem for MetaProblem {
         pass::forward(self, params, draw)
     }
 
-    fn shares_out(&self, params: &Params) -> bool {
+    fn manages_threads(&self, params: &Params) -> bool {
         matches!(self.execution(params), Execution::Analytic | Execution::Threads(2..))
     }
 
@@ -266,8 +272,8 @@ impl Problem for MetaProblem {
         Ok(pass.losses().iter().copied().collect())
     }
 
-    fn form(&self) -> Evaluation {
-        evaluate::form(self)
+    fn evaluation_schema(&self) -> Evaluation {
+        evaluate::evaluation_schema(self)
     }
 
     fn protocol(&self) -> Vec<(&'static str, String)> {
@@ -285,11 +291,11 @@ impl Problem for MetaProblem {
         normalised.then(|| ("batch_norm", how.to_owned())).into_iter().collect()
     }
 
-    fn ready(&self, part: Part) -> Result<()> {
-        ready::ready(self, part)
+    fn ready(&self, split: Split) -> Result<()> {
+        ready::ready(self, split)
     }
 
-    fn evaluate(&self, params: &Params, part: Part) -> Result<Evaluation> {
-        evaluate::evaluate(self, params, part)
+    fn evaluate(&self, params: &Params, split: Split) -> Result<Evaluation> {
+        evaluate::evaluate(self, params, split)
     }
 }

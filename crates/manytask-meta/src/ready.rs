@@ -1,29 +1,29 @@
 //! What can be known of episodes and a network before the first step.
 
 use manytask_data::Episodes;
-use manytask_multitask::{Error, Part, Result};
+use manytask_multitask::{Error, Result, Split};
 use manytask_tensor::no_grad;
 use manytask_tensor::random::Key;
 
 use crate::episodes::{purpose, select};
 use crate::problem::MetaProblem;
 
-/// Refuses a part that cannot give the tasks of a training, or those of an evaluation where it is not the training part; and
+/// Refuses a split that cannot give the tasks of a training, or those of an evaluation where it is not the training split; and
 /// tasks of which a layer of the network cannot take the support set or the query set.
-pub(crate) fn ready(problem: &MetaProblem, part: Part) -> Result<()> {
-    let queries = if part == Part::Train { None } else { problem.settings.evaluation_queries };
-    problem.source.check(part, queries)?;
-    let episodes = problem.source.episodes(part, 0, 0..1, queries)?;
-    fits(problem, &select(&episodes, 0)?, part)
+pub(crate) fn ready(problem: &MetaProblem, split: Split) -> Result<()> {
+    let queries = if split == Split::Train { None } else { problem.settings.evaluation_queries };
+    problem.source.check(split, queries)?;
+    let episodes = problem.source.episodes(split, 0, 0..1, queries)?;
+    fits(problem, &select(&episodes, 0)?, split)
 }
 
 /// A pass of at most two examples of each set, with parameters of zero: more rows are no news to any layer.
-fn fits(problem: &MetaProblem, episode: &Episodes, part: Part) -> Result<()> {
+fn fits(problem: &MetaProblem, episode: &Episodes, split: Split) -> Result<()> {
     let _off = no_grad();
     let params = problem.layout.zeros(episode.support_x.kind(), episode.support_x.device())?;
     // As in training, where a batch-norm takes the statistics of what it sees.
-    let random = (part == Part::Train).then(|| (Key::new(0, "ready"), vec![0]));
-    let episode = problem.judge.episode(episode, None, random);
+    let random = (split == Split::Train).then(|| (Key::new(0, "ready"), vec![0]));
+    let episode = problem.objective.episode(episode, None, random);
     let support = &episode.support;
     for (x, set) in [(&support.x, "support set"), (&episode.query_x, "query set")] {
         let shape = x.size();
@@ -41,8 +41,8 @@ fn fits(problem: &MetaProblem, episode: &Episodes, part: Part) -> Result<()> {
                     1 => "take 2 shots and 2 queries at least, or another `norm`",
                     _ => "change the network, or the form of the examples",
                 };
-                let (part, plural) = (purpose(part), if examples == 1 { "" } else { "s" });
-                let set = format!("the {set} of a task of the {part} part has {examples} example{plural}");
+                let (split, plural) = (purpose(split), if examples == 1 { "" } else { "s" });
+                let set = format!("the {set} of a task of the {split} split has {examples} example{plural}");
                 Error::setting(format!("{set}, which the network cannot take: {refused}"), remedy)
             }
             other => other,

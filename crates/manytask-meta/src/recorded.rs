@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use manytask_multitask::Result;
-use manytask_nn::Cx;
+use manytask_nn::Context;
 use manytask_tensor::{Slot, Tensor};
 
 /// For each buffer the sum of its new values and their number.
@@ -39,8 +39,8 @@ impl Recorded {
     }
 
     /// A context that holds the means.
-    pub(crate) fn into_context(self) -> Result<Cx> {
-        let mut cx = Cx::eval();
+    pub(crate) fn into_context(self) -> Result<Context> {
+        let mut cx = Context::eval();
         for (slot, (sum, count)) in self.0 {
             cx.record(slot, sum.f_div_scalar(count)?);
         }

@@ -181,7 +181,7 @@ fn fits(name: &str, needs: &Needs, identity: Identity, offers: Offers) -> Result
     }
     if needs.validation && !offers.validation {
         return Err(Error::setting(
-            format!("`{name}` looks at a validation part, but the data have none"),
+            format!("`{name}` looks at a validation split, but the data have none"),
             "add one to the split",
         ));
     }

@@ -10,7 +10,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use manytask_data::Inputs;
-use manytask_nn::Cx;
+use manytask_nn::Context;
 use manytask_nn::dense::DenseChain;
 use manytask_tensor::{Layout, Owner, Params, Slot, Tensor};
 
@@ -40,8 +40,13 @@ pub trait Architecture: Debug + Send + Sync {
     ///
     /// # Errors
     /// When the inputs are not of the network's form.
-    fn forward(&self, params: &Params, inputs: &TaskInputs, wanted: &[usize], cx: &mut Cx)
-    -> Result<Outputs>;
+    fn forward(
+        &self,
+        params: &Params,
+        inputs: &TaskInputs,
+        wanted: &[usize],
+        cx: &mut Context,
+    ) -> Result<Outputs>;
 
     /// The one place where shared parameters end and those of tasks begin, where there is such a place: its passes are faster,
     /// and gradients can be taken with respect to the representation there.
@@ -88,7 +93,7 @@ pub trait Bottleneck: Debug + Send + Sync {
     ///
     /// # Errors
     /// When the inputs are not of the network's form.
-    fn encode(&self, params: &Params, inputs: &Inputs, cx: &mut Cx) -> Result<Tensor>;
+    fn encode(&self, params: &Params, inputs: &Inputs, cx: &mut Context) -> Result<Tensor>;
 
     /// What makes each task's outputs of the representation.
     fn heads(&self) -> &Heads;

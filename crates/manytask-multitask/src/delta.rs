@@ -1,19 +1,19 @@
-//! The figure by which multi-task networks are compared with a network for each task.
+//! The metric by which multi-task networks are compared with a network for each task.
 
 use crate::{Evaluation, TaskEvaluation};
 
 /// How much better or worse a multi-task network is than networks of one task each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Delta {
-    /// The mean change of the tasks' primary figures in percent, worse is positive:
+    /// The mean change of the tasks' primary metrics in percent, worse is positive:
     /// `Δm = 100/T Σ (−1)^(1 if higher is better) (M − B) / |B|` (the sign of Liu et al. 2021 and later; Maninis et al. 2019
     /// count the other way). `None` where no task can be compared.
     pub mean: Option<f64>,
-    /// The change for each task that both have; `None` where a figure is undefined or the baseline's is zero.
+    /// The change for each task that both have; `None` where a metric is undefined or the baseline's is zero.
     pub tasks: Vec<(String, Option<f64>)>,
 }
 
-/// Compares the primary figure of each task with that of a single-task baseline, task by name.
+/// Compares the primary metric of each task with that of a single-task baseline, task by name.
 ///
 /// ```
 /// use manytask_multitask::{delta_m, Evaluation, TaskEvaluation};
@@ -32,7 +32,7 @@ pub fn delta_m(network: &Evaluation, baseline: &Evaluation) -> Delta {
     })
 }
 
-/// Compares all figures of each task: its change is the mean over them,
+/// Compares all metrics of each task: its change is the mean over them,
 /// `Δm = 100/T Σ_t 1/M_t Σ_m (−1)^(1 if higher is better) (M − B) / |B|` (Maninis et al. 2019, Vandenhende et al. 2021), with the
 /// sign of [`Delta::mean`]. Losses do not count.
 ///
@@ -71,7 +71,7 @@ pub fn delta_m_all(
     AllFigures { delta, left_out }
 }
 
-/// A comparison over all figures.
+/// A comparison over all metrics.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AllFigures {
     /// The mean changes.
@@ -94,11 +94,11 @@ fn compare(
     Delta { mean: mean(&known), tasks }
 }
 
-/// The change of one figure in percent, worse is positive.
+/// The change of one metric in percent, worse is positive.
 fn change(task: &TaskEvaluation, base: &TaskEvaluation, name: &str, higher_is_better: bool) -> Option<f64> {
-    let (figure, base) = task.figure(name).zip(base.figure(name)).filter(|(_, base)| *base != 0.0)?;
+    let (metric, base) = task.metric(name).zip(base.metric(name)).filter(|(_, base)| *base != 0.0)?;
     let sign = if higher_is_better { -1.0 } else { 1.0 };
-    Some(sign * 100.0 * (figure - base) / base.abs())
+    Some(sign * 100.0 * (metric - base) / base.abs())
 }
 
 fn mean(values: &[f64]) -> Option<f64> {
@@ -110,14 +110,14 @@ mod tests {
     use super::*;
     use crate::TaskEvaluation;
 
-    fn of(figures: &[(&str, Option<f64>)]) -> Evaluation {
-        let task = |(name, figure): &(&str, Option<f64>)| TaskEvaluation {
+    fn of(metrics: &[(&str, Option<f64>)]) -> Evaluation {
+        let task = |(name, metric): &(&str, Option<f64>)| TaskEvaluation {
             name: (*name).into(),
             loss: Some(1.0),
-            metrics: vec![("r2".into(), *figure)],
+            metrics: vec![("r2".into(), *metric)],
             higher_is_better: true,
         };
-        Evaluation::new(figures.iter().map(task).collect())
+        Evaluation::new(metrics.iter().map(task).collect())
     }
 
     #[test]
@@ -132,15 +132,15 @@ mod tests {
     }
 
     #[test]
-    fn all_figures_are_a_mean_of_means() {
-        type Figures<'a> = (&'a str, &'a [(&'a str, Option<f64>)]);
-        let task = |(name, metrics): &Figures<'_>| TaskEvaluation {
+    fn all_metrics_are_a_mean_of_means() {
+        type Metrics<'a> = (&'a str, &'a [(&'a str, Option<f64>)]);
+        let task = |(name, metrics): &Metrics<'_>| TaskEvaluation {
             name: (*name).into(),
             loss: Some(1.0),
             metrics: metrics.iter().map(|(metric, value)| ((*metric).into(), *value)).collect(),
             higher_is_better: true,
         };
-        let of = |figures: &[Figures<'_>]| Evaluation::new(figures.iter().map(task).collect());
+        let of = |metrics: &[Metrics<'_>]| Evaluation::new(metrics.iter().map(task).collect());
         // Task a: accuracy 10 % better, auc 20 % worse, so 5 % worse; task b: the error halved.
         let network = of(&[
             ("a", &[("accuracy", Some(0.55)), ("auc", Some(0.4)), ("other", Some(3.0))]),
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_negative_figure_that_rises_is_better() {
+    fn a_negative_metric_that_rises_is_better() {
         let delta = delta_m(&of(&[("a", Some(-0.1))]), &of(&[("a", Some(-0.2))]));
         assert!((delta.mean.unwrap() + 50.0).abs() < 1e-9, "{delta:?}");
     }

@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use manytask_tensor::dense::{Matrix, Onto, Real, inner_product, product, unwritten, values};
+use manytask_tensor::dense::{Accumulate, Matrix, Real, inner_product, product, uninit_with, values};
 use manytask_tensor::{Device, Kind, OpContext, Tensor, send, threads};
 use rayon::prelude::*;
 
@@ -15,7 +15,7 @@ const FEW: usize = 4;
 /// Columns that are combined at once.
 const COLUMNS: usize = 8192;
 /// Numbers that are multiplied at once on another device: 128 mebibytes in f64.
-const THERE: usize = 1 << 24;
+const ON_DEVICE: usize = 1 << 24;
 
 /// `⟨a, b⟩`, of four sums that a processor makes at once.
 pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
@@ -180,7 +180,7 @@ impl Jacobian {
         let values = match (a.device(), a.kind()) {
             (Device::Cpu, Kind::Float) => products::<f32>(a, b, count)?,
             (Device::Cpu, Kind::Double) => products::<f64>(a, b, count)?,
-            _ => products_there(a, b, THERE)?,
+            _ => products_on_device(a, b, ON_DEVICE)?,
         };
         Ok(Gramian { size: count, values })
     }
@@ -201,7 +201,7 @@ impl Jacobian {
 }
 
 /// The inner products of the rows of two matrices where they are, of any device and element type: only these come back.
-fn products_there(a: &Tensor, b: &Tensor, numbers: usize) -> Result<Vec<f64>> {
+fn products_on_device(a: &Tensor, b: &Tensor, numbers: usize) -> Result<Vec<f64>> {
     let (count, width) = a.size2()?;
     let length = (numbers as i64 / count.max(1)).max(1);
     let mut sum = Tensor::f_zeros([count, count], (Kind::Double, a.device()))?;
@@ -243,7 +243,7 @@ fn products<T: Real>(a: &Tensor, b: &Tensor, count: usize) -> Result<Vec<f64>> {
         let left = Matrix::new(&left, count, columns.len())?;
         let right = if same { left } else { Matrix::new(&right, count, columns.len())? };
         let mut out = vec![0.0; count * count];
-        product(&mut out, Onto::Nothing, 1.0, left, right.transposed(), 1)?;
+        product(&mut out, Accumulate::No, 1.0, left, right.transposed(), 1)?;
         Ok(out)
     };
     let pieces = width.div_ceil(length);
@@ -304,7 +304,7 @@ fn combined<T: Real>(rows: &Tensor, weights: &[f64]) -> Result<Tensor> {
     if weights.is_empty() {
         return Ok(Tensor::f_zeros([width], (T::KIND, Device::Cpu))?);
     }
-    unwritten(&[width], |out: &mut [T]| {
+    uninit_with(&[width], |out: &mut [T]| {
         if threads::get() > 1 && all.len() > NUMBERS {
             out.par_chunks_mut(COLUMNS).enumerate().for_each(one);
         } else {
@@ -379,7 +379,7 @@ mod tests {
                 let expected = Vec::<f64>::try_from(wide.reshape([-1])).unwrap();
                 let here = products::<f32>(a, b, rows as usize).unwrap();
                 // All columns at once, a shorter last piece, and few columns at a time.
-                let there = [1 << 20, 7 * 300, 50].map(|numbers| products_there(a, b, numbers).unwrap());
+                let there = [1 << 20, 7 * 300, 50].map(|numbers| products_on_device(a, b, numbers).unwrap());
                 for found in there.iter().chain([&here]) {
                     let gap = found.iter().zip(&expected).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
                     assert!(found.len() == expected.len() && gap < 1e-9, "{rows}: {gap}");

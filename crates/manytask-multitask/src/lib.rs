@@ -33,8 +33,8 @@ pub use architectures::HardSharing;
 pub use delta::{AllFigures, Delta, delta_m, delta_m_all};
 pub use error::{Error, Result};
 pub use gramian::{Gramian, Jacobian};
-pub use multi_task::{Batches, MultiTaskProblem, Parts};
-pub use problem::{AuxiliaryLoss, Draw, Evaluation, Identity, Offers, Part, Pass, Problem, TaskEvaluation};
+pub use multi_task::{Batches, MultiTaskProblem, TaskSplits};
+pub use problem::{AuxiliaryLoss, Draw, Evaluation, Identity, Offers, Pass, Problem, Split, TaskEvaluation};
 pub use task::Task;
 pub use train::{
     Best, EarlyStopping, Event, Finish, Goal, Monitor, OPTIMIZER, PARAMS, Progress, STATE, StepReport,

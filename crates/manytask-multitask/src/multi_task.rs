@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use manytask_data as data;
 use manytask_data::{Batch, BatchOrder, Batcher, LastBatch, TaskSampling};
 use manytask_nn::dense::DenseChain;
-use manytask_nn::{Cx, Progress};
+use manytask_nn::{Context, Progress};
 use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Layout, Params, Slot, no_grad};
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use self::losses::Losses;
 use crate::architecture::{Owned, TaskInputs, written_chain};
 use crate::{
-    Architecture, Draw, Error, Evaluation, Identity, Offers, Part, Pass, Problem, Result, Task, TaskVec,
+    Architecture, Draw, Error, Evaluation, Identity, Offers, Pass, Problem, Result, Split, Task, TaskVec,
 };
 
 /// How rows become batches.
@@ -50,15 +50,15 @@ impl Default for Batches {
 }
 
 impl Batches {
-    /// The batches of a part.
-    fn of(self, part: &data::Part, seed: u64) -> Result<Batcher> {
+    /// The batches of a split.
+    fn of(self, split: &data::SplitData, seed: u64) -> Result<Batcher> {
         let Self { size, order, last, sampling } = self;
-        Ok(Batcher::new(&part.streams(), size, seed, order, last)?.sampled(sampling))
+        Ok(Batcher::new(&split.streams(), size, seed, order, last)?.sampled(sampling))
     }
 }
 
 /// The splits of the data of a problem, on the device of its network.
-pub type Parts = data::Splits<data::Part>;
+pub type TaskSplits = data::Splits<data::SplitData>;
 
 /// Tasks on rows of data, with a network of any [`Architecture`].
 ///
@@ -70,11 +70,11 @@ pub struct MultiTaskProblem {
     owned: Owned,
     tasks: Vec<Task>,
     names: Vec<String>,
-    parts: Parts,
+    splits: TaskSplits,
     batches: Batches,
     steps_per_epoch: u64,
-    batchers: Mutex<Vec<Kept>>,
-    /// For each part and task, whether labels are missing or do not count: only then is a batch asked which tasks are in it.
+    batchers: Mutex<Vec<CachedBatcher>>,
+    /// For each split and task, whether labels are missing or do not count: only then is a batch asked which tasks are in it.
     gaps: [Vec<bool>; 3],
     /// The form for GPUs, where the problem has one.
     stacked: Option<stacked::Stacked>,
@@ -82,8 +82,8 @@ pub struct MultiTaskProblem {
 
 /// A batcher that was asked for before.
 #[derive(Debug)]
-struct Kept {
-    of: (Part, u64, u32),
+struct CachedBatcher {
+    of: (Split, u64, u32),
     batcher: Batcher,
 }
 
@@ -96,7 +96,7 @@ impl MultiTaskProblem {
     pub fn new(
         architecture: Box<dyn Architecture>,
         tasks: Vec<Task>,
-        parts: Parts,
+        splits: TaskSplits,
         batches: Batches,
     ) -> Result<Self> {
         if architecture.tasks() != tasks.len() {
@@ -105,34 +105,35 @@ impl MultiTaskProblem {
                 "build one head for each task",
             ));
         }
-        for part in [Some(&parts.train), parts.validation.as_ref(), parts.test.as_ref()].into_iter().flatten()
+        for split in
+            [Some(&splits.train), splits.validation.as_ref(), splits.test.as_ref()].into_iter().flatten()
         {
-            if part.tasks.len() != tasks.len() {
+            if split.tasks.len() != tasks.len() {
                 return Err(Error::setting(
-                    format!("labels of {} tasks for {} tasks", part.tasks.len(), tasks.len()),
+                    format!("labels of {} tasks for {} tasks", split.tasks.len(), tasks.len()),
                     "describe every task once",
                 ));
             }
         }
         tasks.iter().try_for_each(Task::check)?;
-        architecture.check(&tasks, parts.train.is_single_input())?;
+        architecture.check(&tasks, splits.train.is_single_input())?;
         // Asked for here, so that impossible batches are refused before anything is trained.
-        let batcher = batches.of(&parts.train, 0)?;
-        let gaps = [Some(&parts.train), parts.validation.as_ref(), parts.test.as_ref()];
-        let gaps = gaps.map(|part| part.map_or(Ok(Vec::new()), present::gaps_of));
+        let batcher = batches.of(&splits.train, 0)?;
+        let gaps = [Some(&splits.train), splits.validation.as_ref(), splits.test.as_ref()];
+        let gaps = gaps.map(|split| split.map_or(Ok(Vec::new()), present::gaps_of));
         let [train, validation, test] = gaps;
-        let on_gpu = parts.train.inputs.first().is_some_and(|inputs| inputs.device() != Device::Cpu);
+        let on_gpu = splits.train.inputs.first().is_some_and(|inputs| inputs.device() != Device::Cpu);
         Ok(Self {
             owned: Owned::of(architecture.layout(), tasks.len())?,
             stacked: if on_gpu {
-                stacked::Stacked::of(architecture.as_ref(), &tasks, &parts.train)?
+                stacked::Stacked::of(architecture.as_ref(), &tasks, &splits.train)?
             } else {
                 None
             },
             architecture,
             names: tasks.iter().map(|task| task.name.clone()).collect(),
             tasks,
-            parts,
+            splits,
             batches,
             steps_per_epoch: batcher.batches_per_epoch(),
             batchers: Mutex::default(),
@@ -161,58 +162,58 @@ impl MultiTaskProblem {
     /// # Errors
     /// When there are no training rows.
     pub fn repeats(&self) -> Result<Vec<f64>> {
-        let repeats = self.batches.of(&self.parts.train, 0)?.repeats();
+        let repeats = self.batches.of(&self.splits.train, 0)?.repeats();
         Ok(repeats.iter().copied().cycle().take(self.tasks.len()).collect())
     }
 
-    fn part(&self, part: Part) -> Result<&data::Part> {
-        let (found, name) = match part {
-            Part::Train => (Some(&self.parts.train), "training"),
-            Part::Validation => (self.parts.validation.as_ref(), "validation"),
-            Part::Test => (self.parts.test.as_ref(), "test"),
+    fn split(&self, split: Split) -> Result<&data::SplitData> {
+        let (found, name) = match split {
+            Split::Train => (Some(&self.splits.train), "training"),
+            Split::Validation => (self.splits.validation.as_ref(), "validation"),
+            Split::Test => (self.splits.test.as_ref(), "test"),
         };
         found.ok_or_else(|| {
             Error::setting(
-                format!("the data have no {name} part"),
+                format!("the data have no {name} split"),
                 "name one in the split, or leave out what asks for it",
             )
         })
     }
 
     fn batch(&self, draw: Draw) -> Result<Batch> {
-        let part = self.part(draw.part)?;
-        let batcher = self.batcher(part, draw)?;
+        let split = self.split(draw.split)?;
+        let batcher = self.batcher(split, draw)?;
         let each = batcher.batches_per_epoch();
-        Ok(data::gather(part, &batcher, draw.step / each, draw.step % each)?)
+        Ok(data::gather(split, &batcher, draw.step / each, draw.step % each)?)
     }
 
-    /// The batcher of a part, a seed and a replica; clones share the order of the epoch at hand.
-    fn batcher(&self, part: &data::Part, draw: Draw) -> Result<Batcher> {
+    /// The batcher of a split, a seed and a replica; clones share the order of the epoch at hand.
+    fn batcher(&self, split: &data::SplitData, draw: Draw) -> Result<Batcher> {
         let mut known = self.batchers.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = (draw.part, draw.seed, draw.replica);
+        let of = (draw.split, draw.seed, draw.replica);
         if let Some(found) = known.iter().find(|kept| kept.of == of) {
             return Ok(found.batcher.clone());
         }
-        let purpose = match draw.part {
-            Part::Train => "train",
-            Part::Validation => "validation",
-            Part::Test => "test",
+        let purpose = match draw.split {
+            Split::Train => "train",
+            Split::Validation => "validation",
+            Split::Test => "test",
         };
-        let seed = if (draw.part, draw.replica) == (Part::Train, 0) {
+        let seed = if (draw.split, draw.replica) == (Split::Train, 0) {
             draw.seed
         } else {
             Key::new(draw.seed, purpose).within(u64::from(draw.replica)).number()
         };
-        let batcher = self.batches.of(part, seed)?;
-        known.push(Kept { of, batcher: batcher.clone() });
+        let batcher = self.batches.of(split, seed)?;
+        known.push(CachedBatcher { of, batcher: batcher.clone() });
         Ok(batcher)
     }
 }
 
 /// The context of a pass over a batch: its randomness is a function of the draw.
-fn context(problem: &MultiTaskProblem, draw: Draw) -> Cx {
+fn context(problem: &MultiTaskProblem, draw: Draw) -> Context {
     let key = Key::new(draw.seed, "forward").step(draw.step).within(u64::from(draw.replica));
-    Cx::train(key)
+    Context::train(key)
         .with_progress(Progress { step: draw.step, epoch: draw.step / problem.steps_per_epoch.max(1) })
 }
 
@@ -257,8 +258,8 @@ impl Problem for MultiTaskProblem {
     fn offers(&self) -> Offers {
         Offers {
             shared: !self.owned.shared.is_empty(),
-            representation: self.parts.train.is_single_input() && self.architecture.bottleneck().is_some(),
-            validation: self.parts.validation.is_some(),
+            representation: self.splits.train.is_single_input() && self.architecture.bottleneck().is_some(),
+            validation: self.splits.validation.is_some(),
         }
     }
 
@@ -271,7 +272,7 @@ impl Problem for MultiTaskProblem {
             return Ok(pass);
         }
         let batch = self.batch(draw)?;
-        let present = self.present(draw.part, &batch)?;
+        let present = self.present(draw.split, &batch)?;
         if present.is_empty() {
             return Ok(Box::new(empty::EmptyPass::new(self, params)));
         }
@@ -287,7 +288,7 @@ impl Problem for MultiTaskProblem {
         }
     }
 
-    fn shares_out(&self, params: &Params) -> bool {
+    fn manages_threads(&self, params: &Params) -> bool {
         self.fused_chain(params).is_some()
     }
 
@@ -298,7 +299,7 @@ impl Problem for MultiTaskProblem {
     fn losses(&self, params: &Params, draw: Draw) -> Result<TaskVec> {
         let _off = no_grad();
         let batch = self.batch(draw)?;
-        let present = self.present(draw.part, &batch)?;
+        let present = self.present(draw.split, &batch)?;
         if present.is_empty() {
             return Ok(TaskVec::default());
         }
@@ -306,26 +307,32 @@ impl Problem for MultiTaskProblem {
         Ok(present.into_iter().zip(losses.values).collect())
     }
 
-    fn form(&self) -> Evaluation {
-        Evaluation::new(self.tasks.iter().map(Task::form).collect())
+    fn evaluation_schema(&self) -> Evaluation {
+        Evaluation::new(self.tasks.iter().map(Task::evaluation_schema).collect())
     }
 
-    fn ready(&self, part: Part) -> Result<()> {
-        if part == Part::Train { self.check_batches() } else { Ok(()) }
+    fn ready(&self, split: Split) -> Result<()> {
+        if split == Split::Train { self.check_batches() } else { Ok(()) }
     }
 
-    fn can_have_value(&self, part: Part, task: usize, figure: &str) -> Result<bool> {
-        evaluate::can_have_value(self, self.part(part)?, task, figure)
+    fn can_have_value(&self, split: Split, task: usize, metric: &str) -> Result<bool> {
+        evaluate::can_have_value(self, self.split(split)?, task, metric)
     }
 
-    fn evaluate(&self, params: &Params, part: Part) -> Result<Evaluation> {
-        evaluate::evaluate(self, params, self.part(part)?)
+    fn evaluate(&self, params: &Params, split: Split) -> Result<Evaluation> {
+        evaluate::evaluate(self, params, self.split(split)?)
     }
 }
 
 impl MultiTaskProblem {
     /// The losses of the present tasks in one pass, with a graph to all parameters.
-    fn losses_of(&self, params: &Params, batch: &Batch, present: &[usize], cx: &mut Cx) -> Result<Losses> {
+    fn losses_of(
+        &self,
+        params: &Params,
+        batch: &Batch,
+        present: &[usize],
+        cx: &mut Context,
+    ) -> Result<Losses> {
         let inputs = TaskInputs::join(batch, present)?;
         let outputs = self.architecture.forward(params, &inputs, present, cx)?;
         Losses::new(self, batch, present, &outputs)

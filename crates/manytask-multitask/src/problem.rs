@@ -1,16 +1,16 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use manytask_nn::Cx;
+use manytask_nn::Context;
 use manytask_tensor::{Layout, Params, Slot};
 use serde::{Deserialize, Serialize};
 
 use crate::{Combination, Gramian, Jacobian, Level, Result, TaskVec};
 
-/// Which part of the data.
+/// A split of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Part {
+pub enum Split {
     /// What the parameters are fitted to.
     Train,
     /// What early stopping and bilevel methods look at.
@@ -28,8 +28,8 @@ pub struct Draw {
     pub step: u64,
     /// 0 for the usual batch; 1 and 2 for further, independent ones of the same step.
     pub replica: u32,
-    /// From which part.
-    pub part: Part,
+    /// From which split.
+    pub split: Split,
 }
 
 /// Whether task i is the same task at every step.
@@ -48,7 +48,7 @@ pub struct Offers {
     pub shared: bool,
     /// Gradients with respect to the last shared activation, one shape for all tasks.
     pub representation: bool,
-    /// Batches of a validation part.
+    /// Batches of a validation split.
     pub validation: bool,
 }
 
@@ -60,7 +60,7 @@ pub trait Problem: Debug + Send {
     /// The slots that all tasks share, in layout order: what an aggregator's direction is for.
     fn shared(&self) -> &[Slot];
 
-    /// The names of the tasks; for resampled tasks, `task0 … taskT-1`, the places in a meta-batch.
+    /// The names of the tasks; for resampled tasks, `task0 … taskT-1`, the indices in a meta-batch.
     fn tasks(&self) -> &[String];
 
     /// Whether task i is the same task at every step.
@@ -76,8 +76,8 @@ pub trait Problem: Debug + Send {
     fn forward<'a>(&'a self, params: &'a Params, draw: Draw) -> Result<Box<dyn Pass + 'a>>;
 
     /// Whether its passes share out their work among threads themselves: the loop then keeps libtorch to one thread, see
-    /// [`threads::alone`](manytask_tensor::threads::alone).
-    fn shares_out(&self, params: &Params) -> bool {
+    /// [`threads::with_single_threaded_torch`](manytask_tensor::threads::with_single_threaded_torch).
+    fn manages_threads(&self, params: &Params) -> bool {
         let _ = params;
         false
     }
@@ -92,36 +92,36 @@ pub trait Problem: Debug + Send {
     /// [`Problem::forward`] with this draw.
     fn losses(&self, params: &Params, draw: Draw) -> Result<TaskVec>;
 
-    /// The form of an evaluation: its tasks and the names of their figures, without values.
-    fn form(&self) -> Evaluation;
+    /// The form of an evaluation: its tasks and the names of their metrics, without values.
+    fn evaluation_schema(&self) -> Evaluation;
 
-    /// Refuses a part that cannot give what a training or an evaluation takes from it, before the first step: too few classes
+    /// Refuses a split that cannot give what a training or an evaluation takes from it, before the first step: too few classes
     /// or examples for its tasks, or sizes that a layer of the network cannot work with.
     ///
     /// # Errors
-    /// With the part, the numbers and the remedy.
-    fn ready(&self, part: Part) -> Result<()> {
-        let _ = part;
+    /// With the split, the numbers and the remedy.
+    fn ready(&self, split: Split) -> Result<()> {
+        let _ = split;
         Ok(())
     }
 
-    /// What the figures of an evaluation depend on beside parameters and data, by name: told with the result.
+    /// What the metrics of an evaluation depend on beside parameters and data, by name: told with the result.
     fn protocol(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
 
-    /// Whether a task's figure (`loss`, or the name of a metric) can have a value on a part of the data, whatever the
+    /// Whether a task's metric (`loss`, or the name of a metric) can have a value on a split of the data, whatever the
     /// parameters: labels of one class alone have no ROC-AUC.
     ///
     /// # Errors
-    /// When the data have no such part.
-    fn can_have_value(&self, part: Part, task: usize, figure: &str) -> Result<bool> {
-        let _ = (part, task, figure);
+    /// When the data have no such split.
+    fn can_have_value(&self, split: Split, task: usize, metric: &str) -> Result<bool> {
+        let _ = (split, task, metric);
         Ok(true)
     }
 
-    /// Losses and metrics over a whole part.
-    fn evaluate(&self, params: &Params, part: Part) -> Result<Evaluation>;
+    /// Losses and metrics over a whole split.
+    fn evaluate(&self, params: &Params, split: Split) -> Result<Evaluation>;
 }
 
 /// A loss of the architecture that was added to the losses of tasks.
@@ -169,16 +169,16 @@ pub trait Pass {
         Vec::new()
     }
 
-    /// What the pass recorded for the buffers; the loop writes it after the step with [`Cx::apply_buffers`].
-    fn take_context(&mut self) -> Cx;
+    /// What the pass recorded for the buffers; the loop writes it after the step with [`Context::apply_buffers`].
+    fn take_context(&mut self) -> Context;
 }
 
-/// Losses and metrics of all tasks over one part of the data.
+/// Losses and metrics of all tasks over one split of the data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// For each task its figures; for resampled tasks one entry over all episodes.
+    /// For each task its metrics; for resampled tasks one entry over all episodes.
     pub tasks: Vec<TaskEvaluation>,
-    /// What a reader of the figures must know, a line each: what was left out of them, why, and the remedy.
+    /// What a reader of the metrics must know, a line each: what was left out of them, why, and the remedy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
@@ -190,15 +190,15 @@ pub struct TaskEvaluation {
     pub name: String,
     /// The mean loss; `None` without a label.
     pub loss: Option<f64>,
-    /// Figures by name, the task's primary metric first; `None` where undefined (one class only).
+    /// Metrics by name, the task's primary metric first; `None` where undefined (one class only).
     pub metrics: Vec<(String, Option<f64>)>,
     /// Whether a higher primary metric is better.
     pub higher_is_better: bool,
 }
 
 impl TaskEvaluation {
-    /// A figure by name: `loss` or a metric.
-    pub fn figure(&self, name: &str) -> Option<f64> {
+    /// A metric by name: `loss` or a metric.
+    pub fn metric(&self, name: &str) -> Option<f64> {
         if name == "loss" {
             return self.loss;
         }
@@ -207,12 +207,12 @@ impl TaskEvaluation {
 }
 
 impl Evaluation {
-    /// The figures of some tasks, with nothing to note.
+    /// The metrics of some tasks, with nothing to note.
     pub fn new(tasks: Vec<TaskEvaluation>) -> Self {
         Self { tasks, notes: Vec::new() }
     }
 
-    /// A task's figures by its name.
+    /// A task's metrics by its name.
     pub fn task(&self, name: &str) -> Option<&TaskEvaluation> {
         self.tasks.iter().find(|task| task.name == name)
     }
@@ -222,9 +222,9 @@ impl Evaluation {
         mean(self.tasks.iter().filter_map(|task| task.loss))
     }
 
-    /// The mean of a figure over the tasks that have it.
-    pub fn mean(&self, figure: &str) -> Option<f64> {
-        mean(self.tasks.iter().filter_map(|task| task.figure(figure)))
+    /// The mean of a metric over the tasks that have it.
+    pub fn mean(&self, metric: &str) -> Option<f64> {
+        mean(self.tasks.iter().filter_map(|task| task.metric(metric)))
     }
 }
 
@@ -238,7 +238,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn means_are_over_the_tasks_that_have_the_figure() {
+    fn means_are_over_the_tasks_that_have_the_metric() {
         let task = |name: &str, loss, auc| TaskEvaluation {
             name: name.into(),
             loss,
@@ -253,6 +253,6 @@ mod tests {
         assert_eq!(evaluation.mean_loss(), Some(2.5));
         assert_eq!(evaluation.mean("auc"), Some(0.5));
         assert_eq!(evaluation.mean("f1"), None);
-        assert_eq!(evaluation.task("b").and_then(|task| task.figure("loss")), Some(4.0));
+        assert_eq!(evaluation.task("b").and_then(|task| task.metric("loss")), Some(4.0));
     }
 }

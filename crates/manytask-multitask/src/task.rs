@@ -16,7 +16,7 @@ pub struct Task {
     pub outputs: i64,
     /// What is minimised.
     pub loss: Loss,
-    /// What is reported, the primary figure first.
+    /// What is reported, the primary metric first.
     pub metrics: Vec<Metric>,
     /// Labels of a regression are `(y − mean) / std`; its metrics are reported in the units of y.
     pub mean_std: (f64, f64),
@@ -95,7 +95,7 @@ impl Task {
         if self.metrics.is_empty() {
             return refuse(
                 "no metric is named".into(),
-                "name one at least: the first is the task's primary figure",
+                "name one at least: the first is the task's primary metric",
             );
         }
         if let Loss::CrossEntropy { class_weights: Some(weights), .. } = &self.loss
@@ -134,7 +134,7 @@ impl Task {
     }
 
     /// An evaluation of it without values.
-    pub fn form(&self) -> TaskEvaluation {
+    pub fn evaluation_schema(&self) -> TaskEvaluation {
         TaskEvaluation {
             name: self.name.clone(),
             loss: None,
@@ -143,7 +143,7 @@ impl Task {
         }
     }
 
-    /// The loss and the metrics over a whole part. In metrics rows count alike, or by their weight if
+    /// The loss and the metrics over a whole split. In metrics rows count alike, or by their weight if
     /// [`Task::weight_in`] says so.
     pub(crate) fn evaluate(
         &self,
@@ -167,7 +167,7 @@ impl Task {
         let metrics = self.metrics.iter().map(|metric| {
             Ok((metric.name().to_owned(), metric.evaluate(self.output, &prediction, &target, weight)?))
         });
-        Ok(TaskEvaluation { loss, metrics: metrics.collect::<Result<_>>()?, ..self.form() })
+        Ok(TaskEvaluation { loss, metrics: metrics.collect::<Result<_>>()?, ..self.evaluation_schema() })
     }
 
     /// What is shown to a user, in double precision: values in the units of y, probabilities `[B]`, or probabilities of each

@@ -1,13 +1,13 @@
 //! A small problem for the tests of this crate.
 
-use manytask_data::{Inputs, Part as Rows, TaskData};
+use manytask_data::{Inputs, SplitData as Rows, TaskData};
 use manytask_nn::layers::{Activation, Linear, Sequential};
 use manytask_nn::metrics::Output;
 use manytask_nn::{Builder, Module};
 use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Kind, Params, Tensor};
 
-use crate::{Batches, HardSharing, InputSizes, MultiTaskProblem, Parts, Problem, Result, Task};
+use crate::{Batches, HardSharing, InputSizes, MultiTaskProblem, Problem, Result, Task, TaskSplits};
 
 pub(crate) const F64: (Kind, Device) = (Kind::Double, Device::Cpu);
 
@@ -51,7 +51,7 @@ pub(crate) fn tanh_trunk(b: &mut Builder<'_>, inputs: &[i64]) -> Result<(Box<dyn
     Ok((Box::new(Sequential(vec![Box::new(linear), Box::new(Activation::Tanh)])), 6))
 }
 
-/// Four numbers to six through relus, with two layers of `width` between: a trunk whose passes are written out.
+/// Four numbers to six through relus, with two layers of `width` between: a trunk whose passes are fused.
 pub(crate) fn relu_trunk(width: i64) -> impl FnOnce(&mut Builder<'_>, &[i64]) -> Result<crate::Built> {
     move |b, inputs| {
         let first = Linear::new(&mut b.scope("layer0"), inputs.iter().product(), width)?;
@@ -69,9 +69,9 @@ pub(crate) fn problem_of(train: Rows) -> MultiTaskProblem {
 }
 
 pub(crate) fn problem_with(network: HardSharing, train: Rows) -> MultiTaskProblem {
-    let parts = Parts { train, validation: Some(rows(50, 40, true)), test: None };
+    let splits = TaskSplits { train, validation: Some(rows(50, 40, true)), test: None };
     let batches = Batches { size: 8, ..Batches::default() };
-    MultiTaskProblem::new(Box::new(network), tasks(), parts, batches).unwrap()
+    MultiTaskProblem::new(Box::new(network), tasks(), splits, batches).unwrap()
 }
 
 /// The same data with each of [`networks`].
@@ -79,7 +79,7 @@ pub(crate) fn problems(train: impl Fn() -> Rows) -> Vec<MultiTaskProblem> {
     networks().into_iter().map(|network| problem_with(network, train())).collect()
 }
 
-/// A trunk of a graph, and narrow and wide ones that are written out; the last has heads of two layers.
+/// A trunk of a graph, and narrow and wide ones that are fused; the last has heads of two layers.
 pub(crate) fn networks() -> [HardSharing; 4] {
     let deep_heads = HardSharing::build(
         &InputSizes::numbers(4),

@@ -1,12 +1,12 @@
 //! The training loop, of any problem with any aggregator.
 
 mod advance;
-mod judge;
 mod settings;
 mod state;
 mod step;
 #[cfg(test)]
 mod tests;
+mod validation;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -14,10 +14,10 @@ use std::path::Path;
 use manytask_nn::optim::OptimizerState;
 use manytask_tensor::{Params, catch_panics};
 
-pub use self::judge::Worsened;
 pub use self::settings::{EarlyStopping, Goal, Monitor, Training};
 pub use self::state::{Best, OPTIMIZER, PARAMS, Progress, STATE};
-use crate::{Aggregator, AuxiliaryLoss, Error, Evaluation, Part, Problem, Result, check};
+pub use self::validation::Worsened;
+use crate::{Aggregator, AuxiliaryLoss, Error, Evaluation, Problem, Result, Split, check};
 
 /// A training: parameters on their way, with everything that is needed to stop here and go on later.
 ///
@@ -39,7 +39,7 @@ pub struct Trainer<'p> {
 pub enum Event<'e> {
     /// A step was made.
     Step(&'e StepReport),
-    /// An epoch ended, or the training within one. What [`Trainer::save`] writes now has all of it; where the validation part
+    /// An epoch ended, or the training within one. What [`Trainer::save`] writes now has all of it; where the validation split
     /// is to be looked at, a training restored from it begins with that.
     EpochDone {
         /// After how many steps.
@@ -49,13 +49,13 @@ pub enum Event<'e> {
         /// Each task's mean loss over its steps of the epoch; `None` where it had no label.
         means: &'e [Option<f64>],
     },
-    /// The validation part was looked at.
+    /// The validation split was looked at.
     Evaluated {
         /// After how many steps.
         step: u64,
         /// What was seen.
         evaluation: &'e Evaluation,
-        /// The figure that decides which parameters are the best; `None` where it has no value, and the look counts for
+        /// The metric that decides which parameters are the best; `None` where it has no value, and the look counts for
         /// nothing.
         monitored: Option<f64>,
         /// Whether these parameters are the best so far.
@@ -106,7 +106,7 @@ pub struct StepReport {
 pub enum Finish {
     /// All steps are done.
     Completed,
-    /// The validation figure got no better.
+    /// The validation metric got no better.
     StoppedEarly,
     /// Who runs it asked for it.
     Interrupted,
@@ -127,14 +127,14 @@ impl<'p> Trainer<'p> {
         check(aggregator.as_ref(), problem)?;
         if training.validate_every.is_some() && !problem.offers().validation {
             return Err(Error::setting(
-                "validate_every is set, but the data have no validation part",
+                "validate_every is set, but the data have no validation split",
                 "add one to the split, or leave validate_every out",
             ));
         }
-        problem.ready(Part::Train)?;
-        training.monitor.check(&problem.form())?;
+        problem.ready(Split::Train)?;
+        training.monitor.check(&problem.evaluation_schema())?;
         if training.validate_every.is_some() {
-            judge::has_value(problem, &training.monitor)?;
+            validation::has_value(problem, &training.monitor)?;
         }
         let params = params.copy()?;
         let optimizer = training.optimizer.init(&params)?;
@@ -199,10 +199,10 @@ impl<'p> Trainer<'p> {
 
     /// Goes on after early stopping, with its whole patience before it.
     pub fn wait_anew(&mut self) {
-        (self.progress.stopped, self.progress.waited) = (false, 0);
+        (self.progress.stopped, self.progress.bad_evaluations) = (false, 0);
     }
 
-    /// Forgets the best figure, whose parameters are lost: the next one is the best.
+    /// Forgets the best metric, whose parameters are lost: the next one is the best.
     pub fn forget_best(&mut self) {
         self.progress.best = None;
     }
@@ -218,7 +218,7 @@ impl<'p> Trainer<'p> {
     ) -> Result<Finish, E> {
         while !self.has_ended() {
             let mut ask = false;
-            // A training that was saved between a step and the look at the validation part begins with that.
+            // A training that was saved between a step and the look at the validation split begins with that.
             if !self.progress.evaluation_due {
                 let report = self.advance()?;
                 ask |= observer(self, Event::Step(&report))?.is_break();
@@ -230,7 +230,7 @@ impl<'p> Trainer<'p> {
             let step = self.progress.step;
             let mut improved = false;
             if self.progress.evaluation_due {
-                let evaluation = catch_panics(|| self.problem.evaluate(&self.params, Part::Validation))?;
+                let evaluation = catch_panics(|| self.problem.evaluate(&self.params, Split::Validation))?;
                 let monitored;
                 (monitored, improved) = self.judge(&evaluation)?;
                 self.progress.evaluation_due = false;
@@ -249,7 +249,7 @@ impl<'p> Trainer<'p> {
         Ok(if self.progress.stopped { Finish::StoppedEarly } else { Finish::Completed })
     }
 
-    /// Makes one step and nothing else: no look at the validation part, no end of an epoch.
+    /// Makes one step and nothing else: no look at the validation split, no end of an epoch.
     ///
     /// # Errors
     /// When a loss or a gradient is not finite, or memory runs out.

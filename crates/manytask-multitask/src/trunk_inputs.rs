@@ -54,7 +54,7 @@ impl TrunkInputs {
     pub(crate) fn borrow<T: Real>(&self) -> Result<Input<'_, T>> {
         match (&self.matrix, &self.encoded) {
             (None, Encoded { dense, one_hot: Some(one_hot), .. }) => {
-                Ok(Input::OneHot(OneHotRows::new(dense, &one_hot.places, one_hot.width as usize)?))
+                Ok(Input::OneHot(OneHotRows::new(dense, &one_hot.indices, one_hot.width as usize)?))
             }
             (matrix, Encoded { dense, .. }) => Ok(Input::Full(values(matrix.as_ref().unwrap_or(dense))?)),
         }
@@ -64,13 +64,13 @@ impl TrunkInputs {
 /// Whether sums of the weights' columns at the ones take less time than products with a matrix.
 ///
 /// Columns are turned into rows first, which takes as long as 35 rows of a product; an addition takes as long as three of the
-/// product's multiplications (measured for 7 numbers and 33 categories in 492 places, 128 outputs). Counted twice: a product
+/// product's multiplications (measured for 7 numbers and 33 categories in 492 indices, 128 outputs). Counted twice: a product
 /// has use for a second thread sooner.
 fn sparse_is_cheaper(encoded: &Encoded) -> bool {
     let Some(one_hot) = &encoded.one_hot else { return false };
-    let columns = one_hot.places.size().get(1).copied().unwrap_or_default();
+    let columns = one_hot.indices.size().get(1).copied().unwrap_or_default();
     let (rows, width) = (encoded.rows() as i64, one_hot.width);
     encoded.dense.is_contiguous()
-        && one_hot.places.is_contiguous()
+        && one_hot.indices.is_contiguous()
         && rows * width > 2 * (35 * width + 3 * rows * columns)
 }

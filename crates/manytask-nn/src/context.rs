@@ -32,7 +32,7 @@ pub struct Progress {
 
 /// What a forward pass needs beside parameters and input, and what it leaves behind.
 #[derive(Debug)]
-pub struct Cx {
+pub struct Context {
     mode: Mode,
     batch_norm: BatchNormPolicy,
     key: Key,
@@ -42,7 +42,7 @@ pub struct Cx {
     progress: Option<Progress>,
 }
 
-impl Cx {
+impl Context {
     /// A pass in training: dropout drops, with masks drawn from `key`.
     pub fn train(key: Key) -> Self {
         Self {
@@ -164,18 +164,18 @@ mod tests {
     #[test]
     fn a_batched_pass_draws_what_a_loop_over_tasks_draws() {
         let key = Key::new(3, "dropout").step(7);
-        let mut batched = Cx::train(key).with_tasks(vec![4, 9]);
+        let mut batched = Context::train(key).with_tasks(vec![4, 9]);
         let both: Vec<Tensor> =
             (0..2).map(|_| batched.bernoulli(0.5, &[2, 64], Some(2), ON.0, ON.1).unwrap()).collect();
         for (t, number) in [4, 9].into_iter().enumerate() {
-            let mut single = Cx::train(key.task(number));
+            let mut single = Context::train(key.task(number));
             for draws in &both {
                 let alone = single.bernoulli(0.5, &[64], None, ON.0, ON.1).unwrap();
                 assert_eq!(draws.select(0, t as i64), alone);
             }
         }
         assert_ne!(both[0].select(0, 0), both[0].select(0, 1), "two tasks draw apart");
-        assert_ne!(both[0], both[1], "two places of a network draw apart");
+        assert_ne!(both[0], both[1], "two indices of a network draw apart");
     }
 
     #[test]
@@ -183,13 +183,13 @@ mod tests {
         let mut layout = Layout::builder();
         let mean = layout.add("mean", &[1], Init::Zeros, Role::Buffer).unwrap();
         let mut params = layout.build().init(0, ON.0, ON.1).unwrap();
-        let mut cx = Cx::eval();
+        let mut cx = Context::eval();
         cx.record(mean, Tensor::from_slice(&[1.0]));
         cx.record(mean, Tensor::from_slice(&[2.0]));
         assert_eq!(params.get(mean).unwrap().double_value(&[0]), 0.0);
-        Cx::apply_buffers(&mut params, cx.take_buffers()).unwrap();
+        Context::apply_buffers(&mut params, cx.take_buffers()).unwrap();
         assert_eq!(params.get(mean).unwrap().double_value(&[0]), 2.0, "the last one stays");
         assert!(cx.take_buffers().is_empty());
-        assert!(Cx::apply_buffers(&mut params, vec![(mean, Tensor::from_slice(&[1.0, 2.0]))]).is_err());
+        assert!(Context::apply_buffers(&mut params, vec![(mean, Tensor::from_slice(&[1.0, 2.0]))]).is_err());
     }
 }

@@ -7,12 +7,13 @@
 //! - [`layers`] and [`nets`], which start as [`init`] says;
 //! - [`loss`] and [`metrics`];
 //! - [`optim`], [`schedule`] and [`clip`];
-//! - [`dense`] and [`written`]: passes of perceptrons and of blocks of convolution, written out.
+//! - [`dense`] and [`fused`]: passes of perceptrons and of blocks of convolution, without a graph.
 
 pub mod clip;
 mod context;
 pub mod dense;
 mod error;
+pub mod fused;
 pub mod init;
 pub mod layers;
 pub mod loss;
@@ -22,9 +23,8 @@ pub mod nets;
 pub mod optim;
 mod precision;
 pub mod schedule;
-pub mod written;
 
-pub use context::{BatchNormPolicy, Cx, Mode, Progress};
+pub use context::{BatchNormPolicy, Context, Mode, Progress};
 pub use error::{Error, Result};
 pub use module::{Builder, Module, Staged};
 pub use precision::Precision;

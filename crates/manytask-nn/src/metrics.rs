@@ -1,4 +1,4 @@
-//! Figures by which predictions are judged, equal to scikit-learn's.
+//! Metrics by which predictions are judged, equal to scikit-learn's.
 
 mod classes;
 mod ranking;
@@ -36,7 +36,7 @@ impl Output {
     }
 }
 
-/// A figure over a whole part of the data. Missing labels (NaN, or −100 for classes) do not count.
+/// A metric over a whole part of the data. Missing labels (NaN, or −100 for classes) do not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Metric {
@@ -119,11 +119,11 @@ impl Metric {
         regression == (output == Output::Regression)
     }
 
-    /// The figure; `None` where it is undefined: without a label, or of one class alone where it takes two.
+    /// The metric; `None` where it is undefined: without a label, or of one class alone where it takes two.
     ///
     /// `prediction` are values or logits `[N]`, `[N, D]`, or `[N, C]` for classes; `target` as a
     /// [`Loss`](crate::loss::Loss) takes it; `weight` `[N]` says how much each row counts. Several outputs or labels are
-    /// averaged over those that have the figure.
+    /// averaged over those that have the metric.
     ///
     /// # Errors
     /// When shapes do not fit, or the metric is not for this output.
@@ -168,7 +168,7 @@ impl Metric {
                 (!y.is_nan() && w > 0.0).then_some(Row { x, y, w })
             });
             let rows: Vec<Row> = rows.collect();
-            if output == Output::Regression { regression::figure(self, &rows) } else { self.of_labels(&rows) }
+            if output == Output::Regression { regression::metric(self, &rows) } else { self.of_labels(&rows) }
         };
         Ok(mean((0..columns).filter_map(of_column)))
     }

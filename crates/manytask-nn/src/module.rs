@@ -2,8 +2,8 @@ use std::fmt::Debug;
 
 use manytask_tensor::{Init, LayoutBuilder, Owner, Params, Role, Slot, Tensor};
 
-use crate::written::Primitive;
-use crate::{Cx, Precision, Result};
+use crate::fused::Primitive;
+use crate::{Context, Precision, Result};
 
 /// The definition of a network or a layer.
 ///
@@ -14,7 +14,7 @@ pub trait Module: Debug + Send + Sync {
     ///
     /// # Errors
     /// When the input's shape does not fit, or the parameters are another network's.
-    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor>;
+    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Context) -> Result<Tensor>;
 
     /// The primitives that it is made of, first to last; `None` where it is anything else. What answers here must be the whole
     /// of what `forward` does, in training and in evaluation.
@@ -44,11 +44,11 @@ pub trait Staged: Debug + Send + Sync {
     ///
     /// # Errors
     /// When there is no such stage, the input's shape does not fit, or the parameters are another network's.
-    fn run(&self, stage: usize, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor>;
+    fn run(&self, stage: usize, params: &Params, x: &Tensor, cx: &mut Context) -> Result<Tensor>;
 }
 
 impl<M: Module + ?Sized> Module for Box<M> {
-    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Context) -> Result<Tensor> {
         (**self).forward(params, x, cx)
     }
 
@@ -66,7 +66,7 @@ impl<M: Module + ?Sized> Module for Box<M> {
 }
 
 impl<M: Module + ?Sized> Module for std::sync::Arc<M> {
-    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Context) -> Result<Tensor> {
         (**self).forward(params, x, cx)
     }
 
@@ -125,14 +125,14 @@ impl<'a> Builder<'a> {
     ///
     /// ```
     /// use manytask_nn::layers::Linear;
-    /// use manytask_nn::{Builder, Cx, Module, Precision};
+    /// use manytask_nn::{Builder, Context, Module, Precision};
     /// use manytask_tensor::{Device, Kind, Layout, Tensor};
     /// let mut layout = Layout::builder();
     /// let mut root = Builder::new(&mut layout);
     /// let layer = Linear::new(&mut root.with_precision(Precision::Bfloat16), 3, 2)?;
     /// let params = layout.build().init(0, Kind::Float, Device::Cpu)?;
     /// let x = Tensor::ones([4, 3], (Kind::Float, Device::Cpu));
-    /// assert_eq!(layer.forward(&params, &x, &mut Cx::eval())?.kind(), Kind::BFloat16);
+    /// assert_eq!(layer.forward(&params, &x, &mut Context::eval())?.kind(), Kind::BFloat16);
     /// # Ok::<(), manytask_nn::Error>(())
     /// ```
     pub fn with_precision(&mut self, precision: Precision) -> Builder<'_> {

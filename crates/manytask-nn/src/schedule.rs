@@ -13,13 +13,13 @@ pub struct Schedule {
     /// Steps in which the rate rises linearly: step n (from 0) has `(n + 1) / (warm_up + 1)` of it.
     pub warm_up: u64,
     /// What comes then.
-    pub course: Course,
+    pub kind: ScheduleKind,
 }
 
 /// How a learning rate goes, from the end of the warm-up to the last step.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Course {
+pub enum ScheduleKind {
     /// It stays.
     #[default]
     Constant,
@@ -56,16 +56,16 @@ pub enum Course {
         #[serde(default = "ten_thousand")]
         end: f64,
     },
-    /// Multiplied by `factor` when the validation figure was no better for more than `patience` looks (PyTorch's
+    /// Multiplied by `factor` when the validation metric was no better for more than `patience` looks (PyTorch's
     /// `ReduceLROnPlateau`).
     Plateau {
         /// What it is multiplied by.
         #[serde(default = "tenth")]
         factor: f64,
-        /// Looks without a better figure that are borne.
+        /// Looks without a better metric that are borne.
         #[serde(default = "ten")]
         patience: u64,
-        /// What counts as better: less than `best · (1 − threshold)`, of a figure below 0 `best − |best| threshold`.
+        /// What counts as better: less than `best · (1 − threshold)`, of a metric below 0 `best − |best| threshold`.
         #[serde(default = "ten_thousandth")]
         threshold: f64,
     },
@@ -77,15 +77,16 @@ pub enum Course {
 pub struct PlateauState {
     /// The product of the factors so far.
     pub scale: f64,
-    /// The best figure; less is better.
+    /// The best metric; less is better.
     pub best: Option<f64>,
     /// Looks since then.
-    pub waited: u64,
+    #[serde(alias = "waited")]
+    pub bad_evaluations: u64,
 }
 
 impl Default for PlateauState {
     fn default() -> Self {
-        Self { scale: 1.0, best: None, waited: 0 }
+        Self { scale: 1.0, best: None, bad_evaluations: 0 }
     }
 }
 
@@ -115,25 +116,25 @@ impl Schedule {
     /// With the setting and its range.
     pub fn check(&self) -> Result<()> {
         let refuse = |what: &str, found: f64, range: &str| Err(Error::setting(what, &found, range));
-        match self.course {
-            Course::Step { every: 0, .. } => refuse("schedule's every", 0.0, "it must be at least 1"),
-            Course::Step { factor, .. } | Course::Plateau { factor, .. }
+        match self.kind {
+            ScheduleKind::Step { every: 0, .. } => refuse("schedule's every", 0.0, "it must be at least 1"),
+            ScheduleKind::Step { factor, .. } | ScheduleKind::Plateau { factor, .. }
                 if !(factor > 0.0 && factor <= 1.0) =>
             {
                 refuse("schedule's factor", factor, "it must be in (0, 1]")
             }
-            Course::Plateau { threshold, .. } if !(0.0..1.0).contains(&threshold) => {
+            ScheduleKind::Plateau { threshold, .. } if !(0.0..1.0).contains(&threshold) => {
                 refuse("schedule's threshold", threshold, "it must be in [0, 1)")
             }
-            Course::Cosine { minimum } | Course::Linear { minimum }
+            ScheduleKind::Cosine { minimum } | ScheduleKind::Linear { minimum }
                 if !(minimum.is_finite() && minimum >= 0.0) =>
             {
                 refuse("schedule's minimum", minimum, "it must be at least 0")
             }
-            Course::OneCycle { rising, .. } if !(0.0..=1.0).contains(&rising) => {
+            ScheduleKind::OneCycle { rising, .. } if !(0.0..=1.0).contains(&rising) => {
                 refuse("schedule's rising", rising, "it must be in [0, 1]")
             }
-            Course::OneCycle { start, end, .. } if !(start >= 1.0 && end >= 1.0) => {
+            ScheduleKind::OneCycle { start, end, .. } if !(start >= 1.0 && end >= 1.0) => {
                 refuse("schedule's start or end", start.min(end), "they must be at least 1")
             }
             _ => Ok(()),
@@ -148,30 +149,32 @@ impl Schedule {
         let (n, total) = (step - self.warm_up, total.saturating_sub(self.warm_up));
         // As PyTorch counts: after all `total` steps the last rate is reached.
         let done = if total == 0 { 1.0 } else { n as f64 / total as f64 };
-        match self.course {
-            Course::Constant => base,
-            Course::Step { every, factor } => base * factor.powf((n / every.max(1)) as f64),
-            Course::Cosine { minimum } => minimum + (base - minimum) * f64::midpoint(1.0, (PI * done).cos()),
-            Course::Linear { minimum } => base + (minimum - base) * done,
-            Course::OneCycle { rising, start, end } => {
+        match self.kind {
+            ScheduleKind::Constant => base,
+            ScheduleKind::Step { every, factor } => base * factor.powf((n / every.max(1)) as f64),
+            ScheduleKind::Cosine { minimum } => {
+                minimum + (base - minimum) * f64::midpoint(1.0, (PI * done).cos())
+            }
+            ScheduleKind::Linear { minimum } => base + (minimum - base) * done,
+            ScheduleKind::OneCycle { rising, start, end } => {
                 one_cycle(base, n as f64, total as f64, (rising, start, end))
             }
-            Course::Plateau { .. } => base * plateau.scale,
+            ScheduleKind::Plateau { .. } => base * plateau.scale,
         }
     }
 
-    /// Tells a plateau schedule the validation figure, of which less is better.
-    pub fn observe(&self, state: &mut PlateauState, figure: f64) {
-        let Course::Plateau { factor, patience, threshold } = self.course else { return };
-        if state.best.is_none_or(|best| figure < best - best.abs() * threshold) {
-            state.best = Some(figure);
-            state.waited = 0;
+    /// Tells a plateau schedule the validation metric, of which less is better.
+    pub fn observe(&self, state: &mut PlateauState, metric: f64) {
+        let ScheduleKind::Plateau { factor, patience, threshold } = self.kind else { return };
+        if state.best.is_none_or(|best| metric < best - best.abs() * threshold) {
+            state.best = Some(metric);
+            state.bad_evaluations = 0;
             return;
         }
-        state.waited += 1;
-        if state.waited > patience {
+        state.bad_evaluations += 1;
+        if state.bad_evaluations > patience {
             state.scale *= factor;
-            state.waited = 0;
+            state.bad_evaluations = 0;
         }
     }
 }

@@ -10,15 +10,16 @@ use std::process::ExitCode;
 
 use manytask::Registries;
 use manytask::data::{DataSettings, Loaded};
-use manytask::data_sets::{DataReport, Inputs, Part, TargetKind, TaskData};
+use manytask::data_sets::{DataReport, Inputs, SplitData, TargetKind, TaskData};
 use manytask::failure;
 use manytask::multitask::{
-    Aggregator, AggregatorSettings, Built, InputSizes, LossWeighting, OnLosses, Parts, Result, StepInfo, Task,
+    Aggregator, AggregatorSettings, Built, InputSizes, LossWeighting, OnLosses, Result, StepInfo, Task,
+    TaskSplits,
 };
 use manytask::network::TrunkSettings;
 use manytask::nn::layers::Linear;
 use manytask::nn::metrics::Output;
-use manytask::nn::{self, Builder, Cx, Module};
+use manytask::nn::{self, Builder, Context, Module};
 use manytask::tensor::random::Key;
 use manytask::tensor::{Device, Kind, Params, Tensor};
 use serde::{Deserialize, Serialize};
@@ -32,17 +33,17 @@ struct Waves {
 
 impl DataSettings for Waves {
     fn load(&self, _folder: &Path) -> failure::Result<Loaded> {
-        let part = |seed| -> failure::Result<Part> {
+        let split = |seed| -> failure::Result<SplitData> {
             let x = Key::new(seed, "waves").uniform(-3.0, 3.0, &[self.rows, 1], Kind::Float, Device::Cpu)?;
             let task = |name: &str, target: Tensor| TaskData { name: name.into(), target, weight: None };
             let tasks = vec![task("sine", x.sin().squeeze_dim(1)), task("cosine", x.cos().squeeze_dim(1))];
-            Ok(Part::new(vec![Inputs::numbers(x)], tasks)?)
+            Ok(SplitData::new(vec![Inputs::numbers(x)], tasks)?)
         };
-        let parts = Parts { train: part(0)?, validation: Some(part(1)?), test: Some(part(2)?) };
+        let splits = TaskSplits { train: split(0)?, validation: Some(split(1)?), test: Some(split(2)?) };
         let kinds = [TargetKind::Regression; 2];
         Ok(Loaded {
-            report: DataReport::of(&parts, &kinds)?,
-            parts,
+            report: DataReport::of(&splits, &kinds)?,
+            splits,
             tasks: ["sine", "cosine"].map(|name| Task::new(name, Output::Regression, 1)).into(),
             inputs: InputSizes::numbers(1),
             schema: None,
@@ -63,7 +64,7 @@ struct Sines {
 struct SineLayer(Linear);
 
 impl Module for SineLayer {
-    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> nn::Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Context) -> nn::Result<Tensor> {
         Ok(self.0.forward(params, x, cx)?.f_sin()?)
     }
 }

@@ -103,9 +103,9 @@ pub struct EvalArgs {
     /// Changes, such as data.folder=FOLDER
     #[arg(value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
-    /// Which part of the data; otherwise that of the run's own result
-    #[arg(long)]
-    pub part: Option<PartName>,
+    /// Which split; otherwise that of the run's own result
+    #[arg(long, alias = "part")]
+    pub split: Option<SplitName>,
     /// Which parameters: best, latest, or a checkpoint such as step-100
     #[arg(long, default_value = "best")]
     pub checkpoint: Which,
@@ -123,9 +123,9 @@ pub struct EvalArgs {
     pub json: bool,
 }
 
-/// A part of the data.
+/// A split of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum PartName {
+pub enum SplitName {
     /// What is fitted
     Train,
     /// What early stopping looks at
@@ -176,8 +176,8 @@ pub struct CheckArgs {
 /// Arguments of `list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// One sort of names only, such as aggregator, or what a section can name, such as data
-    pub sort: Option<String>,
+    /// One kind of names only, such as aggregator, or what a section can name, such as data
+    pub kind: Option<String>,
 }
 
 /// Arguments of `explain`.

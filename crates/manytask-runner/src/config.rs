@@ -1,10 +1,10 @@
-//! Configurations: TOML with places kept, overrides from the command line, and sections that are taken apart by name.
+//! Configurations: TOML with spans kept, overrides from the command line, and sections that are taken apart by name.
 
-mod fault;
+mod diagnostic;
 mod overrides;
 mod paths;
 mod section;
-mod spot;
+mod span;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -16,9 +16,9 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::DeTable;
 
-pub(crate) use self::fault::nearest;
+pub(crate) use self::diagnostic::nearest;
 pub use self::section::Section;
-pub use self::spot::Spot;
+pub use self::span::SourceSpan;
 use crate::failure::{Code, Failure, Result};
 
 /// The text of a configuration, with overrides behind it, so that every place in either has one number.
@@ -134,14 +134,14 @@ impl Source {
         let table = self.table()?;
         let end = self.end;
         serde::Deserialize::deserialize(toml::Deserializer::from(table)).map_err(|error: toml::de::Error| {
-            self.fault(error.message(), error.span().unwrap_or(0..end), Vec::new())
+            self.diagnostic(error.message(), error.span().unwrap_or(0..end), Vec::new())
         })
     }
 
     fn table(&self) -> Result<Spanned<DeTable<'_>>> {
         let (file, changes) = self.text.split_at(self.end);
         let mut table = DeTable::parse(file)
-            .map_err(|error| self.fault(error.message(), error.span().unwrap_or(0..0), Vec::new()))?;
+            .map_err(|error| self.diagnostic(error.message(), error.span().unwrap_or(0..0), Vec::new()))?;
         let mut start = self.end;
         for change in changes.split('\n').skip(1) {
             start += 1;

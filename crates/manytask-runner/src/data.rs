@@ -5,8 +5,8 @@ mod images;
 use std::fmt::Debug;
 use std::path::Path;
 
-use manytask_data::{Cached, DataReport, Split, TableDataset, TargetKind, TargetSpec};
-use manytask_multitask::{InputSizes, Parts, Task};
+use manytask_data::{Cached, DataReport, SplitRule, TableDataset, TargetKind, TargetSpec};
+use manytask_multitask::{InputSizes, Task, TaskSplits};
 use manytask_nn::metrics::Output;
 
 use crate::failure::{Code, Failure, Result};
@@ -45,7 +45,7 @@ pub trait DataSettings: Debug + Send + Sync {
 pub struct Outline {
     /// The tasks.
     pub tasks: OutlinedTasks,
-    /// Whether there is a validation part.
+    /// Whether there is a validation split.
     pub validation: Option<bool>,
     /// Whether columns are embedded.
     pub embeds: Option<bool>,
@@ -94,11 +94,11 @@ pub enum OutlinedTasks {
     Alike(Task),
 }
 
-/// Rows with labels, in parts.
+/// Rows with labels, in splits.
 #[derive(Debug)]
 pub struct Loaded {
     /// Training, validation and test rows.
-    pub parts: Parts,
+    pub splits: TaskSplits,
     /// What is predicted, with the usual losses and metrics.
     pub tasks: Vec<Task>,
     /// The sizes of the inputs.
@@ -107,7 +107,7 @@ pub struct Loaded {
     pub schema: Option<InputSchema>,
     /// A digest of the content.
     pub digest: String,
-    /// A digest of the content and of the rows of each part: equal where the same rows are trained on and judged.
+    /// A digest of the content and of the rows of each split: equal where the same rows are trained on and judged.
     pub split_digest: String,
     /// What was read, shown before the training.
     pub report: DataReport,
@@ -117,7 +117,7 @@ impl DataSettings for TableDataset {
     fn outline(&self) -> Result<Outline> {
         self.check()?;
         let embeds = Some(!self.inputs.embedding.0.is_empty());
-        let validation = Some(self.split.as_ref().is_some_and(Split::asks_for_validation));
+        let validation = Some(self.split.as_ref().is_some_and(SplitRule::asks_for_validation));
         let described: Option<Vec<_>> = self.targets.iter().map(TargetSpec::tasks).collect();
         let tasks = match described.map(|targets| targets.concat()).as_deref() {
             None => OutlinedTasks::Unknown,
@@ -135,7 +135,7 @@ impl DataSettings for TableDataset {
     fn load(&self, folder: &Path) -> Result<Loaded> {
         let mut described = self.clone();
         described.source.path = folder.join(&described.source.path);
-        if let Some(Split::Files(files)) = &mut described.split {
+        if let Some(SplitRule::Files(files)) = &mut described.split {
             for path in [&mut files.validation, &mut files.test].into_iter().flatten() {
                 *path = folder.join(&path);
             }
@@ -152,7 +152,7 @@ impl DataSettings for TableDataset {
         };
         let schema = InputSchema::Table(Box::new(dataset.schema));
         Ok(Loaded {
-            parts: dataset.splits,
+            splits: dataset.splits,
             tasks: schema.tasks(),
             inputs: schema.sizes(),
             digest: dataset.digest,

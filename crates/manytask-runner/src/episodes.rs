@@ -64,7 +64,7 @@ pub struct LoadedEpisodes {
     pub outputs: i64,
     /// A digest of the content.
     pub digest: String,
-    /// A digest of the content and of the classes of each part: equal where the same classes are trained on and judged.
+    /// A digest of the content and of the classes of each split: equal where the same classes are trained on and judged.
     pub split_digest: String,
     /// What was read, shown before the training.
     pub report: DataReport,
@@ -236,8 +236,8 @@ impl EpisodeSettings for OmniglotSection {
         let pools = omniglot.split(&split, self.rotations)?;
         let digest = omniglot.digest()?;
         let mut of_split = Sha256::new_with_prefix(&digest);
-        for (part, pool) in pools.iter() {
-            of_split.update(format!("{part} {:?}", pool.names()));
+        for (split, pool) in pools.iter() {
+            of_split.update(format!("{split} {:?}", pool.names()));
         }
         let report = DataReport {
             classes: pools.counts(),

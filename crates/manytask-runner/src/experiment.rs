@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use manytask_data::DataReport;
 use manytask_meta::MetaProblem;
-use manytask_multitask::{Monitor, MultiTaskProblem, Part, Parts, Problem, Task, Trainer, Training, check};
+use manytask_multitask::{
+    Monitor, MultiTaskProblem, Problem, Split, Task, TaskSplits, Trainer, Training, check,
+};
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Output;
 use manytask_tensor::capture::Capture;
@@ -15,7 +17,7 @@ use crate::data::{Detail, say_report};
 use crate::episodes::EpisodeForm;
 use crate::failure::Result;
 use crate::plan::{
-    EpisodesPlan, KEEP_CHECKPOINTS, LOG_EVERY_STEPS, Places, Plan, RowsPlan, SAVE_EVERY_MINUTES, Work,
+    EpisodesPlan, KEEP_CHECKPOINTS, LOG_EVERY_STEPS, Plan, RowsPlan, SAVE_EVERY_MINUTES, Spans, Work,
 };
 use crate::report::say;
 use crate::schema::InputSchema;
@@ -40,7 +42,7 @@ pub struct Experiment {
     /// What was read of the data.
     pub report: DataReport,
     /// The part that the result is reported on.
-    pub judged_by: Part,
+    pub judged_by: Split,
     /// What is to be said before a training.
     notes: Vec<String>,
     /// The tasks of the data, also those that `only_tasks` leaves out.
@@ -60,7 +62,7 @@ impl Experiment {
     /// When data are missing or damaged, or do not have what the plan names.
     pub fn load(plan: Plan) -> Result<Self> {
         plan.check()?;
-        let everything = &plan.places.everything;
+        let everything = &plan.spans.everything;
         let device = plan.device.resolve().map_err(|error| everything.place(error))?;
         capture::allow(plan.capture == Capture::Auto);
         let threads = threads_of(&plan);
@@ -71,7 +73,7 @@ impl Experiment {
             Work::Episodes(episodes) => with_episodes(&plan, episodes, device)?,
         };
         let training = plan.training(loaded.problem.steps_per_epoch());
-        let training = training.map_err(|failure| plan.places.training.place(failure))?;
+        let training = training.map_err(|failure| plan.spans.training.place(failure))?;
         Ok(Self {
             problem: loaded.problem,
             schema: loaded.schema,
@@ -94,7 +96,7 @@ impl Experiment {
     /// When the aggregator needs what the problem has not, or settings are out of range.
     pub fn trainer(&self) -> Result<Trainer<'_>> {
         self.notes.iter().for_each(|note| say(note));
-        let Places { aggregator: of_aggregator, network, training, .. } = &self.plan.places;
+        let Spans { aggregator: of_aggregator, network, training, .. } = &self.plan.spans;
         let aggregator = self.plan.aggregator.build_for_some(self.problem.tasks(), &self.all_tasks);
         let aggregator = aggregator.map_err(|error| of_aggregator.place(error))?;
         check(aggregator.as_ref(), self.problem.as_ref()).map_err(|error| of_aggregator.place(error))?;
@@ -112,9 +114,9 @@ impl Experiment {
     /// Refuses parts that cannot give what the training, its validation or the evaluation at its end take from them.
     fn ready(&self) -> Result<()> {
         let validated = self.training.validate_every.is_some() && self.problem.offers().validation;
-        let parts = [Some(Part::Train), validated.then_some(Part::Validation), Some(self.judged_by)];
-        for part in parts.into_iter().flatten() {
-            self.problem.ready(part).map_err(|error| self.plan.places.data.place(error))?;
+        let splits = [Some(Split::Train), validated.then_some(Split::Validation), Some(self.judged_by)];
+        for split in splits.into_iter().flatten() {
+            self.problem.ready(split).map_err(|error| self.plan.spans.data.place(error))?;
         }
         Ok(())
     }
@@ -177,35 +179,35 @@ struct Loaded {
     digest: String,
     split_digest: String,
     report: DataReport,
-    judged_by: Part,
+    judged_by: Split,
     monitor: Monitor,
     notes: Vec<String>,
     all_tasks: Vec<String>,
 }
 
 fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
-    let places = &plan.places;
-    let loaded = rows.data.load(&plan.folder).map_err(|failure| places.data.place(failure))?;
-    let judged_by = match &loaded.parts {
-        Parts { test: Some(_), .. } => Part::Test,
-        Parts { validation: Some(_), .. } => Part::Validation,
-        _ => Part::Train,
+    let spans = &plan.spans;
+    let loaded = rows.data.load(&plan.folder).map_err(|failure| spans.data.place(failure))?;
+    let judged_by = match &loaded.splits {
+        TaskSplits { test: Some(_), .. } => Split::Test,
+        TaskSplits { validation: Some(_), .. } => Split::Validation,
+        _ => Split::Train,
     };
-    let tasks = rows.describe(loaded.tasks).map_err(|failure| places.of_tasks(failure))?;
+    let tasks = rows.describe(loaded.tasks).map_err(|failure| spans.of_tasks(failure))?;
     let all = tasks.clone();
-    let (parts, tasks) = selected(rows, loaded.parts, tasks)?;
-    let (monitor, note) = plan.monitor(&all, &tasks).map_err(|failure| places.training.place(failure))?;
+    let (splits, tasks) = selected(rows, loaded.splits, tasks)?;
+    let (monitor, note) = plan.monitor(&all, &tasks).map_err(|failure| spans.training.place(failure))?;
     let names: Vec<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
     let report = loaded.report.of_tasks(&names);
     let network = rows.network.build(&loaded.inputs, &tasks, plan.precision);
-    let network = network.map_err(|failure| places.network.place(failure))?;
+    let network = network.map_err(|failure| spans.network.place(failure))?;
     let names = |tasks: &[Task]| tasks.iter().map(|task| task.name.clone()).collect::<Vec<_>>();
     let aggregator = plan.aggregator.build_for_some(&names(&tasks), &names(&all));
-    let needs = aggregator.map_err(|error| places.aggregator.place(error))?.needs();
-    let streams = parts.train.streams();
+    let needs = aggregator.map_err(|error| spans.aggregator.place(error))?.needs();
+    let streams = splits.train.streams();
     let batch = streams.iter().map(|count| (*count as usize).min(rows.batches.size)).sum();
     plan.check_step_memory(network.layout(), (batch, &loaded.inputs.shape(0)), (&needs, tasks.len()))?;
-    let problem = MultiTaskProblem::new(network, tasks, parts.to_device(device)?, rows.batches)?;
+    let problem = MultiTaskProblem::new(network, tasks, splits.to_device(device)?, rows.batches)?;
     let problem = Box::new(problem);
     let notes = note.into_iter().chain(of_repeats(&problem)?).collect();
     Ok(Loaded {
@@ -240,19 +242,19 @@ fn of_repeats(problem: &MultiTaskProblem) -> Result<Option<String>> {
 }
 
 fn with_episodes(plan: &Plan, episodes: &EpisodesPlan, device: Device) -> Result<Loaded> {
-    let places = &plan.places;
-    let loaded = episodes.source.load(&plan.folder, device).map_err(|failure| places.data.place(failure))?;
+    let spans = &plan.spans;
+    let loaded = episodes.source.load(&plan.folder, device).map_err(|failure| spans.data.place(failure))?;
     let form = EpisodeForm { input: loaded.input, output: loaded.output, outputs: loaded.outputs };
-    let model = episodes.build(&form, plan.precision, places)?;
+    let model = episodes.build(&form, plan.precision, spans)?;
     let loss = match loaded.output {
         Output::Regression => Loss::Mse,
         Output::Multiclass => Loss::CrossEntropy { class_weights: None, label_smoothing: 0.0 },
         Output::Binary | Output::Multilabel => Loss::BinaryCrossEntropy { positive_weight: None },
     };
     let problem = MetaProblem::new(model, loaded.source, loss, episodes.settings)
-        .map_err(|error| places.everything.place(error))?;
+        .map_err(|error| spans.everything.place(error))?;
     let monitor = plan.training.monitor.clone().unwrap_or_default();
-    monitor.read(&problem.form()).map_err(|error| places.training.place(error))?;
+    monitor.read(&problem.evaluation_schema()).map_err(|error| spans.training.place(error))?;
     Ok(Loaded {
         all_tasks: problem.tasks().to_vec(),
         problem: Box::new(problem),
@@ -260,18 +262,18 @@ fn with_episodes(plan: &Plan, episodes: &EpisodesPlan, device: Device) -> Result
         split_digest: loaded.split_digest,
         digest: loaded.digest,
         report: loaded.report,
-        judged_by: Part::Test,
+        judged_by: Split::Test,
         monitor,
         notes: Vec::new(),
     })
 }
 
 /// The tasks that `only_tasks` leaves, with their rows.
-fn selected(plan: &RowsPlan, parts: Parts, tasks: Vec<Task>) -> Result<(Parts, Vec<Task>)> {
+fn selected(plan: &RowsPlan, splits: TaskSplits, tasks: Vec<Task>) -> Result<(TaskSplits, Vec<Task>)> {
     if plan.only.is_empty() {
-        return Ok((parts, tasks));
+        return Ok((splits, tasks));
     }
     let kept = plan.kept(tasks);
     let names: Vec<&str> = kept.iter().map(|task| task.name.as_str()).collect();
-    Ok((parts.select(&names)?, kept))
+    Ok((splits.select(&names)?, kept))
 }

@@ -44,7 +44,7 @@ pub use crate::registries::Registries;
 /// Runs the command of this process' arguments.
 pub fn main_with(registries: &Registries) -> ExitCode {
     manytask_tensor::memory::keep_pages();
-    manytask_tensor::threads::join_pool(threads::usual());
+    manytask_tensor::threads::enter_pool(threads::usual());
     // Where it cannot be had, such a write ends the process as before.
     let _ = signals::survive_file_limits();
     std::panic::set_hook(Box::new(|panic| {

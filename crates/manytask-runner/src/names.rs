@@ -10,7 +10,7 @@ use self::tables::TABLES;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Choice {
     /// What they are.
-    pub(crate) sort: &'static str,
+    pub(crate) kind: &'static str,
     /// Where they stand.
     pub(crate) place: &'static str,
     /// Each with what it is, and how it is written with its settings.
@@ -24,7 +24,7 @@ pub(crate) fn choices() -> impl Iterator<Item = &'static Choice> {
 
 const CHOICES: &[Choice] = &[
     Choice {
-        sort: "loss",
+        kind: "loss",
         place: "tasks.NAME.loss",
         names: &[
             ("mse", "the squared error, of regressions", "loss = \"mse\"\n"),
@@ -52,7 +52,7 @@ const CHOICES: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "metric",
+        kind: "metric",
         place: "tasks.NAME.metrics",
         names: &[
             ("rmse", "the root of the mean squared error, of regressions", "metrics = [\"rmse\"]\n"),
@@ -94,7 +94,7 @@ const CHOICES: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "target kind",
+        kind: "target kind",
         place: "data.targets",
         names: &[
             ("regression", "a number", "[[data.targets]]\nname = \"score\"\nkind = \"regression\"\n"),
@@ -106,7 +106,7 @@ const CHOICES: &[Choice] = &[
             (
                 "multiclass",
                 "one of several classes",
-                "[[data.targets]]\nname = \"size\"\nkind = \"multiclass\"\nclasses = [\"small\", \"large\"] # left out: those of the training part\n",
+                "[[data.targets]]\nname = \"size\"\nkind = \"multiclass\"\nclasses = [\"small\", \"large\"] # left out: those of the training split\n",
             ),
             (
                 "multilabel",
@@ -116,7 +116,7 @@ const CHOICES: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "split",
+        kind: "split",
         place: "data.split",
         names: &[
             ("random", "each row by itself", "split.random = { validation = 0.1, test = 0.2, seed = 1 }\n"),
@@ -137,25 +137,25 @@ const CHOICES: &[Choice] = &[
             ),
             (
                 "files",
-                "by files; the table itself is the training part",
+                "by files; the table itself is the training split",
                 "split.files = { test = \"test.csv\", validation_fraction = 0.1, seed = 1 } # or `validation`, a file\n",
             ),
         ],
     },
     Choice {
-        sort: "scale",
+        kind: "scale",
         place: "data.inputs.scale",
         names: &[
             (
                 "standard",
-                "numbers with mean 0 and deviation 1 over the training part",
+                "numbers with mean 0 and deviation 1 over the training split",
                 "scale = \"standard\"\n",
             ),
             ("raw", "numbers as they are", "scale = \"raw\"\n"),
         ],
     },
     Choice {
-        sort: "characters",
+        kind: "characters",
         place: "data.split of omniglot",
         names: &[
             (
@@ -176,7 +176,7 @@ const CHOICES: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "rotations",
+        kind: "rotations",
         place: "data.rotations of omniglot",
         names: &[
             ("none", "characters as they are", "rotations = \"none\"\n"),
@@ -184,7 +184,7 @@ const CHOICES: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "units",
+        kind: "units",
         place: "network.units of cross_stitch",
         names: &[
             (
@@ -196,7 +196,7 @@ const CHOICES: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "activation",
+        kind: "activation",
         place: "network.trunk.activation",
         names: &[
             ("identity", "x", "activation = \"identity\"\n"),
@@ -212,7 +212,7 @@ const CHOICES: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "norm",
+        kind: "norm",
         place: "network.trunk.norm",
         names: &[
             ("none", "no normalisation", "norm = \"none\"\n"),
@@ -221,7 +221,7 @@ const CHOICES: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "init",
+        kind: "init",
         place: "network.trunk.init",
         names: &[
             (
@@ -243,7 +243,7 @@ const CHOICES: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "precision",
+        kind: "precision",
         place: "precision",
         names: &[
             ("full", "layers compute in float32", "precision = \"full\"\n"),
@@ -251,7 +251,7 @@ const CHOICES: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "capture",
+        kind: "capture",
         place: "capture",
         names: &[
             (
@@ -263,7 +263,7 @@ const CHOICES: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "batch order",
+        kind: "batch order",
         place: "training.batch_order",
         names: &[
             ("shuffled", "a new random order in each epoch", "batch_order = \"shuffled\"\n"),
@@ -271,7 +271,7 @@ const CHOICES: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "last batch",
+        kind: "last batch",
         place: "training.last_batch",
         names: &[
             ("keep", "a last batch that is not full is used", "last_batch = \"keep\"\n"),
@@ -279,15 +279,15 @@ const CHOICES: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "goal",
+        kind: "goal",
         place: "training.monitor.goal",
         names: &[
-            ("minimise", "less is better", "monitor = { figure = \"rmse\", goal = \"minimise\" }\n"),
-            ("maximise", "more is better", "monitor = { figure = \"f1\", goal = \"maximise\" }\n"),
+            ("minimise", "less is better", "monitor = { metric = \"rmse\", goal = \"minimise\" }\n"),
+            ("maximise", "more is better", "monitor = { metric = \"f1\", goal = \"maximise\" }\n"),
         ],
     },
     Choice {
-        sort: "decay",
+        kind: "decay",
         place: "optimizer.decay",
         names: &[
             ("all", "weight decay is for all parameters, as in PyTorch", "decay = \"all\"\n"),
@@ -299,7 +299,7 @@ const CHOICES: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "execution",
+        kind: "execution",
         place: "training.execution",
         names: &[
             ("loop", "tasks one after the other", "execution = \"loop\"\n"),
@@ -311,14 +311,14 @@ const CHOICES: &[Choice] = &[
             ),
             (
                 "analytic",
-                "with every derivative written out, a task at a time in each thread",
+                "with every derivative in closed form, a task at a time in each thread",
                 "execution = \"analytic\"\n",
             ),
             ("auto", "what is fastest for the network and the device", "execution = \"auto\"\n"),
         ],
     },
     Choice {
-        sort: "adapts",
+        kind: "adapts",
         place: "learner.adapts",
         names: &[
             ("all", "all parameters adapt", "adapts = \"all\"\n"),
@@ -328,7 +328,7 @@ const CHOICES: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "outer gradient",
+        kind: "outer gradient",
         place: "learner.outer_gradient",
         names: &[
             ("second_order", "goes through the inner steps", "outer_gradient = \"second_order\"\n"),
@@ -341,7 +341,7 @@ const CHOICES: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "batch-norm statistics",
+        kind: "batch-norm statistics",
         place: "training.batch_norm",
         names: &[
             (
@@ -373,13 +373,13 @@ mod tests {
         message.split('`').skip(1).step_by(2).skip(1).map(str::to_owned).collect()
     }
 
-    fn complete<T: DeserializeOwned>(sort: &str) {
-        let choice = choices().find(|choice| choice.sort == sort).unwrap();
+    fn complete<T: DeserializeOwned>(kind: &str) {
+        let choice = choices().find(|choice| choice.kind == kind).unwrap();
         let mut listed: Vec<&str> = choice.names.iter().map(|(name, ..)| *name).collect();
         let mut known = known::<T>();
         listed.sort_unstable();
         known.sort_unstable();
-        assert_eq!(listed, known, "{sort}");
+        assert_eq!(listed, known, "{kind}");
     }
 
     #[test]
@@ -387,7 +387,7 @@ mod tests {
         complete::<manytask_nn::loss::Loss>("loss");
         complete::<manytask_nn::metrics::Metric>("metric");
         complete::<manytask_data::TargetKind>("target kind");
-        complete::<manytask_data::Split>("split");
+        complete::<manytask_data::SplitRule>("split");
         complete::<manytask_data::Scale>("scale");
         complete::<manytask_data::OmniglotSplit>("characters");
         complete::<manytask_data::Rotations>("rotations");
@@ -428,16 +428,16 @@ mod tests {
             assert!(text.contains(name), "{name}: {text}");
         }
         for (_, _, text) in
-            CHOICES.iter().filter(|choice| choice.sort == "loss").flat_map(|choice| choice.names)
+            CHOICES.iter().filter(|choice| choice.kind == "loss").flat_map(|choice| choice.names)
         {
             let table = text.parse::<toml::Table>().unwrap();
             table["loss"].clone().try_into::<manytask_nn::loss::Loss>().unwrap().check().unwrap();
         }
         for (_, _, text) in
-            CHOICES.iter().filter(|choice| choice.sort == "split").flat_map(|choice| choice.names)
+            CHOICES.iter().filter(|choice| choice.kind == "split").flat_map(|choice| choice.names)
         {
             let table = text.parse::<toml::Table>().unwrap();
-            table["split"].clone().try_into::<manytask_data::Split>().unwrap().check().unwrap();
+            table["split"].clone().try_into::<manytask_data::SplitRule>().unwrap().check().unwrap();
         }
     }
 }

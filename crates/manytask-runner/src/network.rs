@@ -31,11 +31,11 @@ impl NetworkPlan {
     /// # Errors
     /// When a key is unknown or has the wrong type, or a part is missing.
     pub fn read(mut section: Section<'_>, registries: &Registries) -> Result<Self> {
-        let spot = section.spot();
+        let span = section.span();
         let (kind, place) = section.kind_or(ARCHITECTURE)?;
         let embedding = Some(section.take_or("embedding", EMBEDDING)?);
         if embedding.is_some_and(|size| size < 1) {
-            return Err(spot.fault("`embedding` is below 1"));
+            return Err(span.diagnostic("`embedding` is below 1"));
         }
         let mut written = Vec::new();
         for key in ["trunk", "head"] {
@@ -43,7 +43,7 @@ impl NetworkPlan {
         }
         written.extend(section.tables_with("kind"));
         let architecture = registries.architectures.make_kind(&kind, place, section)?;
-        architecture.check().map_err(|error| spot.place(error))?;
+        architecture.check().map_err(|error| span.place(error))?;
         let keys: Vec<&str> = architecture.parts().iter().map(|part| part.key()).collect();
         let mut parts = BTreeMap::new();
         for (key, part) in written {
@@ -53,7 +53,7 @@ impl NetworkPlan {
                     None => format!("it is made of `{}`", keys.join("`, `")),
                 };
                 let what = format!("`{kind}` has no part `{key}`");
-                return Err(part.fault(&what).hint(hint));
+                return Err(part.diagnostic(&what).hint(hint));
             }
             parts.insert(key, registries.trunks.make(part)?);
         }
@@ -67,7 +67,7 @@ impl NetworkPlan {
             .iter()
             .find(|part| matches!(part, PartUse::Required(key) if !parts.contains_key(*key)));
         if let Some(part) = missing {
-            return Err(spot.fault(format!("missing key `{}` in [network]", part.key())));
+            return Err(span.diagnostic(format!("missing key `{}` in [network]", part.key())));
         }
         Ok(Self { architecture, parts, embedding })
     }

@@ -9,7 +9,7 @@ use manytask_nn::schedule::Schedule;
 use manytask_tensor::DeviceChoice;
 use manytask_tensor::capture::Capture;
 
-use crate::config::{Section, Source, Spot};
+use crate::config::{Section, Source, SourceSpan};
 use crate::failure::{Failure, Result};
 use crate::registries::Registries;
 use crate::threads;
@@ -56,29 +56,29 @@ pub struct Plan {
     /// All that was read, with the defaults of what is not written.
     pub settings: toml::Table,
     /// For mistakes that show when data are read or the network is built.
-    pub places: Places,
+    pub spans: Spans,
 }
 
 /// Where the sections of a configuration stand.
 #[derive(Debug)]
-pub struct Places {
+pub struct Spans {
     /// `[data]`.
-    pub data: Spot,
+    pub data: SourceSpan,
     /// `[network]`.
-    pub network: Spot,
+    pub network: SourceSpan,
     /// `[aggregator]`.
-    pub aggregator: Spot,
+    pub aggregator: SourceSpan,
     /// `[training]`.
-    pub training: Spot,
+    pub training: SourceSpan,
     /// `[tasks]`, where it is written.
-    pub tasks: Option<Spot>,
+    pub tasks: Option<SourceSpan>,
     /// `[learner]`, where it is written.
-    pub learner: Option<Spot>,
+    pub learner: Option<SourceSpan>,
     /// The whole configuration.
-    pub everything: Spot,
+    pub everything: SourceSpan,
 }
 
-impl Places {
+impl Spans {
     /// Gives a mistake in what is said of tasks its place.
     pub(crate) fn of_tasks(&self, failure: Failure) -> Failure {
         match &self.tasks {
@@ -104,7 +104,7 @@ impl Plan {
     /// At the first mistake, with its place (exit code 3).
     pub fn read(source: &Source, registries: &Registries) -> Result<Self> {
         let mut whole = source.section()?;
-        let everything = whole.spot();
+        let everything = whole.span();
         let seed = whole.take_or("seed", 0_u64)?;
         let device: String = whole.take_or("device", "cpu".to_owned())?;
         let device = device.parse::<DeviceChoice>().map_err(|error| everything.place(error))?;
@@ -115,27 +115,27 @@ impl Plan {
             threads::check(threads).map_err(|failure| everything.place(failure))?;
         }
         let mut data = whole.required_table("data")?;
-        let of_data = data.spot();
+        let of_data = data.span();
         let folder = data.take::<PathBuf>("folder")?.unwrap_or_default();
         let folder = source.folder().join(folder);
         let mut training = whole.required_table("training")?;
-        let of_training = training.spot();
+        let of_training = training.span();
         let section = TrainingSection::read(&mut training)?;
         let (optimizer, learning_rate) = optimizer(whole.required_table("optimizer")?, registries)?;
         let schedule = schedule(whole.table("schedule")?, registries)?;
         let aggregator = whole.required_table("aggregator")?;
-        let of_aggregator = aggregator.spot();
+        let of_aggregator = aggregator.span();
         let aggregator = registries.aggregators.make(aggregator)?;
         let network = whole.required_table("network")?;
         let learner = whole.table("learner")?;
         let tasks = if learner.is_none() { whole.table("tasks")? } else { None };
-        let places = Places {
+        let spans = Spans {
             data: of_data,
-            network: network.spot(),
+            network: network.span(),
             aggregator: of_aggregator,
             training: of_training,
-            tasks: tasks.as_ref().map(Section::spot),
-            learner: learner.as_ref().map(Section::spot),
+            tasks: tasks.as_ref().map(Section::span),
+            learner: learner.as_ref().map(Section::span),
             everything,
         };
         let work = if let Some(learner) = learner {
@@ -144,7 +144,7 @@ impl Plan {
         } else {
             if let Some(kind) = data.peek("kind").filter(|kind| registries.episodes.has(kind)) {
                 let what = format!("`{kind}` gives episodes, and the configuration has no [learner]");
-                return Err(data.fault(&what).hint("add one, e.g. [learner] with kind = \"maml\""));
+                return Err(data.diagnostic(&what).hint("add one, e.g. [learner] with kind = \"maml\""));
             }
             Work::Rows(RowsPlan::read(data, network, tasks, training, registries)?)
         };
@@ -164,27 +164,27 @@ impl Plan {
             schedule,
             training: section,
             work,
-            places,
+            spans,
         })
     }
 }
 
 fn optimizer(mut section: Section<'_>, registries: &Registries) -> Result<(Optimizer, f64)> {
-    let spot = section.spot();
+    let span = section.span();
     let learning_rate: f64 = section.required("learning_rate")?;
     if !(learning_rate.is_finite() && learning_rate > 0.0) {
-        return Err(spot.fault(format!("`learning_rate` is {learning_rate}: it must be above 0")));
+        return Err(span.diagnostic(format!("`learning_rate` is {learning_rate}: it must be above 0")));
     }
     let optimizer = registries.optimizers.make(section)?;
-    optimizer.check().map_err(|error| spot.place(error))?;
+    optimizer.check().map_err(|error| span.place(error))?;
     Ok((optimizer, learning_rate))
 }
 
 fn schedule(section: Option<Section<'_>>, registries: &Registries) -> Result<Schedule> {
     let Some(mut section) = section else { return Ok(Schedule::default()) };
-    let spot = section.spot();
+    let span = section.span();
     let warm_up = section.take_or("warm_up_steps", 0_u64)?;
-    let schedule = Schedule { warm_up, course: registries.schedules.make(section)? };
-    schedule.check().map_err(|error| spot.place(error))?;
+    let schedule = Schedule { warm_up, kind: registries.schedules.make(section)? };
+    schedule.check().map_err(|error| span.place(error))?;
     Ok(schedule)
 }

@@ -10,7 +10,7 @@ use manytask_multitask::StepReport;
 
 use self::silence::Silence;
 use crate::failure::escaped;
-use crate::report::{figure, say};
+use crate::report::{number, say};
 
 /// Whether progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,7 +143,7 @@ impl Pace {
         let rate = step.saturating_sub(self.start) as f64 / (now - self.started).as_secs_f64().max(1e-9);
         let left = self.total.saturating_sub(step) as f64 / rate.max(1e-9);
         let left = FormattedDuration(Duration::try_from_secs_f64(left.round()).unwrap_or(Duration::MAX));
-        format!("step {step}/{}, {} steps/s, {left} to go", self.total, figure(rate))
+        format!("step {step}/{}, {} steps/s, {left} to go", self.total, number(rate))
     }
 }
 
@@ -178,10 +178,10 @@ impl Losses {
     }
 
     fn text(&self) -> String {
-        let mean = self.mean.map_or("no loss".to_owned(), |mean| format!("loss {}", figure(mean)));
+        let mean = self.mean.map_or("no loss".to_owned(), |mean| format!("loss {}", number(mean)));
         let tasks = self.names.iter().zip(&self.tasks);
         let tasks: Vec<String> =
-            tasks.filter_map(|(name, loss)| Some(format!("{name} {}", figure((*loss)?)))).collect();
+            tasks.filter_map(|(name, loss)| Some(format!("{name} {}", number((*loss)?)))).collect();
         if tasks.is_empty() { mean } else { format!("{mean} ({})", tasks.join(", ")) }
     }
 }

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use manytask_data::{
     ClassSplit, Columns, Fractions, GaussianProcess, ImageDataset, ImageFiles, ImageTarget, InputColumns,
-    Pairs, PixelScale, Resize, Split, TableDataset, TableSource, TargetKind, TargetSpec,
+    Pairs, PixelScale, Resize, SplitRule, TableDataset, TableSource, TargetKind, TargetSpec,
 };
 use manytask_meta::LearnerSpec;
 use manytask_multitask::{AggregatorSettings, ArchitectureSettings};
 use manytask_nn::nets::{Conv4Config, LeNetConfig, MlpConfig};
 use manytask_nn::optim::{Adam, AdamW, Optimizer, RmsProp, Sgd};
-use manytask_nn::schedule::Course;
+use manytask_nn::schedule::ScheduleKind;
 
 use crate::data::DataSettings;
 use crate::episodes::{
@@ -46,7 +46,7 @@ pub struct Registries {
     /// `[optimizer]`.
     pub optimizers: Registry<Optimizer>,
     /// `[schedule]`.
-    pub schedules: Registry<Course>,
+    pub schedules: Registry<ScheduleKind>,
 }
 
 impl Default for Registries {
@@ -69,7 +69,7 @@ fn data() -> Registry<Box<dyn DataSettings>> {
     let mut registry = Registry::<Box<dyn DataSettings>>::new("data set", "data");
     let example = TableDataset {
         source: TableSource::new("people.csv.gz"),
-        split: Some(Split::Random(Fractions { validation: 0.1, test: 0.2, seed: 1 })),
+        split: Some(SplitRule::Random(Fractions { validation: 0.1, test: 0.2, seed: 1 })),
         inputs: InputColumns { one_hot: Columns::from("rest"), clip: Some(10.0), ..InputColumns::default() },
         targets: vec![TargetSpec::new("income", TargetKind::Binary)],
         weight: None,

@@ -12,9 +12,9 @@ use crate::failure::Result;
 /// Makes a thing of the rest of its section; the registry is there for things that are made of others.
 type Make<T> = Box<dyn Fn(Section<'_>, &Registry<T>) -> Result<T> + Send + Sync>;
 
-/// Things of one sort by name, made from the rest of their section.
+/// Things of one kind by name, made from the rest of their section.
 pub struct Registry<T> {
-    sort: &'static str,
+    kind: &'static str,
     section: &'static str,
     common: &'static str,
     entries: BTreeMap<String, Entry<T>>,
@@ -34,16 +34,16 @@ pub struct Entry<T> {
 impl<T> fmt::Debug for Registry<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry")
-            .field("sort", &self.sort)
+            .field("kind", &self.kind)
             .field("names", &self.entries.keys())
             .finish_non_exhaustive()
     }
 }
 
 impl<T> Registry<T> {
-    /// An empty one for things of a sort, such as `data set`, that stand in a section, such as `data`.
-    pub fn new(sort: &'static str, section: &'static str) -> Self {
-        Self { sort, section, common: "", entries: BTreeMap::new() }
+    /// An empty one for things of a kind, such as `data set`, that stand in a section, such as `data`.
+    pub fn new(kind: &'static str, section: &'static str) -> Self {
+        Self { kind, section, common: "", entries: BTreeMap::new() }
     }
 
     /// Settings, as TOML, that the section has beside those of its kind.
@@ -72,9 +72,9 @@ impl<T> Registry<T> {
         toml::to_string(&whole).ok()
     }
 
-    /// What sort of things these are.
-    pub fn sort(&self) -> &'static str {
-        self.sort
+    /// What kind of things these are.
+    pub fn kind(&self) -> &'static str {
+        self.kind
     }
 
     /// Adds a thing; one of the same name is replaced. `example` are settings to show, `wrap` makes it of read settings.
@@ -92,7 +92,7 @@ impl<T> Registry<T> {
         self.entries.insert(name.into(), entry);
     }
 
-    /// Adds a thing that is made of others of its sort, which stand in its section. `example` are settings to show, as TOML.
+    /// Adds a thing that is made of others of its kind, which stand in its section. `example` are settings to show, as TOML.
     pub fn add_composed(
         &mut self,
         name: &str,
@@ -129,7 +129,7 @@ impl<T> Registry<T> {
         if let Some(name) = self.nearest(kind) {
             hints.insert(0, format!("did you mean `{name}`?"));
         }
-        Err(section.fault_at(&format!("there is no {} `{kind}`", self.sort), place, hints))
+        Err(section.fault_at(&format!("there is no {} `{kind}`", self.kind), place, hints))
     }
 
     /// Whether there is a thing of this name.

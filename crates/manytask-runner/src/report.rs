@@ -31,7 +31,7 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", escaped(text));
 }
 
-/// Adds to a result in JSON what its figures depend on and what a reader must know of them, where there is any.
+/// Adds to a result in JSON what its metrics depend on and what a reader must know of them, where there is any.
 pub(crate) fn circumstances(result: &mut Value, problem: &dyn Problem, evaluation: &Evaluation) {
     let protocol: Map<String, Value> =
         problem.protocol().into_iter().map(|(name, how)| (name.to_owned(), json!(how))).collect();
@@ -54,7 +54,7 @@ pub(crate) fn say_circumstances(problem: &dyn Problem, evaluation: &Evaluation) 
 }
 
 /// A number with four significant digits.
-pub(crate) fn figure(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     let size = value.abs();
     if size != 0.0 && size.is_finite() && !(1e-4..1e7).contains(&size) {
         return format!("{value:.3e}");
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_have_four_significant_digits() {
+    fn numbers_have_four_significant_digits() {
         for (value, text) in [
             (0.0, "0.000"),
             (0.946_12, "0.9461"),
@@ -86,7 +86,7 @@ mod tests {
             (f64::NAN, "NaN"),
             (f64::INFINITY, "inf"),
         ] {
-            assert_eq!(figure(value), text, "{value}");
+            assert_eq!(number(value), text, "{value}");
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::failure::{Code, Failure, Result};
 pub const CONFIG: &str = "config.toml";
 /// How files become inputs.
 pub const SCHEMA: &str = "schema.json";
-/// The figures at the end.
+/// The metrics at the end.
 pub const RESULTS: &str = "results.json";
 /// What is known of the run beside its configuration.
 pub const MANIFEST: &str = "manifest.json";

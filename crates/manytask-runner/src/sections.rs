@@ -72,8 +72,8 @@ keep_checkpoints = 1 # how many of the latest stay, beside the best
 log_every_steps = 50 # lines of training losses in metrics.jsonl
 clip_norm = 1.0     # the largest norm of the gradient; left out: any
 only_tasks = [\"income\"] # left out: all
-monitor = { figure = \"loss\" } # what decides which parameters are the best; with `task` where one alone counts
-early_stopping = { patience = 4, min_delta = 0.0 } # so many looks at the validation part without a figure better by more than min_delta
+monitor = { metric = \"loss\" } # what decides which parameters are the best; with `task` where one alone counts
+early_stopping = { patience = 4, min_delta = 0.0 } # so many looks at the validation split without a metric better by more than min_delta
 ",
     },
     Described {
@@ -91,8 +91,8 @@ save_every_minutes = 5.0 # checkpoints by the clock, beside those
 keep_checkpoints = 1 # how many of the latest stay, beside the best
 log_every_steps = 50 # lines of training losses in metrics.jsonl
 clip_norm = 1.0     # the largest norm of the gradient; left out: any
-monitor = { figure = \"loss\" } # what decides which parameters are the best
-early_stopping = { patience = 4, min_delta = 0.0 } # so many looks at the validation part without a figure better by more than min_delta
+monitor = { metric = \"loss\" } # what decides which parameters are the best
+early_stopping = { patience = 4, min_delta = 0.0 } # so many looks at the validation split without a metric better by more than min_delta
 ",
     },
     Described {

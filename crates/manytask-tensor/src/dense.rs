@@ -13,7 +13,7 @@ use num_traits::{Float, NumAssign};
 use tch::{Device, Kind, Tensor};
 
 pub use self::inner::inner_product;
-pub use self::product::{Onto, product, product_into};
+pub use self::product::{Accumulate, product, product_into};
 use crate::{Error, Result};
 
 /// The element types that passes compute in: `f32` and `f64`.
@@ -193,11 +193,11 @@ mod kind {
 ///
 /// # Errors
 /// When memory runs out, or `fill` fails.
-pub fn filled<T: Real, E: From<Error>>(
+pub fn from_fn<T: Real, E: From<Error>>(
     shape: &[i64],
     fill: impl FnOnce(&mut [T]) -> Result<(), E>,
 ) -> Result<Tensor, E> {
-    unwritten(shape, |numbers: &mut [T]| {
+    uninit_with(shape, |numbers: &mut [T]| {
         // libtorch's own zeros would wake its threads, which then stand in the way of ours.
         numbers.fill(T::zero());
         fill(numbers)
@@ -209,8 +209,8 @@ pub fn filled<T: Real, E: From<Error>>(
 /// In a build with debug assertions they are NaN, so that a number that is read before it is written shows.
 ///
 /// ```
-/// use manytask_tensor::{Error, dense::unwritten};
-/// let x = unwritten(&[2, 3], |numbers: &mut [f32]| {
+/// use manytask_tensor::{Error, dense::uninit_with};
+/// let x = uninit_with(&[2, 3], |numbers: &mut [f32]| {
 ///     numbers.fill(1.0);
 ///     Ok::<_, Error>(())
 /// })?;
@@ -220,7 +220,7 @@ pub fn filled<T: Real, E: From<Error>>(
 ///
 /// # Errors
 /// When memory runs out, or `write` fails.
-pub fn unwritten<T: Real, E: From<Error>>(
+pub fn uninit_with<T: Real, E: From<Error>>(
     shape: &[i64],
     write: impl FnOnce(&mut [T]) -> Result<(), E>,
 ) -> Result<Tensor, E> {
@@ -280,10 +280,10 @@ mod tests {
                         let matrix = Matrix::new(values, rows as usize, columns as usize).unwrap();
                         if turned { matrix.transposed() } else { matrix }
                     };
-                    let found = filled::<T, Error>(&[m, n], |out| {
+                    let found = from_fn::<T, Error>(&[m, n], |out| {
                         let (a, b) = (matrix(&left, turned_left), matrix(&right, turned_right));
-                        product(out, Onto::Nothing, T::of(2.0), a, b, 2)?;
-                        product(out, Onto::Sum, T::of(-0.5), a, b, 1)
+                        product(out, Accumulate::No, T::of(2.0), a, b, 2)?;
+                        product(out, Accumulate::Yes, T::of(-0.5), a, b, 1)
                     });
                     let gap = (found.unwrap() - a.matmul(&b) * 1.5).abs().max().double_value(&[]);
                     assert!(gap < tolerance, "{m} {k} {n}: {gap}");
@@ -304,8 +304,8 @@ mod tests {
         assert!(Matrix::new(&data, 2, 2).is_err());
         let a = Matrix::new(&data, 2, 3).unwrap();
         let mut out = [0.0; 4];
-        assert!(product(&mut out, Onto::Nothing, 1.0, a, a, 1).is_err());
-        assert!(product(&mut out[..3], Onto::Nothing, 1.0, a, a.transposed(), 1).is_err());
+        assert!(product(&mut out, Accumulate::No, 1.0, a, a, 1).is_err());
+        assert!(product(&mut out[..3], Accumulate::No, 1.0, a, a.transposed(), 1).is_err());
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub enum Init {
         /// The length.
         gain: f64,
     },
-    /// One number where the first two places are equal, and another elsewhere.
+    /// One number where the first two indices are equal, and another elsewhere.
     Diagonal {
         /// Where they are equal.
         on: f64,

@@ -5,7 +5,7 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::dense::filled;
+use crate::dense::from_fn;
 use crate::{Error, OpContext, Result};
 
 /// The rows of `tensor` `[N, …]` with these numbers, `[B]` int64 on the same device: `[B, …]`.
@@ -57,7 +57,7 @@ pub fn select_scaled(tensor: &Tensor, rows: &Tensor, divisor: f32) -> Result<Ten
     }
     let bytes = select(tensor, rows)?;
     let numbers = crate::dense::integers::<u8>(&bytes)?;
-    filled::<f32, Error>(&bytes.size(), |out| {
+    from_fn::<f32, Error>(&bytes.size(), |out| {
         out.iter_mut().zip(numbers).for_each(|(out, byte)| *out = f32::from(*byte) / divisor);
         Ok(())
     })

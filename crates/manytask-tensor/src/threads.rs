@@ -50,7 +50,7 @@ pub fn set(threads: usize) -> Result<()> {
 ///
 /// # Errors
 /// As `f`.
-pub fn alone<R, E: From<Error>>(f: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
+pub fn with_single_threaded_torch<R, E: From<Error>>(f: impl FnOnce() -> Result<R, E>) -> Result<R, E> {
     /// Goes back to what was, also where `f` panics.
     struct Before(usize);
     impl Drop for Before {
@@ -79,7 +79,7 @@ pub fn get() -> usize {
 ///
 /// There are as many as `threads`, with this one, or fewer where the system does not give them and as many again for libtorch.
 /// Changes nothing where that work has been shared out before.
-pub fn join_pool(threads: usize) {
+pub fn enter_pool(threads: usize) {
     let others = threads.saturating_sub(1);
     // As many again for libtorch.
     let threads = if others == 0 { 1 } else { 1 + others.min(beside_others(2 * others) / 2) };

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::names::Names;
 use super::pictures;
 use super::random::Rng;
-use super::scenario::{Length, Scenario, Shared, Text, aggregator, course, head, training};
+use super::scenario::{Length, Scenario, Shared, Text, aggregator, head, schedule, training};
 
 /// A learner with its episodes.
 pub(crate) fn draw(rng: &mut Rng, names: &Names, length: Length) -> Result<Scenario> {
@@ -34,7 +34,7 @@ pub(crate) fn draw(rng: &mut Rng, names: &Names, length: Length) -> Result<Scena
         }
     }
     text.add(aggregator(rng, names, names.of_sampled_tasks(), &[], Shared::No));
-    text.add(course(rng, names, validated));
+    text.add(schedule(rng, names, validated));
     text.add(format!("[training]\n{}", training(rng, shortened(length, drawings), validated)));
     let execution = rng.pick(&["\"auto\"", "\"loop\"", "\"batched\"", "{ threads = 2 }"]);
     text.add(format!("tasks_per_step = {}\nexecution = {execution}\n", rng.between(1, 4)));

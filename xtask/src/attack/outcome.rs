@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-/// The files of a run without those that hold times, by name: figures, results, and all of the best and latest checkpoints.
+/// The files of a run without those that hold times, by name: metrics, results, and all of the best and latest checkpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Outcome {
     files: BTreeMap<String, Vec<u8>>,
@@ -20,7 +20,7 @@ impl Outcome {
         }
         let checkpoints = run.join("checkpoints");
         for which in ["best", "latest"] {
-            // Without a validation part there is no best one.
+            // Without a validation split there is no best one.
             let Ok(name) = fs_err::read_to_string(checkpoints.join(which)) else { continue };
             let folder = checkpoints.join(name.trim());
             files.insert(which.to_owned(), name.into_bytes());
@@ -42,7 +42,7 @@ impl Outcome {
         self
     }
 
-    /// Takes the lines of figures out.
+    /// Takes the lines of metrics out.
     pub(crate) fn take_metrics(&mut self) -> Vec<u8> {
         self.files.remove("metrics.jsonl").unwrap_or_default()
     }

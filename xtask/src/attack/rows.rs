@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::names::Names;
 use super::random::Rng;
-use super::scenario::{Length, Scenario, Shared, TABLE, Text, aggregator, array, course, head, training};
+use super::scenario::{Length, Scenario, Shared, TABLE, Text, aggregator, array, head, schedule, training};
 use super::table::Table;
 
 /// What is being put together.
@@ -54,7 +54,7 @@ pub(crate) fn draw(rng: &mut Rng, names: &Names, length: Length) -> Scenario {
     text.add(network(rng, names, norm, inputs.contains("embedding = [\"")));
     text.add(sections(rng, &draft));
     text.add(aggregator(rng, names, names.of("aggregator"), &tasks, shared));
-    text.add(course(rng, names, split.validated));
+    text.add(schedule(rng, names, split.validated));
     text.add(format!("[training]\n{}", training(rng, length, split.validated)));
     text.add(batches(rng, draft.table.rows.len(), norm));
     if tasks.len() > 1 && rng.chance(0.15) {

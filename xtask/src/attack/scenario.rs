@@ -95,8 +95,8 @@ pub(crate) fn head(rng: &mut Rng) -> String {
     format!("seed = {}\n{threads}", rng.below(100))
 }
 
-/// `[optimizer]` and, sometimes, `[schedule]`. A plateau needs a look at the validation part.
-pub(crate) fn course(rng: &mut Rng, names: &Names, validated: bool) -> String {
+/// `[optimizer]` and, sometimes, `[schedule]`. A plateau needs a look at the validation split.
+pub(crate) fn schedule(rng: &mut Rng, names: &Names, validated: bool) -> String {
     let kind = rng.pick(names.of("optimizer"));
     let mut text = Text::from(format!("[optimizer]\nkind = {kind:?}\n"));
     text.set("learning_rate", rng.pick(&["1e-3", "0.01", "0.05"]));
@@ -193,7 +193,7 @@ pub(crate) fn training(rng: &mut Rng, length: Length, validated: bool) -> String
             text.add(format!("early_stopping = {{ patience = {} }}\n", rng.between(1, 20)));
         }
         if rng.chance(0.2) {
-            text.add("monitor = { figure = \"loss\" }\n");
+            text.add("monitor = { metric = \"loss\" }\n");
         }
     }
     text.done()

@@ -8,12 +8,12 @@ use crate::table::Column;
 use crate::value::{Compare, Values};
 use crate::{Note, Result, Table};
 
-/// A column of categories, fitted on the training part.
+/// A column of categories, fitted on the training split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Category {
     pub(super) name: String,
-    /// The values of the training part as they are first written there, sorted.
+    /// The values of the training split as they are first written there, sorted.
     pub(super) levels: Vec<String>,
     pub(super) missing: Missing,
     #[serde(default)]
@@ -40,7 +40,7 @@ impl Category {
         positions
     }
 
-    /// What these rows have that the training part had not.
+    /// What these rows have that the training split had not.
     pub(super) fn review(&self, table: &Table, rows: &[usize], what: &str) -> Result<Option<Note>> {
         let column = table.column(&self.name)?;
         let mut known = self.positions(column);

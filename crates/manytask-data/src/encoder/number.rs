@@ -16,7 +16,7 @@ const SHIFTED: f64 = 0.1;
 /// Values outside the training range that are always normal.
 const FEW: usize = 10;
 
-/// A column of numbers, fitted on the training part.
+/// A column of numbers, fitted on the training split.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Number {
@@ -27,12 +27,12 @@ pub(super) struct Number {
     /// 0 where the column is constant.
     inverse_std: f64,
     pub(super) missing: Missing,
-    /// What the training part had; unknown of runs of earlier versions.
+    /// What the training split had; unknown of runs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     seen: Option<Seen>,
 }
 
-/// The numbers of the training part.
+/// The numbers of the training split.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Seen {
@@ -57,7 +57,7 @@ impl Number {
         let values = || codes(column, rows).map(|code| level_value(&by_level, code));
         let Some(moments) = Moments::of(&values()) else {
             let message = format!(
-                "{}: column `{}` has no value in the training part; put it under `ignore`",
+                "{}: column `{}` has no value in the training split; put it under `ignore`",
                 table.path().display(),
                 column.name()
             );
@@ -166,7 +166,7 @@ impl Number {
         }))
     }
 
-    /// What these rows have that the training part had not.
+    /// What these rows have that the training split had not.
     pub(super) fn review(&self, table: &Table, rows: &[usize], what: &str) -> Result<Vec<Note>> {
         let column = table.column(&self.name)?;
         let by_level = table.level_numbers(column)?;

@@ -19,13 +19,13 @@ fn numbers_are_standardised_by_the_training_rows_only() {
     assert_eq!(numbers(&dense), [-1.0, 0.0, 1.0, 0.0, 21.0, 0.0]);
     let far = fit(&table, "numeric = 'x'\nclip = 1e9", &[0, 1]);
     assert_eq!(numbers(&far.encode(&table, &[2]).unwrap().matrix().unwrap()), [98.0]);
-    let notes = encoder.review(&table, &[2], "the test part").unwrap();
+    let notes = encoder.review(&table, &[2], "the test split").unwrap();
     assert!(
-        notes[0].0.starts_with("column `x`: 1 of 1 values of the test part lie far outside"),
+        notes[0].0.starts_with("column `x`: 1 of 1 values of the test split lie far outside"),
         "{notes:?}"
     );
     assert!(notes[1].0.contains("`k`") && notes[1].0.contains("did not vary"), "{notes:?}");
-    assert!(encoder.review(&table, &[0, 1], "the training part").unwrap().is_empty());
+    assert!(encoder.review(&table, &[0, 1], "the training split").unwrap().is_empty());
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn equal_values_are_one_category_and_codes_are_kept() {
     assert_eq!(encoder.input_names(), ["c=1", "c=2.0", "d=007", "d=7"]);
     let dense = encoder.encode(&table, &[2, 3]).unwrap().matrix().unwrap();
     assert_eq!(numbers(&dense), [1.0, 0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0]);
-    assert!(encoder.review(&table, &[2, 3], "the test part").unwrap().is_empty());
+    assert!(encoder.review(&table, &[2, 3], "the test split").unwrap().is_empty());
 }
 
 #[test]
@@ -43,14 +43,15 @@ fn what_was_not_seen_in_training_is_told() {
     let table = table("c,x\na,1\nb,2\nz,?\na,1.5\n");
     let encoder = fit(&table, "one_hot = 'c'\nnumeric = 'x'", &[0, 1]);
     let notes = |rows: &[usize]| -> Vec<String> {
-        encoder.review(&table, rows, "the test part").unwrap().into_iter().map(|note| note.0).collect()
+        encoder.review(&table, rows, "the test split").unwrap().into_iter().map(|note| note.0).collect()
     };
     let some = notes(&[2, 3]);
-    assert!(some[0].contains("column `c`: 1 of 2 rows of the test part have a value not seen"), "{some:?}");
-    assert!(some[1].contains("column `x`: 1 of 2 rows of the test part have no value"), "{some:?}");
+    assert!(some[0].contains("column `c`: 1 of 2 rows of the test split have a value not seen"), "{some:?}");
+    assert!(some[1].contains("column `x`: 1 of 2 rows of the test split have no value"), "{some:?}");
     assert!(
-        notes(&[2])[0]
-            .contains("column `c`: no value of the test part was seen in training (`z`; seen were `a`, `b`)")
+        notes(&[2])[0].contains(
+            "column `c`: no value of the test split was seen in training (`z`; seen were `a`, `b`)"
+        )
     );
 }
 
@@ -133,7 +134,7 @@ fn columns_without_a_value_and_empty_training_parts_are_refused() {
     let table = table("x,c\n?,a\n1,a\n");
     let inputs = InputColumns::numeric("x");
     let error = Encoder::fit(&table, &inputs, &[], &[0]).unwrap_err().to_string();
-    assert!(error.contains("no value in the training part"), "{error}");
+    assert!(error.contains("no value in the training split"), "{error}");
     assert!(Encoder::fit(&table, &inputs, &[], &[]).is_err());
     let error = Encoder::fit(&table, &InputColumns::numeric("c"), &[], &[0]).unwrap_err();
     assert!(matches!(error, Error::Value { row: 1, .. }), "{error}");

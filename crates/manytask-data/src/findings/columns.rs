@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{ENOUGH, Scene, TEST, VALIDATION};
+use super::{ENOUGH, FindingContext, TEST, VALIDATION};
 use crate::report::{capped, examples};
 use crate::table::Column;
 use crate::value::seen;
@@ -10,7 +10,7 @@ use crate::{Note, Result};
 
 /// The share of distinct values from which on a column names its rows.
 const NEARLY_ALL: f64 = 0.9;
-/// A column that is the same in all rows of a part, where chance would not have it more often than so.
+/// A column that is the same in all rows of a split, where chance would not have it more often than so.
 const CHANCE: f64 = 1e-3;
 
 /// Whether a column without a name numbers the rows, as tables do that were written with their index.
@@ -18,7 +18,7 @@ pub(crate) fn numbers_rows(column: &Column) -> bool {
     column.is_nameless() && column.levels().len() > 2 && counts_up(column)
 }
 
-impl Scene<'_> {
+impl FindingContext<'_> {
     /// Inputs that name or count the rows.
     pub(super) fn identifiers(&self) -> Result<Vec<Note>> {
         let rows = &self.indices.train;
@@ -56,7 +56,7 @@ impl Scene<'_> {
         Ok(capped(notes, "name or count the rows"))
     }
 
-    /// Inputs that are the same in all rows of a part.
+    /// Inputs that are the same in all rows of a split.
     pub(super) fn constants(&self) -> Result<Vec<Note>> {
         let mut notes = Vec::new();
         let mut everywhere = HashSet::new();
@@ -69,7 +69,7 @@ impl Scene<'_> {
         if self.indices.train.len() > 1 && !everywhere.is_empty() {
             let names = self.table.names().filter(|name| everywhere.contains(name));
             notes.push(Note(format!(
-                "{} of the input columns never vary in the training part and tell nothing: {}",
+                "{} of the input columns never vary in the training split and tell nothing: {}",
                 everywhere.len(),
                 examples(names)
             )));

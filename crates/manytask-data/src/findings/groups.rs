@@ -1,11 +1,11 @@
 //! Groups of a split that teach and judge nothing.
 
-use super::Scene;
+use super::FindingContext;
 use crate::report::examples;
 use crate::value::Values;
 use crate::{Note, Result, TargetEncoder};
 
-impl Scene<'_> {
+impl FindingContext<'_> {
     /// Groups in which no row has a label.
     pub(super) fn groups_without_label(&self) -> Result<Option<Note>> {
         let Some(name) = self.split_groups else { return Ok(None) };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::{ENOUGH, Scene};
+use super::{ENOUGH, FindingContext};
 use crate::error::shown;
 use crate::moments::{Moments, dwarfing};
 use crate::report::{examples, quoted, short};
@@ -15,7 +15,7 @@ const LARGE: f64 = 1e3;
 const SMALL: f64 = 1e-3;
 const ODD: &str = "have odd labels";
 
-impl Scene<'_> {
+impl FindingContext<'_> {
     /// What stands for a missing value in inputs and labels, and in how many columns.
     pub(crate) fn marks_of_missing(&self) -> Result<Vec<(String, usize)>> {
         let labels = self.targets.iter().flat_map(TargetEncoder::columns).map(|name| self.table.column(name));

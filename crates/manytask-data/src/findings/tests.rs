@@ -88,8 +88,8 @@ fn columns_that_name_or_count_the_rows_are_told() {
 #[test]
 fn what_never_varies_is_told() {
     let found = notes(&[("x", &x), ("k", &|_| "7".to_owned()), ("y", &|_| "1".to_owned())], BINARY);
-    assert!(has(&found, &["1 of the input columns never vary in the training part", "`k`"]), "{found:?}");
-    assert!(has(&found, &["all labels in the training part are alike", "task `y`"]), "{found:?}");
+    assert!(has(&found, &["1 of the input columns never vary in the training split", "`k`"]), "{found:?}");
+    assert!(has(&found, &["all labels in the training split are alike", "task `y`"]), "{found:?}");
     // A column that varies in the first half alone, and labels that are missing in the second.
     let settings = "split.column = { column = 'part', test = ['t'] }
         inputs.numeric = ['x', 'k']
@@ -98,8 +98,8 @@ fn what_never_varies_is_told() {
     let half = |row| if row < 30 { x(row) } else { "11".to_owned() };
     let label = |row| if row < 30 { yes(row) } else { String::new() };
     let found = notes(&[("x", &x), ("k", &half), ("part", &part), ("y", &label)], settings);
-    assert!(has(&found, &["vary in training and not in the test part", "`k`"]), "{found:?}");
-    assert!(has(&found, &["no label in the test part", "task `y`"]), "{found:?}");
+    assert!(has(&found, &["vary in training and not in the test split", "`k`"]), "{found:?}");
+    assert!(has(&found, &["no label in the test split", "task `y`"]), "{found:?}");
 }
 
 #[test]

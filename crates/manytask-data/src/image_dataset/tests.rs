@@ -38,13 +38,13 @@ fn loaded(text: &str) -> Result<LoadedImages> {
     load(folder().path(), &(FILES.to_owned() + text))
 }
 
-fn bytes(part: &Part) -> Vec<u8> {
-    let Some(Inputs::Images(images)) = part.inputs.first() else { panic!("images") };
+fn bytes(split: &SplitData) -> Vec<u8> {
+    let Some(Inputs::Images(images)) = split.inputs.first() else { panic!("images") };
     Vec::try_from(images.pixels().reshape([-1])).unwrap()
 }
 
-fn classes(part: &Part, task: usize) -> Vec<i64> {
-    Vec::try_from(&part.tasks[task].target).unwrap()
+fn classes(split: &SplitData, task: usize) -> Vec<i64> {
+    Vec::try_from(&split.tasks[task].target).unwrap()
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn images_have_a_task_for_each_target_and_stay_bytes() {
     );
     assert_eq!(data.schema.tasks[0].classes, ["0", "1", "2"]);
     assert_eq!(data.report.summary(), "data: 6 train, 2 test images of 1 x 2 x 2");
-    let (_, counts) = &data.report.targets[0].parts[0];
+    let (_, counts) = &data.report.targets[0].splits[0];
     assert_eq!(*counts, LabelCounts::Classes { counts: vec![2, 0, 2], missing: 2 });
     let text = serde_json::to_string(&data.schema).unwrap();
     assert_eq!(serde_json::from_str::<ImageSchema>(&text).unwrap(), data.schema);
@@ -110,8 +110,8 @@ fn a_pair_is_two_images_in_opposite_corners_and_the_larger_value_where_they_meet
 fn validation_images_are_held_out_before_pairs_are_made() {
     let text = "validation_fraction = 0.34\ntargets = [{ name = 'class' }]\npairs = { canvas = 4 }";
     let data = loaded(text).unwrap();
-    let seen = |part: &Part| {
-        let mut seen: Vec<u8> = bytes(part).into_iter().filter(|pixel| *pixel > 0).collect();
+    let seen = |split: &SplitData| {
+        let mut seen: Vec<u8> = bytes(split).into_iter().filter(|pixel| *pixel > 0).collect();
         seen.sort_unstable();
         seen.dedup();
         seen

@@ -90,8 +90,8 @@ fn classes_are_selected_joined_and_sorted_from_labels() {
 fn what_cannot_be_drawn_is_refused() {
     let pool = pool(3);
     for (spec, expected) in [
-        (spec(4, 1, 1), "`ways` is 4, but the test part has only 3 classes"),
-        (spec(2, 3, 3), "6 images of a class, but class `c0` of the test part has only 5"),
+        (spec(4, 1, 1), "`ways` is 4, but the test split has only 3 classes"),
+        (spec(2, 3, 3), "6 images of a class, but class `c0` of the test split has only 5"),
         (spec(1, 1, 1), "`ways` is 1: an episode needs at least 2"),
         (spec(2, 0, 1), "`shots` is 0"),
         (spec(2, 1, 0), "`queries` is 0"),

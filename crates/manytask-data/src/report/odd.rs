@@ -17,11 +17,11 @@ impl OddLabels {
     pub(super) fn look(
         &mut self,
         task: &str,
-        part: &str,
+        split: &str,
         target: &Tensor,
         counts: &LabelCounts,
     ) -> Result<()> {
-        let Some(place) = SPLITS.iter().position(|name| *name == part) else { return Ok(()) };
+        let Some(place) = SPLITS.iter().position(|name| *name == split) else { return Ok(()) };
         if counts.labelled() == 0 {
             if let Some(without) = self.without.get_mut(place) {
                 without.push(task.to_owned());
@@ -41,14 +41,14 @@ impl OddLabels {
 
     pub(super) fn notes(self) -> Vec<TaskNote> {
         let mut notes = Vec::new();
-        for ((part, without), alike) in SPLITS.iter().zip(self.without).zip(self.alike) {
-            let (what, effect) = match *part {
+        for ((split, without), alike) in SPLITS.iter().zip(self.without).zip(self.alike) {
+            let (what, effect) = match *split {
                 "train" => ("training", "learned"),
-                part => (part, "judged there"),
+                split => (split, "judged there"),
             };
             for (tasks, text) in [
-                (without, format!("no label in the {what} part, so it is not {effect}")),
-                (alike, format!("all labels in the {what} part are alike, so nothing can be {effect}")),
+                (without, format!("no label in the {what} split, so it is not {effect}")),
+                (alike, format!("all labels in the {what} split are alike, so nothing can be {effect}")),
             ] {
                 if !tasks.is_empty() {
                     notes.push(TaskNote { text, tasks, form: NoteForm::Listed });

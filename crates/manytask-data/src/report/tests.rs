@@ -3,24 +3,25 @@ use manytask_tensor::{Device, Kind, Tensor};
 use super::*;
 use crate::{Inputs, TaskData};
 
-fn part(tasks: Vec<(&str, Tensor)>) -> Part {
+fn split(tasks: Vec<(&str, Tensor)>) -> SplitData {
     let rows = tasks[0].1.size()[0];
     let inputs = vec![Inputs::numbers(Tensor::zeros([rows, 1], (Kind::Float, Device::Cpu)))];
     let tasks = tasks.into_iter().map(|(name, target)| TaskData { name: name.into(), target, weight: None });
-    Part::new(inputs, tasks.collect()).unwrap()
+    SplitData::new(inputs, tasks.collect()).unwrap()
 }
 
 #[test]
 fn labels_are_counted_by_their_kind() {
     let nan = f32::NAN;
-    let part = part(vec![
+    let split = split(vec![
         ("yes", Tensor::from_slice(&[1.0_f32, 0.0, nan, 0.0])),
         ("number", Tensor::from_slice(&[5.0_f32, nan, nan, 1.0])),
         ("class", Tensor::from_slice(&[2_i64, 0, MISSING_CLASS, 2])),
     ]);
     let kinds = [TargetKind::Binary, TargetKind::Regression, TargetKind::Multiclass];
     let mut report =
-        DataReport::of(&Splits { test: Some(part.shallow_clone()), ..Splits::train(part) }, &kinds).unwrap();
+        DataReport::of(&Splits { test: Some(split.shallow_clone()), ..Splits::train(split) }, &kinds)
+            .unwrap();
     assert_eq!(report.rows, [("train".to_owned(), 4), ("test".to_owned(), 4)]);
     report.targets[2].classes = ["a", "b", "c"].map(str::to_owned).to_vec();
     report.targets[1].standardised = Some((1.7e12, 2.5));
@@ -39,8 +40,8 @@ fn labels_are_counted_by_their_kind() {
 fn many_tasks_are_summarised() {
     let label = Tensor::from_slice(&[1.0_f32, f32::NAN]);
     let names: Vec<String> = (0..40).map(|task| format!("t{task}")).collect();
-    let part = part(names.iter().map(|name| (name.as_str(), label.shallow_clone())).collect());
-    let report = DataReport::of(&Splits::train(part), &[TargetKind::Binary; 40]).unwrap();
+    let split = split(names.iter().map(|name| (name.as_str(), label.shallow_clone())).collect());
+    let report = DataReport::of(&Splits::train(split), &[TargetKind::Binary; 40]).unwrap();
     let lines = report.lines();
     assert_eq!(lines.len(), 13);
     assert_eq!(lines[12], "  and 29 further tasks; train 1 to 1 labels each");
@@ -60,8 +61,8 @@ fn the_report_of_a_table_says_rows_inputs_and_labels() {
     let report = data.load().unwrap().report;
     let expected = "data: 3 train, 1 test rows; input columns: 1 numeric, 1 one-hot with 2 categories";
     assert_eq!(report.summary(), expected);
-    let parts = report.targets[0].parts.iter();
-    assert_eq!(parts.map(|(_, counts)| counts.labelled() + counts.missing()).sum::<usize>(), 4);
+    let splits = report.targets[0].splits.iter();
+    assert_eq!(splits.map(|(_, counts)| counts.labelled() + counts.missing()).sum::<usize>(), 4);
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub(super) fn random(rows: usize, fractions: Fractions, seed: u64) -> Indices {
     deal(&order, fractions).sorted()
 }
 
-/// The first of a shuffled order to the test part, the next to validation, the rest, at least one, to training.
+/// The first of a shuffled order to the test split, the next to validation, the rest, at least one, to training.
 fn deal(order: &[usize], fractions: Fractions) -> Indices {
     let (validation, test) = fractions.counts(order.len());
     let spare = order.len().saturating_sub(1);
@@ -42,7 +42,7 @@ fn deal(order: &[usize], fractions: Fractions) -> Indices {
     Indices { train: rest.collect(), validation, test }
 }
 
-/// Whole groups in random order to the test part until it has its share of rows, then to validation, then to training;
+/// Whole groups in random order to the test split until it has its share of rows, then to validation, then to training;
 /// of two groups or more the last one always trains.
 pub(super) fn grouped(groups: &[Vec<usize>], fractions: Fractions, seed: u64) -> Indices {
     let mut order: Vec<&Vec<usize>> = groups.iter().collect();

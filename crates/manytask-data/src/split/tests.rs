@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::testing::table;
 
-fn split(text: &str) -> Split {
+fn split(text: &str) -> SplitRule {
     toml::from_str(text).unwrap()
 }
 
@@ -31,28 +31,28 @@ proptest! {
         let table = grouped_table(&groups);
         let by_group = GroupFractions { column: "g".into(), validation, test, seed };
         for split in [
-            Split::Random(Fractions { validation, test, seed }),
-            Split::Grouped(by_group.clone()),
-            Split::PerGroup(by_group),
+            SplitRule::Random(Fractions { validation, test, seed }),
+            SplitRule::Grouped(by_group.clone()),
+            SplitRule::PerGroup(by_group),
         ] {
-            let parts = match split.indices(&table) {
-                Ok(parts) => parts,
+            let splits = match split.indices(&table) {
+                Ok(splits) => splits,
                 Err(error) => {
                     let lone = groups.iter().all(|group| Some(group) == groups.first());
-                    let lone = lone && matches!(split, Split::Grouped(_));
+                    let lone = lone && matches!(split, SplitRule::Grouped(_));
                     prop_assert!(lone || error.to_string().contains("makes no row"), "{error}");
                     continue;
                 }
             };
-            prop_assert!(validation == 0.0 || !parts.validation.is_empty());
-            prop_assert!(test == 0.0 || !parts.test.is_empty());
-            let mut rows = [parts.train.clone(), parts.validation.clone(), parts.test.clone()].concat();
+            prop_assert!(validation == 0.0 || !splits.validation.is_empty());
+            prop_assert!(test == 0.0 || !splits.test.is_empty());
+            let mut rows = [splits.train.clone(), splits.validation.clone(), splits.test.clone()].concat();
             rows.sort_unstable();
             prop_assert_eq!(rows, (0..groups.len()).collect::<Vec<_>>());
-            prop_assert_eq!(&parts, &split.indices(&table).unwrap());
-            if let Split::Grouped(_) = split {
-                for row in &parts.train {
-                    let elsewhere = parts.test.iter().chain(&parts.validation);
+            prop_assert_eq!(&splits, &split.indices(&table).unwrap());
+            if let SplitRule::Grouped(_) = split {
+                for row in &splits.train {
+                    let elsewhere = splits.test.iter().chain(&splits.validation);
                     prop_assert!(elsewhere.clone().all(|other| group(&table, *row) != group(&table, *other)));
                 }
             }
@@ -63,37 +63,38 @@ proptest! {
 #[test]
 fn seeds_change_random_splits() {
     let table = grouped_table(&[0; 100]);
-    let parts = |seed| Split::Random(Fractions { validation: 0.2, test: 0.2, seed }).indices(&table).unwrap();
-    assert_ne!(parts(0), parts(1));
-    assert_eq!(parts(0).test.len(), 20);
-    assert_eq!(parts(0).validation.len(), 20);
+    let splits =
+        |seed| SplitRule::Random(Fractions { validation: 0.2, test: 0.2, seed }).indices(&table).unwrap();
+    assert_ne!(splits(0), splits(1));
+    assert_eq!(splits(0).test.len(), 20);
+    assert_eq!(splits(0).validation.len(), 20);
 }
 
 #[test]
 fn every_group_is_split_by_itself() {
     let table = grouped_table(&[[0; 8].as_slice(), &[1; 40]].concat());
-    let parts = split("per_group = { column = 'g', test = 0.75 }").indices(&table).unwrap();
+    let splits = split("per_group = { column = 'g', test = 0.75 }").indices(&table).unwrap();
     let tiny = split("per_group = { column = 'g', test = 0.75 }").indices(&grouped_table(&[0, 0])).unwrap();
     assert_eq!(tiny.train.len(), 1, "each group keeps a row to train on");
-    let small = parts.train.iter().filter(|&&row| group(&table, row) == "0").count();
-    assert_eq!((small, parts.train.len()), (2, 12));
+    let small = splits.train.iter().filter(|&&row| group(&table, row) == "0").count();
+    assert_eq!((small, splits.train.len()), (2, 12));
 }
 
 #[test]
 fn grouped_shares_are_near_the_fractions() {
     let groups: Vec<u8> = (0..200).map(|row| row / 4).collect();
-    let parts = split("grouped = { column = 'g', validation = 0.1, test = 0.2 }")
+    let splits = split("grouped = { column = 'g', validation = 0.1, test = 0.2 }")
         .indices(&grouped_table(&groups))
         .unwrap();
-    assert_eq!([parts.test.len(), parts.validation.len()], [40, 20]);
+    assert_eq!([splits.test.len(), splits.validation.len()], [40, 20]);
 }
 
 #[test]
 fn a_split_by_groups_keeps_one_to_train_on() {
     // Each of the two groups fits the test and the validation share by more than half.
     let table = grouped_table(&[[0; 10], [1; 10]].concat());
-    let parts = split("grouped = { column = 'g', test = 0.6 }").indices(&table).unwrap();
-    assert_eq!([parts.train.len(), parts.validation.len(), parts.test.len()], [10, 0, 10]);
+    let splits = split("grouped = { column = 'g', test = 0.6 }").indices(&table).unwrap();
+    assert_eq!([splits.train.len(), splits.validation.len(), splits.test.len()], [10, 0, 10]);
     let error =
         split("grouped = { column = 'g', validation = 0.4, test = 0.4 }").indices(&table).unwrap_err();
     assert!(error.to_string().contains("validation = 0.4 of the 20 rows"), "{error}");
@@ -120,19 +121,19 @@ fn values_are_compared_as_categories_are() {
     assert_eq!(groups(&table, "g").unwrap().len(), 4);
     let table = crate::testing::table("g,x\n1,1\n1.0,1\n2,1\n2.0,1\n");
     assert_eq!(groups(&table, "g").unwrap(), [vec![0, 1], vec![2, 3]]);
-    let parts = split("column = { column = 'g', test = ['2.00'] }").indices(&table).unwrap();
-    assert_eq!(parts.test, [2, 3]);
+    let splits = split("column = { column = 'g', test = ['2.00'] }").indices(&table).unwrap();
+    assert_eq!(splits.test, [2, 3]);
 }
 
 #[test]
 fn values_of_a_column_name_the_parts() {
     let table = grouped_table(&[0, 1, 2, 1, 0]);
-    let parts = split("column = { column = 'g', test = ['1'] }").indices(&table).unwrap();
-    assert_eq!((parts.train, parts.test), (vec![0, 2, 4], vec![1, 3]));
+    let splits = split("column = { column = 'g', test = ['1'] }").indices(&table).unwrap();
+    assert_eq!((splits.train, splits.test), (vec![0, 2, 4], vec![1, 3]));
     for (text, expected) in [
         ("column = { column = 'g', train = ['0'], test = ['1'] }", "row 3, column `g`: `2` is not named"),
         ("column = { column = 'g', test = ['7'] }", "does not occur"),
-        ("column = { column = 'g', train = ['1'], test = ['1'] }", "two parts"),
+        ("column = { column = 'g', train = ['1'], test = ['1'] }", "two splits"),
         ("column = { column = 'h' }", "no column `h`"),
     ] {
         let error = split(text).indices(&table).unwrap_err().to_string();
@@ -156,5 +157,5 @@ fn impossible_fractions_and_unknown_keys_are_refused() {
     assert!(error.to_string().contains("either"), "{error}");
     let one_group = split("grouped = { column = 'g', test = 0.6 }").indices(&table).unwrap_err();
     assert!(one_group.to_string().contains("left for training"), "{one_group}");
-    assert!(toml::from_str::<Split>("random = { tset = 0.1 }").unwrap_err().to_string().contains("tset"));
+    assert!(toml::from_str::<SplitRule>("random = { tset = 0.1 }").unwrap_err().to_string().contains("tset"));
 }

@@ -37,9 +37,9 @@ pub(super) fn names(source: &TableSource, first: &[Field], line: usize) -> Resul
         })?;
         texts.push(text.trim());
     }
-    let mut places: HashMap<&str, usize> = HashMap::with_capacity(texts.len());
+    let mut indices: HashMap<&str, usize> = HashMap::with_capacity(texts.len());
     for (index, text) in texts.iter().copied().enumerate().filter(|(_, text)| !text.is_empty()) {
-        if let Some(before) = places.insert(text, index) {
+        if let Some(before) = indices.insert(text, index) {
             let message = format!(
                 "two columns are called `{}`, the {} and the {}; rename one, or set `header = false`",
                 shown(text),

@@ -170,7 +170,7 @@ fn content_digest(columns: &[Column]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Inputs, Part, TableDataset};
+    use crate::{Inputs, SplitData, TableDataset};
 
     fn text(values: &[&str]) -> ColumnData {
         ColumnData::Text(
@@ -208,10 +208,10 @@ mod tests {
         targets = [{ name = 'score', kind = 'regression' }, { name = 'done', kind = 'binary', positive = ['true'] }]
     ";
 
-    fn numbers(part: &Part) -> Vec<Vec<f32>> {
+    fn numbers(split: &SplitData) -> Vec<Vec<f32>> {
         let tensors =
-            part.inputs.iter().filter_map(Inputs::features).map(|features| features.matrix().unwrap());
-        let tensors = tensors.chain(part.tasks.iter().map(|task| task.target.shallow_clone()));
+            split.inputs.iter().filter_map(Inputs::features).map(|features| features.matrix().unwrap());
+        let tensors = tensors.chain(split.tasks.iter().map(|task| task.target.shallow_clone()));
         tensors.map(|tensor| Vec::try_from(tensor.reshape([-1])).unwrap()).collect()
     }
 

@@ -4,7 +4,7 @@
 
 use super::Column;
 use super::interner::{Builder, Marks};
-use super::rows::{Cursor, Dialect, Fault, FaultKind, Place, is_line_end, line_ends};
+use super::rows::{Cursor, Dialect, Place, SyntaxError, SyntaxErrorKind, is_line_end, line_ends};
 use super::source::Quotes;
 use crate::parallel::in_threads;
 
@@ -63,7 +63,7 @@ pub(super) fn pieces_for(content: &[u8], quotes: Quotes, threads: usize) -> usiz
 ///
 /// # Errors
 /// At the first mistake.
-pub(super) fn read(content: &[u8], rules: Rules, count: usize) -> Result<Read, Fault> {
+pub(super) fn read(content: &[u8], rules: Rules, count: usize) -> Result<Read, SyntaxError> {
     let pieces = pieces(content, count);
     let mut behind = content.len();
     let mut work = Vec::with_capacity(pieces.len());
@@ -131,7 +131,7 @@ impl<'a> Piece<'a> {
         Self { rules, behind, columns, blank: Seen::default(), spanning: Seen::default() }
     }
 
-    fn read(mut self, piece: &[u8]) -> Result<Self, Fault> {
+    fn read(mut self, piece: &[u8]) -> Result<Self, SyntaxError> {
         let width = self.columns.len();
         let mut cursor = Cursor { rest: piece, dialect: self.rules.dialect };
         let mut before: Vec<Option<Last>> = vec![None; width];
@@ -144,11 +144,15 @@ impl<'a> Piece<'a> {
                 return Ok(self);
             }
             self.row(&mut cursor, &mut before)
-                .map_err(|fault| Fault { left: fault.left + self.behind, ..fault })?;
+                .map_err(|fault| SyntaxError { left: fault.left + self.behind, ..fault })?;
         }
     }
 
-    fn row<'b>(&mut self, cursor: &mut Cursor<'b>, before: &mut [Option<Last<'b>>]) -> Result<(), Fault> {
+    fn row<'b>(
+        &mut self,
+        cursor: &mut Cursor<'b>,
+        before: &mut [Option<Last<'b>>],
+    ) -> Result<(), SyntaxError> {
         let start = *cursor;
         let width = self.columns.len();
         let mut lines = Lines::One;
@@ -164,9 +168,9 @@ impl<'a> Piece<'a> {
                 if !cursor.ends_after(field.raw.len(), place) {
                     return Err(of_width(start));
                 }
-                let code = column.code(&field.text, *marks).map_err(|_| Fault {
+                let code = column.code(&field.text, *marks).map_err(|_| SyntaxError {
                     left: cursor.rest.len(),
-                    kind: FaultKind::NotUtf8 { column: number },
+                    kind: SyntaxErrorKind::NotUtf8 { column: number },
                 })?;
                 let several = field.raw.iter().any(|byte| is_line_end(*byte));
                 Last { raw: field.raw, code, lines: if several { Lines::Several } else { Lines::One } }
@@ -185,11 +189,11 @@ impl<'a> Piece<'a> {
     }
 
     /// A row that goes over several lines, between two places.
-    fn several_lines(&mut self, start: Cursor, end: Cursor) -> Result<(), Fault> {
+    fn several_lines(&mut self, start: Cursor, end: Cursor) -> Result<(), SyntaxError> {
         let left = start.rest.len();
         let record = start.rest.get(..left - end.rest.len()).unwrap_or_default();
         if self.rules.dialect.looks_like_rows(record, self.columns.len()) {
-            return Err(Fault { left, kind: FaultKind::Rows { lines: line_ends(record) } });
+            return Err(SyntaxError { left, kind: SyntaxErrorKind::Rows { lines: line_ends(record) } });
         }
         self.spanning.add(left + self.behind);
         Ok(())
@@ -202,10 +206,10 @@ impl<'a> Piece<'a> {
 }
 
 /// The row ahead has more or fewer fields than it should.
-fn of_width(start: Cursor) -> Fault {
+fn of_width(start: Cursor) -> SyntaxError {
     let found = { start }.row().map(|fields| fields.map_or(0, |fields| fields.len()));
     match found {
-        Ok(found) => Fault { left: start.rest.len(), kind: FaultKind::Width { found } },
+        Ok(found) => SyntaxError { left: start.rest.len(), kind: SyntaxErrorKind::Width { found } },
         Err(fault) => fault,
     }
 }

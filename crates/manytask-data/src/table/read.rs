@@ -4,7 +4,7 @@ use super::header::names;
 use super::interner::Marks;
 use super::look::{self, Other};
 use super::pieces::{self, Read, Rules, Seen};
-use super::rows::{Cursor, Dialect, Fault, FaultKind, line_ends};
+use super::rows::{Cursor, Dialect, SyntaxError, SyntaxErrorKind, line_ends};
 use super::source::TableSource;
 use super::{Column, Table, foreign};
 use crate::bytes::{digest, read_raw, unpack};
@@ -127,11 +127,11 @@ impl Place<'_> {
         1 + line_ends(self.content.get(..before).unwrap_or_default())
     }
 
-    fn error(&self, fault: Fault, names: &[&str], other: Option<&Other>) -> Error {
+    fn error(&self, fault: SyntaxError, names: &[&str], other: Option<&Other>) -> Error {
         let line = self.line(fault.left);
         let mut place = format!("line {line}");
         let message = match fault.kind {
-            FaultKind::Open => {
+            SyntaxErrorKind::Open => {
                 let below = line_ends(self.content) + 1 - line;
                 format!(
                     "a quote opens here and never closes (it would take the {} below for text); write two quotes for one in a \
@@ -139,7 +139,7 @@ impl Place<'_> {
                     counted(below, "line")
                 )
             }
-            FaultKind::AfterQuote { closes } => {
+            SyntaxErrorKind::AfterQuote { closes } => {
                 let end = self.line(fault.left.saturating_sub(closes));
                 let whither = if end == line { String::new() } else { format!(" in line {end}") };
                 let after = self.content.len().saturating_sub(fault.left) + closes + 1;
@@ -152,16 +152,16 @@ impl Place<'_> {
                     shown(after.lines().next().unwrap_or_default())
                 )
             }
-            FaultKind::Width { found } => {
+            SyntaxErrorKind::Width { found } => {
                 let remedy = other.map_or("check `separator` and quotes".to_owned(), Other::remedy);
                 format!("has {}, the first line has {}; {remedy}", counted(found, "field"), names.len())
             }
-            FaultKind::NotUtf8 { column } => {
+            SyntaxErrorKind::NotUtf8 { column } => {
                 let name = names.get(column).copied().unwrap_or_default();
                 place = format!("line {line}, column `{}`", shown(name));
                 "is not UTF-8; convert the file, for example with `iconv -f WINDOWS-1252 -t UTF-8`".to_owned()
             }
-            FaultKind::Rows { lines } => format!(
+            SyntaxErrorKind::Rows { lines } => format!(
                 "a quote opens here and closes so late that {lines} lines, each of which has the fields of a row, would be one \
                  row; remove the quote, or set `quotes = \"literal\"` under `source`"
             ),

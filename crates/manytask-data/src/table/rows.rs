@@ -37,14 +37,14 @@ pub(super) struct Field<'a> {
 
 /// What is wrong, and how many bytes from there to the end of what the cursor was made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(super) struct SyntaxError {
     pub(super) left: usize,
-    pub(super) kind: FaultKind,
+    pub(super) kind: SyntaxErrorKind,
 }
 
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FaultKind {
+pub(super) enum SyntaxErrorKind {
     /// A quote opens and never closes.
     Open,
     /// After the quote that closes a field comes something else than the field's end; so many bytes after the opening.
@@ -119,7 +119,7 @@ impl Dialect {
 
 impl<'a> Cursor<'a> {
     /// The field ahead.
-    pub(super) fn field(&self) -> Result<Field<'a>, Fault> {
+    pub(super) fn field(&self) -> Result<Field<'a>, SyntaxError> {
         let dialect = self.dialect;
         let blanks = if dialect.trim { dialect.blanks(self.rest) } else { 0 };
         if dialect.quotes == Quotes::Double && self.rest.get(blanks) == Some(&b'"') {
@@ -131,15 +131,15 @@ impl<'a> Cursor<'a> {
     }
 
     /// The field ahead, whose opening quote comes after so many bytes.
-    fn quoted(&self, opening: usize) -> Result<Field<'a>, Fault> {
-        let fault = |kind| Fault { left: self.rest.len() - opening, kind };
+    fn quoted(&self, opening: usize) -> Result<Field<'a>, SyntaxError> {
+        let fault = |kind| SyntaxError { left: self.rest.len() - opening, kind };
         let inner = self.rest.get(opening + 1..).unwrap_or_default();
         let mut from = 0;
         let mut doubled = false;
         let closing = loop {
             let ahead = inner.get(from..).unwrap_or_default();
             let Some(at) = ahead.iter().position(|byte| *byte == b'"') else {
-                return Err(fault(FaultKind::Open));
+                return Err(fault(SyntaxErrorKind::Open));
             };
             if ahead.get(at + 1) != Some(&b'"') {
                 break from + at;
@@ -150,7 +150,7 @@ impl<'a> Cursor<'a> {
         let (text, after) = inner.split_at_checked(closing).unwrap_or_default();
         let blanks = 1 + self.dialect.blanks(after.get(1..).unwrap_or_default());
         if after.get(blanks).is_some_and(|byte| !self.dialect.ends_field(*byte)) {
-            return Err(fault(FaultKind::AfterQuote { closes: closing + 1 }));
+            return Err(fault(SyntaxErrorKind::AfterQuote { closes: closing + 1 }));
         }
         let raw = self.rest.get(..opening + 1 + closing + blanks).unwrap_or_default();
         let text = if doubled { Cow::Owned(undoubled(text)) } else { Cow::Borrowed(text) };
@@ -193,7 +193,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// All fields of the row ahead, and goes behind it; at the end there is none.
-    pub(super) fn row(&mut self) -> Result<Option<Vec<Field<'a>>>, Fault> {
+    pub(super) fn row(&mut self) -> Result<Option<Vec<Field<'a>>>, SyntaxError> {
         if self.rest.is_empty() {
             return Ok(None);
         }

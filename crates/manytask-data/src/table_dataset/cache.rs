@@ -13,10 +13,12 @@ use manytask_tensor::{Device, Tensor, checkpoint, io};
 use super::{Dataset, Schema, TableDataset};
 use crate::bytes::{digest, read_raw};
 use crate::parallel::in_threads;
-use crate::{DataReport, Encoded, Error, Files, Inputs, OneHot, Part, Result, Split, Splits, TaskData};
+use crate::{
+    DataReport, Encoded, Error, Files, Inputs, OneHot, Result, SplitData, SplitRule, Splits, TaskData,
+};
 
 /// What the first bytes say. Raise the number when the same description would give other tensors.
-const MAGIC: &[u8] = b"manytask table 6\n";
+const MAGIC: &[u8] = b"manytask table 7\n";
 /// How many data sets are kept, the latest ones.
 const KEPT: usize = 16;
 const ENDING: &str = "table";
@@ -61,7 +63,7 @@ impl TableDataset {
     fn key(&self) -> Result<(String, String)> {
         let mut described = self.clone();
         let mut paths = vec![std::mem::take(&mut described.source.path)];
-        if let Some(Split::Files(Files { validation, test, .. })) = &mut described.split {
+        if let Some(SplitRule::Files(Files { validation, test, .. })) = &mut described.split {
             // Which of the two it is stays in the description.
             paths.extend([validation, test].into_iter().flatten().map(std::mem::take));
         }
@@ -88,9 +90,9 @@ impl TableDataset {
         let split_digest = text.get("split_digest")?.clone();
         let mut take = |name: &str| tensors.remove(name);
         let (names, width) = (schema.task_names(), schema.inputs.one_hot_width());
-        let mut part = |name: &str| read_part(name, &names, width, &mut take);
+        let mut split = |name: &str| read_split(name, &names, width, &mut take);
         Some(Dataset {
-            splits: Splits { train: part("train")?, validation: part("validation"), test: part("test") },
+            splits: Splits { train: split("train")?, validation: split("validation"), test: split("test") },
             schema,
             digest: content.to_owned(),
             split_digest,
@@ -105,38 +107,38 @@ fn checksum(bytes: &[u8]) -> u32 {
     sum.sum()
 }
 
-fn read_part(
-    part: &str,
+fn read_split(
+    split: &str,
     names: &[String],
     width: i64,
     take: &mut impl FnMut(&str) -> Option<Tensor>,
-) -> Option<Part> {
+) -> Option<SplitData> {
     let mut inputs = Vec::new();
-    while let Some(dense) = take(&format!("{part}.{}.dense", inputs.len())) {
-        let mut of = |what: &str| take(&format!("{part}.{}.{what}", inputs.len()));
-        let one_hot = of("places").map(|places| OneHot { places, width });
+    while let Some(dense) = take(&format!("{split}.{}.dense", inputs.len())) {
+        let mut of = |what: &str| take(&format!("{split}.{}.{what}", inputs.len()));
+        let one_hot = of("indices").map(|indices| OneHot { indices, width });
         let features = Encoded { dense, one_hot, categorical: of("categorical") };
         inputs.push(Inputs::from(features));
     }
     let tasks = names.iter().enumerate().map(|(task, name)| {
-        let target = take(&format!("{part}.{task}.target"))?;
-        Some(TaskData { name: name.clone(), target, weight: take(&format!("{part}.{task}.weight")) })
+        let target = take(&format!("{split}.{task}.target"))?;
+        Some(TaskData { name: name.clone(), target, weight: take(&format!("{split}.{task}.weight")) })
     });
-    Part::new(inputs, tasks.collect::<Option<_>>()?).ok()
+    SplitData::new(inputs, tasks.collect::<Option<_>>()?).ok()
 }
 
 fn write(folder: &Path, path: &Path, dataset: &Dataset) -> Result<()> {
     let mut tensors = Vec::new();
-    for (name, part) in dataset.splits.iter() {
+    for (name, split) in dataset.splits.iter() {
         let mut put = |number: usize, what: &str, tensor: Option<&Tensor>| {
             tensors.extend(tensor.map(|tensor| (format!("{name}.{number}.{what}"), tensor.shallow_clone())));
         };
-        for (number, input) in part.inputs.iter().filter_map(Inputs::features).enumerate() {
+        for (number, input) in split.inputs.iter().filter_map(Inputs::features).enumerate() {
             put(number, "dense", Some(&input.dense));
-            put(number, "places", input.one_hot.as_ref().map(|one_hot| &one_hot.places));
+            put(number, "indices", input.one_hot.as_ref().map(|one_hot| &one_hot.indices));
             put(number, "categorical", input.categorical.as_ref());
         }
-        for (number, task) in part.tasks.iter().enumerate() {
+        for (number, task) in split.tasks.iter().enumerate() {
             put(number, "target", Some(&task.target));
             put(number, "weight", task.weight.as_ref());
         }

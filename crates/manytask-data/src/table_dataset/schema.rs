@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use super::WeightIn;
 use crate::value::{Compare, Values, sorted};
 use crate::{
-    DataReport, Encoder, Error, Inputs, Note, Part, Result, Splits, Table, TableSource, TargetEncoder,
+    DataReport, Encoder, Error, Inputs, Note, Result, SplitData, Splits, Table, TableSource, TargetEncoder,
     TargetKind, TaskData,
 };
 
-/// How a table becomes inputs and labels, fitted on a training part. Kept with the model, it reads new tables.
+/// How a table becomes inputs and labels, fitted on a training split. Kept with the model, it reads new tables.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schema {
@@ -77,7 +77,7 @@ impl Schema {
         Ok(Table::read(&self.source.at(path))?.for_model())
     }
 
-    /// How the table was read, and what the inputs of these rows (counted from 0) have that the training part had not: numbers far outside its range,
+    /// How the table was read, and what the inputs of these rows (counted from 0) have that the training split had not: numbers far outside its range,
     /// categories that were never seen, gaps. `what` is what the rows are called, such as the name of their file.
     ///
     /// # Errors
@@ -90,51 +90,52 @@ impl Schema {
     /// The inputs of a table: of all rows, or with `tasks_by` of each task's rows.
     ///
     /// # Errors
-    /// When an input column is not there, a number cannot be read, or a row belongs to no task of the training part.
+    /// When an input column is not there, a number cannot be read, or a row belongs to no task of the training split.
     pub fn encode(&self, table: &Table) -> Result<Vec<Inputs>> {
         let all: Vec<usize> = (0..table.rows()).collect();
         let encoded = Inputs::from(self.inputs.encode(table, &all)?);
-        match self.places(table, &all)? {
+        match self.indices(table, &all)? {
             None => Ok(vec![encoded]),
             Some(streams) => {
-                streams.iter().map(|places| encoded.select(&Tensor::f_from_slice(places)?)).collect()
+                streams.iter().map(|indices| encoded.select(&Tensor::f_from_slice(indices)?)).collect()
             }
         }
     }
 
     /// Inputs and labels of the given rows (counted from 0) of a table.
-    pub fn part(&self, table: &Table, rows: &[usize]) -> Result<Part> {
+    pub fn split(&self, table: &Table, rows: &[usize]) -> Result<SplitData> {
         let inputs = Inputs::from(self.inputs.encode(table, rows)?);
         let weights = self.weights(table, rows)?;
-        let Some(streams) = self.places(table, rows)? else {
+        let Some(streams) = self.indices(table, rows)? else {
             let tasks = self.targets.iter().map(|target| {
                 let weight = weights.as_ref().map(Tensor::shallow_clone);
                 Ok(TaskData { name: target.name().to_owned(), target: target.encode(table, rows)?, weight })
             });
-            return Part::new(vec![inputs], tasks.collect::<Result<_>>()?);
+            return SplitData::new(vec![inputs], tasks.collect::<Result<_>>()?);
         };
         let target = self.targets.first().ok_or_else(|| Error::config("`tasks_by` has no target"))?;
         let labels = target.encode(table, rows)?;
         let (mut of_tasks, mut tasks) = (Vec::new(), Vec::new());
-        for (places, name) in streams.iter().zip(self.task_names()) {
-            let places = Tensor::f_from_slice(places)?;
-            let select = |tensor: &Tensor| tensor.f_index_select(0, &places);
-            of_tasks.push(inputs.select(&places)?);
+        for (indices, name) in streams.iter().zip(self.task_names()) {
+            let indices = Tensor::f_from_slice(indices)?;
+            let select = |tensor: &Tensor| tensor.f_index_select(0, &indices);
+            of_tasks.push(inputs.select(&indices)?);
             let weight = weights.as_ref().map(select).transpose()?;
             tasks.push(TaskData { name, target: select(&labels)?, weight });
         }
-        Part::new(of_tasks, tasks)
+        SplitData::new(of_tasks, tasks)
     }
 
     /// The rows of each stream of inputs, in the order of `rows`: one stream, or with `tasks_by` one for each task.
     pub fn streams(&self, table: &Table, rows: &[usize]) -> Result<Vec<Vec<usize>>> {
-        let Some(streams) = self.places(table, rows)? else { return Ok(vec![rows.to_vec()]) };
-        let of = |places: Vec<i64>| places.into_iter().filter_map(|place| rows.get(place as usize).copied());
-        Ok(streams.into_iter().map(|places| of(places).collect()).collect())
+        let Some(streams) = self.indices(table, rows)? else { return Ok(vec![rows.to_vec()]) };
+        let of =
+            |indices: Vec<i64>| indices.into_iter().filter_map(|place| rows.get(place as usize).copied());
+        Ok(streams.into_iter().map(|indices| of(indices).collect()).collect())
     }
 
-    /// With `tasks_by` the places of each task's rows among `rows`.
-    fn places(&self, table: &Table, rows: &[usize]) -> Result<Option<Vec<Vec<i64>>>> {
+    /// With `tasks_by` the indices of each task's rows among `rows`.
+    fn indices(&self, table: &Table, rows: &[usize]) -> Result<Option<Vec<Vec<i64>>>> {
         let Some(by) = &self.tasks_by else { return Ok(None) };
         let column = table.column(&by.column)?;
         let by_level = by.compare.places_of(column, &by.values);
@@ -144,14 +145,14 @@ impl Schema {
                 column.codes().get(*row).and_then(|&code| by_level.get(code as usize).copied().flatten());
             match task.and_then(|task| streams.get_mut(task)) {
                 Some(stream) => stream.push(place as i64),
-                None => return Err(table.value_error(column, *row, "a task of the training part")),
+                None => return Err(table.value_error(column, *row, "a task of the training split")),
             }
         }
         Ok(Some(streams))
     }
 
     /// What is in these splits.
-    pub(super) fn report(&self, splits: &Splits<Part>) -> Result<DataReport> {
+    pub(super) fn report(&self, splits: &Splits<SplitData>) -> Result<DataReport> {
         let targets = || (0..self.task_names().len()).filter_map(|task| self.target(task));
         let kinds: Vec<_> = targets().map(TargetEncoder::kind).collect();
         let mut report = DataReport::of(splits, &kinds)?;

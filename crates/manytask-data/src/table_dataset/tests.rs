@@ -60,7 +60,7 @@ fn each_value_of_a_column_is_a_task() {
     assert!(data.schema.target(1).is_some() && data.schema.target(2).is_none());
     let new = crate::testing::table("school,x\n7,1\n");
     let error = data.schema.encode(&new).unwrap_err().to_string();
-    assert!(error.contains("`7` is not a task of the training part"), "{error}");
+    assert!(error.contains("`7` is not a task of the training split"), "{error}");
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn values_of_other_files_are_told_by_their_own_row() {
         notes.iter().any(|note| note.contains("row 2 of") && note.contains("b.csv: `1000`")),
         "{notes:?}"
     );
-    assert_eq!(data.report.targets[0].parts[1].1, crate::LabelCounts::Numbers { labelled: 2, missing: 1 });
+    assert_eq!(data.report.targets[0].splits[1].1, crate::LabelCounts::Numbers { labelled: 2, missing: 1 });
     for (bad, column) in [("1,1\n1,1e300\n", "x"), ("1,1\n1e300,1\n", "y")] {
         let error = load(&[train, ("b.csv", &format!("y,x\n{bad}"))], text).unwrap_err().to_string();
         assert!(error.contains("b.csv: row 2") && error.contains(&format!("column `{column}`")), "{error}");
@@ -155,7 +155,7 @@ fn marks_of_missing_labels_by_pattern() {
     let table = "x,assay_a,assay_b\n-1,0,1\n2,1,-1\n3,-1,0\n";
     let data = crate::testing::loaded(table, text).unwrap();
     for task in &data.report.targets {
-        assert_eq!(task.parts[0].1, crate::LabelCounts::Answers { yes: 1, no: 1, missing: 1 });
+        assert_eq!(task.splits[0].1, crate::LabelCounts::Answers { yes: 1, no: 1, missing: 1 });
     }
     let schema: Schema = serde_json::from_str(&serde_json::to_string(&data.schema).unwrap()).unwrap();
     assert_eq!(schema, data.schema);
@@ -185,7 +185,7 @@ fn mistakes_are_named() {
     }
     let text = "source.path = 'DIR/a.csv'\ninputs.numeric = 'x'\nweight = 'w'\ntargets = [{ name = 'y', kind = 'binary' }]";
     let error = load(&[("a.csv", "x,w,y\n1,0,0\n3,0,1\n")], text).unwrap_err().to_string();
-    assert!(error.contains("all rows of task `y` in the train part have the weight 0"), "{error}");
+    assert!(error.contains("all rows of task `y` in the train split have the weight 0"), "{error}");
     for bad in ["-1", ""] {
         let error = load(&[("a.csv", &format!("x,w,y\n1,1,0\n3,{bad},1\n"))], text).unwrap_err();
         assert!(matches!(error, Error::Value { row: 2, .. }), "{error}");

@@ -55,10 +55,10 @@ pub struct TargetSpec {
     /// Values of these columns that stand for a missing label, beside the usual ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub missing: Vec<String>,
-    /// The classes in their order (multi-class). Empty: those of the training part, sorted.
+    /// The classes in their order (multi-class). Empty: those of the training split, sorted.
     #[serde(default)]
     pub classes: Vec<String>,
-    /// Whether a regression's labels are brought to mean 0 and standard deviation 1 over the training part; metrics and
+    /// Whether a regression's labels are brought to mean 0 and standard deviation 1 over the training split; metrics and
     /// predictions are in the column's units all the same. Absent: they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standardise: Option<bool>,

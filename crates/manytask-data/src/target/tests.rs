@@ -142,7 +142,7 @@ fn mistakes_are_named() {
     let cases = [
         ("name = 'x'\nkind = 'binary'", "no column `x`"),
         ("name = 'y'\nkind = 'binary'\npositive = ['yess']", "did you mean `yes`?"),
-        ("name = 'z'\nkind = 'binary'", "no label in the training part"),
+        ("name = 'z'\nkind = 'binary'", "no label in the training split"),
         ("name = 'y'\nkind = 'binary'\ncolumns = ['y', 'z']", "several columns"),
         ("name = 'y'\nkind = 'binary'\nclasses = ['a']", "`classes` is for"),
         ("name = 'y'\nkind = 'multiclass'\npositive = ['a']", "`positive` is for"),

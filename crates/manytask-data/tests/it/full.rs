@@ -74,7 +74,7 @@ fn exam() {
     let data = load(text, &folder.join("exam.csv.gz"));
     assert_eq!(data.splits.train.tasks.len(), 65);
     let test = data.splits.test.unwrap();
-    let pupils = |part: &manytask_data::Part| (0..65).map(|school| part.rows(school)).sum::<usize>();
+    let pupils = |split: &manytask_data::SplitData| (0..65).map(|school| split.rows(school)).sum::<usize>();
     assert_eq!(pupils(&data.splits.train) + pupils(&test), 4059);
     assert!((0..65).all(|school| data.splits.train.rows(school) > 0));
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use manytask_data::{Files, Split, TableDataset};
+use manytask_data::{Files, SplitRule, TableDataset};
 
 fn description() -> TableDataset {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/data/census_income");
@@ -21,7 +21,7 @@ fn description() -> TableDataset {
     )
     .unwrap();
     data.source.path = folder.join("census_income_train.csv.gz");
-    data.split = Some(Split::Files(Files {
+    data.split = Some(SplitRule::Files(Files {
         test: Some(folder.join("census_income_test.csv.gz")),
         validation_fraction: 0.1,
         ..Files::default()
@@ -32,14 +32,14 @@ fn description() -> TableDataset {
 #[test]
 fn the_extract_is_what_its_readme_says() {
     let data = description().load().unwrap();
-    let rows = |part: Option<&manytask_data::Part>| part.map_or(0, |part| part.rows(0));
+    let rows = |split: Option<&manytask_data::SplitData>| split.map_or(0, |split| split.rows(0));
     assert_eq!(rows(Some(&data.splits.train)) + rows(data.splits.validation.as_ref()), 19_953);
     assert_eq!(rows(data.splits.test.as_ref()), 9_977);
     assert_eq!(data.schema.task_names(), ["income", "never_married"]);
     let positive: f64 = [Some(&data.splits.train), data.splits.validation.as_ref()]
         .into_iter()
         .flatten()
-        .map(|part| part.tasks[0].target.sum(None).double_value(&[]))
+        .map(|split| split.tasks[0].target.sum(None).double_value(&[]))
         .sum();
     assert_eq!(positive, 1245.0);
     let names = data.schema.inputs().input_names();
@@ -50,8 +50,8 @@ fn the_extract_is_what_its_readme_says() {
 #[test]
 fn standardised_inputs_have_mean_zero_over_the_training_part_alone() {
     let data = description().load().unwrap();
-    let age = |part: &manytask_data::Part| {
-        let column = part.inputs[0].features().unwrap().dense.select(1, 0);
+    let age = |split: &manytask_data::SplitData| {
+        let column = split.inputs[0].features().unwrap().dense.select(1, 0);
         (column.mean(None).double_value(&[]), column.std(false).double_value(&[]))
     };
     let (mean, std) = age(&data.splits.train);

@@ -1,11 +1,11 @@
-//! From the figures of tasks to those of an evaluation.
+//! From the metrics of tasks to those of an evaluation.
 
-use super::figures::Figures;
+use super::scores::TaskScore;
 
 /// An adaptation whose loss becomes so many times what it was before the first step has diverged, though it is finite.
 const FAR: f64 = 1e4;
 
-/// The figures of all tasks together. Tasks whose adaptation diverged are in none of them, and where more than half have, there
+/// The metrics of all tasks together. Tasks whose adaptation diverged are in none of them, and where more than half have, there
 /// are none: what is left is no sample of the tasks, and would be the better the more diverge.
 #[derive(Debug, PartialEq)]
 pub(super) struct Summary {
@@ -31,11 +31,11 @@ pub(super) struct Diverged {
 }
 
 impl Summary {
-    /// Of the figures of each task, after each step. A task that has diverged stays so.
-    pub(super) fn of(trace: &[Vec<Figures>]) -> Self {
+    /// Of the metrics of each task, after each step. A task that has diverged stays so.
+    pub(super) fn of(trace: &[Vec<TaskScore>]) -> Self {
         let start = trace.first().map_or(&[][..], Vec::as_slice);
         let mut left: Vec<bool> = vec![false; start.len()];
-        let (mut kept, mut first) = (Vec::<Vec<Figures>>::with_capacity(trace.len()), None);
+        let (mut kept, mut first) = (Vec::<Vec<TaskScore>>::with_capacity(trace.len()), None);
         for (step, of_step) in trace.iter().enumerate() {
             let mut good = Vec::with_capacity(of_step.len());
             for ((now, before), left) in of_step.iter().zip(start).zip(&mut left) {
@@ -53,10 +53,10 @@ impl Summary {
             kept.push(good);
         }
         let last = kept.last().map_or(&[][..], Vec::as_slice);
-        let figures = figures_of(last);
+        let metrics = metrics_of(last);
         let mut values =
-            vec![mean(&figures), interval(&figures), quantile(&figures, 0.5), quantile(&figures, 0.99)];
-        values.extend(kept.iter().map(|of_step| mean(&figures_of(of_step))));
+            vec![mean(&metrics), interval(&metrics), quantile(&metrics, 0.5), quantile(&metrics, 0.99)];
+        values.extend(kept.iter().map(|of_step| mean(&metrics_of(of_step))));
         let losses: Vec<f64> = last.iter().map(|task| task.loss).collect();
         let diverged = first.map(|first| Diverged {
             tasks: left.iter().filter(|left| **left).count(),
@@ -72,29 +72,29 @@ impl Diverged {
     /// What is told.
     pub(super) fn note(&self) -> String {
         let Self { tasks, of, first, steps } = self;
-        let figures = if 2 * tasks > *of {
-            "with fewer than half left no figure has a value"
+        let metrics = if 2 * tasks > *of {
+            "with fewer than half left no metric has a value"
         } else {
-            "they are in no figure"
+            "they are in no metric"
         };
         match (steps, first) {
             (0, _) => format!(
-                "{tasks} of {of} evaluation tasks gave predictions that are not finite; {figures}; lower the learning rate"
+                "{tasks} of {of} evaluation tasks gave predictions that are not finite; {metrics}; lower the learning rate"
             ),
             (_, 0) => format!(
-                "{tasks} of {of} evaluation tasks diverged, the first before any step of adaptation; {figures}; \
+                "{tasks} of {of} evaluation tasks diverged, the first before any step of adaptation; {metrics}; \
                  lower the learning rate"
             ),
             _ => format!(
                 "{tasks} of {of} evaluation tasks diverged while they were adapted, the first after {first} of {steps} inner \
-                 steps; {figures}; lower inner_learning_rate, or take fewer inner_steps"
+                 steps; {metrics}; lower inner_learning_rate, or take fewer inner_steps"
             ),
         }
     }
 }
 
-fn figures_of(tasks: &[Figures]) -> Vec<f64> {
-    tasks.iter().map(|task| task.figure).collect()
+fn metrics_of(tasks: &[TaskScore]) -> Vec<f64> {
+    tasks.iter().map(|task| task.metric).collect()
 }
 
 /// `None` of nothing.
@@ -122,15 +122,16 @@ fn quantile(values: &[f64], share: f64) -> Option<f64> {
 mod tests {
     use super::*;
 
-    /// A task's losses by step; the figure is twice the loss.
-    fn trace(tasks: &[&[f64]]) -> Vec<Vec<Figures>> {
+    /// A task's losses by step; the metric is twice the loss.
+    fn trace(tasks: &[&[f64]]) -> Vec<Vec<TaskScore>> {
         let steps = tasks.first().map_or(0, |losses| losses.len());
-        let at = |step: usize| tasks.iter().map(move |of| Figures { loss: of[step], figure: 2.0 * of[step] });
+        let at =
+            |step: usize| tasks.iter().map(move |of| TaskScore { loss: of[step], metric: 2.0 * of[step] });
         (0..steps).map(|step| at(step).collect()).collect()
     }
 
     #[test]
-    fn figures_of_a_sample_are_numpys() {
+    fn statistics_of_a_sample_are_numpys() {
         let values = [3.0, 1.0, 4.0, 1.0, 5.0];
         assert!((mean(&values).unwrap() - 2.8).abs() < 1e-12);
         assert!((interval(&values).unwrap() - 1.96 * (3.2_f64 / 5.0).sqrt()).abs() < 1e-12);
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_that_diverge_are_counted_and_in_no_figure_from_there_on() {
+    fn tasks_that_diverge_are_counted_and_in_no_metric_from_there_on() {
         let good: &[f64] = &[4.0, 2.0, 1.0];
         let odd: [&[f64]; 3] = [&[4.0, 3.0, f64::NAN], &[4.0, f64::INFINITY, 0.5], &[0.1, 0.1, 1.1e4]];
         let summary = Summary::of(&trace(&[good, odd[0], odd[1], odd[2], &[3.0, 5.0, 3.0], good]));
@@ -154,7 +155,7 @@ mod tests {
         let note = summary.diverged.unwrap().note();
         assert!(note.starts_with("3 of 6 evaluation tasks diverged"), "{note}");
         assert!(
-            note.contains("after 1 of 2 inner steps") && note.contains("they are in no figure"),
+            note.contains("after 1 of 2 inner steps") && note.contains("they are in no metric"),
             "{note}"
         );
         assert!(Summary::of(&trace(&[good, good])).diverged.is_none());
@@ -166,6 +167,6 @@ mod tests {
         let summary = Summary::of(&trace(&[good, &[1.0, f64::NAN], &[f64::NAN, f64::NAN]]));
         assert_eq!((summary.loss, &summary.values[..4]), (None, &[None; 4][..]));
         assert_eq!(summary.values[4..], [Some(2.0), None]);
-        assert!(summary.diverged.unwrap().note().contains("no figure has a value"));
+        assert!(summary.diverged.unwrap().note().contains("no metric has a value"));
     }
 }

@@ -1,7 +1,7 @@
 use manytask_multitask::{Error, Result};
 use manytask_nn::Builder;
-use manytask_nn::written::{NetTrace, Rows, WrittenNet};
-use manytask_tensor::dense::{Real, filled, values};
+use manytask_nn::fused::{FusedNet, NetTrace, Rows};
+use manytask_tensor::dense::{Real, from_fn, values};
 use manytask_tensor::{Device, Graph, Kind, Params, Tensor, gradients, threads};
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +75,7 @@ impl Learner for Prototypical {
         if params.device() != Device::Cpu || support.tasks.is_some() || !support.is_fusible() {
             return Ok(None);
         }
-        let Some(net) = WrittenNet::of(support.network, params.layout()) else { return Ok(None) };
+        let Some(net) = FusedNet::of(support.network, params.layout()) else { return Ok(None) };
         let Some(flat) = net.flat(params)? else { return Ok(None) };
         let found = match params.kind() {
             Kind::Float => fused::<f32>(&net, &flat, episode, self.classes)?,
@@ -100,9 +100,9 @@ fn prototypes(embedded: &Tensor, labels: &Tensor, classes: i64, tasks: Option<i6
     centroids(embedded, &one_hot("protonet", labels, classes, tasks, embedded.kind())?)
 }
 
-/// The pass through an embedding that is written out, and back: the embeddings alone have a graph.
+/// The pass through an embedding that is fused, and back: the embeddings alone have a graph.
 fn fused<T: Real>(
-    net: &WrittenNet,
+    net: &FusedNet,
     flat: &Tensor,
     episode: &Episode<'_>,
     classes: i64,
@@ -121,7 +121,7 @@ fn fused<T: Real>(
         };
         let mut trace = NetTrace::default();
         net.forward(flat, rows, &mut trace, threads)?;
-        let embedding = filled::<T, Error>(&[1, rows.count as i64, outputs as i64], |out| {
+        let embedding = from_fn::<T, Error>(&[1, rows.count as i64, outputs as i64], |out| {
             out.copy_from_slice(net.predictions(&trace));
             Ok(())
         })?;
@@ -133,7 +133,7 @@ fn fused<T: Real>(
     let logits = negative_squared_distances(query, &prototypes)?.f_squeeze_dim(0)?;
     let loss = episode.support.loss.mean(&logits, &episode.query_y, None, None)?;
     let found = gradients(&loss, &[support, query], Graph::Free)?;
-    let gradient = filled::<T, Error>(&[flat.len() as i64], |sum| {
+    let gradient = from_fn::<T, Error>(&[flat.len() as i64], |sum| {
         let mut own = vec![T::zero(); flat.len()];
         for ((rows, mut trace), cotangent) in traces.into_iter().zip(&found) {
             net.begin_back(values(&cotangent.f_contiguous()?)?, &mut trace);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use manytask_meta::data::Episodes;
-use manytask_meta::multitask::{Combination, Draw, Level, Part, Problem};
+use manytask_meta::multitask::{Combination, Draw, Level, Problem, Split};
 use manytask_meta::nn::nets::{Conv4, Conv4Config, Mlp, MlpConfig};
 use manytask_meta::nn::{Builder, Module, layers::Activation, loss::Loss};
 use manytask_meta::tensor::{Device, Kind, Layout, LayoutBuilder, Params, Tensor};
@@ -178,7 +178,7 @@ fn compare(method: &str, learner: impl Fn(&Case) -> Box<dyn LearnerSpec>) {
                 query_y: own(query_y),
             };
             let problem = MetaProblem::new(model, Box::new(Written(episodes)), loss, settings).unwrap();
-            let draw = Draw { seed: 1, step: 0, replica: 0, part: Part::Train };
+            let draw = Draw { seed: 1, step: 0, replica: 0, split: Split::Train };
             let problem = match launched {
                 Launched::OneByOne => problem,
                 Launched::AsAWhole => problem.rehearsing(),

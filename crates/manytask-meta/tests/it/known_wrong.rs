@@ -1,7 +1,7 @@
 //! What implementations are known to get wrong, each as a test.
 
 use manytask_meta::data::{Episodes, GaussianProcess};
-use manytask_meta::multitask::{Combination, Draw, Evaluation, Part, Problem};
+use manytask_meta::multitask::{Combination, Draw, Evaluation, Problem, Split};
 use manytask_meta::nn::nets::{Mlp, MlpConfig};
 use manytask_meta::nn::{Builder, layers::Activation, loss::Loss, metrics::Output};
 use manytask_meta::tensor::random::Key;
@@ -13,7 +13,7 @@ use manytask_meta::{
 
 use crate::source::{Written, sinusoids};
 
-const DRAW: Draw = Draw { seed: 4, step: 2, replica: 0, part: Part::Train };
+const DRAW: Draw = Draw { seed: 4, step: 2, replica: 0, split: Split::Train };
 const ON: (Kind, Device) = (Kind::Double, Device::Cpu);
 
 fn settings(tasks_per_step: usize) -> MetaSettings {
@@ -33,8 +33,8 @@ fn pass(problem: &MetaProblem) -> (Vec<f64>, Params) {
     (losses, pass.finish(&Combination::weights(weights)).unwrap().detach().unwrap())
 }
 
-fn figure(evaluation: &Evaluation, name: &str) -> f64 {
-    evaluation.tasks[0].figure(name).unwrap()
+fn metric(evaluation: &Evaluation, name: &str) -> f64 {
+    evaluation.tasks[0].metric(name).unwrap()
 }
 
 fn normal(name: &str, shape: &[i64]) -> Tensor {
@@ -103,8 +103,8 @@ fn learned_rates_may_be_negative() {
     let episodes =
         Episodes { support_x: x.shallow_clone(), support_y: y.shallow_clone(), query_x: x, query_y: y };
     let problem = written(&learner, EpisodeShape::regression(1, 1), episodes, Loss::Mse);
-    let evaluation = problem.evaluate(&start(&problem), Part::Test).unwrap();
-    assert!(figure(&evaluation, "mse_after_1_step") > figure(&evaluation, "mse_after_0_steps"));
+    let evaluation = problem.evaluate(&start(&problem), Split::Test).unwrap();
+    assert!(metric(&evaluation, "mse_after_1_step") > metric(&evaluation, "mse_after_0_steps"));
 }
 
 #[test]
@@ -184,12 +184,12 @@ fn cnp_is_trained_on_context_and_queries_and_judged_by_queries_alone() {
     assert!(losses.iter().all(|loss| loss.is_finite() && *loss != 0.0), "{losses:?}");
     assert!(gradient.norm().unwrap().double_value(&[]) > 1e-6, "the context alone is a target");
     let problem = of(query(), [0, 1, 2, 3]);
-    let evaluation = problem.evaluate(&start(&problem), Part::Test).unwrap();
+    let evaluation = problem.evaluate(&start(&problem), Split::Test).unwrap();
     let shuffled = of(query(), [2, 0, 3, 1]);
-    let other = shuffled.evaluate(&start(&shuffled), Part::Test).unwrap();
-    let likelihood = figure(&evaluation, "log_likelihood");
+    let other = shuffled.evaluate(&start(&shuffled), Split::Test).unwrap();
+    let likelihood = metric(&evaluation, "log_likelihood");
     assert!(
-        (likelihood - figure(&other, "log_likelihood")).abs() < 1e-12,
+        (likelihood - metric(&other, "log_likelihood")).abs() < 1e-12,
         "the order of a context is nothing"
     );
     assert!((likelihood + evaluation.tasks[0].loss.unwrap()).abs() < 1e-12);
@@ -241,7 +241,7 @@ fn binary_and_multilabel_tasks_are_scored_as_such() {
             let learner = Maml { inner_steps: 40, inner_learning_rate: 1.0, ..Maml::default() };
             let problem =
                 written(&learner, shape, episodes, Loss::BinaryCrossEntropy { positive_weight: None });
-            figure(&problem.evaluate(&start(&problem), Part::Test).unwrap(), "accuracy")
+            metric(&problem.evaluate(&start(&problem), Split::Test).unwrap(), "accuracy")
         };
         assert_eq!((of(1.0), of(0.0)), (1.0, 0.0), "{output:?}");
     }

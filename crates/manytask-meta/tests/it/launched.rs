@@ -1,7 +1,7 @@
 //! Meta-batches as a GPU is given them, through rehearsed recordings, against the graph's.
 
 use manytask_meta::data::Episodes;
-use manytask_meta::multitask::{Combination, Draw, Part, Problem};
+use manytask_meta::multitask::{Combination, Draw, Problem, Split};
 use manytask_meta::nn::Builder;
 use manytask_meta::nn::layers::Activation;
 use manytask_meta::nn::loss::{Loss, MISSING_CLASS};
@@ -14,7 +14,7 @@ use manytask_meta::{
 
 use crate::source::Written;
 
-const DRAW: Draw = Draw { seed: 4, step: 2, replica: 0, part: Part::Train };
+const DRAW: Draw = Draw { seed: 4, step: 2, replica: 0, split: Split::Train };
 
 fn normal(name: &str, shape: &[i64]) -> Tensor {
     Key::new(7, name).normal(shape, Kind::Double, Device::Cpu).unwrap()

@@ -2,8 +2,8 @@ use std::ops::ControlFlow;
 
 use manytask_meta::multitask::aggregators::{EqualWeights, FixedWeights, PcGrad};
 use manytask_meta::multitask::{
-    AggregatorSettings, Combination, Draw, Evaluation, Event, Level, Monitor, Part, Problem, Result, Trainer,
-    Training,
+    AggregatorSettings, Combination, Draw, Evaluation, Event, Level, Monitor, Problem, Result, Split,
+    Trainer, Training,
 };
 use manytask_meta::nn::nets::{Mlp, MlpConfig};
 use manytask_meta::nn::optim::{Adam, Optimizer};
@@ -18,7 +18,7 @@ use manytask_meta::{
 
 use crate::source::{WAYS, sinusoids};
 
-const DRAW: Draw = Draw { seed: 4, step: 2, replica: 0, part: Part::Train };
+const DRAW: Draw = Draw { seed: 4, step: 2, replica: 0, split: Split::Train };
 
 fn learners() -> Vec<Maml> {
     let base = Maml { inner_steps: 2, inner_learning_rate: 0.05, ..Maml::default() };
@@ -86,7 +86,7 @@ fn every_way_of_computing_gives_the_same() {
             let gradient = pass.finish(&Combination::weights(vec![0.5, 1.0, 2.0])).unwrap();
             let mut pass = problem.forward(&params, DRAW).unwrap();
             let rows = pass.jacobian(&Level::Parameters).unwrap().rows().copy();
-            (losses, gradient, rows, problem.evaluate(&params, Part::Test).unwrap())
+            (losses, gradient, rows, problem.evaluate(&params, Split::Test).unwrap())
         };
         let (losses, gradient, rows, evaluation) = run(Execution::Loop);
         for way in WAYS {
@@ -157,13 +157,13 @@ fn a_number_is_always_the_same_task_and_another_number_another() {
         Draw { step: 3, ..DRAW },
         Draw { replica: 1, ..DRAW },
         Draw { seed: 5, ..DRAW },
-        Draw { part: Part::Validation, ..DRAW },
+        Draw { split: Split::Validation, ..DRAW },
     ] {
         assert_ne!(losses(DRAW), losses(other), "{other:?}");
     }
-    let evaluation = problem.evaluate(&params, Part::Test).unwrap();
-    assert_eq!(evaluation, problem.evaluate(&params, Part::Test).unwrap());
-    assert_ne!(evaluation, problem.evaluate(&params, Part::Validation).unwrap());
+    let evaluation = problem.evaluate(&params, Split::Test).unwrap();
+    assert_eq!(evaluation, problem.evaluate(&params, Split::Test).unwrap());
+    assert_ne!(evaluation, problem.evaluate(&params, Split::Validation).unwrap());
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn an_evaluation_shows_every_step_of_adaptation() {
         ..MetaSettings::default()
     };
     let problem = sinusoids(&Maml::default(), settings).unwrap();
-    let evaluation = problem.evaluate(&start(&problem), Part::Test).unwrap();
+    let evaluation = problem.evaluate(&start(&problem), Split::Test).unwrap();
     let names: Vec<&str> = evaluation.tasks[0].metrics.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(
         names,
@@ -191,9 +191,9 @@ fn an_evaluation_shows_every_step_of_adaptation() {
             "mse_after_3_steps"
         ]
     );
-    let figure = |name: &str| evaluation.tasks[0].figure(name).unwrap();
-    assert_eq!(figure("mse"), figure("mse_after_3_steps"));
-    assert!(figure("mse_median") <= figure("mse_p99"));
+    let metric = |name: &str| evaluation.tasks[0].metric(name).unwrap();
+    assert_eq!(metric("mse"), metric("mse_after_3_steps"));
+    assert!(metric("mse_median") <= metric("mse_p99"));
     assert!(!evaluation.tasks[0].higher_is_better);
 }
 
@@ -216,7 +216,7 @@ fn trained(problem: &MetaProblem, settings: &dyn AggregatorSettings, steps: u64)
     let aggregator = settings.build(problem.tasks())?;
     let mut trainer = Trainer::new(problem, aggregator, training(steps), &start(problem))?;
     trainer.run(|_, _: Event<'_>| -> Result<_> { Ok(ControlFlow::Continue(())) })?;
-    problem.evaluate(trainer.params(), Part::Test)
+    problem.evaluate(trainer.params(), Split::Test)
 }
 
 #[test]
@@ -229,11 +229,11 @@ fn the_loop_makes_a_network_that_adapts() {
     let shape = EpisodeShape::regression(1, 1);
     let model = MetaModel::build(layout, Box::new(net), &Maml::default(), shape).unwrap();
     let problem = MetaProblem::new(model, Box::new(source), Loss::Mse, settings).unwrap();
-    let before = problem.evaluate(&start(&problem), Part::Test).unwrap();
+    let before = problem.evaluate(&start(&problem), Split::Test).unwrap();
     let after = trained(&problem, &EqualWeights::default(), 600).unwrap();
-    let figure = |evaluation: &Evaluation, name: &str| evaluation.tasks[0].figure(name).unwrap();
-    assert!(figure(&after, "mse") < 0.8 * figure(&before, "mse"), "{before:?} {after:?}");
-    assert!(figure(&after, "mse") < 0.75 * figure(&after, "mse_after_0_steps"), "{after:?}");
+    let metric = |evaluation: &Evaluation, name: &str| evaluation.tasks[0].metric(name).unwrap();
+    assert!(metric(&after, "mse") < 0.8 * metric(&before, "mse"), "{before:?} {after:?}");
+    assert!(metric(&after, "mse") < 0.75 * metric(&after, "mse_after_0_steps"), "{after:?}");
 }
 
 #[test]

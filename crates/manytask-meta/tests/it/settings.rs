@@ -1,4 +1,4 @@
-use manytask_meta::multitask::{Part, Problem};
+use manytask_meta::multitask::{Problem, Split};
 use manytask_meta::nn::nets::{Mlp, MlpConfig, Norm};
 use manytask_meta::nn::optim::{Optimizer, Sgd};
 use manytask_meta::nn::{Builder, Module, loss::Loss};
@@ -67,8 +67,8 @@ fn numbers_that_no_machine_has_room_for_are_refused_before_anything_is_allocated
 #[test]
 fn what_a_part_cannot_give_is_refused_before_the_first_step() {
     let problem = sinusoids(&Maml::default(), MetaSettings::default()).unwrap();
-    for part in [Part::Train, Part::Validation, Part::Test] {
-        problem.ready(part).unwrap();
+    for split in [Split::Train, Split::Validation, Split::Test] {
+        problem.ready(split).unwrap();
     }
     let with = |shots, queries, norm| {
         let mut layout = Layout::builder();
@@ -80,29 +80,29 @@ fn what_a_part_cannot_give_is_refused_before_the_first_step() {
         let model = MetaModel::build(layout, Box::new(net), &Maml::default(), shape).unwrap();
         MetaProblem::new(model, Box::new(source), Loss::Mse, settings).unwrap()
     };
-    for (shots, queries, part, says) in [
-        (0, 1, Part::Train, "`shots` is 0"),
-        (1, 0, Part::Train, "`queries` is 0"),
+    for (shots, queries, split, says) in [
+        (0, 1, Split::Train, "`shots` is 0"),
+        (1, 0, Split::Train, "`queries` is 0"),
         (
             1,
             2,
-            Part::Train,
-            "the support set of a task of the train part has 1 example, which the network cannot take: the number of values that batch-norm has",
+            Split::Train,
+            "the support set of a task of the train split has 1 example, which the network cannot take: the number of values that batch-norm has",
         ),
         (
             2,
             1,
-            Part::Train,
-            "the query set of a task of the train part has 1 example, which the network cannot take: the number of values that batch-norm has",
+            Split::Train,
+            "the query set of a task of the train split has 1 example, which the network cannot take: the number of values that batch-norm has",
         ),
-        (1, 2, Part::Test, "the support set of a task of the test part"),
+        (1, 2, Split::Test, "the support set of a task of the test split"),
     ] {
-        let error = with(shots, queries, Norm::Batch).ready(part).unwrap_err().to_string();
+        let error = with(shots, queries, Norm::Batch).ready(split).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
-    // Two of each are enough, as a test part with queries of its own has them; layer-norm takes one.
-    with(2, 1, Norm::Batch).ready(Part::Test).unwrap();
-    with(1, 1, Norm::Layer).ready(Part::Train).unwrap();
+    // Two of each are enough, as a test split with queries of its own has them; layer-norm takes one.
+    with(2, 1, Norm::Batch).ready(Split::Test).unwrap();
+    with(1, 1, Norm::Layer).ready(Split::Train).unwrap();
 }
 
 #[test]
@@ -122,9 +122,9 @@ fn tasks_that_diverge_while_they_are_adapted_are_told_in_every_way_of_computing(
         let model = MetaModel::build(layout, net, &learner, EpisodeShape::regression(1, 1)).unwrap();
         let problem = MetaProblem::new(model, Box::new(source), Loss::Mse, settings).unwrap();
         let params = problem.layout().init(1, Kind::Float, Device::Cpu).unwrap();
-        let evaluation = problem.evaluate(&params, Part::Test).unwrap();
+        let evaluation = problem.evaluate(&params, Split::Test).unwrap();
         let task = &evaluation.tasks[0];
-        let diverged = task.figure("diverged").unwrap();
+        let diverged = task.metric("diverged").unwrap();
         assert!((1.0..=8.0).contains(&diverged), "{execution:?} {diverged}");
         assert!(
             evaluation.notes[0].contains(&format!("{diverged} of 8 evaluation tasks diverged")),

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use manytask_meta::data::Episodes;
-use manytask_meta::multitask::{Part, Result};
+use manytask_meta::multitask::{Result, Split};
 use manytask_meta::nn::nets::{Mlp, MlpConfig};
 use manytask_meta::nn::{Builder, Module, layers::Activation, loss::Loss};
 use manytask_meta::tensor::{Kind, Layout, LayoutBuilder, Tensor};
@@ -17,7 +17,7 @@ use manytask_meta::{
 pub(crate) struct Written(pub(crate) Episodes);
 
 impl EpisodeSource for Written {
-    fn episodes(&self, _: Part, _: u64, ids: Range<u64>, _: Option<usize>) -> Result<Episodes> {
+    fn episodes(&self, _: Split, _: u64, ids: Range<u64>, _: Option<usize>) -> Result<Episodes> {
         let of = |tensor: &Tensor| tensor.narrow(0, 0, (ids.end - ids.start) as i64);
         let Episodes { support_x, support_y, query_x, query_y } = &self.0;
         Ok(Episodes {

@@ -18,14 +18,14 @@ impl Accumulator {
 
     /// The rows of these tasks, as wide and on the device as gradients are; those given are of the same tasks.
     pub(super) fn of(&mut self, tasks: &[usize], gradients: &Tensor) -> Result<Tensor> {
-        let places = places(tasks, gradients)?;
+        let indices = indices(tasks, gradients)?;
         let rows = if let Some(rows) = &self.rows {
             rows.shallow_clone()
         } else {
             let width = gradients.size().get(1).copied().unwrap_or(0);
             Tensor::f_zeros([self.tasks as i64, width], (gradients.kind(), gradients.device()))?
         };
-        let found = rows.f_index_select(0, &places)?;
+        let found = rows.f_index_select(0, &indices)?;
         self.rows = Some(rows);
         Ok(found)
     }
@@ -33,8 +33,8 @@ impl Accumulator {
     /// Writes the rows of these tasks.
     pub(super) fn put(&mut self, tasks: &[usize], rows: &Tensor) -> Result<()> {
         if let Some(all) = &mut self.rows {
-            let places = places(tasks, rows)?;
-            let _ = all.f_index_copy_(0, &places, rows)?;
+            let indices = indices(tasks, rows)?;
+            let _ = all.f_index_copy_(0, &indices, rows)?;
         }
         Ok(())
     }
@@ -55,7 +55,7 @@ impl Accumulator {
     }
 }
 
-fn places(tasks: &[usize], like: &Tensor) -> Result<Tensor> {
+fn indices(tasks: &[usize], like: &Tensor) -> Result<Tensor> {
     let tasks: Vec<i64> = tasks.iter().map(|task| *task as i64).collect();
     Ok(Tensor::f_from_slice(&tasks)?.f_to_device(like.device())?)
 }

@@ -31,7 +31,7 @@ impl Default for ExcessMtl {
 struct Excess {
     step_size: f64,
     tasks: Vec<String>,
-    squares: Accumulator,
+    roots: Accumulator,
     memory: Memory,
     last: TaskVec,
 }
@@ -50,19 +50,20 @@ impl AggregatorSettings for ExcessMtl {
         Ok(Box::new(Excess {
             step_size: self.step_size,
             tasks: tasks.to_vec(),
-            squares: Accumulator::new(tasks.len()),
+            roots: Accumulator::new(tasks.len()),
             memory: Memory { log_weights: vec![0.0; tasks.len()], initial: vec![None; tasks.len()] },
             last: TaskVec::default(),
         }))
     }
 }
 
-/// E of the present tasks; their squares are added to the sums.
-fn excess(squares: &mut Accumulator, present: &[usize], gradients: &Tensor) -> Result<Vec<f64>> {
-    let own = gradients.f_square()?;
-    let sums = squares.of(present, gradients)?.f_add(&own)?;
-    squares.put(present, &sums)?;
-    let terms = own.f_div(&sums.f_add_scalar(ADDED)?.f_sqrt()?)?;
+/// E of the present tasks; their gradients are added to the roots of the sums of squares. No square is made, so that a gradient
+/// may be as large as its element type holds.
+fn excess(roots: &mut Accumulator, present: &[usize], gradients: &Tensor) -> Result<Vec<f64>> {
+    let now = roots.of(present, gradients)?.f_hypot(gradients)?;
+    roots.put(present, &now)?;
+    let added = Tensor::from(ADDED.sqrt()).f_to_kind(now.kind())?.f_to_device(now.device())?;
+    let terms = gradients.f_div(&now.f_hypot(&added)?)?.f_mul(gradients)?;
     let excess = terms.f_sum_dim_intlist([1_i64].as_slice(), false, Kind::Double)?;
     Ok(Vec::try_from(excess)?)
 }
@@ -85,12 +86,9 @@ impl Aggregator for Excess {
         let info = StepInfo::new(step, &losses, &self.tasks);
         let present = losses.present();
         let gradients = finite_rows(step.jacobian(&Level::Parameters)?, &info)?;
-        let excess = excess(&mut self.squares, present, &gradients)?;
+        let excess = excess(&mut self.roots, present, &gradients)?;
         if let Some((task, _)) = present.iter().zip(&excess).find(|(_, excess)| !excess.is_finite()) {
-            return Err(info.diverged(format!(
-                "the gradient of task `{}` is too large for its square",
-                info.name(*task)
-            )));
+            return Err(info.diverged(format!("the gradient of task `{}` is too large", info.name(*task))));
         }
         let Memory { log_weights, initial } = &mut self.memory;
         let mut logarithms = Vec::with_capacity(present.len());
@@ -117,11 +115,11 @@ impl Aggregator for Excess {
     }
 
     fn state(&self) -> Result<State> {
-        Ok(self.squares.save("squares", State::of(&self.memory)?))
+        Ok(self.roots.save("roots", State::of(&self.memory)?))
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        self.squares.restore("excess_mtl", "squares", state)?;
+        self.roots.restore("excess_mtl", "roots", state)?;
         state.read_into("excess_mtl", &mut self.memory)
     }
 }

@@ -1,6 +1,6 @@
 use manytask_data::Inputs;
 use manytask_nn::layers::Embedding;
-use manytask_nn::{Builder, Cx, Module};
+use manytask_nn::{Builder, Context, Module};
 use manytask_tensor::{Params, Tensor};
 
 use crate::{Error, Result};
@@ -83,7 +83,7 @@ impl InputEncoder {
     ///
     /// # Errors
     /// When the inputs are not those that it was built for.
-    pub fn forward(&self, params: &Params, inputs: &Inputs, cx: &mut Cx) -> Result<Tensor> {
+    pub fn forward(&self, params: &Params, inputs: &Inputs, cx: &mut Context) -> Result<Tensor> {
         let rows = inputs.tensor(params.kind())?;
         let Some(categories) = inputs.features().and_then(|features| features.categorical.as_ref()) else {
             return Ok(rows);

@@ -1,6 +1,6 @@
-use manytask_nn::dense::{Curve, DenseChain, DenseLayer};
+use manytask_nn::dense::{DenseActivation, DenseChain, DenseLayer};
 use manytask_nn::layers::Restored;
-use manytask_nn::{Builder, Cx, Module};
+use manytask_nn::{Builder, Context, Module};
 use manytask_tensor::{Layout, Owner, Params, Slot, Tensor, baddbmm};
 
 use super::{OutputGroup, Outputs, Rows};
@@ -49,7 +49,7 @@ impl Features<'_> {
             all.all(|n| Some(&n) == first.as_ref())
         }
         match self {
-            Self::All(_, Rows::Own(places)) => equal(places.iter().map(|(_, length)| *length)),
+            Self::All(_, Rows::Own(spans)) => equal(spans.iter().map(|(_, length)| *length)),
             Self::All(..) | Self::Stacked(_) => true,
             Self::Each(each) => equal(each.iter().map(Tensor::size)),
         }
@@ -100,7 +100,7 @@ impl Heads {
             let chain = DenseChain::of(self.heads.get(task)?.as_ref(), layout)?;
             let [layer] = chain.layers() else { return None };
             let slots: Vec<Slot> = own(task);
-            (layer.curve == Curve::Identity && chain.slots().eq(slots)).then_some(*layer)
+            (layer.activation == DenseActivation::Identity && chain.slots().eq(slots)).then_some(*layer)
         };
         let linear = (0..self.heads.len()).map(find).collect();
         Self { linear, heads: self.heads }
@@ -135,7 +135,7 @@ impl Heads {
     ///
     /// # Errors
     /// When there is no such task, or the features do not fit.
-    pub fn one(&self, task: usize, params: &Params, features: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+    pub fn one(&self, task: usize, params: &Params, features: &Tensor, cx: &mut Context) -> Result<Tensor> {
         let head = self.heads.get(task).ok_or_else(|| {
             Error::setting(format!("task {task} of {}", self.heads.len()), "count tasks from 0")
         })?;
@@ -151,7 +151,7 @@ impl Heads {
         params: &Params,
         features: Features<'_>,
         wanted: &[usize],
-        cx: &mut Cx,
+        cx: &mut Context,
     ) -> Result<Outputs> {
         let mut groups = Vec::new();
         for positions in self.groups(wanted, &features) {
@@ -266,7 +266,7 @@ mod tests {
             Features::Each(&each),
         ];
         for (features, together) in cases.into_iter().zip(together) {
-            let found = heads.forward(&params, features, &wanted, &mut Cx::eval()).unwrap();
+            let found = heads.forward(&params, features, &wanted, &mut Context::eval()).unwrap();
             assert_eq!(found.groups[0].positions.len(), together, "{features:?}");
             let sum = |outputs: Vec<Tensor>| {
                 let parts = outputs.iter().zip(1..).map(|(raw, factor)| raw.sin().sum(F64.0) * factor);
@@ -275,7 +275,7 @@ mod tests {
             let outputs: Vec<Tensor> = (0..4).map(|position| found.raw(position).unwrap()).collect();
             let alone: Vec<Tensor> = (0..4)
                 .map(|row| {
-                    heads.one(wanted[row], &params, &features.of(row).unwrap(), &mut Cx::eval()).unwrap()
+                    heads.one(wanted[row], &params, &features.of(row).unwrap(), &mut Context::eval()).unwrap()
                 })
                 .collect();
             for (together, alone) in outputs.iter().zip(&alone) {
@@ -294,10 +294,14 @@ mod tests {
         let (heads, params) = heads();
         let all = normal("all", &[10, 4]);
         let none = Rows::Own(vec![(8, 5)]);
-        assert!(heads.forward(&params, Features::All(&all, &none), &[0], &mut Cx::eval()).is_err());
-        assert!(heads.forward(&params, Features::Each(&[]), &[0], &mut Cx::eval()).is_err());
+        assert!(heads.forward(&params, Features::All(&all, &none), &[0], &mut Context::eval()).is_err());
+        assert!(heads.forward(&params, Features::Each(&[]), &[0], &mut Context::eval()).is_err());
         assert!(
-            heads.one(9, &params, &all, &mut Cx::eval()).unwrap_err().to_string().contains("task 9 of 5")
+            heads
+                .one(9, &params, &all, &mut Context::eval())
+                .unwrap_err()
+                .to_string()
+                .contains("task 9 of 5")
         );
     }
 }

@@ -1,7 +1,7 @@
 use manytask_data::Inputs;
-use manytask_nn::Cx;
+use manytask_nn::Context;
 use manytask_nn::dense::{DenseChain, Trace};
-use manytask_tensor::dense::{Real, filled};
+use manytask_tensor::dense::{Real, from_fn};
 use manytask_tensor::{Device, Kind, Params, Tensor, no_grad, threads};
 
 use super::{Architecture, Features, Rows, TaskInputs};
@@ -136,7 +136,7 @@ fn forward(
     inputs: &Inputs,
     tasks: &[usize],
 ) -> Result<Outputs> {
-    let mut cx = Cx::eval();
+    let mut cx = Context::eval();
     if let Some(cut) = architecture.bottleneck()
         && let Some(chain) = written_chain(cut.chain(), params)
     {
@@ -161,7 +161,7 @@ fn written_out<T: Real>(chain: &DenseChain, params: &Params, inputs: &Inputs) ->
     let mut trace = Trace::default();
     chain.forward(&chain.borrow(params)?, inputs.borrow()?, &mut trace, threads::get())?;
     let last = trace.activations.last().map_or(&[][..], Vec::as_slice);
-    filled::<T, Error>(&[inputs.rows() as i64, chain.outputs() as i64], |out| {
+    from_fn::<T, Error>(&[inputs.rows() as i64, chain.outputs() as i64], |out| {
         out.copy_from_slice(last);
         Ok(())
     })

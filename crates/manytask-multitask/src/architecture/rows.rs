@@ -20,8 +20,8 @@ impl Rows {
     pub fn of(&self, position: usize, all: &Tensor) -> Result<Tensor> {
         match self {
             Self::Shared => Ok(all.shallow_clone()),
-            Self::Own(places) => {
-                let (start, length) = places.get(position).copied().unwrap_or_default();
+            Self::Own(spans) => {
+                let (start, length) = spans.get(position).copied().unwrap_or_default();
                 Ok(all.f_narrow(0, start, length)?)
             }
         }
@@ -47,13 +47,13 @@ impl TaskInputs {
             return Ok(Self::shared(inputs));
         }
         let inputs: Vec<&Inputs> = present.iter().filter_map(|task| batch.inputs.get(*task)).collect();
-        let places = inputs.iter().scan(0, |start, input| {
+        let spans = inputs.iter().scan(0, |start, input| {
             let length = input.rows() as i64;
             let place = (*start, length);
             *start += length;
             Some(place)
         });
-        let rows = Rows::Own(places.collect());
+        let rows = Rows::Own(spans.collect());
         Ok(Self { all: Inputs::cat(&inputs)?, rows })
     }
 
@@ -69,8 +69,8 @@ impl TaskInputs {
     pub fn of(&self, position: usize) -> Result<Inputs> {
         match &self.rows {
             Rows::Shared => Ok(self.all.shallow_clone()),
-            Rows::Own(places) => {
-                let (start, length) = places.get(position).copied().unwrap_or_default();
+            Rows::Own(spans) => {
+                let (start, length) = spans.get(position).copied().unwrap_or_default();
                 Ok(self.all.narrow(start, length)?)
             }
         }

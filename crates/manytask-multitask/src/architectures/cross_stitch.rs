@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use manytask_nn::{Builder, Cx, Module};
+use manytask_nn::{Builder, Context, Module};
 use manytask_tensor::{Init, Layout, Params, Role, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -144,7 +144,7 @@ impl Architecture for CrossStitch {
         params: &Params,
         inputs: &TaskInputs,
         wanted: &[usize],
-        cx: &mut Cx,
+        cx: &mut Context,
     ) -> Result<Outputs> {
         let x = self.encoder.forward(params, &inputs.all, cx)?;
         let mut features: Vec<Tensor> = self.trunks.iter().map(|_| x.shallow_clone()).collect();
@@ -215,7 +215,8 @@ mod tests {
             let noise = |tensor: &Tensor| Ok(tensor + tensor.rand_like());
             let params = params.map_slots(&network.layout().trained(), |_, leaf| noise(leaf)).unwrap();
             let x = inputs(6);
-            let found = network.forward(&params, &TaskInputs::shared(&x), &[0, 2], &mut Cx::eval()).unwrap();
+            let found =
+                network.forward(&params, &TaskInputs::shared(&x), &[0, 2], &mut Context::eval()).unwrap();
             let named = |name: String| params.named(&name).unwrap();
             let linear = |x: &Tensor, name: String| {
                 x.matmul(&named(format!("{name}.weight")).tr()) + named(format!("{name}.bias"))
@@ -265,18 +266,18 @@ mod tests {
         let pixels = Key::new(1, "pixels").uniform(0.0, 255.0, &[6, 1, 8, 8], F64.0, F64.1).unwrap();
         let images = Images::new(pixels.to_kind(Kind::Uint8), Normalisation::default()).unwrap();
         let x = TaskInputs::shared(&Inputs::Images(images));
-        let found = network.forward(&params, &x, &[0, 1], &mut Cx::eval()).unwrap();
+        let found = network.forward(&params, &x, &[0, 1], &mut Context::eval()).unwrap();
         assert_eq!(found.raw(1).unwrap().size(), [6, 1]);
         // With units that take each task's own features alone it is a network for each task.
         let apart = CrossStitchSettings { own: 1.0, ..CrossStitchSettings::default() };
         let parts = [("trunk", Box::new(Blocks) as Box<dyn TrunkSettings>)];
         let network = blueprinted_for(&apart, &tasks(2), parts.into(), &sizes).unwrap();
         let params = network.layout().init(1, F64.0, F64.1).unwrap();
-        let before = network.forward(&params, &x, &[0, 1], &mut Cx::eval()).unwrap();
+        let before = network.forward(&params, &x, &[0, 1], &mut Context::eval()).unwrap();
         let others =
             network.layout().select(|entry| entry.name.starts_with("trunks.t1.") && entry.role.is_trained());
         let moved = params.map_slots(&others, |_, leaf| Ok(leaf + 0.5)).unwrap();
-        let after = network.forward(&moved, &x, &[0, 1], &mut Cx::eval()).unwrap();
+        let after = network.forward(&moved, &x, &[0, 1], &mut Context::eval()).unwrap();
         assert_eq!(before.raw(0).unwrap(), after.raw(0).unwrap());
         assert_ne!(before.raw(1).unwrap(), after.raw(1).unwrap());
     }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use manytask_nn::metrics::Output;
 use manytask_nn::nets::MlpConfig;
-use manytask_nn::{Builder, Cx, Module};
+use manytask_nn::{Builder, Context, Module};
 use manytask_tensor::{Layout, Params, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -98,7 +98,7 @@ impl Architecture for Esmm {
         params: &Params,
         inputs: &TaskInputs,
         wanted: &[usize],
-        cx: &mut Cx,
+        cx: &mut Context,
     ) -> Result<Outputs> {
         let x = self.encoder.forward(params, &inputs.all, cx)?;
         let x = match &self.trunk {
@@ -158,7 +158,7 @@ mod tests {
         let network = blueprinted(&EsmmSettings {}, &tasks(2), &[("trunk", mlp(&[5])), ("head", mlp(&[3]))]);
         let params = network.layout().init(1, F64.0, F64.1).unwrap();
         let x = inputs(6);
-        let found = network.forward(&params, &TaskInputs::shared(&x), &[0, 1], &mut Cx::eval()).unwrap();
+        let found = network.forward(&params, &TaskInputs::shared(&x), &[0, 1], &mut Context::eval()).unwrap();
         let named = |name: String| params.named(&name).unwrap();
         let linear = |x: &Tensor, name: &str| {
             x.matmul(&named(format!("{name}.weight")).tr()) + named(format!("{name}.bias"))
@@ -174,7 +174,7 @@ mod tests {
             assert!(difference.abs().max().double_value(&[]) < 1e-12);
         }
         // One of both alone is the same.
-        let alone = network.forward(&params, &TaskInputs::shared(&x), &[1], &mut Cx::eval()).unwrap();
+        let alone = network.forward(&params, &TaskInputs::shared(&x), &[1], &mut Context::eval()).unwrap();
         assert_eq!(alone.raw(0).unwrap(), found.raw(1).unwrap());
     }
 

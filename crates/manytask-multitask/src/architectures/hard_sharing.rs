@@ -3,7 +3,7 @@ use std::sync::Arc;
 use manytask_data::Inputs;
 use manytask_nn::dense::DenseChain;
 use manytask_nn::layers::Restored;
-use manytask_nn::{Builder, Cx, Module};
+use manytask_nn::{Builder, Context, Module};
 use manytask_tensor::{Layout, Params, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +75,7 @@ impl HardSharing {
         let layout = layout.build();
         let shared = Owned::of(&layout, tasks.len())?.shared;
         let chain = DenseChain::of(trunk.as_ref(), &layout)
-            .filter(|chain| chain.is_straight() && chain.slots().eq(shared.iter().copied()));
+            .filter(|chain| chain.is_piecewise_linear() && chain.slots().eq(shared.iter().copied()));
         let heads = heads.within(&layout);
         Ok(Self { layout, encoder, trunk: Box::new(Restored(trunk)), heads, chain })
     }
@@ -95,7 +95,7 @@ impl Architecture for HardSharing {
         params: &Params,
         inputs: &TaskInputs,
         wanted: &[usize],
-        cx: &mut Cx,
+        cx: &mut Context,
     ) -> Result<Outputs> {
         let representation = self.encode(params, &inputs.all, cx)?;
         self.heads.forward(params, Features::All(&representation, &inputs.rows), wanted, cx)
@@ -115,7 +115,7 @@ impl Architecture for HardSharing {
 }
 
 impl Bottleneck for HardSharing {
-    fn encode(&self, params: &Params, inputs: &Inputs, cx: &mut Cx) -> Result<Tensor> {
+    fn encode(&self, params: &Params, inputs: &Inputs, cx: &mut Context) -> Result<Tensor> {
         Ok(self.trunk.forward(params, &self.encoder.forward(params, inputs, cx)?, cx)?)
     }
 

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use manytask_nn::{Builder, Cx, Mode, Module};
+use manytask_nn::{Builder, Context, Mode, Module};
 use manytask_tensor::{Init, Layout, Params, Role, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -116,7 +116,7 @@ impl ArchitectureSettings for MmoeSettings {
 
 impl Mmoe {
     /// What experts and gates are given.
-    fn inputs(&self, params: &Params, inputs: &TaskInputs, cx: &mut Cx) -> Result<Tensor> {
+    fn inputs(&self, params: &Params, inputs: &TaskInputs, cx: &mut Context) -> Result<Tensor> {
         let x = self.encoder.forward(params, &inputs.all, cx)?;
         match &self.bottom {
             None => Ok(x),
@@ -125,7 +125,7 @@ impl Mmoe {
     }
 
     /// The weights that some tasks give the experts, `[B, K, E]`, each row of which sums to 1.
-    fn gates(&self, params: &Params, x: &Tensor, tasks: &[usize], cx: &mut Cx) -> Result<Tensor> {
+    fn gates(&self, params: &Params, x: &Tensor, tasks: &[usize], cx: &mut Context) -> Result<Tensor> {
         let weights = tasks.iter().map(|task| match self.gates.get(*task) {
             Some(slot) => Ok(params.get(*slot)?),
             None => Err(Error::setting(format!("task {task} of {}", self.gates.len()), "count tasks from 0")),
@@ -161,7 +161,7 @@ impl Mmoe {
     /// # Errors
     /// When the inputs are not of the network's form.
     pub fn expert_use(&self, params: &Params, inputs: &TaskInputs) -> Result<Tensor> {
-        let mut cx = Cx::eval();
+        let mut cx = Context::eval();
         let x = self.inputs(params, inputs, &mut cx)?;
         let all: Vec<usize> = (0..self.gates.len()).collect();
         self.gates(params, &x, &all, &mut cx)
@@ -182,7 +182,7 @@ impl Architecture for Mmoe {
         params: &Params,
         inputs: &TaskInputs,
         wanted: &[usize],
-        cx: &mut Cx,
+        cx: &mut Context,
     ) -> Result<Outputs> {
         let x = self.inputs(params, inputs, cx)?;
         let experts = self.experts.iter().map(|expert| Ok(expert.forward(params, &x, cx)?));
@@ -229,7 +229,7 @@ mod tests {
         let (network, params) =
             network(&MmoeSettings { experts: 3, ..MmoeSettings::default() }, &[("trunk", mlp(&[5]))]);
         let x = inputs(6);
-        let mut cx = Cx::eval();
+        let mut cx = Context::eval();
         let found = network.forward(&params, &TaskInputs::shared(&x), &[0, 1], &mut cx).unwrap();
         let x = x.tensor(Kind::Double).unwrap();
         let named = |name: &str| params.named(name).unwrap();
@@ -255,7 +255,7 @@ mod tests {
             all: manytask_data::Inputs::cat(&[&a, &b]).unwrap(),
             rows: Rows::Own(vec![(0, 6), (6, 9)]),
         };
-        let mut cx = Cx::eval();
+        let mut cx = Context::eval();
         let own = network.forward(&params, &both, &[0, 1], &mut cx).unwrap();
         for (position, x) in [a, b].iter().enumerate() {
             let alone = network.forward(&params, &TaskInputs::shared(x), &[position], &mut cx).unwrap();
@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(params.named("experts.7.layer0.weight").unwrap().size(), [5, 3]);
         let x = TaskInputs::shared(&inputs(6));
         assert_eq!(
-            network.forward(&params, &x, &[1], &mut Cx::eval()).unwrap().raw(0).unwrap().size(),
+            network.forward(&params, &x, &[1], &mut Context::eval()).unwrap().raw(0).unwrap().size(),
             [6, 1]
         );
     }
@@ -299,12 +299,12 @@ mod tests {
         }
         let x = TaskInputs::shared(&inputs(200));
         let key = manytask_tensor::random::Key::new(1, "drop");
-        let sums = network.forward(&params, &x, &[0], &mut Cx::train(key)).unwrap().raw(0).unwrap();
+        let sums = network.forward(&params, &x, &[0], &mut Context::train(key)).unwrap().raw(0).unwrap();
         assert!((sums - 1.0).abs().max().double_value(&[]) < 1e-12);
         let spread = |temperature: f64| {
             let settings = MmoeSettings { temperature, ..MmoeSettings::default() };
             let (network, params) = built(settings);
-            let outputs = network.forward(&params, &x, &[0], &mut Cx::eval()).unwrap();
+            let outputs = network.forward(&params, &x, &[0], &mut Context::eval()).unwrap();
             outputs.raw(0).unwrap().std(true).double_value(&[])
         };
         assert!(spread(1e-3) > spread(1e3), "cold gates choose, hot ones average");

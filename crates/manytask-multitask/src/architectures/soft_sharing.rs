@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use manytask_nn::{Builder, Cx, Mode, Module};
+use manytask_nn::{Builder, Context, Mode, Module};
 use manytask_tensor::{Layout, Params, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -135,7 +135,7 @@ impl Architecture for SoftSharing {
         params: &Params,
         inputs: &TaskInputs,
         wanted: &[usize],
-        cx: &mut Cx,
+        cx: &mut Context,
     ) -> Result<Outputs> {
         let x = self.encoder.forward(params, &inputs.all, cx)?;
         let mut features = Vec::with_capacity(wanted.len());
@@ -172,7 +172,7 @@ mod tests {
         let network = blueprinted(&settings, &tasks(3), &[("trunk", mlp(&[5]))]);
         let layout = network.layout();
         let params = layout.init(1, F64.0, F64.1).unwrap().require_grad().unwrap();
-        let mut cx = Cx::train(Key::new(1, "a"));
+        let mut cx = Context::train(Key::new(1, "a"));
         let x = TaskInputs::shared(&inputs(6));
         let outputs = network.forward(&params, &x, &[0, 2], &mut cx).unwrap();
         let weight = |task: usize| params.named(&format!("trunks.t{task}.layer0.weight")).unwrap();
@@ -193,7 +193,7 @@ mod tests {
             assert_eq!(by_own[1].abs().max().double_value(&[]), 0.0, "an absent task's trunk rests");
         }
         assert_eq!(outputs.auxiliary.len(), 2);
-        let judged = network.forward(&params, &x, &[0], &mut Cx::eval()).unwrap();
+        let judged = network.forward(&params, &x, &[0], &mut Context::eval()).unwrap();
         assert!(judged.auxiliary.is_empty());
     }
 

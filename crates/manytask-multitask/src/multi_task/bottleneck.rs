@@ -1,7 +1,7 @@
 //! The graph pass of an architecture with one cut: once through all heads, then through the trunk as often as is asked for.
 
 use manytask_data::Batch;
-use manytask_nn::Cx;
+use manytask_nn::Context;
 use manytask_tensor::{Graph, Params, Slot, Tensor, vjp, write_in_turn};
 
 use super::cut::{Cut, Gradients};
@@ -22,7 +22,7 @@ pub(super) struct BottleneckPass<'a> {
     representation: Tensor,
     rows: Rows,
     cut: Option<Cut>,
-    cx: Option<Cx>,
+    cx: Option<Context>,
     heads: Option<Gradients>,
     parameters: Option<Jacobian>,
     representations: Option<Jacobian>,
@@ -176,7 +176,7 @@ impl Pass for BottleneckPass<'_> {
         gradient::assemble(self.problem, self.params, shared, own)
     }
 
-    fn take_context(&mut self) -> Cx {
-        self.cx.take().unwrap_or_else(Cx::eval)
+    fn take_context(&mut self) -> Context {
+        self.cx.take().unwrap_or_else(Context::eval)
     }
 }

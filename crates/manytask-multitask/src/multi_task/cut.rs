@@ -1,7 +1,7 @@
 //! What is behind the bottleneck: the losses of all heads, and their gradients by the representation and the heads' parameters.
 
 use manytask_data::Batch;
-use manytask_nn::Cx;
+use manytask_nn::Context;
 use manytask_nn::dense::DenseLayer;
 use manytask_tensor::{Graph, Params, Slot, Tensor, gradients};
 
@@ -73,7 +73,7 @@ impl Cut {
         batch: &Batch,
         present: &[usize],
         (representation, rows): (&Tensor, &Rows),
-        cx: &mut Cx,
+        cx: &mut Context,
     ) -> Result<Self> {
         let heads = bottleneck.heads();
         let leaf = |tensor: &Tensor| -> Result<Tensor> { Ok(tensor.f_detach()?.f_set_requires_grad(true)?) };
@@ -87,10 +87,10 @@ impl Cut {
                 let outputs = heads.forward(params, Features::Each(&copies), present, cx)?;
                 (Form::Copies(copies), outputs)
             }
-            (Rows::Own(places), _) => {
+            (Rows::Own(spans), _) => {
                 let copy = leaf(representation)?;
                 let outputs = heads.forward(params, Features::All(&copy, rows), present, cx)?;
-                (Form::Rows(copy, places.clone()), outputs)
+                (Form::Rows(copy, spans.clone()), outputs)
             }
         };
         let losses = Losses::new(problem, batch, present, &outputs)?;
@@ -117,7 +117,7 @@ impl Cut {
                 return Ok(Gradients { cotangents, own: Own::Products(linear, residual) });
             }
             Form::Copies(copies) => (copies, None),
-            Form::Rows(copy, places) => (vec![copy], Some(places)),
+            Form::Rows(copy, spans) => (vec![copy], Some(spans)),
         };
         let own: Vec<&[Slot]> = present.iter().map(|&task| problem.own(task)).collect();
         let mut inputs: Vec<&Tensor> = copies.iter().collect();
@@ -129,8 +129,8 @@ impl Cut {
         let own = own.into_iter().map(|slots| slots.iter().copied().zip(found.by_ref()).collect()).collect();
         let cotangents = match end {
             None => Cotangents::Each(by_copies),
-            Some(places) => {
-                Cotangents::Rows(by_copies.pop().ok_or_else(|| broken("no representation"))?, places)
+            Some(spans) => {
+                Cotangents::Rows(by_copies.pop().ok_or_else(|| broken("no representation"))?, spans)
             }
         };
         Ok(Gradients { cotangents, own: Own::Each(own) })
@@ -218,8 +218,8 @@ impl Cotangents {
             Self::Each(all) => {
                 all.get(task).map(Tensor::shallow_clone).ok_or_else(|| broken("a task without a cotangent"))
             }
-            Self::Rows(all, places) => {
-                let (start, length) = places.get(task).copied().unwrap_or_default();
+            Self::Rows(all, spans) => {
+                let (start, length) = spans.get(task).copied().unwrap_or_default();
                 let zeros = like.f_detach()?.f_zeros_like()?;
                 zeros.f_narrow(0, start, length)?.f_copy_(&all.f_narrow(0, start, length)?)?;
                 Ok(zeros)
@@ -238,8 +238,8 @@ impl Cotangents {
                 let first = parts.next().ok_or_else(|| broken("a combination of no task"))??;
                 parts.try_fold(first, |sum, part| Ok(sum.f_add(&part?)?))
             }
-            Self::Rows(all, places) => {
-                let parts = places
+            Self::Rows(all, spans) => {
+                let parts = spans
                     .iter()
                     .zip(weights)
                     .map(|((start, length), weight)| scaled(&all.f_narrow(0, *start, *length)?, *weight));

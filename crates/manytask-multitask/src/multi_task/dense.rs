@@ -8,9 +8,9 @@ mod heads;
 mod rows;
 
 use manytask_data::Batch;
-use manytask_nn::Cx;
+use manytask_nn::Context;
 use manytask_nn::dense::{DenseChain, DenseLayer, Input, LayerWeights, Trace};
-use manytask_tensor::dense::{Onto, Real, unwritten, values};
+use manytask_tensor::dense::{Accumulate, Real, uninit_with, values};
 use manytask_tensor::{Kind, Params, Tensor, threads};
 
 use self::heads::{Gradients, Losses};
@@ -45,7 +45,7 @@ struct DensePass<'a, T> {
     trace: Trace<T>,
     losses: Option<Losses<T>>,
     gradients: Option<Gradients<T>>,
-    cx: Option<Cx>,
+    cx: Option<Context>,
     parameters: Option<Jacobian>,
     representations: Option<Jacobian>,
     layers: Option<(Level, Jacobian)>,
@@ -85,10 +85,10 @@ impl<T: Real> Trunk<'_, T> {
                 (Input::Full(x), _) => Input::Full(part(x, rows, layer.inputs)),
                 (input, None) => input,
             };
-            layer.curve.times_slope(&mut cotangent, part(after, rows, layer.outputs));
+            layer.activation.mul_derivative_in_place(&mut cotangent, part(after, rows, layer.outputs));
             see(number, layer, &cotangent, input)?;
             if number > first {
-                layer.pull(weights.weight, &cotangent, &mut below, Onto::Nothing, threads)?;
+                layer.vjp(weights.weight, &cotangent, &mut below, Accumulate::No, threads)?;
                 std::mem::swap(&mut cotangent, &mut below);
             }
         }
@@ -180,7 +180,7 @@ impl<'a, T: Real> DensePass<'a, T> {
     fn through_trunk(&self, cotangent: Vec<T>) -> Result<Tensor> {
         let threads = threads::get();
         let weights = self.chain.borrow(self.params)?;
-        unwritten(&[self.chain.size() as i64], |out: &mut [T]| {
+        uninit_with(&[self.chain.size() as i64], |out: &mut [T]| {
             self.trunk(&weights)?.back(cotangent, None, (0, threads), |number, layer, delta, input| {
                 let (weight, bias) = rows::own(self.chain, number, out)?;
                 Ok(layer.gradient(delta, input, weight, bias, threads)?)
@@ -276,7 +276,7 @@ impl<T: Real> Pass for DensePass<'_, T> {
         gradient::assemble(self.problem, self.params, shared, own)
     }
 
-    fn take_context(&mut self) -> Cx {
-        self.cx.take().unwrap_or_else(Cx::eval)
+    fn take_context(&mut self) -> Context {
+        self.cx.take().unwrap_or_else(Context::eval)
     }
 }

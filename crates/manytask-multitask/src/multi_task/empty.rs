@@ -1,6 +1,6 @@
 //! The pass on a batch in which no task has a label.
 
-use manytask_nn::Cx;
+use manytask_nn::Context;
 use manytask_tensor::{Params, Tensor};
 
 use super::{MultiTaskProblem, gradient};
@@ -45,7 +45,7 @@ impl Pass for EmptyPass<'_> {
         Ok(self.params.detach()?.zeros_like()?)
     }
 
-    fn take_context(&mut self) -> Cx {
-        Cx::eval()
+    fn take_context(&mut self) -> Context {
+        Context::eval()
     }
 }

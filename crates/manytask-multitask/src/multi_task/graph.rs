@@ -1,7 +1,7 @@
 //! The graph pass of any architecture: losses that have a graph to all parameters.
 
 use manytask_data::Batch;
-use manytask_nn::Cx;
+use manytask_nn::Context;
 use manytask_tensor::{Graph, Params, Slot, Tensor, gradients, write_in_turn};
 
 use super::losses::Losses;
@@ -17,7 +17,7 @@ pub(super) struct GraphPass<'a> {
     params: &'a Params,
     present: Vec<usize>,
     losses: Losses,
-    cx: Option<Cx>,
+    cx: Option<Context>,
     /// The gradients of the shared parameters, with those of each task's own.
     parameters: Option<(Jacobian, Vec<Vec<Tensor>>)>,
     layers: Option<(Level, Jacobian)>,
@@ -160,8 +160,8 @@ impl Pass for GraphPass<'_> {
         gradient::assemble(problem, params, shared, own)
     }
 
-    fn take_context(&mut self) -> Cx {
-        self.cx.take().unwrap_or_else(Cx::eval)
+    fn take_context(&mut self) -> Context {
+        self.cx.take().unwrap_or_else(Context::eval)
     }
 }
 

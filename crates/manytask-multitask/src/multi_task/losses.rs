@@ -125,14 +125,14 @@ fn vector(problem: &MultiTaskProblem, batch: &Batch, present: &[usize], outputs:
     if let [part] = parts.as_slice() {
         return Ok(part.shallow_clone());
     }
-    let mut places: Vec<(usize, i64)> = kinds.into_iter().flatten().zip(0..).collect();
-    places.sort_unstable();
-    let places: Vec<i64> = places.into_iter().map(|(_, place)| place).collect();
+    let mut indices: Vec<(usize, i64)> = kinds.into_iter().flatten().zip(0..).collect();
+    indices.sort_unstable();
+    let indices: Vec<i64> = indices.into_iter().map(|(_, place)| place).collect();
     let all = Tensor::f_cat(&parts, 0)?;
-    if places.is_sorted() {
+    if indices.is_sorted() {
         return Ok(all);
     }
-    Ok(all.f_index_select(0, &Tensor::f_from_slice(&places)?.f_to_device(all.device())?)?)
+    Ok(all.f_index_select(0, &Tensor::f_from_slice(&indices)?.f_to_device(all.device())?)?)
 }
 
 /// The losses of tasks with one kind of loss, in one go.

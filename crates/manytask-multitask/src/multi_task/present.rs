@@ -5,16 +5,16 @@ use manytask_data::{Batch, TaskSampling};
 use manytask_tensor::Tensor;
 
 use super::MultiTaskProblem;
-use crate::{Error, Part, Result};
+use crate::{Error, Result, Split};
 
 impl MultiTaskProblem {
     /// The tasks of which a row with a label counts in a batch; none where the rows are too few for the statistics of
     /// shared layers.
-    pub(super) fn present(&self, part: Part, batch: &Batch) -> Result<Vec<usize>> {
-        let gaps = match part {
-            Part::Train => &self.gaps[0],
-            Part::Validation => &self.gaps[1],
-            Part::Test => &self.gaps[2],
+    pub(super) fn present(&self, split: Split, batch: &Batch) -> Result<Vec<usize>> {
+        let gaps = match split {
+            Split::Train => &self.gaps[0],
+            Split::Validation => &self.gaps[1],
+            Split::Test => &self.gaps[2],
         };
         let mut is_present = Vec::with_capacity(self.tasks.len());
         // Labels of one form are looked at together, and what is found is fetched at once for each form.
@@ -53,8 +53,8 @@ impl MultiTaskProblem {
 
     /// Refuses batches with fewer rows than the statistics of trunk or heads need, and a sampling of tasks that has no effect.
     pub(super) fn check_batches(&self) -> Result<()> {
-        let (network, part) = (&self.architecture, &self.parts.train);
-        if self.batches.sampling == TaskSampling::Proportional && part.is_single_input() {
+        let (network, split) = (&self.architecture, &self.splits.train);
+        if self.batches.sampling == TaskSampling::Proportional && split.is_single_input() {
             return Err(Error::setting(
                 "task_sampling = \"proportional\", but all tasks are on the same rows",
                 "leave it out; it is for tasks with rows of their own",
@@ -65,8 +65,8 @@ impl MultiTaskProblem {
         if needed < 2 {
             return Ok(());
         }
-        let (fewest, each) = self.batches.of(part, 0)?.fewest();
-        if part.is_single_input() {
+        let (fewest, each) = self.batches.of(split, 0)?.fewest();
+        if split.is_single_input() {
             return if fewest < needed { Err(self.too_few("all tasks", fewest, needed)) } else { Ok(()) };
         }
         if fewest < network.smallest_batch() {
@@ -84,7 +84,7 @@ impl MultiTaskProblem {
         let change = if self.batches.size < needed {
             format!("set batch_size to at least {needed}")
         } else {
-            "give the training part more rows of it".into()
+            "give the training split more rows of it".into()
         };
         Error::setting(
             format!(
@@ -126,9 +126,9 @@ fn counting(target: &Tensor, weight: Option<&Tensor>) -> Result<Tensor> {
 }
 
 /// For each task, whether labels are missing or do not count.
-pub(super) fn gaps_of(part: &data::Part) -> Result<Vec<bool>> {
+pub(super) fn gaps_of(split: &data::SplitData) -> Result<Vec<bool>> {
     let gap = |task: &data::TaskData| {
         Ok(counting(&task.target, task.weight.as_ref())?.f_all()?.f_int64_value(&[])? == 0)
     };
-    part.tasks.iter().map(gap).collect()
+    split.tasks.iter().map(gap).collect()
 }

@@ -10,7 +10,7 @@ mod trunk;
 use std::sync::{Mutex, PoisonError};
 
 use manytask_data as data;
-use manytask_nn::Cx;
+use manytask_nn::Context;
 use manytask_nn::dense::{DenseChain, DenseLayer};
 use manytask_tensor::capture::{Outputs, Recorder};
 use manytask_tensor::{Device, Kind, Params, Tensor, no_grad, send};
@@ -18,8 +18,8 @@ use manytask_tensor::{Device, Kind, Params, Tensor, no_grad, send};
 use self::groups::Groups;
 use super::{MultiTaskProblem, broken, context, direction_of_layers, gradient};
 use crate::{
-    Architecture, Bottleneck, Combination, Draw, Gramian, Jacobian, Level, Part, Pass, Problem, Result,
-    Shared, Task, layer_columns,
+    Architecture, Bottleneck, Combination, Draw, Gramian, Jacobian, Level, Pass, Problem, Result, Shared,
+    Split, Task, layer_columns,
 };
 
 /// What of a problem is the same in every step.
@@ -43,7 +43,11 @@ struct Recorders {
 
 impl Stacked {
     /// For a problem of this form: on one stream of rows that all count alike, a trunk that is a chain, heads that are one linear layer.
-    pub(super) fn of(network: &dyn Architecture, tasks: &[Task], train: &data::Part) -> Result<Option<Self>> {
+    pub(super) fn of(
+        network: &dyn Architecture,
+        tasks: &[Task],
+        train: &data::SplitData,
+    ) -> Result<Option<Self>> {
         let weighted = train.tasks.iter().any(|task| task.weight.is_some());
         let Some(cut) = network.bottleneck().filter(|cut| cut.chain().is_some()) else { return Ok(None) };
         if !train.is_single_input() || weighted {
@@ -88,17 +92,17 @@ struct StackedPass<'a> {
     representations: Option<Jacobian>,
     layers: Option<(Level, Jacobian)>,
     gradient: Option<Outputs>,
-    cx: Option<Cx>,
+    cx: Option<Context>,
 }
 
-/// The pass on a batch of the training part, where parameters are on a GPU and the problem is such; else nothing.
+/// The pass on a batch of the training split, where parameters are on a GPU and the problem is such; else nothing.
 pub(super) fn forward<'a>(
     problem: &'a MultiTaskProblem,
     params: &'a Params,
     draw: Draw,
 ) -> Result<Option<Box<dyn Pass + 'a>>> {
     match &problem.stacked {
-        Some(stacked) if params.device() != Device::Cpu && draw.part == Part::Train => {
+        Some(stacked) if params.device() != Device::Cpu && draw.split == Split::Train => {
             of_problem(problem, stacked, params, draw)
         }
         _ => Ok(None),
@@ -127,12 +131,12 @@ impl<'a> StackedPass<'a> {
         params: &'a Params,
         draw: Draw,
     ) -> Result<Self> {
-        let part = problem.part(draw.part)?;
-        let batcher = problem.batcher(part, draw)?;
+        let split = problem.split(draw.split)?;
+        let batcher = problem.batcher(split, draw)?;
         let each = batcher.batches_per_epoch();
         let chosen = batcher.batch(draw.step / each, draw.step % each)?;
-        let (Some(chosen), Some(inputs)) = (chosen.first(), part.inputs.first()) else {
-            return Err(broken("a part without rows"));
+        let (Some(chosen), Some(inputs)) = (chosen.first(), split.inputs.first()) else {
+            return Err(broken("a split without rows"));
         };
         let present = stacked.groups.present(chosen)?;
         let own = params.as_vector();
@@ -286,11 +290,11 @@ impl Trace<'_> {
             start += length;
         }
         let trained = self.params.layout().trained();
-        let parts = trained.iter().map(|slot| match found.get(slot.index()) {
+        let splits = trained.iter().map(|slot| match found.get(slot.index()) {
             Some(Some(gradient)) => Ok(gradient.f_reshape([-1])?),
             _ => Ok(self.params.get(*slot)?.f_detach()?.f_zeros_like()?.f_reshape([-1])?),
         });
-        Ok(Tensor::f_cat(&parts.collect::<Result<Vec<_>>>()?, 0)?)
+        Ok(Tensor::f_cat(&splits.collect::<Result<Vec<_>>>()?, 0)?)
     }
 
     /// Each task's loss by the representation, in task order, `[T, B, F]`.
@@ -312,26 +316,26 @@ impl Trace<'_> {
     /// All tasks' gradients of the trunk, `[T, P]`, in the order of the shared parameters.
     fn rows(&self) -> Result<Tensor> {
         let tasks = self.stacked.heads.len() as i64;
-        let mut parts = Vec::new();
+        let mut splits = Vec::new();
         trunk::backward(self.chain, self.params, self.inputs, self.cotangents()?, |_, delta, input| {
-            parts.push(delta.f_sum_dim_intlist([1].as_slice(), false, delta.kind())?);
-            parts.push(delta.f_transpose(1, 2)?.f_matmul(input)?.f_reshape([tasks, -1])?);
+            splits.push(delta.f_sum_dim_intlist([1].as_slice(), false, delta.kind())?);
+            splits.push(delta.f_transpose(1, 2)?.f_matmul(input)?.f_reshape([tasks, -1])?);
             Ok(())
         })?;
-        parts.reverse();
-        Ok(Tensor::f_cat(&parts, 1)?)
+        splits.reverse();
+        Ok(Tensor::f_cat(&splits, 1)?)
     }
 
     /// The gradient of the trunk for a direction of the representation, `[P]`.
     fn through_trunk(&self, cotangent: Tensor) -> Result<Tensor> {
-        let mut parts = Vec::new();
+        let mut splits = Vec::new();
         trunk::backward(self.chain, self.params, self.inputs, cotangent, |_, delta, input| {
-            parts.push(delta.f_sum_dim_intlist([0].as_slice(), false, delta.kind())?);
-            parts.push(delta.f_tr()?.f_matmul(input)?.f_reshape([-1])?);
+            splits.push(delta.f_sum_dim_intlist([0].as_slice(), false, delta.kind())?);
+            splits.push(delta.f_tr()?.f_matmul(input)?.f_reshape([-1])?);
             Ok(())
         })?;
-        parts.reverse();
-        Ok(Tensor::f_cat(&parts, 0)?)
+        splits.reverse();
+        Ok(Tensor::f_cat(&splits, 0)?)
     }
 }
 
@@ -397,16 +401,16 @@ impl Pass for StackedPass<'_> {
             Shared::Direction { .. } => return Err(direction_of_layers()),
         };
         let gradient = self.weighted(&vec![0.0; self.present.len()], &combination.heads)?;
-        let parts = gradient::split(self.problem, self.params, &direction)?;
-        for (slot, part) in self.problem.shared().iter().zip(parts) {
+        let splits = gradient::split(self.problem, self.params, &direction)?;
+        for (slot, split) in self.problem.shared().iter().zip(splits) {
             let _off = no_grad();
-            gradient.get(*slot)?.shallow_clone().f_copy_(&part)?;
+            gradient.get(*slot)?.shallow_clone().f_copy_(&split)?;
         }
         Ok(gradient)
     }
 
-    fn take_context(&mut self) -> Cx {
-        self.cx.take().unwrap_or_else(Cx::eval)
+    fn take_context(&mut self) -> Context {
+        self.cx.take().unwrap_or_else(Context::eval)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::architecture::Bottleneck;
 use crate::testing::{F64, network, problem_of, problems, relu_trunk, rows, start, tasks};
 use crate::{Combination, HardSharing, Jacobian, Level, Shared, layer_columns};
 
-const DRAW: Draw = Draw { seed: 4, step: 2, replica: 0, part: Part::Train };
+const DRAW: Draw = Draw { seed: 4, step: 2, replica: 0, split: Split::Train };
 
 /// The gradient of each task's loss, by a backward pass of its own from the loss to all parameters.
 fn one_by_one(problem: &MultiTaskProblem, params: &Params, draw: Draw) -> Vec<Params> {
@@ -18,7 +18,7 @@ fn one_by_one(problem: &MultiTaskProblem, params: &Params, draw: Draw) -> Vec<Pa
 /// The loss of each present task, through its own head.
 fn each_loss(problem: &MultiTaskProblem, params: &Params, draw: Draw) -> Vec<Tensor> {
     let batch = problem.batch(draw).unwrap();
-    let present = problem.present(draw.part, &batch).unwrap();
+    let present = problem.present(draw.split, &batch).unwrap();
     let (cut, mut cx) = (problem.cut(), context(problem, draw));
     let inputs = TaskInputs::join(&batch, &present).unwrap();
     let representation = cut.encode(params, &inputs.all, &mut cx).unwrap();
@@ -44,24 +44,24 @@ fn close(a: &Tensor, b: &Tensor) -> bool {
     (a - b).abs().max().double_value(&[]) < 1e-12
 }
 
-fn with_gaps() -> data::Part {
-    let mut part = rows(1, 40, true);
-    let target = &mut part.tasks[1].target;
+fn with_gaps() -> data::SplitData {
+    let mut split = rows(1, 40, true);
+    let target = &mut split.tasks[1].target;
     let _ = target.narrow(0, 0, 25).fill_(f64::NAN);
-    part
+    split
 }
 
-fn with_weights() -> data::Part {
-    let mut part = rows(1, 40, true);
-    part.tasks[0].weight = Some(part.inputs[0].features().unwrap().dense.select(1, 1).square() + 0.1);
-    part.tasks[2].weight = Some(part.inputs[0].features().unwrap().dense.select(1, 2).square() + 0.1);
-    part
+fn with_weights() -> data::SplitData {
+    let mut split = rows(1, 40, true);
+    split.tasks[0].weight = Some(split.inputs[0].features().unwrap().dense.select(1, 1).square() + 0.1);
+    split.tasks[2].weight = Some(split.inputs[0].features().unwrap().dense.select(1, 2).square() + 0.1);
+    split
 }
 
 #[test]
 fn a_combination_is_that_of_the_tasks_own_gradients() {
-    let parts = [|| rows(1, 40, true), || rows(1, 40, false), with_gaps, with_weights];
-    for problem in parts.into_iter().flat_map(problems) {
+    let splits = [|| rows(1, 40, true), || rows(1, 40, false), with_gaps, with_weights];
+    for problem in splits.into_iter().flat_map(problems) {
         let params = start(&problem).require_grad().unwrap();
         let expected = one_by_one(&problem, &params, DRAW);
         let weights = vec![0.5, -2.0, 3.0];
@@ -89,8 +89,8 @@ fn a_combination_is_that_of_the_tasks_own_gradients() {
 
 #[test]
 fn rows_are_the_tasks_own_gradients_and_a_direction_is_taken_as_it_is() {
-    let parts = [|| rows(1, 40, true), || rows(1, 40, false), with_gaps];
-    for problem in parts.into_iter().flat_map(problems) {
+    let splits = [|| rows(1, 40, true), || rows(1, 40, false), with_gaps];
+    for problem in splits.into_iter().flat_map(problems) {
         let params = start(&problem).require_grad().unwrap();
         let mut pass = problem.forward(&params, DRAW).unwrap();
         let rows = pass.jacobian(&Level::Parameters).unwrap().rows().copy();
@@ -132,8 +132,8 @@ fn a_direction_of_the_representation_goes_through_the_trunk_once() {
 
 #[test]
 fn gradients_of_layers_are_columns_of_all_and_a_combination_can_follow() {
-    let parts = [|| rows(1, 40, true), || rows(1, 40, false)];
-    for problem in parts.into_iter().flat_map(problems) {
+    let splits = [|| rows(1, 40, true), || rows(1, 40, false)];
+    for problem in splits.into_iter().flat_map(problems) {
         let params = start(&problem).require_grad().unwrap();
         let mut whole = problem.forward(&params, DRAW).unwrap();
         let all = whole.jacobian(&Level::Parameters).unwrap().rows().copy();
@@ -178,18 +178,18 @@ fn inner_products_are_those_of_the_rows() {
 }
 
 #[test]
-fn the_trunk_is_written_out_where_it_is_a_chain() {
+fn the_trunk_is_fused_where_it_is_a_chain() {
     let chains: Vec<bool> =
         problems(|| rows(1, 40, true)).iter().map(|p| p.cut().chain().is_some()).collect();
     assert_eq!(chains, [false, true, true, true]);
 }
 
-/// Two numbers and two columns of categories in 100 places, for one task or for each.
-fn categories(seed: u64, single_input: bool) -> data::Part {
+/// Two numbers and two columns of categories in 100 indices, for one task or for each.
+fn categories(seed: u64, single_input: bool) -> data::SplitData {
     let inputs = |seed: u64| {
         let normal = |what, columns| Key::new(seed, what).normal(&[200, columns], F64.0, F64.1).unwrap();
-        let places = (normal("places", 2) * 1000.0).remainder(50.0) + Tensor::from_slice(&[-1.0, 50.0]);
-        let one_hot = data::OneHot { places: places.to_kind(Kind::Int16), width: 100 };
+        let indices = (normal("indices", 2) * 1000.0).remainder(50.0) + Tensor::from_slice(&[-1.0, 50.0]);
+        let one_hot = data::OneHot { indices: indices.to_kind(Kind::Int16), width: 100 };
         data::Inputs::from(data::Encoded {
             dense: normal("numbers", 2),
             one_hot: Some(one_hot),
@@ -197,7 +197,7 @@ fn categories(seed: u64, single_input: bool) -> data::Part {
         })
     };
     let inputs = if single_input { vec![inputs(seed)] } else { (seed..seed + 3).map(inputs).collect() };
-    data::Part::new(inputs, rows(seed, 200, true).tasks).unwrap()
+    data::SplitData::new(inputs, rows(seed, 200, true).tasks).unwrap()
 }
 
 #[test]
@@ -211,14 +211,14 @@ fn categories_are_summed_as_the_matrix_is_multiplied() {
             };
             HardSharing::build(&inputs, 0, &names, trunk, head).unwrap()
         };
-        let parts = || Parts {
+        let splits = || TaskSplits {
             train: categories(1, single_input),
             validation: Some(categories(9, true)),
             test: None,
         };
         let batches = Batches { size: 120, ..Batches::default() };
         let problem =
-            MultiTaskProblem::new(Box::new(network(relu_trunk(20))), tasks(), parts(), batches).unwrap();
+            MultiTaskProblem::new(Box::new(network(relu_trunk(20))), tasks(), splits(), batches).unwrap();
         let batch = problem.batch(DRAW).unwrap();
         let chain = problem.cut().chain().unwrap();
         let inputs = crate::trunk_inputs::TrunkInputs::new(&batch.inputs[0], chain, Kind::Double).unwrap();
@@ -245,10 +245,10 @@ fn categories_are_summed_as_the_matrix_is_multiplied() {
                 assert!((gramian.at(task, other) - product).abs() < 1e-11 * largest);
             }
         }
-        let part = categories(9, true);
-        let outputs = problem.architecture().outputs(&params, &part.inputs).unwrap();
-        let mut cx = Cx::eval();
-        let representation = problem.cut().encode(&params, &part.inputs[0], &mut cx).unwrap();
+        let split = categories(9, true);
+        let outputs = problem.architecture().outputs(&params, &split.inputs).unwrap();
+        let mut cx = Context::eval();
+        let representation = problem.cut().encode(&params, &split.inputs[0], &mut cx).unwrap();
         for (task, found) in outputs.iter().enumerate() {
             assert!(close(
                 found,
@@ -260,12 +260,12 @@ fn categories_are_summed_as_the_matrix_is_multiplied() {
 
 #[test]
 fn a_task_without_a_label_in_the_batch_is_no_row() {
-    let part = || {
-        let mut part = rows(1, 8, true);
-        let _ = part.tasks[0].target.fill_(f64::NAN);
-        part
+    let split = || {
+        let mut split = rows(1, 8, true);
+        let _ = split.tasks[0].target.fill_(f64::NAN);
+        split
     };
-    for problem in problems(part) {
+    for problem in problems(split) {
         let params = start(&problem).require_grad().unwrap();
         let mut pass = problem.forward(&params, DRAW).unwrap();
         assert_eq!(pass.present(), [1, 2]);
@@ -285,9 +285,9 @@ fn the_same_draw_is_the_same_batch_and_randomness() {
             vec![Box::new(linear), Box::new(Activation::Tanh), Box::new(Dropout::new(0.5)?)];
         Ok((Box::new(Sequential(layers)), 6))
     };
-    let parts = Parts { train: rows(1, 40, true), validation: None, test: None };
+    let splits = TaskSplits { train: rows(1, 40, true), validation: None, test: None };
     let batches = Batches { size: 8, ..Batches::default() };
-    let problem = MultiTaskProblem::new(Box::new(network(trunk)), tasks(), parts, batches).unwrap();
+    let problem = MultiTaskProblem::new(Box::new(network(trunk)), tasks(), splits, batches).unwrap();
     let params = start(&problem).require_grad().unwrap();
     let losses = |draw| problem.forward(&params, draw).unwrap().losses().to_vec();
     assert_eq!(losses(DRAW), losses(DRAW));
@@ -296,22 +296,22 @@ fn the_same_draw_is_the_same_batch_and_randomness() {
     for other in [Draw { step: 3, ..DRAW }, Draw { replica: 1, ..DRAW }, Draw { seed: 5, ..DRAW }] {
         assert_ne!(losses(DRAW), losses(other), "{other:?}");
     }
-    let no_part = problem.evaluate(&params, Part::Test).unwrap_err().to_string();
-    assert!(no_part.contains("no test part"), "{no_part}");
+    let no_part = problem.evaluate(&params, Split::Test).unwrap_err().to_string();
+    assert!(no_part.contains("no test split"), "{no_part}");
 }
 
 #[test]
-fn figures_of_a_regression_are_in_the_units_of_its_labels() {
+fn metrics_of_a_regression_are_in_the_units_of_its_labels() {
     let problem = problem_of(rows(1, 40, true));
     let params = start(&problem);
-    let evaluation = problem.evaluate(&params, Part::Validation).unwrap();
-    let part = rows(50, 40, true);
-    let outputs = problem.architecture().outputs(&params, &part.inputs).unwrap();
+    let evaluation = problem.evaluate(&params, Split::Validation).unwrap();
+    let split = rows(50, 40, true);
+    let outputs = problem.architecture().outputs(&params, &split.inputs).unwrap();
     let described = problem.described_tasks().iter().zip(&outputs);
     let predictions: Vec<Tensor> = described.map(|(task, logits)| task.present(logits).unwrap()).collect();
-    let (predicted, labels) = (&predictions[1], &part.tasks[1].target * 2.0 + 1.0);
+    let (predicted, labels) = (&predictions[1], &split.tasks[1].target * 2.0 + 1.0);
     let rmse = (predicted - labels).square().mean(Kind::Double).sqrt().double_value(&[]);
-    assert!((evaluation.task("r").unwrap().figure("rmse").unwrap() - rmse).abs() < 1e-9);
+    assert!((evaluation.task("r").unwrap().metric("rmse").unwrap() - rmse).abs() < 1e-9);
     let loss = evaluation.task("r").unwrap().loss.unwrap();
     assert!((4.0 * loss - rmse * rmse).abs() < 1e-9, "the loss is of standardised labels");
     let sums = predictions[2].sum_dim_intlist([1].as_slice(), false, Kind::Double);
@@ -321,22 +321,22 @@ fn figures_of_a_regression_are_in_the_units_of_its_labels() {
 
 #[test]
 fn what_does_not_belong_together_is_refused() {
-    let parts = || Parts { train: rows(1, 8, true), validation: None, test: None };
+    let splits = || TaskSplits { train: rows(1, 8, true), validation: None, test: None };
     let batches = Batches::default();
     let trunk = || network(crate::testing::tanh_trunk);
     let two = tasks().into_iter().take(2).collect();
     assert!(
-        MultiTaskProblem::new(Box::new(trunk()), two, parts(), batches)
+        MultiTaskProblem::new(Box::new(trunk()), two, splits(), batches)
             .unwrap_err()
             .to_string()
             .contains("3 heads for 2")
     );
     let mut wrong = tasks();
     wrong[0].loss = manytask_nn::loss::Loss::Mse;
-    let message = MultiTaskProblem::new(Box::new(trunk()), wrong, parts(), batches).unwrap_err().to_string();
+    let message = MultiTaskProblem::new(Box::new(trunk()), wrong, splits(), batches).unwrap_err().to_string();
     assert!(message.contains("task `b`") && message.contains("binary_cross_entropy"), "{message}");
     assert!(
-        MultiTaskProblem::new(Box::new(trunk()), tasks(), parts(), Batches { size: 0, ..batches }).is_err()
+        MultiTaskProblem::new(Box::new(trunk()), tasks(), splits(), Batches { size: 0, ..batches }).is_err()
     );
 }
 
@@ -365,10 +365,10 @@ fn images_and_vectors_are_inputs_as_features_are() {
         let network = HardSharing::build(&sizes, 0, &names, flat, |b, task, features| {
             Ok(Box::new(Linear::new(b, features, tasks()[task].outputs)?) as Box<dyn manytask_nn::Module>)
         });
-        let train = data::Part::new(vec![inputs], rows(1, 40, true).tasks).unwrap();
-        let parts = Parts { train, validation: None, test: None };
+        let train = data::SplitData::new(vec![inputs], rows(1, 40, true).tasks).unwrap();
+        let splits = TaskSplits { train, validation: None, test: None };
         let problem =
-            MultiTaskProblem::new(Box::new(network.unwrap()), tasks(), parts, Batches::default()).unwrap();
+            MultiTaskProblem::new(Box::new(network.unwrap()), tasks(), splits, Batches::default()).unwrap();
         assert!(problem.cut().chain().is_some());
         let params = start(&problem).require_grad().unwrap();
         let graph = one_by_one(&problem, &params, DRAW);
@@ -378,7 +378,7 @@ fn images_and_vectors_are_inputs_as_features_are() {
             let sum = graph.iter().map(|of| of.get(*slot).unwrap().shallow_clone()).reduce(|a, b| a + b);
             assert!(close(gradient.get(*slot).unwrap(), &sum.unwrap()));
         }
-        let outputs = problem.architecture().outputs(&params, &problem.parts.train.inputs).unwrap();
+        let outputs = problem.architecture().outputs(&params, &problem.splits.train.inputs).unwrap();
         let (losses, first_outputs) = (pass.losses().to_vec(), outputs);
         if let Some((expected, of_features, outputs)) = &seen {
             assert!(losses.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12));
@@ -414,8 +414,9 @@ fn losses_of_one_kind_at_once_are_those_of_each_task() {
         let weight = [1, 3].contains(&task).then(|| x.select(1, 2).square() + 0.1);
         data::TaskData { name: of.name.clone(), target, weight }
     });
-    let train = data::Part::new(inputs.iter().map(data::Inputs::shallow_clone).collect(), labels.collect());
-    let parts = Parts { train: train.unwrap(), validation: None, test: None };
+    let train =
+        data::SplitData::new(inputs.iter().map(data::Inputs::shallow_clone).collect(), labels.collect());
+    let splits = TaskSplits { train: train.unwrap(), validation: None, test: None };
     let names: Vec<String> = described.iter().map(|task| task.name.clone()).collect();
     let network = HardSharing::build(
         &crate::InputSizes::numbers(4),
@@ -425,7 +426,7 @@ fn losses_of_one_kind_at_once_are_those_of_each_task() {
         |b, _, features| Ok(Box::new(Linear::new(b, features, 1)?)),
     );
     let batches = Batches { size: 8, ..Batches::default() };
-    let problem = MultiTaskProblem::new(Box::new(network.unwrap()), described, parts, batches).unwrap();
+    let problem = MultiTaskProblem::new(Box::new(network.unwrap()), described, splits, batches).unwrap();
     let params = start(&problem).require_grad().unwrap();
     let mut most = 0;
     for step in 0..5 {

@@ -1,12 +1,12 @@
 //! One step of the loop.
 
 use manytask_nn::optim::Active;
-use manytask_nn::{Cx, clip};
+use manytask_nn::{Context, clip};
 use manytask_tensor::{Owner, Params, catch_panics, threads};
 
 use super::step::LoopStep;
 use super::{StepReport, Trainer};
-use crate::{Draw, Level, Part, Pass, Result, TaskVec};
+use crate::{Draw, Level, Pass, Result, Split, TaskVec};
 
 /// How much of the mean over recent steps a step makes up.
 const RECENT: f64 = 0.05;
@@ -30,8 +30,8 @@ impl Trainer<'_> {
     /// Makes the next step and counts it.
     pub(super) fn advance(&mut self) -> Result<StepReport> {
         let problem = self.problem;
-        let report = if problem.shares_out(&self.params) {
-            catch_panics(|| threads::alone(|| self.step()))
+        let report = if problem.manages_threads(&self.params) {
+            catch_panics(|| threads::with_single_threaded_torch(|| self.step()))
         } else {
             catch_panics(|| self.step())
         }?;
@@ -64,7 +64,7 @@ impl Trainer<'_> {
         let rate =
             schedule.rate(self.training.learning_rate, step, self.training.steps, &self.progress.plateau);
         let place = Place {
-            draw: Draw { seed: self.training.seed, step, replica: 0, part: Part::Train },
+            draw: Draw { seed: self.training.seed, step, replica: 0, split: Split::Train },
             epoch: self.problem.steps_per_epoch().map_or(0, |each| step / each.max(1)),
             learning_rate: rate,
         };
@@ -139,7 +139,7 @@ impl Trainer<'_> {
             let after = self.problem.losses(&self.params, place.draw)?;
             self.aggregator.after_step(&after)?;
         }
-        Cx::apply_buffers(&mut self.params, buffers)?;
+        Context::apply_buffers(&mut self.params, buffers)?;
         Ok(Learned { gradient_norm, stationary })
     }
 

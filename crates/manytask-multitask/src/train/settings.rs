@@ -21,7 +21,7 @@ pub struct Training {
     pub schedule: Schedule,
     /// The largest norm of the whole gradient; longer ones are scaled down to it.
     pub clip_norm: Option<f64>,
-    /// Steps between two looks at the validation part.
+    /// Steps between two looks at the validation split.
     pub validate_every: Option<u64>,
     /// Steps between two checkpoints, beside those of the best parameters.
     pub save_every: Option<u64>,
@@ -31,12 +31,12 @@ pub struct Training {
     pub early_stopping: Option<EarlyStopping>,
 }
 
-/// A figure of the validation part.
+/// A metric of the validation split.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Monitor {
     /// `loss` or the name of a metric.
-    pub figure: String,
+    pub metric: String,
     /// Of one task; absent: the mean over all that have it.
     pub task: Option<String>,
     /// Whether more of it is better. Absent: known for `loss`, for metrics and what is derived from them (medians,
@@ -46,11 +46,11 @@ pub struct Monitor {
 
 impl Default for Monitor {
     fn default() -> Self {
-        Self { figure: "loss".into(), task: None, goal: None }
+        Self { metric: "loss".into(), task: None, goal: None }
     }
 }
 
-/// Which way a figure should go.
+/// Which way a metric should go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
@@ -64,10 +64,10 @@ pub enum Goal {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EarlyStopping {
-    /// How many looks at the validation part in a row may be without a better figure. A look at which the figure has no
+    /// How many looks at the validation split in a row may be without a better metric. A look at which the metric has no
     /// value does not count.
     pub patience: u64,
-    /// By how much a figure must be better for the count to start anew. What is best is decided without it.
+    /// By how much a metric must be better for the count to start anew. What is best is decided without it.
     #[serde(default)]
     pub min_delta: f64,
 }
@@ -81,10 +81,10 @@ impl Monitor {
         self.read(form).map(drop)
     }
 
-    /// The figure's value, and which way it should go; `None` where no task has it.
+    /// The metric's value, and which way it should go; `None` where no task has it.
     ///
     /// # Errors
-    /// When no task or figure has such a name, or the goal is not known.
+    /// When no task or metric has such a name, or the goal is not known.
     pub fn read(&self, evaluation: &Evaluation) -> Result<(Option<f64>, Goal)> {
         let tasks = match &self.task {
             None => evaluation.tasks.iter().collect::<Vec<_>>(),
@@ -100,32 +100,32 @@ impl Monitor {
                 vec![task]
             }
         };
-        let known = |figure: &str| {
-            figure == "loss" || tasks.iter().any(|task| task.metrics.iter().any(|(name, _)| name == figure))
+        let known = |metric: &str| {
+            metric == "loss" || tasks.iter().any(|task| task.metrics.iter().any(|(name, _)| name == metric))
         };
-        if !known(&self.figure) {
+        if !known(&self.metric) {
             let mut names: Vec<&str> =
                 tasks.iter().flat_map(|task| &task.metrics).map(|(name, _)| name.as_str()).collect();
             names.sort_unstable();
             names.dedup();
             return Err(Error::setting(
-                format!("monitor: there is no figure `{}`", self.figure),
-                format!("the figures are loss, {}", names.join(", ")),
+                format!("monitor: there is no metric `{}`", self.metric),
+                format!("the metrics are loss, {}", names.join(", ")),
             ));
         }
         let primary =
-            tasks.iter().find(|task| task.metrics.first().is_some_and(|(name, _)| *name == self.figure));
-        let known = Goal::of(&self.figure).or(primary.map(|task| Goal::higher(task.higher_is_better)));
+            tasks.iter().find(|task| task.metrics.first().is_some_and(|(name, _)| *name == self.metric));
+        let known = Goal::of(&self.metric).or(primary.map(|task| Goal::higher(task.higher_is_better)));
         let goal = self.goal.or(known).ok_or_else(|| {
             Error::setting(
-                format!("monitor: whether more of `{}` is better is not known", self.figure),
-                "write goal = \"maximise\" or \"minimise\", or take another figure",
+                format!("monitor: whether more of `{}` is better is not known", self.metric),
+                "write goal = \"maximise\" or \"minimise\", or take another metric",
             )
         })?;
         let value = match tasks.as_slice() {
-            [task] => task.figure(&self.figure),
-            _ if self.figure == "loss" => evaluation.mean_loss(),
-            _ => evaluation.mean(&self.figure),
+            [task] => task.metric(&self.metric),
+            _ if self.metric == "loss" => evaluation.mean_loss(),
+            _ => evaluation.mean(&self.metric),
         };
         Ok((value, goal))
     }
@@ -134,12 +134,12 @@ impl Monitor {
 impl Goal {
     /// That of `loss`, of a metric, and of what an evaluation of episodes derives from one; `None` for other names, also for
     /// the width of an interval, which says nothing of how good the mean is.
-    pub fn of(figure: &str) -> Option<Self> {
-        if figure == "loss" {
+    pub fn of(metric: &str) -> Option<Self> {
+        if metric == "loss" {
             return Some(Self::Minimise);
         }
-        let derived = ["_median", "_p99", "_after_"].iter().find_map(|mark| figure.find(mark));
-        let metric = Metric::named(figure.get(..derived.unwrap_or(figure.len()))?)?;
+        let derived = ["_median", "_p99", "_after_"].iter().find_map(|mark| metric.find(mark));
+        let metric = Metric::named(metric.get(..derived.unwrap_or(metric.len()))?)?;
         Some(Self::higher(metric.higher_is_better()))
     }
 
@@ -147,7 +147,7 @@ impl Goal {
         if is_better { Self::Maximise } else { Self::Minimise }
     }
 
-    /// Whether a figure is better than another by more than `delta`.
+    /// Whether a metric is better than another by more than `delta`.
     pub fn better(self, new: f64, old: f64, delta: f64) -> bool {
         match self {
             Self::Minimise => new < old - delta,
@@ -180,7 +180,7 @@ impl Training {
         }
         if let Some(stopping) = self.early_stopping {
             if self.validate_every.is_none() {
-                return refuse("early stopping without a look at the validation part", "set validate_every");
+                return refuse("early stopping without a look at the validation split", "set validate_every");
             }
             if stopping.patience == 0 || !(stopping.min_delta.is_finite() && stopping.min_delta >= 0.0) {
                 return refuse("early stopping: patience below 1 or a negative min_delta", "raise it");
@@ -208,9 +208,9 @@ mod tests {
     }
 
     #[test]
-    fn a_figure_is_a_mean_or_one_tasks() {
-        let read = |figure: &str, task: Option<&str>, goal| {
-            Monitor { figure: figure.into(), task: task.map(str::to_owned), goal }.read(&evaluation())
+    fn a_metric_is_a_mean_or_one_tasks() {
+        let read = |metric: &str, task: Option<&str>, goal| {
+            Monitor { metric: metric.into(), task: task.map(str::to_owned), goal }.read(&evaluation())
         };
         assert_eq!(read("loss", None, None).unwrap(), (Some(1.5), Goal::Minimise));
         assert_eq!(read("auc", None, None).unwrap(), (Some(0.5), Goal::Maximise));

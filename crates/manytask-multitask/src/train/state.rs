@@ -29,16 +29,17 @@ pub struct Progress {
     /// In a file: for each parameter, in the order of the layout, the number of steps that it took part in, which are fewer
     /// where batches had no label of its task.
     pub optimizer_steps: Vec<u64>,
-    /// Whether the validation part is to be looked at before the next step.
+    /// Whether the validation split is to be looked at before the next step.
     pub evaluation_due: bool,
     /// What the schedule remembers.
     pub plateau: PlateauState,
-    /// The best figure of the validation part.
+    /// The best metric of the validation split.
     pub best: Option<Best>,
-    /// The figure that a better one is compared with by early stopping: that of the look after which it counts.
+    /// The metric that a better one is compared with by early stopping: that of the look after which it counts.
     pub reference: Option<f64>,
-    /// Looks at the validation part since then.
-    pub waited: u64,
+    /// Looks at the validation split since then.
+    #[serde(alias = "waited")]
+    pub bad_evaluations: u64,
     /// Whether early stopping has ended it.
     pub stopped: bool,
     /// For each task the sum of its losses in this epoch and their number.
@@ -51,14 +52,15 @@ pub struct Progress {
     pub aggregator: serde_json::Value,
 }
 
-/// The best figure of the validation part.
+/// The best metric of the validation split.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Best {
     /// After how many steps.
     pub step: u64,
     /// Its value.
-    pub figure: f64,
+    #[serde(alias = "figure")]
+    pub metric: f64,
 }
 
 /// Writes a checkpoint into a folder that is there.

@@ -7,8 +7,8 @@ use manytask_tensor::random::Key;
 
 use crate::aggregator::layer_slots;
 use crate::{
-    BatchGradients, BatchOf, Combination, Demand, Draw, Error, Gramian, Jacobian, Level, Needs, Part, Pass,
-    Place, Problem, Result, Shared, Step, TaskVec, Want,
+    BatchGradients, BatchOf, Combination, Demand, Draw, Error, Gramian, Jacobian, Level, Needs, Pass, Place,
+    Problem, Result, Shared, Split, Step, TaskVec, Want,
 };
 
 /// One step over one pass.
@@ -149,7 +149,7 @@ impl Step for LoopStep<'_> {
             BatchOf::Replica(number) => {
                 ((1..self.needs.batches).contains(&number), Draw { replica: number, ..self.draw })
             }
-            BatchOf::Validation => (self.needs.validation, Draw { part: Part::Validation, ..self.draw }),
+            BatchOf::Validation => (self.needs.validation, Draw { split: Split::Validation, ..self.draw }),
         };
         self.demand(declared, &format!("a look at {batch:?}"))?;
         match place {

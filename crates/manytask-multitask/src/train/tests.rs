@@ -42,12 +42,12 @@ fn go_on(_: &Trainer<'_>, _: Event<'_>) -> Result<ControlFlow<()>> {
 fn a_training_learns() {
     let problem = problem_of(rows(1, 80, true));
     let params = start(&problem);
-    let before = problem.evaluate(&params, Part::Validation).unwrap();
+    let before = problem.evaluate(&params, Split::Validation).unwrap();
     let mut trainer = Trainer::new(&problem, equal(&problem), training(200), &params).unwrap();
     assert_eq!(trainer.run(go_on).unwrap(), Finish::Completed);
-    let after = problem.evaluate(trainer.params(), Part::Validation).unwrap();
+    let after = problem.evaluate(trainer.params(), Split::Validation).unwrap();
     assert!(after.mean_loss().unwrap() < 0.5 * before.mean_loss().unwrap(), "{before:?} {after:?}");
-    assert!(after.task("b").unwrap().figure("roc_auc").unwrap() > 0.95);
+    assert!(after.task("b").unwrap().metric("roc_auc").unwrap() > 0.95);
     assert_eq!(start(&problem).max_difference(&params).unwrap(), 0.0, "the given parameters are left alone");
 }
 
@@ -110,9 +110,9 @@ fn early_stopping_ends_after_its_patience_and_remembers_the_best() {
 
 #[test]
 fn a_loss_that_is_not_finite_is_told_with_task_and_step() {
-    let part = rows(1, 16, true);
-    let _ = part.inputs[0].features().unwrap().dense.get(3).fill_(f64::INFINITY);
-    let problem = problem_of(part);
+    let split = rows(1, 16, true);
+    let _ = split.inputs[0].features().unwrap().dense.get(3).fill_(f64::INFINITY);
+    let problem = problem_of(split);
     let mut trainer = Trainer::new(&problem, equal(&problem), training(10), &start(&problem)).unwrap();
     let before = trainer.params().copy().unwrap();
     let error = trainer.run(go_on).unwrap_err();

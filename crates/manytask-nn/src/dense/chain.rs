@@ -1,10 +1,10 @@
-use manytask_tensor::dense::{Matrix, Onto, Real, product, values};
+use manytask_tensor::dense::{Accumulate, Matrix, Real, product, values};
 use manytask_tensor::{Params, Slot};
 
-use super::{Curve, Input, PlainLoss, Target};
+use super::{DenseActivation, Input, PlainLoss, Target};
 use crate::Result;
 
-/// Linear layers, each followed by a [`Curve`]. Rows of numbers go through it, row by row in memory.
+/// Linear layers, each followed by a [`DenseActivation`]. Rows of numbers go through it, row by row in memory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DenseChain {
     pub(super) layers: Vec<DenseLayer>,
@@ -22,7 +22,7 @@ pub struct DenseLayer {
     /// The numbers of a row that comes out.
     pub outputs: usize,
     /// What is applied to them.
-    pub curve: Curve,
+    pub activation: DenseActivation,
 }
 
 /// A layer's parameters, row by row.
@@ -73,7 +73,7 @@ impl DenseLayer {
             Input::Full(x) => {
                 let x = Matrix::new(x, rows, self.inputs)?;
                 let w = Matrix::new(weights.weight, self.outputs, self.inputs)?;
-                Ok(product(out, Onto::Sum, T::one(), x, w.transposed(), threads)?)
+                Ok(product(out, Accumulate::Yes, T::one(), x, w.transposed(), threads)?)
             }
             Input::OneHot(x) => Ok(x.add_product(weights.weight, self.outputs, out, threads)?),
         }
@@ -95,7 +95,7 @@ impl DenseLayer {
             Input::Full(x) => {
                 let rows = delta.len() / self.outputs.max(1);
                 let (d, x) = (Matrix::new(delta, rows, self.outputs)?, Matrix::new(x, rows, self.inputs)?);
-                product(weight, Onto::Nothing, T::one(), d.transposed(), x, threads)?;
+                product(weight, Accumulate::No, T::one(), d.transposed(), x, threads)?;
             }
             Input::OneHot(x) => x.gradient(delta, self.outputs, weight, threads)?,
         }
@@ -110,19 +110,19 @@ impl DenseLayer {
     ///
     /// # Errors
     /// When a shape does not fit.
-    pub fn pull<T: Real>(
+    pub fn vjp<T: Real>(
         &self,
         weight: &[T],
         delta: &[T],
         out: &mut Vec<T>,
-        onto: Onto,
+        accumulate: Accumulate,
         threads: usize,
     ) -> Result<()> {
         let rows = delta.len() / self.outputs.max(1);
         out.resize(rows * self.inputs, T::zero());
         let (d, w) =
             (Matrix::new(delta, rows, self.outputs)?, Matrix::new(weight, self.outputs, self.inputs)?);
-        Ok(product(out, onto, T::one(), d, w, threads)?)
+        Ok(product(out, accumulate, T::one(), d, w, threads)?)
     }
 }
 
@@ -148,8 +148,8 @@ impl DenseChain {
     }
 
     /// Whether all its curves are straight on both sides of 0.
-    pub fn is_straight(&self) -> bool {
-        self.layers.iter().all(|layer| layer.curve.is_straight())
+    pub fn is_piecewise_linear(&self) -> bool {
+        self.layers.iter().all(|layer| layer.activation.is_piecewise_linear())
     }
 
     /// The slots in the order of [`DenseChain::split`]: W and b of each layer.
@@ -203,7 +203,7 @@ impl DenseChain {
             let (before, rest) = trace.activations.split_at_mut(number);
             let Some(out) = rest.first_mut() else { break };
             layer.affine(*weights, before.last().map_or(x, Input::from), out, threads)?;
-            layer.curve.apply(out);
+            layer.activation.apply(out);
         }
         Ok(())
     }
@@ -241,7 +241,7 @@ impl DenseChain {
             let Some(((cotangent, activation), delta)) = parts else { break };
             delta.clear();
             delta.extend_from_slice(cotangent);
-            layer.curve.times_slope(delta, activation);
+            layer.activation.mul_derivative_in_place(delta, activation);
             let input = number.checked_sub(1).and_then(|n| trace.activations.get(n)).map_or(x, Vec::as_slice);
             let own = gradient.get_mut(end.saturating_sub(layer.size())..end).unwrap_or_default();
             end = end.saturating_sub(layer.size());
@@ -249,7 +249,7 @@ impl DenseChain {
             layer.gradient(delta, input, weight, bias, threads)?;
             let below = before.last_mut().or(below.as_deref_mut().filter(|_| number == 0));
             if let Some(below) = below {
-                layer.pull(weights.weight, delta, below, Onto::Nothing, threads)?;
+                layer.vjp(weights.weight, delta, below, Accumulate::No, threads)?;
             }
         }
         Ok(())

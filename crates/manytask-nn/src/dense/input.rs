@@ -5,7 +5,7 @@ use manytask_tensor::one_hot::OneHotRows;
 pub enum Input<'a, T> {
     /// All their numbers, row by row.
     Full(&'a [T]),
-    /// Numbers, and the places of ones.
+    /// Numbers, and the indices of ones.
     OneHot(OneHotRows<'a, T>),
 }
 

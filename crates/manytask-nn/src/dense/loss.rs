@@ -1,6 +1,6 @@
 use manytask_tensor::dense::Real;
 
-use super::curve::sigmoid;
+use super::activation::sigmoid;
 use crate::loss::{Loss, MISSING_CLASS};
 
 /// A mean loss of rows that all count alike, with its first and second derivative by the predictions.

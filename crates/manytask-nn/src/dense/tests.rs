@@ -9,7 +9,7 @@ use crate::layers::Activation;
 use crate::layers::{Dropout, Linear, Sequential};
 use crate::loss::{Loss, MISSING_CLASS};
 use crate::nets::{Mlp, MlpConfig};
-use crate::{Builder, Cx};
+use crate::{Builder, Context};
 
 const ROWS: i64 = 5;
 
@@ -69,7 +69,7 @@ fn loss_gradient_and_hessian_product_are_the_graphs() {
             let Case { net, chain, params, x } = case(activation, hidden, 3);
             let y = labels(loss, 3);
             let objective = |params: &Params| {
-                let prediction = net.forward(params, &x, &mut Cx::eval())?;
+                let prediction = net.forward(params, &x, &mut Context::eval())?;
                 loss.mean(&prediction, &y, None, None)
             };
             let value = objective(&params).unwrap();
@@ -98,7 +98,7 @@ fn loss_gradient_and_hessian_product_are_the_graphs() {
             assert!(gap < 1e-12, "gradient, {activation:?} {loss:?}: {gap}");
             let v = direction.flatten().unwrap();
             let mut product = vec![f64::NAN; chain.size()];
-            let mut along = Directional::default();
+            let mut along = Tangents::default();
             let v = values::<f64>(&v).unwrap();
             chain
                 .hessian_product(&weights, rows, (plain, target), &trace, v, &mut along, &mut product)

@@ -1,8 +1,8 @@
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::written::Primitive;
-use crate::{Cx, Module, Result};
+use crate::fused::Primitive;
+use crate::{Context, Module, Result};
 
 /// A function applied to each number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub enum Activation {
 }
 
 impl Module for Activation {
-    fn forward(&self, _params: &Params, x: &Tensor, _cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, _params: &Params, x: &Tensor, _cx: &mut Context) -> Result<Tensor> {
         Ok(match self {
             Self::Identity => x.shallow_clone(),
             Self::Relu => x.f_relu()?,
@@ -62,7 +62,7 @@ mod tests {
     fn each_equals_its_formula() {
         let params = Layout::builder().build().zeros(Kind::Double, Device::Cpu).unwrap();
         let at = |f: Activation, x: f64| {
-            f.forward(&params, &Tensor::from(x), &mut Cx::eval()).unwrap().double_value(&[])
+            f.forward(&params, &Tensor::from(x), &mut Context::eval()).unwrap().double_value(&[])
         };
         for x in [-2.0_f64, -0.3, 0.0, 0.7, 3.0] {
             let sigmoid = 1.0 / (1.0 + (-x).exp());

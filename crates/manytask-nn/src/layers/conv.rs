@@ -1,8 +1,8 @@
 use manytask_tensor::{OpContext, Params, Role, Slot, Tensor};
 
+use crate::fused::Primitive;
 use crate::init::{FanMode, Gain, fans, kaiming_uniform};
-use crate::written::Primitive;
-use crate::{Builder, Cx, Error, Module, Precision, Result};
+use crate::{Builder, Context, Error, Module, Precision, Result};
 
 /// A convolution of pictures, from `[B, in, H, W]` to `[B, out, H', W']`; with a task dimension from `[T, B, in, H, W]`, as
 /// one convolution of T groups.
@@ -73,7 +73,7 @@ impl Conv2d {
 }
 
 impl Module for Conv2d {
-    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Context) -> Result<Tensor> {
         let ConvConfig { inputs, outputs, stride, padding, dilation, groups, .. } = self.config;
         let shape = x.size();
         let operand = |x: &Tensor| self.precision.operand(x);

@@ -1,6 +1,6 @@
 use manytask_tensor::{Params, Tensor};
 
-use crate::{Cx, Error, Mode, Module, Result};
+use crate::{Context, Error, Mode, Module, Result};
 
 /// Zeros with probability p in training, the rest divided by 1 − p; nothing in evaluation. Any shape.
 ///
@@ -40,7 +40,7 @@ impl ChannelDropout {
 }
 
 impl Module for ChannelDropout {
-    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Context) -> Result<Tensor> {
         let mut shape = x.size();
         let [.., height, width] = shape.as_mut_slice() else {
             let expected = "images [B, C, H, W]".into();
@@ -53,7 +53,7 @@ impl Module for ChannelDropout {
 
 impl Dropout {
     /// `x` times a mask of this shape.
-    fn masked(&self, params: &Params, x: &Tensor, shape: &[i64], cx: &mut Cx) -> Result<Tensor> {
+    fn masked(&self, params: &Params, x: &Tensor, shape: &[i64], cx: &mut Context) -> Result<Tensor> {
         if self.p == 0.0 || cx.mode() == Mode::Eval {
             return Ok(x.shallow_clone());
         }
@@ -63,7 +63,7 @@ impl Dropout {
 }
 
 impl Module for Dropout {
-    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Context) -> Result<Tensor> {
         self.masked(params, x, &x.size(), cx)
     }
 }
@@ -80,12 +80,12 @@ mod tests {
         let params = Layout::builder().build().zeros(Kind::Double, Device::Cpu).unwrap();
         let dropout = Dropout::new(0.3).unwrap();
         let x = Tensor::ones([100, 200], (Kind::Double, Device::Cpu));
-        let y = dropout.forward(&params, &x, &mut Cx::train(Key::new(1, "x"))).unwrap();
+        let y = dropout.forward(&params, &x, &mut Context::train(Key::new(1, "x"))).unwrap();
         let zeros = y.eq(0.0).to_kind(Kind::Double).mean(Kind::Double).double_value(&[]);
         assert!((zeros - 0.3).abs() < 0.02, "{zeros}");
         assert!((y.mean(Kind::Double).double_value(&[]) - 1.0).abs() < 0.03);
         assert!((y.max().double_value(&[]) - 1.0 / 0.7).abs() < 1e-12);
-        assert_eq!(dropout.forward(&params, &x, &mut Cx::eval()).unwrap(), x);
+        assert_eq!(dropout.forward(&params, &x, &mut Context::eval()).unwrap(), x);
         assert!(Dropout::new(1.0).is_err() && Dropout::new(f64::NAN).is_err());
     }
 
@@ -94,16 +94,16 @@ mod tests {
         let params = Layout::builder().build().zeros(Kind::Double, Device::Cpu).unwrap();
         let dropout = ChannelDropout::new(0.25).unwrap();
         let x = Tensor::ones([50, 40, 3, 2], (Kind::Double, Device::Cpu));
-        let y = dropout.forward(&params, &x, &mut Cx::train(Key::new(1, "x"))).unwrap();
+        let y = dropout.forward(&params, &x, &mut Context::train(Key::new(1, "x"))).unwrap();
         let channels = y.reshape([2000, 6]);
         assert_eq!(channels.amax([1], false), channels.amin([1], false));
         let zeros = channels.select(1, 0).eq(0.0).to_kind(Kind::Double).mean(Kind::Double).double_value(&[]);
         assert!((zeros - 0.25).abs() < 0.04, "{zeros}");
         assert!((y.max().double_value(&[]) - 1.0 / 0.75).abs() < 1e-12);
-        assert_eq!(dropout.forward(&params, &x, &mut Cx::eval()).unwrap(), x);
+        assert_eq!(dropout.forward(&params, &x, &mut Context::eval()).unwrap(), x);
         assert!(ChannelDropout::new(-0.1).is_err());
         let row = Tensor::ones([3], (Kind::Double, Device::Cpu));
-        assert!(dropout.forward(&params, &row, &mut Cx::eval()).is_err());
+        assert!(dropout.forward(&params, &row, &mut Context::eval()).is_err());
     }
 
     #[test]
@@ -113,9 +113,9 @@ mod tests {
         let x = Tensor::ones([3, 5, 4], (Kind::Double, Device::Cpu));
         let key = Key::new(1, "x").step(9);
         let batched = params.expand_tasks(3).unwrap();
-        let y = dropout.forward(&batched, &x, &mut Cx::train(key).with_tasks(vec![4, 5, 6])).unwrap();
+        let y = dropout.forward(&batched, &x, &mut Context::train(key).with_tasks(vec![4, 5, 6])).unwrap();
         for t in 0..3 {
-            let one = Cx::train(key.task(4 + t as u64));
+            let one = Context::train(key.task(4 + t as u64));
             assert_eq!(dropout.forward(&params, &x.select(0, t), &mut { one }).unwrap(), y.select(0, t));
         }
     }

@@ -1,6 +1,6 @@
 use manytask_tensor::{Init, Kind, Params, Role, Slot, Tensor};
 
-use crate::{Builder, Cx, Error, Module, Result};
+use crate::{Builder, Context, Error, Module, Result};
 
 /// Row `x` of a table, from int64 `[B, …]` to `[B, …, size]`; with a task dimension from `[T, B, …]`.
 ///
@@ -28,7 +28,7 @@ impl Embedding {
 }
 
 impl Module for Embedding {
-    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Context) -> Result<Tensor> {
         let weight = params.get(self.weight)?;
         let shape = x.size();
         let in_range = x.kind() == Kind::Int64
@@ -71,16 +71,16 @@ mod tests {
         let embedding = Embedding::new(&mut Builder::new(&mut layout), 4, 3).unwrap();
         let params = layout.build().init(1, Kind::Double, Device::Cpu).unwrap();
         let x = Tensor::from_slice(&[3_i64, 0, 3]);
-        let y = embedding.forward(&params, &x, &mut Cx::eval()).unwrap();
+        let y = embedding.forward(&params, &x, &mut Context::eval()).unwrap();
         assert_eq!(y, params.leaves()[0].index_select(0, &x));
         let tasks = Params::stack(&[params.share(), params.scale(2.0).unwrap()]).unwrap();
         let both = Tensor::stack(&[&x, &(&x - 3).abs()], 0);
-        let y2 = embedding.forward(&tasks, &both, &mut Cx::eval()).unwrap();
+        let y2 = embedding.forward(&tasks, &both, &mut Context::eval()).unwrap();
         assert_eq!((y2.select(0, 0), y2.size()), (y, vec![2, 3, 3]));
         assert_eq!(y2.get(1).get(0), tasks.leaves()[0].get(1).get(0));
         for wrong in [Tensor::from_slice(&[4_i64]), Tensor::from_slice(&[-1_i64]), Tensor::from_slice(&[1.0])]
         {
-            assert!(embedding.forward(&params, &wrong, &mut Cx::eval()).is_err());
+            assert!(embedding.forward(&params, &wrong, &mut Context::eval()).is_err());
         }
     }
 }

@@ -1,7 +1,7 @@
 use manytask_tensor::{Init, OpContext, Params, Role, Slot, Tensor, baddbmm};
 
-use crate::written::Primitive;
-use crate::{Builder, Cx, Error, Module, Precision, Result};
+use crate::fused::Primitive;
+use crate::{Builder, Context, Error, Module, Precision, Result};
 
 /// `y = x Wᵀ + b`, from `[B, in]` to `[B, out]`; with a task dimension from `[T, B, in]` to `[T, B, out]`.
 ///
@@ -53,7 +53,7 @@ impl Linear {
 }
 
 impl Module for Linear {
-    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Context) -> Result<Tensor> {
         let size = x.size();
         let input = |expected: String| Error::Input { layer: "linear".into(), expected, found: size.clone() };
         let x = self.precision.operand(x)?;
@@ -96,7 +96,7 @@ mod tests {
         params.put(linear.weight, Tensor::from_slice(&[2.0, -3.0]).reshape([1, 2])).unwrap();
         params.put(linear.bias, Tensor::from_slice(&[0.5])).unwrap();
         let x = Tensor::from_slice(&[1.0, 1.0, 4.0, 2.0]).reshape([2, 2]);
-        let y = linear.forward(&params, &x, &mut Cx::eval()).unwrap();
+        let y = linear.forward(&params, &x, &mut Context::eval()).unwrap();
         assert_eq!(Vec::<f64>::try_from(y.reshape([-1])).unwrap(), [-0.5, 2.5]);
     }
 
@@ -109,7 +109,7 @@ mod tests {
         let x = Key::new(6, "x").normal(&[4, 5, 3], Kind::Double, Device::Cpu).unwrap();
         let second_order = |params: &Params, x: &Tensor| {
             let params = params.require_grad().unwrap();
-            let y = linear.forward(&params, x, &mut Cx::eval()).unwrap();
+            let y = linear.forward(&params, x, &mut Context::eval()).unwrap();
             let first = grad(&y.tanh().square().sum(Kind::Double), &params, Graph::Differentiable).unwrap();
             let norm = first.dot(&first).unwrap().sum(Kind::Double);
             (y, first.detach().unwrap(), grad(&norm, &params, Graph::Free).unwrap())
@@ -138,10 +138,12 @@ mod tests {
     fn another_shape_is_answered_with_the_shape_that_fits() {
         let (linear, params) = layer(3, 2);
         let x = Tensor::zeros([2, 4], (Kind::Double, Device::Cpu));
-        let error = linear.forward(&params, &x, &mut Cx::eval()).unwrap_err().to_string();
+        let error = linear.forward(&params, &x, &mut Context::eval()).unwrap_err().to_string();
         assert_eq!(error, "linear: expected input of shape [B, 3], found [2, 4]");
-        let error =
-            linear.forward(&params.expand_tasks(2).unwrap(), &x, &mut Cx::eval()).unwrap_err().to_string();
+        let error = linear
+            .forward(&params.expand_tasks(2).unwrap(), &x, &mut Context::eval())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("[2, B, 3]"), "{error}");
         assert!(Linear::new(&mut Builder::new(&mut Layout::builder()), 0, 1).is_err());
     }

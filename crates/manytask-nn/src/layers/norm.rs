@@ -1,7 +1,7 @@
 use manytask_tensor::{Init, Params, Role, Slot, Tensor};
 
-use crate::written::Primitive;
-use crate::{BatchNormPolicy, Builder, Cx, Error, Mode, Module, Result};
+use crate::fused::Primitive;
+use crate::{BatchNormPolicy, Builder, Context, Error, Mode, Module, Result};
 
 /// `(x − mean) / √(variance + ε) · weight + bias` for each channel, over the batch and the picture (Ioffe & Szegedy 2015):
 /// `[B, C]` or `[B, C, H, W]`; with a task dimension `[T, B, C, …]`, each task by itself.
@@ -57,7 +57,7 @@ impl BatchNorm {
     }
 
     /// Normalises `[B, C', …]` over all but dimension 1.
-    fn normalise(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+    fn normalise(&self, params: &Params, x: &Tensor, cx: &mut Context) -> Result<Tensor> {
         let flat = |slot: Slot| -> Result<Tensor> { Ok(params.get(slot)?.f_reshape([-1])?) };
         let (weight, bias) = (flat(self.weight)?, flat(self.bias)?);
         let running = cx.batch_norm() == BatchNormPolicy::Running;
@@ -102,7 +102,7 @@ impl BatchNorm {
 }
 
 impl Module for BatchNorm {
-    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Context) -> Result<Tensor> {
         let shape = x.size();
         let expected =
             |expected: String| Error::Input { layer: "batch_norm".into(), expected, found: shape.clone() };
@@ -167,7 +167,7 @@ impl LayerNorm {
 }
 
 impl Module for LayerNorm {
-    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Context) -> Result<Tensor> {
         let size = x.size();
         let tasks = params.tasks();
         let fits = size.ends_with(&self.shape)
@@ -221,7 +221,7 @@ impl GroupNorm {
 }
 
 impl Module for GroupNorm {
-    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Context) -> Result<Tensor> {
         let size = x.size();
         let error = || Error::Input {
             layer: "group_norm".into(),

@@ -1,7 +1,7 @@
 use manytask_tensor::{Params, Tensor};
 
-use crate::written::Primitive;
-use crate::{Cx, Error, Module, Result};
+use crate::fused::Primitive;
+use crate::{Context, Error, Module, Result};
 
 /// The largest of each `size × size` pixels, without overlap: `[…, C, H, W]` to `[…, C, H/size, W/size]`.
 #[derive(Debug, Clone, Copy)]
@@ -74,7 +74,7 @@ fn on_pictures(
 }
 
 impl Module for MaxPool2d {
-    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Context) -> Result<Tensor> {
         let s = self.size;
         on_pictures(
             "max_pool2d",
@@ -91,7 +91,7 @@ impl Module for MaxPool2d {
 }
 
 impl Module for AvgPool2d {
-    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Context) -> Result<Tensor> {
         let s = self.size;
         on_pictures("avg_pool2d", s, params, x, |x| {
             Ok(x.f_avg_pool2d([s; 2], [s; 2], [0; 2], false, true, None)?)
@@ -100,7 +100,7 @@ impl Module for AvgPool2d {
 }
 
 impl Module for GlobalAvgPool {
-    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Context) -> Result<Tensor> {
         on_pictures("global_avg_pool", 1, params, x, |x| {
             Ok(x.f_mean_dim([-2_i64, -1].as_slice(), false, x.kind())?)
         })
@@ -108,7 +108,7 @@ impl Module for GlobalAvgPool {
 }
 
 impl Module for Flatten {
-    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Context) -> Result<Tensor> {
         let first = 1 + i64::from(params.tasks().is_some());
         if (x.dim() as i64) < first + 1 {
             return Err(Error::Input {

@@ -1,6 +1,6 @@
 use manytask_tensor::{Params, Tensor};
 
-use crate::{Cx, Error, Module, Result};
+use crate::{Context, Error, Module, Result};
 
 /// `f(x) + s(x)` (He et al. 2016), where the shortcut s is x itself or a module.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ impl Residual {
 }
 
 impl Module for Residual {
-    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Context) -> Result<Tensor> {
         let y = self.body.forward(params, x, cx)?;
         let past = match &self.shortcut {
             None => x.shallow_clone(),

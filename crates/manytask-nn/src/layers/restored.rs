@@ -1,7 +1,7 @@
 use manytask_tensor::{Params, Tensor};
 
-use crate::written::Primitive;
-use crate::{Cx, Module, Result, Staged};
+use crate::fused::Primitive;
+use crate::{Context, Module, Result, Staged};
 
 /// What a module gives, in the element type of its parameters, whatever [`Precision`](crate::Precision) its layers compute in.
 ///
@@ -10,7 +10,7 @@ use crate::{Cx, Module, Result, Staged};
 pub struct Restored<M>(pub M);
 
 impl<M: Module> Module for Restored<M> {
-    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Context) -> Result<Tensor> {
         Ok(self.0.forward(params, x, cx)?.f_to_kind(params.kind())?)
     }
 

@@ -1,14 +1,14 @@
 use manytask_tensor::{Params, Tensor};
 
-use crate::written::Primitive;
-use crate::{Cx, Module, Result, Staged};
+use crate::fused::Primitive;
+use crate::{Context, Module, Result, Staged};
 
 /// Layers one after another. Its stages are those of its last layer, where that has some: the others belong to the first.
 #[derive(Debug)]
 pub struct Sequential(pub Vec<Box<dyn Module>>);
 
 impl Module for Sequential {
-    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Context) -> Result<Tensor> {
         self.0.iter().try_fold(x.shallow_clone(), |x, layer| layer.forward(params, &x, cx))
     }
 
@@ -31,7 +31,7 @@ impl Staged for Sequential {
         self.0.last().and_then(Module::staged).map_or(&[], Staged::widths)
     }
 
-    fn run(&self, stage: usize, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+    fn run(&self, stage: usize, params: &Params, x: &Tensor, cx: &mut Context) -> Result<Tensor> {
         let Some((last, before)) = self.0.split_last() else { return self.forward(params, x, cx) };
         let Some(staged) = last.staged() else { return self.forward(params, x, cx) };
         if stage > 0 {
@@ -59,7 +59,7 @@ mod tests {
         let net =
             Sequential(vec![Box::new(first.clone()), Box::new(Activation::Tanh), Box::new(second.clone())]);
         let params = layout.build().init(0, Kind::Double, Device::Cpu).unwrap();
-        let (x, cx) = (Tensor::from_slice(&[0.3, -2.0]).reshape([1, 2]), &mut Cx::eval());
+        let (x, cx) = (Tensor::from_slice(&[0.3, -2.0]).reshape([1, 2]), &mut Context::eval());
         let expected = second.forward(&params, &first.forward(&params, &x, cx).unwrap().tanh(), cx).unwrap();
         assert_eq!(net.forward(&params, &x, cx).unwrap(), expected);
     }

@@ -1,8 +1,8 @@
 use manytask_tensor::{Params, Tensor};
 
+use crate::fused::Primitive;
 use crate::layers::Sequential;
-use crate::written::Primitive;
-use crate::{Cx, Error, Module, Result, Staged};
+use crate::{Context, Error, Module, Result, Staged};
 
 /// Groups of layers one after another, each a stage of the network; see [`Staged`].
 #[derive(Debug, Default)]
@@ -25,7 +25,7 @@ impl Stages {
 }
 
 impl Module for Stages {
-    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Context) -> Result<Tensor> {
         self.stages.iter().try_fold(x.shallow_clone(), |x, stage| stage.forward(params, &x, cx))
     }
 
@@ -48,7 +48,7 @@ impl Staged for Stages {
         &self.widths
     }
 
-    fn run(&self, stage: usize, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+    fn run(&self, stage: usize, params: &Params, x: &Tensor, cx: &mut Context) -> Result<Tensor> {
         match self.stages.get(stage) {
             Some(layers) => layers.forward(params, x, cx),
             None => Err(Error::setting(
@@ -90,8 +90,8 @@ mod tests {
         ];
         for (net, x, widths) in cases {
             let key = Key::new(4, "dropout");
-            let whole = net.forward(&params, &x, &mut Cx::train(key)).unwrap();
-            let (mut x, mut cx) = (x, Cx::train(key));
+            let whole = net.forward(&params, &x, &mut Context::train(key)).unwrap();
+            let (mut x, mut cx) = (x, Context::train(key));
             let staged = net.staged().unwrap();
             assert_eq!(staged.widths(), widths);
             for (stage, width) in widths.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Figures of decisions and of probabilities.
+//! Metrics of decisions and of probabilities.
 
 use super::{Metric, Row};
 

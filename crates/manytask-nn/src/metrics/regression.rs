@@ -1,8 +1,8 @@
-//! Figures of values.
+//! Metrics of values.
 
 use super::{Metric, Row};
 
-pub(super) fn figure(metric: Metric, rows: &[Row]) -> Option<f64> {
+pub(super) fn metric(metric: Metric, rows: &[Row]) -> Option<f64> {
     let total: f64 = rows.iter().map(|row| row.w).sum();
     if total <= 0.0 {
         return None;

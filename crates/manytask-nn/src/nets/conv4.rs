@@ -1,9 +1,9 @@
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::fused::Primitive;
 use crate::layers::{Activation, BatchNorm, Conv2d, ConvConfig, Flatten, Linear, MaxPool2d, Stages};
-use crate::written::Primitive;
-use crate::{Builder, Cx, Error, Module, Result, Staged};
+use crate::{Builder, Context, Error, Module, Result, Staged};
 
 /// Blocks of 3×3 convolution, batch-norm, `ReLU` and 2×2 max-pooling: the trunk of few-shot learning (Vinyals et al. 2016).
 ///
@@ -100,7 +100,7 @@ impl Conv4 {
 }
 
 impl Module for Conv4 {
-    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Context) -> Result<Tensor> {
         self.layers.forward(params, x, cx)
     }
 
@@ -131,7 +131,7 @@ mod tests {
         assert_eq!(net.features(), 64);
         let params = layout.build().init(1, Kind::Float, Device::Cpu).unwrap();
         let x = Tensor::zeros([2, 1, 28, 28], (Kind::Float, Device::Cpu));
-        assert_eq!(net.forward(&params, &x, &mut Cx::eval()).unwrap().size(), [2, 64]);
+        assert_eq!(net.forward(&params, &x, &mut Context::eval()).unwrap().size(), [2, 64]);
         let mut layout = Layout::builder();
         assert!(Conv4::new(&mut Builder::new(&mut layout), 1, 15, &Conv4Config::default()).is_err());
     }

@@ -1,9 +1,9 @@
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::fused::Primitive;
 use crate::layers::{Activation, ChannelDropout, Conv2d, ConvConfig, Flatten, Linear, MaxPool2d, Stages};
-use crate::written::Primitive;
-use crate::{Builder, Cx, Error, Module, Result, Staged};
+use crate::{Builder, Context, Error, Module, Result, Staged};
 
 /// Blocks of convolution, 2×2 max-pooling and `ReLU`, then linear layers (`LeCun` et al. 1998). With the sizes of [`LeNetConfig`]'s
 /// defaults it is the trunk of multi-task learning on pairs of digits (`MultiLeNetR` of Sener & Koltun 2018, arXiv:1810.04650).
@@ -101,7 +101,7 @@ impl LeNet {
 }
 
 impl Module for LeNet {
-    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Context) -> Result<Tensor> {
         self.layers.forward(params, x, cx)
     }
 
@@ -152,7 +152,7 @@ mod tests {
         };
         let features = block(&block(&x, "layer0"), "layer1").flatten(1, -1);
         let expected = features.linear(of("hidden0.weight"), Some(of("hidden0.bias"))).relu();
-        let found = net.forward(&params, &x, &mut Cx::eval()).unwrap();
+        let found = net.forward(&params, &x, &mut Context::eval()).unwrap();
         assert!((found - expected).abs().max().double_value(&[]) < 1e-12);
     }
 
@@ -160,9 +160,9 @@ mod tests {
     fn channels_are_dropped_in_training_alone() {
         let (net, params) = built(&[1, 16, 16], &LeNetConfig::default()).unwrap();
         let x = Key::new(1, "x").normal(&[2, 1, 16, 16], Kind::Double, Device::Cpu).unwrap();
-        let of = |cx: &mut Cx| net.forward(&params, &x, cx).unwrap();
-        assert_eq!(of(&mut Cx::eval()), of(&mut Cx::eval()));
-        assert_ne!(of(&mut Cx::train(Key::new(1, "a"))), of(&mut Cx::train(Key::new(2, "a"))));
+        let of = |cx: &mut Context| net.forward(&params, &x, cx).unwrap();
+        assert_eq!(of(&mut Context::eval()), of(&mut Context::eval()));
+        assert_ne!(of(&mut Context::train(Key::new(1, "a"))), of(&mut Context::train(Key::new(2, "a"))));
     }
 
     #[test]

@@ -1,27 +1,27 @@
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::fused::Primitive;
 use crate::init::{self, FanMode, Gain};
 use crate::layers::{Activation, BatchNorm, Dropout, LayerNorm, Linear, Stages};
-use crate::written::Primitive;
-use crate::{Builder, Cx, Error, Module, Result, Staged};
+use crate::{Builder, Context, Error, Module, Result, Staged};
 
 /// A multi-layer perceptron: linear layers, each but the output followed by normalisation, activation and dropout.
 ///
 /// ```
 /// use manytask_nn::nets::{Mlp, MlpConfig};
-/// use manytask_nn::{Builder, Cx, Module};
+/// use manytask_nn::{Builder, Context, Module};
 /// use manytask_tensor::{Device, Kind, Layout, Tensor};
 /// let mut layout = Layout::builder();
 /// let config = MlpConfig { hidden: vec![40, 40], output: Some(1), ..MlpConfig::default() };
 /// let net = Mlp::new(&mut Builder::new(&mut layout), 1, &config)?;
 /// let params = layout.build().init(0, Kind::Float, Device::Cpu)?;
 /// let x = Tensor::zeros([10, 1], (Kind::Float, Device::Cpu));
-/// assert_eq!(net.forward(&params, &x, &mut Cx::eval())?.size(), [10, 1]);
+/// assert_eq!(net.forward(&params, &x, &mut Context::eval())?.size(), [10, 1]);
 /// // The same definition on 25 tasks at once:
 /// let tasks = params.expand_tasks(25)?;
 /// let x = Tensor::zeros([25, 10, 1], (Kind::Float, Device::Cpu));
-/// assert_eq!(net.forward(&tasks, &x, &mut Cx::eval())?.size(), [25, 10, 1]);
+/// assert_eq!(net.forward(&tasks, &x, &mut Context::eval())?.size(), [25, 10, 1]);
 /// # Ok::<(), manytask_nn::Error>(())
 /// ```
 #[derive(Debug)]
@@ -133,7 +133,7 @@ fn linear(b: &mut Builder<'_>, inputs: i64, outputs: i64, init: Init) -> Result<
 }
 
 impl Module for Mlp {
-    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Context) -> Result<Tensor> {
         self.layers.forward(params, x, cx)
     }
 
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(trunk.features(), 5);
         let (nothing, params) = built(&MlpConfig::default());
         let x = Tensor::ones([2, 3], (Kind::Double, Device::Cpu));
-        assert_eq!((nothing.features(), nothing.forward(&params, &x, &mut Cx::eval()).unwrap()), (3, x));
+        assert_eq!((nothing.features(), nothing.forward(&params, &x, &mut Context::eval()).unwrap()), (3, x));
     }
 
     #[test]

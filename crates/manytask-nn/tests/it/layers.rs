@@ -3,7 +3,7 @@ use manytask_nn::layers::{
     LayerNorm, Linear, MaxPool2d, Residual,
 };
 use manytask_nn::nets::{Conv4, Conv4Config, Mlp, MlpConfig, Norm};
-use manytask_nn::{BatchNormPolicy, Builder, Cx, Module};
+use manytask_nn::{BatchNormPolicy, Builder, Context, Module};
 use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Graph, Kind, Layout, Params, Tensor, grad, gradients};
 use serde::Deserialize;
@@ -58,8 +58,8 @@ fn cases(kind: Kind) -> Vec<Case> {
     all.as_array().unwrap().iter().map(case).collect()
 }
 
-fn context(case: &Case) -> Cx {
-    if case.value["train"] == true { Cx::train(Key::new(1, "x")) } else { Cx::eval() }
+fn context(case: &Case) -> Context {
+    if case.value["train"] == true { Context::train(Key::new(1, "x")) } else { Context::eval() }
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn outputs_gradients_and_buffers_are_pytorchs() {
                     );
                 }
             }
-            Cx::apply_buffers(&mut params, cx.take_buffers()).unwrap();
+            Context::apply_buffers(&mut params, cx.take_buffers()).unwrap();
             for (entry, leaf) in params.iter().filter(|(entry, _)| !entry.role.is_trained()) {
                 assert!(
                     close(leaf, &case.value["buffers"][&entry.name]) < tolerance,
@@ -125,7 +125,7 @@ fn check_tasks(name: &str, module: &dyn Module, params: &Params, x: &Tensor, pol
     let run = |params: &Params, x: &Tensor| {
         let params = if params.layout().is_empty() { params.share() } else { params.require_grad().unwrap() };
         let x = if x.kind() == Kind::Double { x.detach().set_requires_grad(true) } else { x.shallow_clone() };
-        let mut cx = Cx::train(Key::new(1, "x")).with_batch_norm(policy);
+        let mut cx = Context::train(Key::new(1, "x")).with_batch_norm(policy);
         let y = module.forward(&params, &x, &mut cx).unwrap();
         let value = y.tanh().square().sum(Kind::Double);
         if params.layout().trained().is_empty() {
@@ -200,15 +200,15 @@ fn networks_with_tasks_at_once_are_a_loop_over_tasks() {
 #[test]
 fn running_statistics_are_used_in_evaluation_and_left_alone_by_the_transductive_rule() {
     let case = cases(Kind::Double).into_iter().find(|case| case.name == "batch_norm_2d").unwrap();
-    let mut cx = Cx::train(Key::new(1, "x")).with_batch_norm(BatchNormPolicy::Batch);
+    let mut cx = Context::train(Key::new(1, "x")).with_batch_norm(BatchNormPolicy::Batch);
     let y = case.module.forward(&case.params, &case.x, &mut cx).unwrap();
     assert!(cx.take_buffers().is_empty());
-    let mut eval = Cx::eval().with_batch_norm(BatchNormPolicy::Batch);
+    let mut eval = Context::eval().with_batch_norm(BatchNormPolicy::Batch);
     assert_eq!(case.module.forward(&case.params, &case.x, &mut eval).unwrap(), y);
-    let running = case.module.forward(&case.params, &case.x, &mut Cx::eval()).unwrap();
+    let running = case.module.forward(&case.params, &case.x, &mut Context::eval()).unwrap();
     assert!(difference(&running, &y) > 0.1);
     let one = Tensor::ones([1, 3], (Kind::Double, Device::Cpu));
-    let error = case.module.forward(&case.params, &one, &mut Cx::train(Key::new(1, "x"))).unwrap_err();
+    let error = case.module.forward(&case.params, &one, &mut Context::train(Key::new(1, "x"))).unwrap_err();
     assert!(error.to_string().contains("two are needed for a variance"), "{error}");
 }
 
@@ -221,7 +221,7 @@ fn a_residual_adds_its_input_or_a_projection_of_it() {
         (Linear::new(&mut b.scope("body"), 3, 2).unwrap(), Linear::new(&mut b.scope("cut"), 3, 2).unwrap());
     let params = layout.build().init(1, Kind::Double, Device::Cpu).unwrap();
     let x = Key::new(2, "x").normal(&[4, 3], Kind::Double, Device::Cpu).unwrap();
-    let run = |module: &dyn Module| module.forward(&params, &x, &mut Cx::eval());
+    let run = |module: &dyn Module| module.forward(&params, &x, &mut Context::eval());
     let expected = run(&same).unwrap() + &x;
     assert_eq!(run(&Residual::new(Box::new(same))).unwrap(), expected);
     let expected = run(&body).unwrap() + run(&cut).unwrap();
@@ -246,7 +246,7 @@ fn wrong_shapes_are_errors_that_say_what_fits() {
         }
     }
     let params = Layout::builder().build().zeros(Kind::Double, Device::Cpu).unwrap();
-    assert!(Flatten.forward(&params, &Tensor::from(1.0), &mut Cx::eval()).is_err());
+    assert!(Flatten.forward(&params, &Tensor::from(1.0), &mut Context::eval()).is_err());
     assert!(MaxPool2d::new(0).is_err() && AvgPool2d::new(-1).is_err());
     let mut layout = Layout::builder();
     let mut b = Builder::new(&mut layout);

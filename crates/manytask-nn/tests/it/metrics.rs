@@ -5,7 +5,7 @@ use serde::Deserialize;
 use crate::fixtures::{read, tensor};
 
 #[test]
-fn figures_are_scikit_learns() {
+fn metrics_are_scikit_learns() {
     let cases = read(include_str!("../fixtures/metrics.json"));
     for case in cases.as_array().unwrap() {
         let metric = Metric::deserialize(&case["metric"]).unwrap();

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use manytask_nn::optim::{Active, Optimizer, OptimizerState};
-use manytask_nn::schedule::{Course, PlateauState, Schedule};
+use manytask_nn::schedule::{PlateauState, Schedule, ScheduleKind};
 use manytask_tensor::random::Key;
 use manytask_tensor::{
     Device, Graph, Init, Kind, Layout, Owner, Params, Role, Tensor, checkpoint, grad, gradients,
@@ -218,25 +218,25 @@ fn schedules_are_pytorchs() {
             );
         }
     }
-    let course = Course::Plateau { factor: 0.5, patience: 1, threshold: 1e-4 };
-    let (schedule, mut state) = (Schedule { warm_up: 0, course }, PlateauState::default());
-    let figures = fixture["plateau"]["figures"].as_array().unwrap();
-    for (figure, expected) in figures.iter().zip(fixture["plateau"]["rates"].as_array().unwrap()) {
-        schedule.observe(&mut state, figure.as_f64().unwrap());
+    let kind = ScheduleKind::Plateau { factor: 0.5, patience: 1, threshold: 1e-4 };
+    let (schedule, mut state) = (Schedule { warm_up: 0, kind }, PlateauState::default());
+    let metrics = fixture["plateau"]["metrics"].as_array().unwrap();
+    for (metric, expected) in metrics.iter().zip(fixture["plateau"]["rates"].as_array().unwrap()) {
+        schedule.observe(&mut state, metric.as_f64().unwrap());
         let found = schedule.rate(0.4, 0, 20, &state);
-        assert!((found - expected.as_f64().unwrap()).abs() < 1e-12, "{figure}: {found} {expected}");
+        assert!((found - expected.as_f64().unwrap()).abs() < 1e-12, "{metric}: {found} {expected}");
     }
 }
 
 #[test]
 fn a_warm_up_rises_to_the_course() {
-    let schedule = Schedule { warm_up: 4, course: Course::Constant };
+    let schedule = Schedule { warm_up: 4, kind: ScheduleKind::Constant };
     let rates: Vec<f64> = (0..6).map(|step| schedule.rate(1.0, step, 10, &PlateauState::default())).collect();
     for (found, expected) in rates.iter().zip([0.2, 0.4, 0.6, 0.8, 1.0, 1.0]) {
         assert!((found - expected).abs() < 1e-12);
     }
-    let course = Course::Step { every: 0, factor: 0.1 };
-    assert!(Schedule { warm_up: 0, course }.check().is_err());
+    let kind = ScheduleKind::Step { every: 0, factor: 0.1 };
+    assert!(Schedule { warm_up: 0, kind }.check().is_err());
 }
 
 #[test]

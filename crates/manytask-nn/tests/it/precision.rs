@@ -1,5 +1,5 @@
 use manytask_nn::nets::{Conv4, Conv4Config, Mlp, MlpConfig, Norm};
-use manytask_nn::{BatchNormPolicy, Builder, Cx, Module, Precision};
+use manytask_nn::{BatchNormPolicy, Builder, Context, Module, Precision};
 use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Graph, Kind, Layout, Params, Tensor, grad, hvp};
 
@@ -24,7 +24,7 @@ fn blocks(precision: Precision) -> (Box<dyn Module>, Params) {
 /// Output, gradient of a smooth loss, and a Hessian product, all in f32.
 fn derivatives(net: &dyn Module, params: &Params, x: &Tensor) -> [Tensor; 3] {
     let params = params.require_grad().unwrap();
-    let mut cx = Cx::train(Key::new(1, "cx")).with_batch_norm(BatchNormPolicy::Batch);
+    let mut cx = Context::train(Key::new(1, "cx")).with_batch_norm(BatchNormPolicy::Batch);
     let y = net.forward(&params, x, &mut cx).unwrap().to_kind(Kind::Float);
     let loss = y.softmax(-1, Kind::Float).square().sum(Kind::Float);
     let gradient = grad(&loss, &params, Graph::Differentiable).unwrap();
@@ -53,9 +53,9 @@ fn bfloat16_is_near_in_value_gradient_and_second_order() {
     for (((half, params), x), ((full, _), _)) in
         nets(Precision::Bfloat16).into_iter().zip(nets(Precision::Full))
     {
-        let y = half.forward(&params, x, &mut Cx::eval()).unwrap();
+        let y = half.forward(&params, x, &mut Context::eval()).unwrap();
         assert_eq!(y.kind(), Kind::BFloat16, "{half:?}");
-        assert!(half.primitives().is_none(), "a written-out pass would be in f32");
+        assert!(half.primitives().is_none(), "a fused pass would be in f32");
         let stacked = (params.expand_tasks(2).unwrap(), Tensor::stack(&[x, x], 0));
         for (params, x) in [(&params, x), (&stacked.0, &stacked.1)] {
             let (found, expected) =
@@ -74,11 +74,11 @@ fn bfloat16_is_near_in_value_gradient_and_second_order() {
 fn running_statistics_stay_in_the_element_type_of_the_parameters() {
     let (net, mut params) = blocks(Precision::Bfloat16);
     let x = Key::new(2, "x").normal(&[4, 1, 8, 8], Kind::Float, Device::Cpu).unwrap();
-    let mut cx = Cx::train(Key::new(1, "cx"));
+    let mut cx = Context::train(Key::new(1, "cx"));
     assert_eq!(net.forward(&params, &x, &mut cx).unwrap().size(), [4, 3]);
     let before = params.copy().unwrap();
-    Cx::apply_buffers(&mut params, cx.take_buffers()).unwrap();
+    Context::apply_buffers(&mut params, cx.take_buffers()).unwrap();
     assert!(before.max_difference(&params).unwrap() > 1e-3);
     assert!(params.leaves().iter().all(|leaf| leaf.kind() == Kind::Float));
-    assert_eq!(net.forward(&params, &x, &mut Cx::eval()).unwrap().size(), [4, 3]);
+    assert_eq!(net.forward(&params, &x, &mut Context::eval()).unwrap().size(), [4, 3]);
 }

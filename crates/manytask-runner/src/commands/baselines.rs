@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use manytask_multitask::{Evaluation, Part, TaskEvaluation};
+use manytask_multitask::{Evaluation, Split, TaskEvaluation};
 use serde::Deserialize;
 
 use super::changes;
@@ -19,7 +19,8 @@ use crate::run::{CONFIG, Manifest, RESULTS, RunFolder};
 /// The part of `results.json` that is compared.
 #[derive(Deserialize)]
 struct Results {
-    part: String,
+    #[serde(alias = "part")]
+    split: String,
     tasks: Vec<TaskEvaluation>,
 }
 
@@ -28,7 +29,7 @@ pub(super) fn baselines(
     runs: &[&PathBuf],
     opened: &Opened,
     experiment: &Experiment,
-    part: Part,
+    split: Split,
 ) -> Result<Evaluation> {
     let mut tasks: Vec<TaskEvaluation> = Vec::new();
     let mut names = HashSet::new();
@@ -36,7 +37,7 @@ pub(super) fn baselines(
         let folder = RunFolder::view(run)?;
         let manifest = folder.manifest()?;
         same_rows(&folder, &manifest, opened, experiment)?;
-        for task in results(run, &manifest, part)? {
+        for task in results(run, &manifest, split)? {
             if !names.insert(task.name.clone()) {
                 let what = format!("{}: another baseline has task `{}` too", run.display(), task.name);
                 return Err(Failure::new(Code::Usage, what).hint("name one run for each task"));
@@ -47,7 +48,7 @@ pub(super) fn baselines(
     Ok(Evaluation::new(tasks))
 }
 
-fn results(run: &Path, manifest: &Manifest, part: Part) -> Result<Vec<TaskEvaluation>> {
+fn results(run: &Path, manifest: &Manifest, split: Split) -> Result<Vec<TaskEvaluation>> {
     let path = run.join(RESULTS);
     let damaged = |why: &str| Failure::new(Code::Checkpoint, format!("{}: {why}", path.display()));
     let text = match fs_err::read(&path) {
@@ -64,9 +65,9 @@ fn results(run: &Path, manifest: &Manifest, part: Part) -> Result<Vec<TaskEvalua
     }
     let results: Results =
         serde_json::from_slice(&text).map_err(|error| damaged(&format!("is damaged: {error}")))?;
-    if results.part != name_of(part) {
-        let what = format!("{}: its result is of the {} part", run.display(), results.part);
-        return Err(Failure::new(Code::Usage, what).hint(format!("compare with --part {}", results.part)));
+    if results.split != name_of(split) {
+        let what = format!("{}: its result is of the {} split", run.display(), results.split);
+        return Err(Failure::new(Code::Usage, what).hint(format!("compare with --split {}", results.split)));
     }
     Ok(results.tasks)
 }

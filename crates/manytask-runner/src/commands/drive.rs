@@ -1,10 +1,10 @@
-//! A training with its folder: checkpoints, figures, signals, and the result at the end.
+//! A training with its folder: checkpoints, metrics, signals, and the result at the end.
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use manytask_multitask::{Evaluation, Event, Finish, Identity, Part, Trainer, Worsened};
+use manytask_multitask::{Evaluation, Event, Finish, Identity, Split, Trainer, Worsened};
 use serde_json::json;
 
 use super::record::{Recorder, Still};
@@ -13,7 +13,7 @@ use crate::experiment::Experiment;
 use crate::failure::{Code, Failure, Result};
 use crate::invocation::{program, quoted};
 use crate::progress::{Progress, Quiet};
-use crate::report::{circumstances, figure, print, say, say_circumstances, table};
+use crate::report::{circumstances, number, print, say, say_circumstances, table};
 use crate::run::{Cause, Form, Manifest, RESULTS, RunFolder, UpTo, Which, Written, json as to_json};
 use crate::signals::Signals;
 
@@ -67,22 +67,21 @@ impl Drive<'_> {
         let best = trainer.progress().best.map_or(step, |best| best.step);
         self.say_worse(&trainer)?;
         let evaluation = self.judge()?;
-        let part = name_of(self.experiment.judged_by);
+        let split = name_of(self.experiment.judged_by);
         let report = &self.experiment.report;
         let rows: serde_json::Map<_, _> =
-            report.rows.iter().map(|(part, rows)| (part.clone(), json!(rows))).collect();
+            report.rows.iter().map(|(split, rows)| (split.clone(), json!(rows))).collect();
         let labels: serde_json::Map<_, _> = report
             .targets
             .iter()
             .map(|target| {
                 (
                     target.name.clone(),
-                    target.parts.iter().cloned().map(|(part, counts)| (part, json!(counts))).collect(),
+                    target.splits.iter().cloned().map(|(split, counts)| (split, json!(counts))).collect(),
                 )
             })
             .collect();
-        let mut results =
-            json!({ "step": best, "part": part, "tasks": evaluation.tasks, "rows": rows, "labels": labels });
+        let mut results = json!({ "step": best, "split": split, "tasks": evaluation.tasks, "rows": rows, "labels": labels });
         circumstances(&mut results, self.experiment.problem.as_ref(), &evaluation);
         let results = to_json(&results)?;
         self.folder.write(RESULTS, &results)?;
@@ -90,7 +89,7 @@ impl Drive<'_> {
         self.folder.write_manifest(&self.manifest)?;
         let ended =
             if finish == Finish::StoppedEarly { format!(", stopped early at {step}") } else { String::new() };
-        print(&format!("\n{part} part, parameters of step {best}{ended}\n{}", table(&evaluation, None)))?;
+        print(&format!("\n{split} split, parameters of step {best}{ended}\n{}", table(&evaluation, None)))?;
         say_circumstances(self.experiment.problem.as_ref(), &evaluation);
         let (verb, next) =
             if self.experiment.schema.is_some() { ("predict", " --input FILE") } else { ("eval", "") };
@@ -100,15 +99,15 @@ impl Drive<'_> {
     /// Says that a training has ended far worse than it began.
     fn say_worse(&self, trainer: &Trainer<'_>) -> Result<()> {
         if let Some(Worsened { before, after }) = trainer.worsened(&self.experiment.start()?)? {
-            let (before, after, step) = (figure(before), figure(after), trainer.progress().step);
+            let (before, after, step) = (number(before), number(after), trainer.progress().step);
             say(&format!(
-                "note: the training made the network worse: the mean loss of the training part was {before} before the first step and is {after} after step {step}; lower the learning rate, or set clip_norm"
+                "note: the training made the network worse: the mean loss of the training split was {before} before the first step and is {after} after step {step}; lower the learning rate, or set clip_norm"
             ));
         }
         Ok(())
     }
 
-    /// The figures of the best parameters.
+    /// The metrics of the best parameters.
     fn judge(&self) -> Result<Evaluation> {
         let problem = &self.experiment.problem;
         let (params, _) = self.folder.params(Which::Best, problem.layout(), self.experiment.device)?;
@@ -130,7 +129,7 @@ impl Drive<'_> {
             every: self.experiment.log_every(),
             last,
             epoch: problem.steps_per_epoch(),
-            monitored: trainer.training().monitor.figure.clone(),
+            monitored: trainer.training().monitor.metric.clone(),
             waiting: Vec::new(),
             told: false,
             still: Still::default(),
@@ -276,11 +275,11 @@ impl Saves<'_> {
     }
 }
 
-/// A part's name.
-pub(super) fn name_of(part: Part) -> &'static str {
-    match part {
-        Part::Train => "train",
-        Part::Validation => "validation",
-        Part::Test => "test",
+/// A split's name.
+pub(super) fn name_of(split: Split) -> &'static str {
+    match split {
+        Split::Train => "train",
+        Split::Validation => "validation",
+        Split::Test => "test",
     }
 }

@@ -1,6 +1,6 @@
 //! `manytask eval`: a run's parameters are judged again.
 
-use manytask_multitask::{Evaluation, Part, Problem, delta_m};
+use manytask_multitask::{Evaluation, Problem, Split, delta_m};
 use serde_json::json;
 
 use super::baselines::baselines;
@@ -8,7 +8,7 @@ use super::changes::Purpose;
 use super::drive::name_of;
 use super::opened::Opened;
 use super::train::with_options;
-use crate::cli::{EvalArgs, PartName};
+use crate::cli::{EvalArgs, SplitName};
 use crate::data::Detail;
 use crate::failure::Result;
 use crate::registries::Registries;
@@ -28,17 +28,17 @@ pub(super) fn eval(arguments: &EvalArgs, registries: &Registries) -> Result<()> 
     experiment.say_data(Detail::Brief);
     let problem: &dyn Problem = experiment.problem.as_ref();
     let (params, step) = opened.folder.params(arguments.checkpoint, problem.layout(), experiment.device)?;
-    let part = match arguments.part {
+    let split = match arguments.split {
         None => experiment.judged_by,
-        Some(PartName::Train) => Part::Train,
-        Some(PartName::Validation) => Part::Validation,
-        Some(PartName::Test) => Part::Test,
+        Some(SplitName::Train) => Split::Train,
+        Some(SplitName::Validation) => Split::Validation,
+        Some(SplitName::Test) => Split::Test,
     };
     let baseline = match runs.as_slice() {
         [] => None,
-        runs => Some(baselines(runs, &opened, &experiment, part)?),
+        runs => Some(baselines(runs, &opened, &experiment, split)?),
     };
-    let evaluation = problem.evaluate(&params, part)?;
+    let evaluation = problem.evaluate(&params, split)?;
     let delta = baseline.map(|baseline| {
         say_missing(&evaluation, &baseline);
         delta_m(&evaluation, &baseline)
@@ -46,13 +46,13 @@ pub(super) fn eval(arguments: &EvalArgs, registries: &Registries) -> Result<()> 
     if arguments.json {
         let changes = delta.map(|delta| json!({ "mean": delta.mean, "tasks": delta.tasks }));
         let mut all =
-            json!({ "step": step, "part": name_of(part), "tasks": evaluation.tasks, "delta_m": changes });
+            json!({ "step": step, "split": name_of(split), "tasks": evaluation.tasks, "delta_m": changes });
         circumstances(&mut all, problem, &evaluation);
         print(&String::from_utf8_lossy(&to_json(&all)?))
     } else {
         print(&format!(
-            "{} part, parameters of step {step}\n{}",
-            name_of(part),
+            "{} split, parameters of step {step}\n{}",
+            name_of(split),
             table(&evaluation, delta.as_ref())
         ))?;
         say_circumstances(problem, &evaluation);

@@ -10,7 +10,7 @@ use crate::sections::SECTIONS;
 
 /// One name with what is said of it.
 struct Known {
-    sort: &'static str,
+    kind: &'static str,
     section: &'static str,
     name: String,
     summary: String,
@@ -21,7 +21,7 @@ struct Known {
 fn names(registries: &Registries) -> Vec<Known> {
     fn of<T>(registry: &Registry<T>) -> impl Iterator<Item = Known> {
         registry.entries().map(|(name, entry)| Known {
-            sort: registry.sort(),
+            kind: registry.kind(),
             section: registry.section(),
             name: name.to_owned(),
             summary: entry.summary.clone(),
@@ -30,7 +30,7 @@ fn names(registries: &Registries) -> Vec<Known> {
         })
     }
     let sections = SECTIONS.iter().map(|section| Known {
-        sort: "section",
+        kind: "section",
         section: section.name,
         name: section.name.to_owned(),
         summary: section.summary.to_owned(),
@@ -39,7 +39,7 @@ fn names(registries: &Registries) -> Vec<Known> {
     });
     let choices = choices().flat_map(|choice| {
         choice.names.iter().map(|(name, summary, example)| Known {
-            sort: choice.sort,
+            kind: choice.kind,
             section: choice.place,
             name: (*name).to_owned(),
             summary: (*summary).to_owned(),
@@ -64,30 +64,30 @@ fn names(registries: &Registries) -> Vec<Known> {
 /// `manytask list`.
 pub(super) fn list(arguments: &ListArgs, registries: &Registries) -> Result<()> {
     let all = names(registries);
-    let mut sorts: Vec<(&str, &str)> = all.iter().map(|name| (name.sort, name.section)).collect();
-    sorts.dedup_by_key(|(sort, _)| *sort);
-    if let Some(wanted) = &arguments.sort {
-        // The sort, the name of its section, or its plural.
+    let mut sorts: Vec<(&str, &str)> = all.iter().map(|name| (name.kind, name.section)).collect();
+    sorts.dedup_by_key(|(kind, _)| *kind);
+    if let Some(wanted) = &arguments.kind {
+        // The kind, the name of its section, or its plural.
         let wanted = wanted.strip_suffix('s').unwrap_or(wanted);
         let fits = |word: &str| word.strip_suffix('s').unwrap_or(word) == wanted;
-        let known: Vec<&str> = sorts.iter().map(|(sort, _)| *sort).collect();
+        let known: Vec<&str> = sorts.iter().map(|(kind, _)| *kind).collect();
         let text = known.join(", ");
-        sorts.retain(|(sort, section)| fits(sort) || (*sort != "section" && fits(section)));
+        sorts.retain(|(kind, section)| fits(kind) || (*kind != "section" && fits(section)));
         if sorts.is_empty() {
-            let sort = arguments.sort.as_deref().unwrap_or_default();
-            return Err(Failure::new(Code::Usage, format!("there is no sort of names `{sort}`"))
+            let kind = arguments.kind.as_deref().unwrap_or_default();
+            return Err(Failure::new(Code::Usage, format!("there is no kind of names `{kind}`"))
                 .hint(format!("there are {text}")));
         }
     }
     let width = all.iter().map(|name| name.name.len()).max().unwrap_or_default();
     let mut text = String::new();
-    for (sort, section) in sorts {
-        text.push_str(sort);
-        if sort != "section" {
+    for (kind, section) in sorts {
+        text.push_str(kind);
+        if kind != "section" {
             text.push_str(&[" [", section, "]"].concat());
         }
         text.push('\n');
-        for name in all.iter().filter(|name| name.sort == sort) {
+        for name in all.iter().filter(|name| name.kind == kind) {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "  {:width$}  {}", name.name, name.summary);
         }
@@ -111,7 +111,7 @@ pub(super) fn explain(arguments: &ExplainArgs, registries: &Registries) -> Resul
     }
     let explained = found.iter().map(|name| {
         let about = if name.about.is_empty() { String::new() } else { format!("\n{}\n", name.about) };
-        format!("{} ({}): {}\n{about}\n{}", name.name, name.sort, name.summary, name.example)
+        format!("{} ({}): {}\n{about}\n{}", name.name, name.kind, name.summary, name.example)
     });
     let explained = explained.chain((!keys.is_empty()).then_some(keys));
     print(&explained.collect::<Vec<_>>().join("\n"))
@@ -137,7 +137,7 @@ fn lines_of(key: &str, all: &[Known]) -> String {
             if !shown.contains(&line) {
                 shown.push(line);
                 // Writing to a string cannot fail.
-                let _ = writeln!(text, "[{}] of {} ({}): {}", name.section, name.name, name.sort, line.1);
+                let _ = writeln!(text, "[{}] of {} ({}): {}", name.section, name.name, name.kind, line.1);
             }
         }
     }

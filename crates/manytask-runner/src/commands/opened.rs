@@ -66,7 +66,7 @@ impl Opened {
             && !self.changed.iter().any(|key| key == "device")
         {
             if self.purpose == Purpose::Resume {
-                let failure = self.source.name(plan.places.everything.place(error));
+                let failure = self.source.name(plan.spans.everything.place(error));
                 return Err(failure.hint("continue on the processor with --device cpu"));
             }
             say(&format!("note: {error}: computed on the processor"));

@@ -4,7 +4,7 @@ use manytask_multitask::{Evaluation, Event, StepReport};
 
 use crate::failure::Result;
 use crate::progress::Progress;
-use crate::report::figure;
+use crate::report::number;
 use crate::run::{Metrics, Origin, Record, Split, TensorBoard};
 
 /// The files that take the metrics of a training.
@@ -76,7 +76,7 @@ impl Recorder<'_> {
                 self.flush()?;
                 if monitored.is_none() && !std::mem::replace(&mut self.told, true) {
                     progress.note(&format!(
-                        "note: step {step}: the monitored figure `{}` has no value on the validation part, so this look decides nothing; monitor another figure, or take another split",
+                        "note: step {step}: the monitored metric `{}` has no value on the validation split, so this look decides nothing; monitor another metric, or take another split",
                         self.monitored
                     ));
                 }
@@ -140,7 +140,7 @@ fn of_evaluation(origin: Origin, evaluation: &Evaluation, improved: bool) -> Vec
 }
 fn summary(step: u64, evaluation: &Evaluation, improved: bool) -> String {
     const SHOWN: usize = 3;
-    let shown = |value: Option<f64>| value.map_or("-".to_owned(), figure);
+    let shown = |value: Option<f64>| value.map_or("-".to_owned(), number);
     let tasks = evaluation.tasks.iter().take(SHOWN).filter_map(|task| {
         let (name, value) = task.metrics.first()?;
         Some(format!("{} {name} {}", task.name, shown(*value)))

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use manytask_multitask::Trainer;
-use manytask_nn::schedule::Course;
+use manytask_nn::schedule::ScheduleKind;
 
 use super::changes::Purpose;
 use super::drive::Drive;
@@ -17,7 +17,7 @@ use crate::failure::{Code, Failure, Result};
 use crate::plan::Plan;
 use crate::progress::Quiet;
 use crate::registries::Registries;
-use crate::report::{figure, say};
+use crate::report::{number, say};
 use crate::run::{
     BestKept, CONFIG, Change, Manifest, RESULTS, RunFolder, Which, of_checkpoint, step_of_folder,
 };
@@ -131,11 +131,11 @@ fn say_rate(
     let old_rate = before.schedule.rate(before.learning_rate, step, old_steps, plateau);
     let rate = new.schedule.rate(new.learning_rate, step, new.steps, plateau);
     say(&format!("note: the training goes on from step {step} to step {} (before: {old_steps})", new.steps));
-    if rate != old_rate || new.schedule != before.schedule || new.schedule.course != Course::Constant {
+    if rate != old_rate || new.schedule != before.schedule || new.schedule.kind != ScheduleKind::Constant {
         say(&format!(
             "note: the learning rate goes on at {} (before: {}); its schedule spans all {} steps",
-            figure(rate),
-            figure(old_rate),
+            number(rate),
+            number(old_rate),
             new.steps
         ));
     }

@@ -16,7 +16,7 @@ use crate::failure::{Code, Failure, Result};
 use crate::plan::Plan;
 use crate::progress::{Progress, Quiet};
 use crate::registries::Registries;
-use crate::report::{figure, say};
+use crate::report::{number, say};
 use crate::run::{CONFIG, Exact, MANIFEST, Manifest, RunFolder, SCHEMA, json as to_json};
 use crate::signals::Signals;
 
@@ -153,7 +153,7 @@ fn dry_run(experiment: &Experiment, mut trainer: Trainer<'_>) -> Result<()> {
     let progress = Progress::new(0, 1, &[], &experiment.work(), Quiet::Yes);
     let losses = trainer.try_step()?.losses;
     drop(progress);
-    let losses: Vec<String> = losses.into_iter().map(figure).collect();
+    let losses: Vec<String> = losses.into_iter().map(number).collect();
     let seen = if losses.is_empty() {
         "without a loss: its batch has no label".to_owned()
     } else {

@@ -71,7 +71,7 @@ pub(super) fn apply<'s>(
         Err(error) if value.starts_with(['"', '\'', '[', '{']) => {
             let place = error.span().unwrap_or(0..value.len());
             let place = place.start + value_start..place.end + value_start;
-            return Err(source.fault(error.message(), place, Vec::new()));
+            return Err(source.diagnostic(error.message(), place, Vec::new()));
         }
         Err(_) => Spanned::new(value_start..value_start + value.len(), DeValue::String(Cow::Borrowed(value))),
     };
@@ -114,7 +114,7 @@ fn put<'s>(
             let item = next.name.parse::<usize>().ok().and_then(|number| items.get_mut(number));
             let Some(item) = item else {
                 let what = format!("`{}` is an array of {count}, counted from 0", part.name);
-                return Err(source.fault(&what, next.place.clone(), Vec::new()));
+                return Err(source.diagnostic(&what, next.place.clone(), Vec::new()));
             };
             if behind.is_empty() {
                 *item = value;
@@ -122,7 +122,7 @@ fn put<'s>(
             }
             put(source, item.get_mut(), next, behind, value)
         }
-        _ => Err(source.fault(&format!("`{}` is no table", part.name), part.place.clone(), Vec::new())),
+        _ => Err(source.diagnostic(&format!("`{}` is no table", part.name), part.place.clone(), Vec::new())),
     }
 }
 
@@ -161,7 +161,7 @@ fn split(change: &str) -> Result<(Vec<Part>, usize), &'static str> {
     Err("is no override")
 }
 
-/// A value with its places moved.
+/// A value with its spans moved.
 fn shifted(value: Spanned<DeValue<'_>>, by: usize) -> Spanned<DeValue<'_>> {
     let span = value.span();
     let span = span.start + by..span.end + by;

@@ -11,7 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::value::Value;
-use super::{Source, Spot, fault};
+use super::{Source, SourceSpan, diagnostic};
 use crate::failure::Result;
 
 /// One table of a configuration.
@@ -48,13 +48,13 @@ impl<'s> Section<'s> {
     }
 
     /// Where it stands, with all that was not taken yet.
-    pub fn spot(&self) -> Spot {
-        Spot::new(self.source, self.header(), self.table.get_ref())
+    pub fn span(&self) -> SourceSpan {
+        SourceSpan::new(self.source, self.header(), self.table.get_ref())
     }
 
     /// A mistake at the section as a whole.
-    pub fn fault(&self, what: &str) -> crate::failure::Failure {
-        self.source.fault(what, self.header(), Vec::new())
+    pub fn diagnostic(&self, what: &str) -> crate::failure::Failure {
+        self.source.diagnostic(what, self.header(), Vec::new())
     }
 
     /// Takes a value, if it is there.
@@ -65,7 +65,7 @@ impl<'s> Section<'s> {
         let Some((_, value)) = self.remove(key) else { return Ok(None) };
         let span = value.span();
         let value = T::deserialize(Value(value))
-            .map_err(|error| self.source.fault(&error.what, error.place.unwrap_or(span), Vec::new()))?;
+            .map_err(|error| self.source.diagnostic(&error.what, error.place.unwrap_or(span), Vec::new()))?;
         self.note(key, &value);
         Ok(Some(value))
     }
@@ -118,7 +118,7 @@ impl<'s> Section<'s> {
             }
             other => {
                 let what = format!("`{key}` is of type {}, a table is needed", other.type_str());
-                Err(self.source.fault(&what, span, Vec::new()))
+                Err(self.source.diagnostic(&what, span, Vec::new()))
             }
         }
     }
@@ -163,7 +163,7 @@ impl<'s> Section<'s> {
             }
             other => {
                 let what = format!("`kind` is of type {}, a string is needed", other.type_str());
-                Err(self.source.fault(&what, span, Vec::new()))
+                Err(self.source.diagnostic(&what, span, Vec::new()))
             }
         }
     }
@@ -204,7 +204,7 @@ impl<'s> Section<'s> {
     /// # Errors
     /// At an unknown, missing or wrong key, with its place.
     pub fn rest<T: DeserializeOwned + Serialize>(mut self) -> Result<T> {
-        let (header, whole, of, spot) = (self.header(), self.table.span(), self.of(), self.spot());
+        let (header, whole, of, span) = (self.header(), self.table.span(), self.of(), self.span());
         let table = std::mem::replace(&mut self.table, Spanned::new(whole.clone(), DeTable::new()));
         let table = Spanned::new(whole.clone(), DeValue::Table(table.into_inner()));
         let value = T::deserialize(Value(table)).map_err(|error| {
@@ -213,8 +213,8 @@ impl<'s> Section<'s> {
             let what = if missing { format!("{}{of}", error.what) } else { error.what };
             match place {
                 // A value that was refused as a whole: where it stands what the mistake names.
-                None if !missing => spot.fault(what),
-                place => self.source.fault(&what, place.unwrap_or(header), Vec::new()),
+                None if !missing => span.diagnostic(what),
+                place => self.source.diagnostic(&what, place.unwrap_or(header), Vec::new()),
             }
         })?;
         if let Ok(toml::Value::Table(all)) = toml::Value::try_from(&value) {
@@ -231,11 +231,11 @@ impl<'s> Section<'s> {
         let Some(key) = self.table.get_ref().keys().next() else { return Ok(()) };
         let names: Vec<String> = self.asked.iter().map(|name| format!("`{name}`")).collect();
         let of = self.of();
-        let hint = match fault::nearest(key.get_ref(), self.asked.iter().map(String::as_str)) {
+        let hint = match diagnostic::nearest(key.get_ref(), self.asked.iter().map(String::as_str)) {
             Some(name) => format!("did you mean `{name}`?"),
             None => format!("there are {}", names.join(", ")),
         };
-        Err(self.source.fault(&format!("unknown key `{}`{of}", key.get_ref()), key.span(), vec![hint]))
+        Err(self.source.diagnostic(&format!("unknown key `{}`{of}", key.get_ref()), key.span(), vec![hint]))
     }
 
     /// A mistake at a place that was taken from here.
@@ -245,14 +245,14 @@ impl<'s> Section<'s> {
         place: Range<usize>,
         hints: Vec<String>,
     ) -> crate::failure::Failure {
-        self.source.fault(what, place, hints)
+        self.source.diagnostic(what, place, hints)
     }
 
     fn missing(&self, key: &str) -> crate::failure::Failure {
         let of = self.of();
-        let similar = fault::nearest(key, self.table.get_ref().keys().map(|key| key.get_ref().as_ref()));
+        let similar = diagnostic::nearest(key, self.table.get_ref().keys().map(|key| key.get_ref().as_ref()));
         let hints = similar.map(|name| format!("`{name}` is there; is it meant?")).into_iter().collect();
-        self.source.fault(&format!("missing key `{key}`{of}"), self.header(), hints)
+        self.source.diagnostic(&format!("missing key `{key}`{of}"), self.header(), hints)
     }
 
     /// The first line of the section.

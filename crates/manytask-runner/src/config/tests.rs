@@ -197,10 +197,10 @@ fn a_mistake_found_later_is_shown_where_its_words_are() {
     let source = source(text, &["net.hidden=[0]"]);
     let mut whole = source.section().unwrap();
     let net = whole.required_table("net").unwrap();
-    let spot = net.spot();
+    let span = net.span();
     drop(net);
     let place = |message: &str| {
-        let shown = spot.fault(message).message;
+        let shown = span.diagnostic(message).message;
         shown.split(": ").next().unwrap().to_owned()
     };
     for (message, expected) in [
@@ -215,8 +215,8 @@ fn a_mistake_found_later_is_shown_where_its_words_are() {
     ] {
         assert_eq!(place(message), expected, "{message}");
     }
-    let data = spot.place(Failure::new(Code::Data, "dropout"));
+    let data = span.place(Failure::new(Code::Data, "dropout"));
     assert_eq!(data.message, "dropout", "no mistake of the configuration");
-    let placed = spot.fault("dropout is 1.5").message;
-    assert_eq!(spot.place(Failure::new(Code::Config, placed.clone())).message, placed, "it has a place");
+    let placed = span.diagnostic("dropout is 1.5").message;
+    assert_eq!(span.place(Failure::new(Code::Config, placed.clone())).message, placed, "it has a place");
 }

@@ -1,4 +1,4 @@
-//! Values of a configuration as serde reads them: with their places, and with names where a table would do.
+//! Values of a configuration as serde reads them: with their spans, and with names where a table would do.
 //!
 //! A method with settings can be given by its name alone, as `"huber"` for `{ huber = {} }`: its settings then are their
 //! defaults. That holds for every enum, so no type has to say so.

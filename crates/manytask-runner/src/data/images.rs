@@ -27,7 +27,7 @@ impl DataSettings for ImageDataset {
         let loaded = ImageDataset::load(self, folder)?;
         let schema = InputSchema::Images(loaded.schema);
         Ok(Loaded {
-            parts: loaded.splits,
+            splits: loaded.splits,
             tasks: schema.tasks(),
             inputs: schema.sizes(),
             schema: Some(schema),

@@ -5,7 +5,7 @@ use super::Choice;
 /// All, by what they are.
 pub(super) const AGGREGATION: &[Choice] = &[
     Choice {
-        sort: "level",
+        kind: "level",
         place: "aggregator.level",
         names: &[
             ("parameters", "gradients by the shared parameters", "level = \"parameters\"\n"),
@@ -27,7 +27,7 @@ pub(super) const AGGREGATION: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "normalisation",
+        kind: "normalisation",
         place: "aggregator.normalisation of mgda",
         names: &[
             ("none", "gradients as they are", "normalisation = \"none\"\n"),
@@ -41,7 +41,7 @@ pub(super) const AGGREGATION: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "rescale",
+        kind: "rescale",
         place: "aggregator.rescale of cagrad",
         names: &[
             ("none", "the direction of the paper's algorithm", "rescale = \"none\"\n"),
@@ -54,7 +54,7 @@ pub(super) const AGGREGATION: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "singular value",
+        kind: "singular value",
         place: "aggregator.scale of aligned_mtl",
         names: &[
             ("min", "all components are as long as the shortest", "scale = \"min\"\n"),
@@ -63,7 +63,7 @@ pub(super) const AGGREGATION: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "weight scale",
+        kind: "weight scale",
         place: "aggregator.scale of pipeline",
         names: &[
             ("native", "weights as the method gives them", "scale = \"native\"\n"),
@@ -73,7 +73,7 @@ pub(super) const AGGREGATION: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "loss transform",
+        kind: "loss transform",
         place: "aggregator.transform of pipeline",
         names: &[
             ("log", "log l: the size of a loss does not matter", "transform = \"log\"\n"),
@@ -86,7 +86,7 @@ pub(super) const AGGREGATION: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "initial loss",
+        kind: "initial loss",
         place: "aggregator.initial_loss of gradnorm",
         names: &[
             ("first_step", "a task's loss at its first step", "initial_loss = \"first_step\"\n"),
@@ -98,7 +98,7 @@ pub(super) const AGGREGATION: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "maximum",
+        kind: "maximum",
         place: "aggregator.form of tchebycheff",
         names: &[
             ("product", "max λ (l - z)", "form = \"product\"\n"),
@@ -106,7 +106,7 @@ pub(super) const AGGREGATION: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "distribution",
+        kind: "distribution",
         place: "aggregator.distribution of rlw",
         names: &[
             ("normal", "the softmax of standard normal numbers", "distribution = \"normal\"\n"),
@@ -117,7 +117,7 @@ pub(super) const AGGREGATION: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "likelihood",
+        kind: "likelihood",
         place: "aggregator.form of uncertainty_weighting",
         names: &[
             (
@@ -133,7 +133,7 @@ pub(super) const AGGREGATION: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "change",
+        kind: "change",
         place: "aggregator.rate of softadapt",
         names: &[
             ("plain", "the change of a loss as it is", "rate = \"plain\"\n"),

@@ -5,7 +5,7 @@ use super::Choice;
 /// All, by what they are.
 pub(super) const TABLES: &[Choice] = &[
     Choice {
-        sort: "separator",
+        kind: "separator",
         place: "data.source.separator",
         names: &[
             ("tab", "a tab between fields", "source = { path = \"a.tsv\", separator = \"tab\" }\n"),
@@ -17,7 +17,7 @@ pub(super) const TABLES: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "quotes",
+        kind: "quotes",
         place: "data.source.quotes",
         names: &[
             (
@@ -33,7 +33,7 @@ pub(super) const TABLES: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "weights",
+        kind: "weights",
         place: "data.weight_in",
         names: &[
             ("loss", "row weights count in the loss", "weight = \"w\"\nweight_in = \"loss\"\n"),
@@ -45,7 +45,7 @@ pub(super) const TABLES: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "columns",
+        kind: "columns",
         place: "data.inputs",
         names: &[(
             "rest",
@@ -54,7 +54,7 @@ pub(super) const TABLES: &[Choice] = &[
         )],
     },
     Choice {
-        sort: "task sampling",
+        kind: "task sampling",
         place: "training.task_sampling",
         names: &[
             ("equal", "with `tasks_by`: as many rows of each task in a batch", "task_sampling = \"equal\"\n"),
@@ -62,7 +62,7 @@ pub(super) const TABLES: &[Choice] = &[
         ],
     },
     Choice {
-        sort: "device",
+        kind: "device",
         place: "device",
         names: &[
             ("cpu", "the processor", "device = \"cpu\"\n"),

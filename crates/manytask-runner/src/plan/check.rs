@@ -1,7 +1,7 @@
 //! What can be refused before any data are read: all that `train` would say of the configuration alone.
 
 use manytask_multitask::{Evaluation, Identity, Monitor, Needs, Offers, Task, Training, check_for};
-use manytask_nn::schedule::Course;
+use manytask_nn::schedule::ScheduleKind;
 use manytask_tensor::Owner;
 
 use super::{EpisodesPlan, Plan, RowsPlan, Work};
@@ -17,11 +17,11 @@ impl Plan {
         self.check_validation()?;
         match &self.work {
             Work::Rows(rows) => {
-                self.training(Some(1)).map_err(|failure| self.places.training.place(failure))?;
+                self.training(Some(1)).map_err(|failure| self.spans.training.place(failure))?;
                 self.check_rows(rows)
             }
             Work::Episodes(episodes) => {
-                self.training(None).map_err(|failure| self.places.training.place(failure))?;
+                self.training(None).map_err(|failure| self.spans.training.place(failure))?;
                 self.check_episodes(episodes)
             }
         }
@@ -57,12 +57,12 @@ impl Plan {
     /// which the second answer says.
     ///
     /// # Errors
-    /// When no task or figure has its name.
+    /// When no task or metric has its name.
     pub(crate) fn monitor(&self, all: &[Task], kept: &[Task]) -> Result<(Monitor, Option<String>)> {
-        let form = |tasks: &[Task]| Evaluation::new(tasks.iter().map(Task::form).collect());
+        let schema = |tasks: &[Task]| Evaluation::new(tasks.iter().map(Task::evaluation_schema).collect());
         let monitor = self.training.monitor.clone().unwrap_or_default();
-        monitor.read(&form(all))?;
-        let kept = form(kept);
+        monitor.read(&schema(all))?;
+        let kept = schema(kept);
         if monitor.read(&kept).is_ok() {
             return Ok((monitor, None));
         }
@@ -71,12 +71,12 @@ impl Plan {
         let of = monitor.task.map_or(String::new(), |task| format!(" of `{task}`"));
         let note = format!(
             "note: `monitor` is the {}{of}, which `only_tasks` leaves out: the mean {} of the tasks that are trained decides instead",
-            monitor.figure, instead.figure
+            monitor.metric, instead.metric
         );
         Ok((instead, Some(note)))
     }
 
-    /// Refuses settings that look at a validation part where none is looked at.
+    /// Refuses settings that look at a validation split where none is looked at.
     fn check_validation(&self) -> Result<()> {
         let section = &self.training;
         let when = match &self.work {
@@ -86,10 +86,10 @@ impl Plan {
         if section.validates() {
             return match self.has_validation()? {
                 Some(false) => Err(self
-                    .places
+                    .spans
                     .everything
-                    .fault(format!(
-                        "`{}` is set, but the data have no validation part",
+                    .diagnostic(format!(
+                        "`{}` is set, but the data have no validation split",
                         section.validate_key()
                     ))
                     .hint("give the split one, or leave it out")),
@@ -97,8 +97,8 @@ impl Plan {
             };
         }
         let idle = |what: &str| {
-            let what = format!("{what} has no effect: no validation part is looked at");
-            Err(self.places.everything.fault(what).hint(format!("{when}, or leave it out")))
+            let what = format!("{what} has no effect: no validation split is looked at");
+            Err(self.spans.everything.diagnostic(what).hint(format!("{when}, or leave it out")))
         };
         if section.early_stopping.is_some() {
             return idle("`early_stopping`");
@@ -106,15 +106,15 @@ impl Plan {
         if section.monitor.is_some() {
             return idle("`monitor`");
         }
-        if matches!(self.schedule.course, Course::Plateau { .. }) {
+        if matches!(self.schedule.kind, ScheduleKind::Plateau { .. }) {
             return idle("[schedule] `plateau`");
         }
         Ok(())
     }
 
-    /// Whether there is a validation part, where the settings of the data say so.
+    /// Whether there is a validation split, where the settings of the data say so.
     fn has_validation(&self) -> Result<Option<bool>> {
-        let place = |failure| self.places.data.place(failure);
+        let place = |failure| self.spans.data.place(failure);
         Ok(match &self.work {
             Work::Rows(rows) => rows.data.outline().map_err(place)?.validation,
             Work::Episodes(episodes) => {
@@ -124,13 +124,13 @@ impl Plan {
     }
 
     fn check_rows(&self, rows: &RowsPlan) -> Result<()> {
-        let places = &self.places;
-        let outline = rows.data.outline().map_err(|failure| places.data.place(failure))?;
+        let spans = &self.spans;
+        let outline = rows.data.outline().map_err(|failure| spans.data.place(failure))?;
         if outline.embeds == Some(false) && rows.network.sets_embedding() {
             let what = "`embedding` has no effect: no column is embedded";
-            return Err(places
+            return Err(spans
                 .network
-                .fault(what)
+                .diagnostic(what)
                 .hint("name columns under `inputs.embedding`, or leave it out"));
         }
         let validation = outline.validation.unwrap_or(true);
@@ -140,15 +140,15 @@ impl Plan {
                 return self.check_unnamed(rows, (outline.inputs, &[]), (true, embeds, validation));
             }
             OutlinedTasks::Alike(task) => {
-                let tasks = rows.variants(&task).map_err(|failure| places.of_tasks(failure))?;
+                let tasks = rows.variants(&task).map_err(|failure| spans.of_tasks(failure))?;
                 return self.check_unnamed(rows, (outline.inputs, &tasks), (false, embeds, validation));
             }
             OutlinedTasks::Named(tasks) => {
-                (rows.describe(tasks).map_err(|failure| places.of_tasks(failure))?, true)
+                (rows.describe(tasks).map_err(|failure| spans.of_tasks(failure))?, true)
             }
         };
         let kept = rows.kept(all.clone());
-        self.monitor(&all, &kept).map_err(|failure| places.training.place(failure))?;
+        self.monitor(&all, &kept).map_err(|failure| spans.training.place(failure))?;
         let offers = self.check_network(rows, (outline.inputs, &kept), (single_input, embeds, validation))?;
         let names = |tasks: &[Task]| tasks.iter().map(|task| task.name.clone()).collect::<Vec<_>>();
         self.check_aggregator(Some((&names(&kept), &names(&all))), Identity::Fixed, offers).map(|_| ())
@@ -162,7 +162,7 @@ impl Plan {
         (inputs, tasks): (OutlinedInputs, &[Task]),
         (single_input, embeds, validation): (bool, bool, bool),
     ) -> Result<Offers> {
-        let place = |failure: Failure| self.places.network.place(failure);
+        let place = |failure: Failure| self.spans.network.place(failure);
         let network = rows.outlined_network(inputs, tasks, self.precision).map_err(place)?;
         if !tasks.is_empty() {
             network.check(tasks, single_input).map_err(|error| place(error.into()))?;
@@ -193,14 +193,14 @@ impl Plan {
     }
 
     fn check_episodes(&self, episodes: &EpisodesPlan) -> Result<()> {
-        let places = &self.places;
-        let outline = episodes.source.outline().map_err(|failure| places.data.place(failure))?;
-        episodes.settings.check().map_err(|error| places.everything.place(error))?;
+        let spans = &self.spans;
+        let outline = episodes.source.outline().map_err(|failure| spans.data.place(failure))?;
+        episodes.settings.check().map_err(|error| spans.everything.place(error))?;
         let validation = outline.as_ref().is_none_or(|outline| outline.validation);
         let offers = Offers { shared: true, representation: false, validation };
         let needs = self.check_aggregator(None, Identity::Resampled, offers)?;
         if let Some(outline) = outline {
-            let model = episodes.build(&outline.form, self.precision, places)?;
+            let model = episodes.build(&outline.form, self.precision, spans)?;
             self.check_episode_memory(episodes, &outline, model.layout(), &needs)?;
         }
         Ok(())
@@ -214,13 +214,13 @@ impl Plan {
         identity: Identity,
         offers: Offers,
     ) -> Result<Needs> {
-        let spot = &self.places.aggregator;
+        let span = &self.spans.aggregator;
         let built = match tasks {
             Some((kept, all)) => self.aggregator.build_for_some(kept, all),
             None => self.aggregator.build(&self.aggregator.named()),
         };
-        let aggregator = built.map_err(|error| spot.place(error))?;
-        check_for(aggregator.as_ref(), identity, offers).map_err(|error| spot.place(error))?;
+        let aggregator = built.map_err(|error| span.place(error))?;
+        check_for(aggregator.as_ref(), identity, offers).map_err(|error| span.place(error))?;
         Ok(aggregator.needs())
     }
 }

@@ -26,7 +26,7 @@ impl Plan {
         if self.training.validates() {
             within(&mut all, "training", |training| missing(training, "monitor", &Monitor::default()))?;
         }
-        let place = |failure| self.places.data.place(failure);
+        let place = |failure| self.spans.data.place(failure);
         match &self.work {
             Work::Rows(rows) => {
                 let described = rows.data.described().map_err(place)?.unwrap_or_default();
@@ -56,8 +56,8 @@ impl Plan {
 
     /// The tasks as far as they are known, with their losses and metrics, by the name of their section.
     fn outlined_tasks(&self, rows: &RowsPlan) -> Result<Vec<(String, Task)>> {
-        let outline = rows.data.outline().map_err(|failure| self.places.data.place(failure))?;
-        let place = |failure| self.places.of_tasks(failure);
+        let outline = rows.data.outline().map_err(|failure| self.spans.data.place(failure))?;
+        let place = |failure| self.spans.of_tasks(failure);
         Ok(match outline.tasks {
             OutlinedTasks::Unknown => Vec::new(),
             OutlinedTasks::Named(tasks) => {

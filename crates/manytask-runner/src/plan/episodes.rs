@@ -7,7 +7,7 @@ use manytask_tensor::Layout;
 use crate::config::Section;
 use crate::episodes::{BackboneSettings, EpisodeForm, EpisodeSettings};
 use crate::failure::{Code, Failure, Result};
-use crate::plan::Places;
+use crate::plan::Spans;
 use crate::registries::Registries;
 
 /// Tasks drawn anew at each step, for a learner.
@@ -29,7 +29,7 @@ impl EpisodesPlan {
         registries: &Registries,
     ) -> Result<Self> {
         let usual = MetaSettings::default();
-        let spot = training.spot();
+        let span = training.span();
         let mut settings = MetaSettings {
             tasks_per_step: training.take_or("tasks_per_step", usual.tasks_per_step)?,
             execution: training.take_or("execution", usual.execution)?,
@@ -37,10 +37,10 @@ impl EpisodesPlan {
             ..usual
         };
         if settings.tasks_per_step == 0 {
-            return Err(spot.fault("`tasks_per_step` is 0"));
+            return Err(span.diagnostic("`tasks_per_step` is 0"));
         }
         if settings.execution == Execution::Threads(0) {
-            return Err(spot.fault("`execution` is in 0 threads"));
+            return Err(span.diagnostic("`execution` is in 0 threads"));
         }
         training.finish()?;
         if let Some(mut section) = evaluation {
@@ -49,7 +49,7 @@ impl EpisodesPlan {
             settings.evaluation_steps = section.take("inner_steps")?;
             settings.evaluation_seed = section.take_or("seed", usual.evaluation_seed)?;
             if settings.evaluation_tasks == 0 || settings.evaluation_queries == Some(0) {
-                return Err(section.fault("[evaluation] has a number that is 0"));
+                return Err(section.diagnostic("[evaluation] has a number that is 0"));
             }
             section.finish()?;
         }
@@ -66,21 +66,16 @@ impl EpisodesPlan {
     /// # Errors
     /// When a size is impossible, examples of this form are not for the network, or the learner cannot work with either; with
     /// the section's place.
-    pub(crate) fn build(
-        &self,
-        form: &EpisodeForm,
-        precision: Precision,
-        places: &Places,
-    ) -> Result<MetaModel> {
+    pub(crate) fn build(&self, form: &EpisodeForm, precision: Precision, spans: &Spans) -> Result<MetaModel> {
         let mut layout = Layout::builder();
         let wanted = self.learner.network(form);
         let mut root = Builder::new(&mut layout);
         let network = self.network.build(&mut root.with_precision(precision), &wanted.input, wanted.outputs);
         // Sizes come from the configuration alone.
         let network =
-            network.map_err(|error| places.network.place(Failure::new(Code::Config, error.to_string())))?;
-        let spot = places.learner.as_ref().unwrap_or(&places.everything);
+            network.map_err(|error| spans.network.place(Failure::new(Code::Config, error.to_string())))?;
+        let span = spans.learner.as_ref().unwrap_or(&spans.everything);
         MetaModel::build(layout, network, self.learner.as_ref(), form.clone())
-            .map_err(|error| spot.place(error))
+            .map_err(|error| span.place(error))
     }
 }

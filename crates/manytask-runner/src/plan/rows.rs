@@ -29,7 +29,7 @@ pub struct RowsPlan {
 pub struct TaskSection {
     /// What is minimised.
     pub loss: Option<Loss>,
-    /// What is reported, the primary figure first.
+    /// What is reported, the primary metric first.
     pub metrics: Option<Vec<Metric>>,
 }
 
@@ -41,7 +41,7 @@ impl RowsPlan {
         mut training: Section<'_>,
         registries: &Registries,
     ) -> Result<Self> {
-        let spot = training.spot();
+        let span = training.span();
         let batches = Batches {
             size: training.take_or("batch_size", Batches::default().size)?,
             order: training.take_or("batch_order", BatchOrder::default())?,
@@ -49,7 +49,7 @@ impl RowsPlan {
             sampling: training.take_or("task_sampling", TaskSampling::default())?,
         };
         if batches.size == 0 {
-            return Err(spot.fault("`batch_size` is 0"));
+            return Err(span.diagnostic("`batch_size` is 0"));
         }
         let only = training.take_or("only_tasks", Vec::new())?;
         training.finish()?;

@@ -17,9 +17,9 @@ pub struct TrainingSection {
     pub epochs: Option<f64>,
     /// The number of steps, instead of epochs.
     pub steps: Option<u64>,
-    /// Epochs between two looks at the validation part.
+    /// Epochs between two looks at the validation split.
     pub validate_every_epochs: Option<f64>,
-    /// Steps between two looks at the validation part.
+    /// Steps between two looks at the validation split.
     pub validate_every_steps: Option<u64>,
     /// Steps between two checkpoints, beside those of the best and the last parameters.
     pub save_every_steps: Option<u64>,
@@ -39,7 +39,7 @@ pub struct TrainingSection {
 
 impl TrainingSection {
     pub(super) fn read(section: &mut Section<'_>) -> Result<Self> {
-        let spot = section.spot();
+        let span = section.span();
         let read = Self {
             epochs: section.take("epochs")?,
             steps: section.take("steps")?,
@@ -54,31 +54,33 @@ impl TrainingSection {
             early_stopping: section.take("early_stopping")?,
         };
         if read.epochs.is_some() == read.steps.is_some() {
-            return Err(spot.fault("[training] needs `epochs` or `steps`, and not both"));
+            return Err(span.diagnostic("[training] needs `epochs` or `steps`, and not both"));
         }
         if read.validate_every_epochs.is_some() && read.validate_every_steps.is_some() {
-            return Err(spot.fault("[training] has both `validate_every_epochs` and `validate_every_steps`"));
+            return Err(
+                span.diagnostic("[training] has both `validate_every_epochs` and `validate_every_steps`")
+            );
         }
         for (name, epochs) in [("epochs", read.epochs), ("validate_every_epochs", read.validate_every_epochs)]
         {
             if epochs.is_some_and(|epochs| !(epochs.is_finite() && epochs > 0.0)) {
-                return Err(spot.fault(format!("`{name}` is not above 0")));
+                return Err(span.diagnostic(format!("`{name}` is not above 0")));
             }
         }
         if read.save_every_minutes.is_some_and(|minutes| !(minutes.is_finite() && minutes > 0.0)) {
-            return Err(spot.fault("`save_every_minutes` is not above 0"));
+            return Err(span.diagnostic("`save_every_minutes` is not above 0"));
         }
         let zero = [read.steps, read.validate_every_steps, read.save_every_steps, read.log_every_steps];
         if zero.contains(&Some(0)) {
-            return Err(spot.fault("[training] has a number of steps that is 0"));
+            return Err(span.diagnostic("[training] has a number of steps that is 0"));
         }
         if read.keep_checkpoints == Some(0) {
-            return Err(spot.fault("`keep_checkpoints` is 0; the last one is needed to go on"));
+            return Err(span.diagnostic("`keep_checkpoints` is 0; the last one is needed to go on"));
         }
         Ok(read)
     }
 
-    /// Whether the validation part is looked at.
+    /// Whether the validation split is looked at.
     pub(crate) fn validates(&self) -> bool {
         self.validate_every_epochs.is_some() || self.validate_every_steps.is_some()
     }
@@ -93,7 +95,7 @@ impl TrainingSection {
         self.steps.or_else(|| Some(in_steps(self.epochs?, steps_per_epoch?)))
     }
 
-    /// Steps between two looks at the validation part.
+    /// Steps between two looks at the validation split.
     pub(crate) fn validate_every(&self, steps_per_epoch: Option<u64>) -> Option<u64> {
         self.validate_every_steps.or_else(|| Some(in_steps(self.validate_every_epochs?, steps_per_epoch?)))
     }

@@ -1,6 +1,6 @@
 //! What `[schedule]` can name.
 
-use manytask_nn::schedule::Course;
+use manytask_nn::schedule::ScheduleKind;
 use serde::{Deserialize, Serialize};
 
 use crate::registry::Registry;
@@ -56,24 +56,24 @@ impl Default for Plateau {
     }
 }
 
-pub(super) fn schedules() -> Registry<Course> {
+pub(super) fn schedules() -> Registry<ScheduleKind> {
     let mut registry = Registry::new("schedule", "schedule").with_common("warm_up_steps = 0\n");
-    registry.add("constant", "one learning rate", "", &None {}, |_: None| Course::Constant);
+    registry.add("constant", "one learning rate", "", &None {}, |_: None| ScheduleKind::Constant);
     registry.add(
         "step",
         "a factor every so many steps",
         "",
         &Step { every: 1000, factor: 0.1 },
-        |s: Step| Course::Step { every: s.every, factor: s.factor },
+        |s: Step| ScheduleKind::Step { every: s.every, factor: s.factor },
     );
     registry.add(
         "cosine",
         "down along a cosine",
         "Loshchilov & Hutter 2017, arXiv:1608.03983, without restarts.",
         &Down::default(),
-        |s: Down| Course::Cosine { minimum: s.minimum },
+        |s: Down| ScheduleKind::Cosine { minimum: s.minimum },
     );
-    registry.add("linear", "down along a line", "", &Down::default(), |s: Down| Course::Linear {
+    registry.add("linear", "down along a line", "", &Down::default(), |s: Down| ScheduleKind::Linear {
         minimum: s.minimum,
     });
     registry.add(
@@ -81,14 +81,14 @@ pub(super) fn schedules() -> Registry<Course> {
         "up and down once",
         "Smith & Topin 2018, arXiv:1708.07120.",
         &OneCycle::default(),
-        |s: OneCycle| Course::OneCycle { rising: s.rising, start: s.start, end: s.end },
+        |s: OneCycle| ScheduleKind::OneCycle { rising: s.rising, start: s.start, end: s.end },
     );
     registry.add(
         "plateau",
-        "a factor when the validation figure gets no better",
+        "a factor when the validation metric gets no better",
         "",
         &Plateau::default(),
-        |s: Plateau| Course::Plateau { factor: s.factor, patience: s.patience, threshold: s.threshold },
+        |s: Plateau| ScheduleKind::Plateau { factor: s.factor, patience: s.patience, threshold: s.threshold },
     );
     registry
 }

@@ -2,12 +2,12 @@
 
 use manytask_multitask::{Delta, Evaluation, TaskEvaluation};
 
-use super::figure;
+use super::number;
 
 /// Columns beyond which a table goes on below.
 const WIDEST: usize = 12;
 
-/// One row for each task, one column for each figure; a last row of means where there are several tasks. Figures after each of
+/// One row for each task, one column for each metric; a last row of means where there are several tasks. Metrics after each of
 /// many inner steps stand in a table of their own, a row for each step.
 pub fn table(evaluation: &Evaluation, delta: Option<&Delta>) -> String {
     let mut columns = vec!["loss".to_owned()];
@@ -19,7 +19,7 @@ pub fn table(evaluation: &Evaluation, delta: Option<&Delta>) -> String {
     }
     let steps: Vec<(String, u64, String)> = columns
         .iter()
-        .filter_map(|column| after(column).map(|(figure, step)| (figure.to_owned(), step, column.clone())))
+        .filter_map(|column| after(column).map(|(metric, step)| (metric.to_owned(), step, column.clone())))
         .collect();
     // A few stand beside the others.
     if steps.len() <= WIDEST - 8 {
@@ -54,16 +54,16 @@ pub(crate) fn aligned(rows: &[Vec<String>]) -> String {
 
 /// `mse` and 3 of `mse_after_3_steps`.
 fn after(column: &str) -> Option<(&str, u64)> {
-    let (figure, rest) = column.rsplit_once("_after_")?;
+    let (metric, rest) = column.rsplit_once("_after_")?;
     let step = rest.strip_suffix("_steps").or_else(|| rest.strip_suffix("_step"))?;
-    Some((figure, step.parse().ok()?))
+    Some((metric, step.parse().ok()?))
 }
 
 fn cell(value: Option<f64>) -> String {
-    value.map_or("-".to_owned(), figure)
+    value.map_or("-".to_owned(), number)
 }
 
-/// The figures of all tasks, so many columns at a time.
+/// The metrics of all tasks, so many columns at a time.
 fn blocks(evaluation: &Evaluation, columns: &[String], delta: Option<&Delta>) -> String {
     let count = columns.chunks(WIDEST).count();
     let parts = columns.chunks(WIDEST).enumerate();
@@ -76,8 +76,8 @@ fn block(evaluation: &Evaluation, columns: &[String], delta: Option<&Delta>) -> 
     let mut rows =
         vec![std::iter::once("task".to_owned()).chain(columns.iter().cloned()).collect::<Vec<_>>()];
     for task in &evaluation.tasks {
-        let figures = columns.iter().map(|name| cell(task.figure(name)));
-        rows.push(std::iter::once(task.name.clone()).chain(figures).collect());
+        let metrics = columns.iter().map(|name| cell(task.metric(name)));
+        rows.push(std::iter::once(task.name.clone()).chain(metrics).collect());
     }
     if evaluation.tasks.len() > 1 {
         let mean =
@@ -99,13 +99,13 @@ fn block(evaluation: &Evaluation, columns: &[String], delta: Option<&Delta>) -> 
     aligned(&rows)
 }
 
-/// A row for each of at most a dozen steps, from the first to the last, and a column for each figure of each task.
+/// A row for each of at most a dozen steps, from the first to the last, and a column for each metric of each task.
 fn by_step(tasks: &[TaskEvaluation], steps: &[(String, u64, String)]) -> String {
-    let mut figures: Vec<&str> = Vec::new();
+    let mut metrics: Vec<&str> = Vec::new();
     let mut numbers: Vec<u64> = Vec::new();
-    for (figure, step, _) in steps {
-        if !figures.contains(&figure.as_str()) {
-            figures.push(figure);
+    for (metric, step, _) in steps {
+        if !metrics.contains(&metric.as_str()) {
+            metrics.push(metric);
         }
         numbers.push(*step);
     }
@@ -116,16 +116,16 @@ fn by_step(tasks: &[TaskEvaluation], steps: &[(String, u64, String)]) -> String 
     let numbers: Vec<u64> =
         (0..shown).filter_map(|i| numbers.get(i * last / shown.saturating_sub(1).max(1)).copied()).collect();
     let columns: Vec<(&TaskEvaluation, &str)> =
-        tasks.iter().flat_map(|task| figures.iter().map(move |figure| (task, *figure))).collect();
-    let name = |(task, figure): &(&TaskEvaluation, &str)| {
-        if tasks.len() > 1 { format!("{} {figure}", task.name) } else { (*figure).to_owned() }
+        tasks.iter().flat_map(|task| metrics.iter().map(move |metric| (task, *metric))).collect();
+    let name = |(task, metric): &(&TaskEvaluation, &str)| {
+        if tasks.len() > 1 { format!("{} {metric}", task.name) } else { (*metric).to_owned() }
     };
     let head = std::iter::once("inner steps".to_owned()).chain(columns.iter().map(name)).collect();
     let mut rows: Vec<Vec<String>> = vec![head];
     for number in numbers {
-        let value = |(task, figure): &(&TaskEvaluation, &str)| {
-            let column = steps.iter().find(|(of, step, _)| of == figure && *step == number);
-            cell(column.and_then(|(_, _, column)| task.figure(column)))
+        let value = |(task, metric): &(&TaskEvaluation, &str)| {
+            let column = steps.iter().find(|(of, step, _)| of == metric && *step == number);
+            cell(column.and_then(|(_, _, column)| task.metric(column)))
         };
         rows.push(std::iter::once(number.to_string()).chain(columns.iter().map(value)).collect());
     }
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_has_every_figure_and_a_mean() {
+    fn a_table_has_every_metric_and_a_mean() {
         let task = |name: &str, metric: &str, value| TaskEvaluation {
             name: name.into(),
             loss: Some(0.5),
@@ -184,11 +184,11 @@ mean    0.5000   0.9100     -
     }
 
     #[test]
-    fn many_figures_go_on_below() {
-        let metrics = (0..30).map(|i| (format!("figure{i}"), Some(f64::from(i)))).collect();
+    fn many_metrics_go_on_below() {
+        let metrics = (0..30).map(|i| (format!("metric{i}"), Some(f64::from(i)))).collect();
         let task = TaskEvaluation { name: "a".into(), loss: None, metrics, higher_is_better: true };
         let text = table(&Evaluation::new(vec![task]), None);
         assert_eq!(text.lines().count(), 3 * 2 + 2, "{text}");
-        assert!(text.contains("figure29") && text.lines().all(|line| line.len() < 140), "{text}");
+        assert!(text.contains("metric29") && text.lines().all(|line| line.len() < 140), "{text}");
     }
 }

@@ -24,7 +24,7 @@ pub struct Manifest {
     pub fixed: BTreeMap<String, String>,
     /// SHA-256 of the data.
     pub data_digest: String,
-    /// SHA-256 of the data, of how they are split and of the rows in each part.
+    /// SHA-256 of the data, of how they are split and of the rows in each split.
     #[serde(default)]
     pub split_digest: String,
     /// SHA-256 of `schema.json`, where there is one.

@@ -59,7 +59,7 @@ impl Metrics {
             file = OpenOptions::new().read(true).write(true).open(path)?;
             form = Form::Earlier;
         }
-        let Kept { end, damaged, last } = kept(&mut file, up_to)?;
+        let ValidPrefix { end, damaged, last } = kept(&mut file, up_to)?;
         file.set_len(end)?;
         file.seek(SeekFrom::Start(end))?;
         Ok(Self { file, damaged, last, form })
@@ -100,7 +100,7 @@ impl Metrics {
 }
 
 /// The lines that stay.
-struct Kept {
+struct ValidPrefix {
     /// Where the last one ends.
     end: u64,
     /// The numbers of those that cannot be read.
@@ -111,10 +111,10 @@ struct Kept {
 
 /// All lines up to the last one that belongs to `up_to`, with the damaged ones before and directly behind it: what cannot
 /// be read says of no step that it is later.
-fn kept(file: &mut File, up_to: UpTo) -> Result<Kept> {
+fn kept(file: &mut File, up_to: UpTo) -> Result<ValidPrefix> {
     let mut reader = BufReader::new(file);
     let (mut here, mut line) = (0, Vec::new());
-    let mut kept = Kept { end: 0, damaged: Vec::new(), last: 0 };
+    let mut kept = ValidPrefix { end: 0, damaged: Vec::new(), last: 0 };
     // Unreadable lines since the last kept one, which are kept with the next.
     let (mut waiting, mut is_behind) = (Vec::new(), true);
     for number in 1.. {

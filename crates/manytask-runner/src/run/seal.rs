@@ -30,7 +30,7 @@ pub(super) struct Seal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
-    /// The training asks for it: a better figure, the interval of the configuration, the end, an interruption.
+    /// The training asks for it: a better metric, the interval of the configuration, the end, an interruption.
     Training,
     /// Time has passed. Only the newest of these is kept.
     Time,

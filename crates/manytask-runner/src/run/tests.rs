@@ -383,7 +383,7 @@ fn a_best_checkpoint_that_is_no_longer_named_is_not_replaced_by_the_latest() {
     let runs = tempfile::tempdir().unwrap();
     let folder = create(runs.path(), "a", Exact::No).unwrap();
     let save = |step, best: Option<u64>| {
-        let state = json!({"best": best.map(|step| json!({"step": step, "figure": 0.5}))}).to_string();
+        let state = json!({"best": best.map(|step| json!({"step": step, "metric": 0.5}))}).to_string();
         let due = Written { best: best == Some(step), keep: 9, ..written(step) };
         folder.checkpoint(due, |to| Ok(fs_err::write(to.join("state.json"), &state)?)).unwrap();
     };

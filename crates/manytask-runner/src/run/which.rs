@@ -9,7 +9,7 @@ const STEP: &str = "step-";
 /// Which checkpoint: `best`, `latest` or `step-N`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
-    /// The one with the best validation figure.
+    /// The one with the best validation metric.
     Best,
     /// The last one.
     Latest,

@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use manytask::Registries;
 use manytask::config::Source;
-use manytask::data_sets::{Inputs, Part as Rows, TaskData};
+use manytask::data_sets::{Inputs, SplitData as Rows, TaskData};
 use manytask::multitask::architecture::{Auxiliary, Features, Heads, InputEncoder, Outputs, TaskInputs};
 use manytask::multitask::{
     Architecture, ArchitectureSettings, Batches, Blueprint, Combination, Draw, Error, InputSizes, Level,
-    Monitor, MultiTaskProblem, Part, Parts, Problem, Result, Shared, Task, Trainer, Training, check,
+    Monitor, MultiTaskProblem, Problem, Result, Shared, Split, Task, TaskSplits, Trainer, Training, check,
 };
 use manytask::network::NetworkPlan;
 use manytask::nn::metrics::Output;
 use manytask::nn::optim::{AdamW, Optimizer};
 use manytask::nn::schedule::Schedule;
-use manytask::nn::{Builder, Cx, Mode, Module, Precision};
+use manytask::nn::{Builder, Context, Mode, Module, Precision};
 use manytask::run::Record;
 use manytask::tensor::random::Key;
 use manytask::tensor::{Device, Graph, Init, Kind, Layout, Owner, Params, Role, Slot, Tensor, gradients};
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::command::Place;
 
 const F64: (Kind, Device) = (Kind::Double, Device::Cpu);
-const DRAW: Draw = Draw { seed: 4, step: 2, replica: 0, part: Part::Train };
+const DRAW: Draw = Draw { seed: 4, step: 2, replica: 0, split: Split::Train };
 
 /// All architectures that come with the command, and one of this test's own.
 fn all() -> Registries {
@@ -90,7 +90,7 @@ fn problem(name: &str, parts: &str, embeds: bool) -> MultiTaskProblem {
         let sizes = InputSizes::Features { dense: 4, categories };
         let network = plan(name, parts).build(&sizes, &tasks, Precision::Full).map_err(|e| e.to_string())?;
         network.check(&tasks, true).map_err(|error| error.to_string())?;
-        let splits = Parts {
+        let splits = TaskSplits {
             train: rows(1, 40, &tasks, embeds),
             validation: Some(rows(2, 30, &tasks, embeds)),
             test: None,
@@ -267,7 +267,7 @@ fn parameters_of_absent_tasks_rest() {
             ..data
         });
         let train = Rows::new(part.inputs, labels.collect()).unwrap();
-        let parts = Parts { train, validation: None, test: None };
+        let parts = TaskSplits { train, validation: None, test: None };
         let network = network.build(&sizes, &tasks, Precision::Full).unwrap();
         problem = MultiTaskProblem::new(network, tasks, parts, Batches::default()).unwrap();
         let before = start(&problem);
@@ -314,7 +314,7 @@ fn every_architecture_trains_with_every_aggregator_or_says_why_not() {
         }
         if !problem.shared().is_empty() {
             let (first, later) = (params, trained(&problem, &start(&problem), "equal_weights", 60).unwrap());
-            let mean = |params: &Params| problem.evaluate(params, Part::Train).unwrap().mean_loss().unwrap();
+            let mean = |params: &Params| problem.evaluate(params, Split::Train).unwrap().mean_loss().unwrap();
             assert!(mean(&later) < 0.9 * mean(&first), "{name}: {} {}", mean(&first), mean(&later));
         }
     }
@@ -331,14 +331,14 @@ fn auxiliary_losses_are_in_the_losses_and_named_and_not_in_an_evaluation() {
     let plain = plan("toy", &format!("{PARTS}scale = 0.0\n"));
     let tasks = described(4);
     let network = plain.build(&InputSizes::numbers(4), &tasks, Precision::Full).unwrap();
-    let parts = Parts { train: rows(1, 40, &tasks, false), validation: None, test: None };
+    let parts = TaskSplits { train: rows(1, 40, &tasks, false), validation: None, test: None };
     let batches = Batches { size: 16, ..Batches::default() };
     let plain = MultiTaskProblem::new(network, tasks, parts, batches).unwrap();
     let without = plain.forward(&params, DRAW).unwrap();
     for (with, without) in pass.losses().iter().zip(without.losses()) {
         assert!((with - without - auxiliary[0].value / 4.0).abs() < 1e-12, "each task has an equal share");
     }
-    let train = |problem: &MultiTaskProblem| problem.evaluate(&params, Part::Train).unwrap();
+    let train = |problem: &MultiTaskProblem| problem.evaluate(&params, Split::Train).unwrap();
     assert_eq!(train(&problem), train(&plain));
 }
 
@@ -606,7 +606,7 @@ impl Architecture for ToyNetwork {
         params: &Params,
         inputs: &TaskInputs,
         wanted: &[usize],
-        cx: &mut Cx,
+        cx: &mut Context,
     ) -> Result<Outputs> {
         let x = self.encoder.forward(params, &inputs.all, cx)?;
         let features = self.trunk.forward(params, &x, cx)?;
@@ -632,7 +632,8 @@ fn raw_outputs_have_a_graph_to_the_parameters() {
         let params = start(&problem).require_grad().unwrap();
         let part = rows(5, 12, problem.described_tasks(), false);
         let inputs = TaskInputs::shared(&part.inputs[0]);
-        let outputs = problem.architecture().forward(&params, &inputs, &[0, 1], &mut Cx::eval()).unwrap();
+        let outputs =
+            problem.architecture().forward(&params, &inputs, &[0, 1], &mut Context::eval()).unwrap();
         let total = outputs.raw(1).unwrap().sum(F64.0);
         let leaves: Vec<&Tensor> = params.leaves().iter().filter(|leaf| leaf.requires_grad()).collect();
         let found = gradients(&total, &leaves, Graph::Free).unwrap();

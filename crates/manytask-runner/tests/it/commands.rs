@@ -8,7 +8,7 @@ use crate::command::Place;
 fn a_training_leaves_a_folder_and_ends_with_a_table() {
     let place = Place::new();
     let said = place.good(&["train", "a.toml"]);
-    assert!(said.out.contains("test part, parameters of step"), "{}", said.out);
+    assert!(said.out.contains("test split, parameters of step"), "{}", said.out);
     assert!(
         said.out.contains("rich") && said.out.contains("roc_auc") && said.out.contains("rmse"),
         "{}",
@@ -86,10 +86,10 @@ fn a_run_is_judged_predicts_and_is_compared_with_single_tasks() {
     }
     let said = place.good(&["eval", "runs/a", "--baseline", "runs/rich", "runs/score"]);
     assert!(said.out.contains("Δm %") && said.out.lines().count() == 5, "{}", said.out);
-    let json = place.good(&["eval", "runs/a", "--part", "validation", "--checkpoint", "latest", "--json"]);
+    let json = place.good(&["eval", "runs/a", "--split", "validation", "--checkpoint", "latest", "--json"]);
     let value: serde_json::Value = serde_json::from_str(&json.out).unwrap();
     assert_eq!(
-        (value["part"].as_str(), value["tasks"].as_array().map(Vec::len)),
+        (value["split"].as_str(), value["tasks"].as_array().map(Vec::len)),
         (Some("validation"), Some(2))
     );
     let result: serde_json::Value = serde_json::from_str(&place.read("runs/a/results.json")).unwrap();
@@ -184,7 +184,7 @@ fn learners_are_trained_on_episodes() {
         "{}",
         said.out
     );
-    place.good(&["eval", "runs/m", "--part", "validation"]);
+    place.good(&["eval", "runs/m", "--split", "validation"]);
     let said = place.run(&["predict", "runs/m", "--input", "people.csv"]);
     assert_eq!(said.code, Some(2), "{said:?}");
     let said = place.run(&["train", "m.toml", "aggregator.kind=uncertainty_weighting"]);
@@ -296,7 +296,7 @@ fn a_run_is_the_same_with_and_without_tables_that_were_read_before() {
 #[test]
 fn bfloat16_trains_predicts_and_goes_on_near_full_precision() {
     let place = Place::new();
-    let figures = |name: &str| -> Vec<f64> {
+    let metrics = |name: &str| -> Vec<f64> {
         let result: serde_json::Value =
             serde_json::from_str(&place.read(&format!("runs/{name}/results.json"))).unwrap();
         let tasks = result["tasks"].as_array().unwrap();
@@ -304,12 +304,12 @@ fn bfloat16_trains_predicts_and_goes_on_near_full_precision() {
     };
     place.good(&["train", "a.toml", "--quiet"]);
     place.good(&["train", "a.toml", "--quiet", "--name", "half", "precision=\"bfloat16\""]);
-    for (full, half) in figures("a").into_iter().zip(figures("half")) {
+    for (full, half) in metrics("a").into_iter().zip(metrics("half")) {
         assert!(full != half && (half / full - 1.0).abs() < 0.05, "{full} {half}");
     }
     let again: serde_json::Value =
         serde_json::from_str(&place.good(&["eval", "runs/half", "--json"]).out).unwrap();
-    assert_eq!(again["tasks"][0]["loss"].as_f64(), Some(figures("half")[0]));
+    assert_eq!(again["tasks"][0]["loss"].as_f64(), Some(metrics("half")[0]));
     place.write("new.csv", "job,hours,age\na,10,30\n");
     assert_eq!(place.good(&["predict", "runs/half", "--input", "new.csv"]).out.lines().count(), 2);
     place.write("learner.toml", "precision = \"bfloat16\"\n[data]\nkind = \"sinusoid\"\n[network]\nkind = \"mlp\"\n[learner]\nkind = \"maml\"\n[aggregator]\nkind = \"pcgrad\"\n[optimizer]\nkind = \"adam\"\nlearning_rate = 1e-3\n[training]\nsteps = 2\n[evaluation]\ntasks = 4\n");

@@ -103,7 +103,7 @@ fn a_schema_that_is_missing_or_damaged_is_told() {
 }
 
 #[test]
-fn a_damaged_line_of_figures_is_told_and_those_behind_it_stay() {
+fn a_damaged_line_of_metrics_is_told_and_those_behind_it_stay() {
     let place = trained();
     let mut lines: Vec<String> = place.read("runs/a/metrics.jsonl").lines().map(str::to_owned).collect();
     lines[2] = "\0\0\0".to_owned();

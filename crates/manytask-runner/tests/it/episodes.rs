@@ -116,20 +116,20 @@ fn refused(place: &Place, config: &str, mistakes: &[(&[&str], &[&str])]) {
 }
 
 #[test]
-fn parts_that_cannot_give_the_tasks_are_refused_before_the_first_step() {
+fn splits_that_cannot_give_the_tasks_are_refused_before_the_first_step() {
     let place = place();
     place.good(&["train", "pictures.toml", "--dry-run"]);
     let few = "data.split.random={ train = 6, validation = 2, seed = 1 }";
     let little = "data.split.random={ train = 10, validation = 2, seed = 1 }";
     let mistakes: &[(&[&str], &[&str])] = &[
-        (&["data.ways=7"], &["the train part has only 6 classes", "`ways` is 7"]),
+        (&["data.ways=7"], &["the train split has only 6 classes", "`ways` is 7"]),
         (
             &[few, "training.validate_every_steps=1"],
-            &["the validation part has only 2 classes", "pictures.toml:"],
+            &["the validation split has only 2 classes", "pictures.toml:"],
         ),
-        (&[little], &["the test part has only 2 classes"]),
-        (&["evaluation.queries=4"], &["1 shots and 4 `queries`", "of the test part has only 4"]),
-        (&["data.shots=4"], &["of the train part has only 4"]),
+        (&[little], &["the test split has only 2 classes"]),
+        (&["evaluation.queries=4"], &["1 shots and 4 `queries`", "of the test split has only 4"]),
+        (&["data.shots=4"], &["of the train split has only 4"]),
         (&["data.ways=1"], &["`ways` is 1"]),
         (&["data.shots=0"], &["`shots` is 0"]),
         (&["data.queries=0"], &["`queries` is 0"]),
@@ -141,7 +141,7 @@ fn parts_that_cannot_give_the_tasks_are_refused_before_the_first_step() {
         (&["data.size=1000000000000"], &["size"]),
     ];
     refused(&place, "pictures.toml", mistakes);
-    // A validation part that nothing asks for may be small.
+    // A validation split that nothing asks for may be small.
     place.good(&["train", "pictures.toml", few, "--dry-run"]);
 }
 
@@ -156,10 +156,10 @@ fn waves_that_cannot_be_learned_from_are_refused_before_the_first_step() {
         (&["learner={ kind = \"protonet\" }"], &["protonet", "classes"]),
         (
             &[batch_norm, "data.shots=1"],
-            &["support set of a task of the train part has 1 example,", "hint: take 2 shots"],
+            &["support set of a task of the train split has 1 example,", "hint: take 2 shots"],
         ),
-        (&[batch_norm, "data.queries=1"], &["query set of a task of the train part"]),
-        (&[batch_norm, "evaluation.queries=1"], &["query set of a task of the test part"]),
+        (&[batch_norm, "data.queries=1"], &["query set of a task of the train split"]),
+        (&[batch_norm, "evaluation.queries=1"], &["query set of a task of the test split"]),
         (&["data.amplitude=[0.0, 1e300]"], &["amplitude"]),
         (&["training.tasks_per_step=1000000000000"], &["tasks_per_step"]),
         (&["evaluation.tasks=1000000000000"], &["tasks"]),
@@ -185,7 +185,7 @@ fn adaptations_that_diverge_are_told_by_training_validation_and_eval() {
         .err
         .lines()
         .filter(|line| line.starts_with("note: ") && line.contains("of 10 evaluation tasks diverged"));
-    assert_eq!(told.count(), 2, "once for the validation and once for the test part: {said:?}");
+    assert_eq!(told.count(), 2, "once for the validation and once for the test split: {said:?}");
     let results = place.read("runs/a/results.json");
     assert!(results.contains("\"diverged\"") && results.contains("\"notes\""), "{results}");
     assert!(!results.contains("NaN"), "{results}");

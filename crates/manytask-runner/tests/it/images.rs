@@ -139,7 +139,7 @@ fn what_does_not_fit_is_refused_with_its_place_and_exit_code() {
         ("\"test-images\"", "\"absent\"", 4, "absent: not found"),
         ("channels = [4, 4]", "channels = [4, 4, 4]", 3, "take larger images"),
         ("column = 1", "column = 7", 3, "no column 7 of labels"),
-        ("validation_fraction = 0.1", "validation_fraction = 0.0", 3, "no validation part"),
+        ("validation_fraction = 0.1", "validation_fraction = 0.0", 3, "no validation split"),
         ("scale = \"standard\"", "scale = \"standart\"", 3, "standart"),
     ];
     for (from, to, code, expected) in cases {
@@ -286,7 +286,7 @@ fn idx_files_give_episodes_too() {
     place.write("i.toml", &idx_classes);
     let said = place.run(&["train", "i.toml"]);
     assert!(
-        said.code == Some(3) && said.err.contains("`ways` is 2, but the test part has only 1"),
+        said.code == Some(3) && said.err.contains("`ways` is 2, but the test split has only 1"),
         "{said:?}"
     );
     let grounds = idx_classes

@@ -32,7 +32,7 @@ fn start_with(place: &Place, name: &str, changes: &[&str]) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Waits until the run has written so many lines of figures.
+/// Waits until the run has written so many lines of metrics.
 fn wait_for_lines(place: &Place, name: &str, lines: usize) {
     let path = place.at("runs").join(name).join("metrics.jsonl");
     let start = Instant::now();
@@ -67,7 +67,7 @@ fn killed_at_any_point_and_resumed_it_ends_with_the_same_bytes() {
     }
 }
 
-/// Also from checkpoints between a step and the look at the validation part.
+/// Also from checkpoints between a step and the look at the validation split.
 #[test]
 fn checkpoints_by_the_clock_change_nothing_in_what_a_run_ends_with() {
     let place = Place::new();

@@ -16,7 +16,7 @@ use manytask::meta::{
 };
 use manytask::multitask::aggregators::EqualWeights;
 use manytask::multitask::{
-    AggregatorSettings, Combination, Draw, Event, Level, Monitor, Part, Problem, Result, Trainer, Training,
+    AggregatorSettings, Combination, Draw, Event, Level, Monitor, Problem, Result, Split, Trainer, Training,
 };
 use manytask::nn::layers::Activation;
 use manytask::nn::nets::{Mlp, MlpConfig, Norm};
@@ -27,7 +27,7 @@ use manytask::tensor::random::Key;
 use manytask::tensor::{Device, Kind, Layout, Params, Role, Tensor};
 
 const ON: (Kind, Device) = (Kind::Double, Device::Cpu);
-const DRAW: Draw = Draw { seed: 4, step: 2, replica: 0, part: Part::Train };
+const DRAW: Draw = Draw { seed: 4, step: 2, replica: 0, split: Split::Train };
 const WAYS: [Execution; 4] = [Execution::Loop, Execution::Batched, Execution::Threads(2), Execution::Auto];
 
 fn registries() -> Registries {
@@ -58,9 +58,9 @@ const CLASSES: i64 = 3;
 const WIDTH: i64 = 4;
 
 impl EpisodeSource for Clusters {
-    fn episodes(&self, part: Part, seed: u64, ids: Range<u64>, queries: Option<usize>) -> Result<Episodes> {
+    fn episodes(&self, split: Split, seed: u64, ids: Range<u64>, queries: Option<usize>) -> Result<Episodes> {
         let normal = |what: &str, id: u64, rows: i64| {
-            Key::new(seed, &format!("{what} {part:?}")).task(id).normal(&[CLASSES, rows, WIDTH], ON.0, ON.1)
+            Key::new(seed, &format!("{what} {split:?}")).task(id).normal(&[CLASSES, rows, WIDTH], ON.0, ON.1)
         };
         let set = |what: &str, rows: i64| -> Result<(Tensor, Tensor)> {
             let x = ids.clone().map(|id| -> Result<Tensor> {
@@ -178,7 +178,7 @@ fn every_way_of_computing_gives_the_same_losses_gradients_buffers_and_figures() 
             let rows = pass.jacobian(&Level::Parameters).unwrap().rows().copy();
             let gradient = pass.finish(&Combination::weights(vec![0.5, 1.0, 2.0])).unwrap();
             let buffers = pass.take_context().take_buffers();
-            (losses, terms, rows, gradient, buffers, problem.evaluate(&params, Part::Test).unwrap())
+            (losses, terms, rows, gradient, buffers, problem.evaluate(&params, Split::Test).unwrap())
         };
         let first = run(Execution::Loop);
         let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
@@ -272,8 +272,8 @@ fn an_evaluation_changes_nothing_and_predictions_with_running_statistics_see_no_
             let problem = problem(&name, Norm::Batch, settings);
             let params = start(&problem);
             let before = params.copy().unwrap();
-            let evaluation = problem.evaluate(&params, Part::Test).unwrap();
-            assert_eq!(problem.evaluate(&params, Part::Test).unwrap(), evaluation, "{name}");
+            let evaluation = problem.evaluate(&params, Split::Test).unwrap();
+            assert_eq!(problem.evaluate(&params, Split::Test).unwrap(), evaluation, "{name}");
             assert_eq!(params.max_difference(&before).unwrap(), 0.0, "{name}");
             assert!(problem.protocol().iter().any(|(key, _)| *key == "batch_norm"), "{name}");
             (problem, params)

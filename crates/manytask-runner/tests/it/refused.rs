@@ -119,7 +119,7 @@ const IN_THE_CONFIGURATION: &[Bad] = &[
     bad("epochs = 5", "epochs = 5\nsteps = 3", 3, &["`epochs` or `steps`, and not both"]),
     bad("batch_size = 16", "batch_size = 0", 3, &["`batch_size` is 0"]),
     bad("batch_size = 16", "batch_sise = 16", 3, &["did you mean `batch_size`?"]),
-    bad("log_every_steps = 3", "monitor = { figure = \"f2\" }", 3, &["a.toml:29:22: ", "no figure `f2`"]),
+    bad("log_every_steps = 3", "monitor = { metric = \"f2\" }", 3, &["a.toml:29:22: ", "no metric `f2`"]),
     bad("log_every_steps = 3", "only_tasks = [\"rihc\"]", 3, &["did you mean `rich`?"]),
     bad("log_every_steps = 3", "clip_norm = -1.0", 3, &["a.toml:29:13: "]),
     bad("log_every_steps = 3", "early_stopping = { patience = 0 }", 3, &["a.toml:29:31: "]),
@@ -203,9 +203,9 @@ fn damaged_data() {
 fn data_without_a_part_that_is_asked_for() {
     let place = Place::new();
     place.config_with("validation = 0.2, test = 0.2", "test = 0.2");
-    refused(&place, &place.run(&["train", "a.toml"]), 3, &["no validation part"]);
+    refused(&place, &place.run(&["train", "a.toml"]), 3, &["no validation split"]);
     place.config_with("split.random = { validation = 0.2, test = 0.2, seed = 1 }\n", "");
-    refused(&place, &place.run(&["train", "a.toml"]), 3, &["no validation part"]);
+    refused(&place, &place.run(&["train", "a.toml"]), 3, &["no validation split"]);
 }
 
 #[test]

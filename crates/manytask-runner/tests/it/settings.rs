@@ -32,7 +32,7 @@ fn a_setting_without_effect_is_refused_before_data_are_read() {
         ),
         (
             "save_every_steps = 7",
-            "monitor = { figure = \"roc_acu\" }",
+            "monitor = { metric = \"roc_acu\" }",
             &["`monitor` has no effect", "roc_acu"],
         ),
         (
@@ -55,7 +55,7 @@ fn a_setting_without_effect_is_refused_before_data_are_read() {
     says(
         &checked(&[("validation = 0.2, ", "")]),
         3,
-        &["`validate_every_epochs` is set, but the data have no validation part"],
+        &["`validate_every_epochs` is set, but the data have no validation split"],
     );
 }
 
@@ -80,7 +80,7 @@ fn check_says_what_needs_no_data() {
         ("save_every_steps = 7", "early_stopping = { patience = 0 }", &["patience"]),
         ("save_every_steps = 7", "clip_norm = -1.0", &["clip_norm"]),
         ("save_every_steps = 7", "only_tasks = [\"rihc\"]", &["did you mean `rich`?"]),
-        ("save_every_steps = 7", "monitor = { figure = \"roc_acu\" }", &["roc_acu", "roc_auc"]),
+        ("save_every_steps = 7", "monitor = { metric = \"roc_acu\" }", &["roc_acu", "roc_auc"]),
         ("save_every_steps = 7", "monitor = { task = \"nobody\" }", &["nobody"]),
         (
             "[network]",
@@ -126,13 +126,13 @@ fn a_baseline_of_one_task_passes_over_what_is_said_of_others() {
     let short = "training.epochs=1";
     let said = place.good(&["train", "a.toml", "--name", "plain", only, short]);
     assert!(!said.err.contains("note: `monitor`"), "{said:?}");
-    let monitor = "training.monitor={ figure = \"rmse\", task = \"score\" }";
+    let monitor = "training.monitor={ metric = \"rmse\", task = \"score\" }";
     let said = place.good(&["train", "a.toml", "--name", "monitor", only, short, monitor]);
     assert!(
         said.err.contains("note: `monitor` is the rmse of `score`, which `only_tasks` leaves out"),
         "{said:?}"
     );
-    let misspelt = "training.monitor={ figure = \"rmse\", task = \"scroe\" }";
+    let misspelt = "training.monitor={ metric = \"rmse\", task = \"scroe\" }";
     says(&place.run(&["train", "a.toml", only, misspelt]), 3, &["scroe"]);
     let weights = "aggregator.weights={ rich = 1.0, socre = 0.1 }";
     says(&place.run(&["train", "a.toml", only, weights]), 3, &["no task `socre`"]);
@@ -223,7 +223,7 @@ fn the_effective_configuration_has_the_defaults() {
         "clip = 10.0",
         "[tasks.score]",
         "metrics = [\"roc_auc\"",
-        "figure = \"loss\"",
+        "metric = \"loss\"",
     ] {
         assert!(said.out.contains(piece), "`{piece}` is not in {}", said.out);
     }

@@ -12,7 +12,7 @@ const SEEN: u32 = 2;
 const KEPT: usize = 4;
 
 /// Records a function of tensors once it is called again and again with inputs of the same shapes and the rest of what it reads in the
-/// same places in memory, and runs the recording from then on.
+/// same indices in memory, and runs the recording from then on.
 #[derive(Debug, Default)]
 pub struct Recorder {
     known: Mutex<Known>,
@@ -172,6 +172,6 @@ fn key(read: &[&Tensor], inputs: &[&Tensor]) -> Vec<i64> {
         let size = tensor.size();
         std::iter::once(size.len() as i64).chain(size)
     };
-    let places = read.iter().map(|tensor| tensor.data_ptr() as i64);
-    places.chain(read.iter().chain(inputs).flat_map(shape)).collect()
+    let indices = read.iter().map(|tensor| tensor.data_ptr() as i64);
+    indices.chain(read.iter().chain(inputs).flat_map(shape)).collect()
 }

@@ -12,20 +12,20 @@ const SAME_SETS: usize = 1024;
 
 /// What becomes of what stood in the place of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Onto {
+pub enum Accumulate {
     /// It is overwritten.
-    Nothing,
+    No,
     /// The product is added to it.
-    Sum,
+    Yes,
 }
 
 /// `out = scale · a b`, or `out += scale · a b`, with `out` row by row, by at most `threads` threads.
 ///
 /// ```
-/// use manytask_tensor::dense::{Matrix, Onto, product};
+/// use manytask_tensor::dense::{Matrix, Accumulate, product};
 /// let (a, mut out) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [0.0; 4]);
 /// let a = Matrix::new(&a, 2, 3)?;
-/// product(&mut out, Onto::Nothing, 1.0, a, a.transposed(), 1)?;
+/// product(&mut out, Accumulate::No, 1.0, a, a.transposed(), 1)?;
 /// assert_eq!(out, [14.0, 32.0, 32.0, 77.0]);
 /// # Ok::<(), manytask_tensor::Error>(())
 /// ```
@@ -34,7 +34,7 @@ pub enum Onto {
 /// When the shapes do not fit.
 pub fn product<T: Real>(
     out: &mut [T],
-    onto: Onto,
+    accumulate: Accumulate,
     scale: T,
     a: Matrix<'_, T>,
     b: Matrix<'_, T>,
@@ -43,7 +43,7 @@ pub fn product<T: Real>(
     if out.len() != a.rows * b.columns {
         return Err(shape("matrix product", &[a.rows, b.columns], &[out.len()]));
     }
-    product_into(out, b.columns, onto, scale, a, b, threads)
+    product_into(out, b.columns, accumulate, scale, a, b, threads)
 }
 
 /// The same with rows of `out` that begin `stride` numbers apart; what lies between is left alone.
@@ -53,7 +53,7 @@ pub fn product<T: Real>(
 pub fn product_into<T: Real>(
     out: &mut [T],
     stride: usize,
-    onto: Onto,
+    accumulate: Accumulate,
     scale: T,
     a: Matrix<'_, T>,
     b: Matrix<'_, T>,
@@ -75,7 +75,7 @@ pub fn product_into<T: Real>(
             // SAFETY: the part is within the product, which `out` has room for, as was just checked; a mutable borrow overlaps no
             // other, and the parts do not overlap each other.
             unsafe {
-                multiply(out.get().add(row * stride + column), stride, onto, scale, a, b);
+                multiply(out.get().add(row * stride + column), stride, accumulate, scale, a, b);
             }
         }
     };
@@ -126,7 +126,7 @@ impl<T> Place<T> {
 unsafe fn multiply<T: Real>(
     out: *mut T,
     stride: usize,
-    onto: Onto,
+    accumulate: Accumulate,
     scale: T,
     a: Matrix<'_, T>,
     b: Matrix<'_, T>,
@@ -146,11 +146,13 @@ unsafe fn multiply<T: Real>(
                 to.iter_mut().zip(from).take(b.rows).for_each(|(to, from)| *to = *from);
             }
             // SAFETY: as for this one; the copy reaches as far as its strides say.
-            unsafe { kernel(out, stride, onto, scale, a, Matrix { data: spare, column_stride: apart, ..b }) }
+            unsafe {
+                kernel(out, stride, accumulate, scale, a, Matrix { data: spare, column_stride: apart, ..b });
+            }
         });
     }
     // SAFETY: as for this one.
-    unsafe { kernel(out, stride, onto, scale, a, b) }
+    unsafe { kernel(out, stride, accumulate, scale, a, b) }
 }
 
 /// # Safety
@@ -159,7 +161,7 @@ unsafe fn multiply<T: Real>(
 unsafe fn kernel<T: Real>(
     out: *mut T,
     stride: usize,
-    onto: Onto,
+    accumulate: Accumulate,
     scale: T,
     a: Matrix<'_, T>,
     b: Matrix<'_, T>,
@@ -173,7 +175,7 @@ unsafe fn kernel<T: Real>(
             out,
             1,
             stride as isize,
-            onto == Onto::Sum,
+            accumulate == Accumulate::Yes,
             a.data.as_ptr(),
             a.column_stride as isize,
             a.row_stride as isize,
@@ -198,8 +200,8 @@ mod tests {
     fn of_no_row_nothing_is_made() {
         let b = [1.0; 6];
         let (a, b) = (Matrix::new(&[], 0, 2).unwrap(), Matrix::new(&b, 2, 3).unwrap());
-        product(&mut [], Onto::Nothing, 1.0, a, b, 1).unwrap();
-        product_into(&mut [], 5, Onto::Nothing, 1.0, a, b, 2).unwrap();
-        assert!(product(&mut [], Onto::Nothing, 1.0, b.transposed(), b, 1).is_err());
+        product(&mut [], Accumulate::No, 1.0, a, b, 1).unwrap();
+        product_into(&mut [], 5, Accumulate::No, 1.0, a, b, 2).unwrap();
+        assert!(product(&mut [], Accumulate::No, 1.0, b.transposed(), b, 1).is_err());
     }
 }

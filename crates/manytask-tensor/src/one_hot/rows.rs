@@ -3,22 +3,22 @@ mod kernels;
 use rayon::prelude::*;
 use tch::{Kind, Tensor};
 
-use self::kernels::{Gradients, LANES, OfPlaces, Sums};
+use self::kernels::{Gradients, LANES, OfIndices, Sums};
 use super::refused;
-use crate::dense::{Matrix, Onto, Real, integers, product, product_into, values};
+use crate::dense::{Accumulate, Matrix, Real, integers, product, product_into, values};
 use crate::{Error, Result};
 
 /// Additions that a thread of its own must have.
 const FOR_A_THREAD: usize = 1 << 21;
 
-/// Rows of numbers `[N, F]` followed by one-hot categories with the `places` `[N, C]` in `width` columns, as
+/// Rows of numbers `[N, F]` followed by one-hot categories with the `indices` `[N, C]` in `width` columns, as
 /// [`expand`](super::expand) makes a matrix of, with products that never see the zeros. No row has two ones at one place.
 ///
 /// ```
 /// use manytask_tensor::{Tensor, one_hot::OneHotRows};
 /// let numbers = Tensor::from_slice(&[0.5_f32, 0.25]).reshape([2, 1]);
-/// let places = Tensor::from_slice(&[0_i16, 2]).reshape([2, 1]);
-/// let rows = OneHotRows::<f32>::new(&numbers, &places, 3)?;
+/// let indices = Tensor::from_slice(&[0_i16, 2]).reshape([2, 1]);
+/// let rows = OneHotRows::<f32>::new(&numbers, &indices, 3)?;
 /// let mut out = [0.0; 2];
 /// rows.add_product(&[2.0, 10.0, 20.0, 30.0], 1, &mut out, 1)?; // one output, weights of four inputs
 /// assert_eq!(out, [11.0, 30.5]);
@@ -28,43 +28,43 @@ const FOR_A_THREAD: usize = 1 << 21;
 pub struct OneHotRows<'a, T> {
     numbers: &'a [T],
     each: usize,
-    places: Places<'a>,
+    indices: Indices<'a>,
     columns: usize,
     width: usize,
     rows: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Places<'a> {
+enum Indices<'a> {
     Short(&'a [i16]),
     Long(&'a [i32]),
 }
 
 impl<'a, T: Real> OneHotRows<'a, T> {
-    /// Borrows the memory of both tensors; places are int16 or int32, negative for none.
+    /// Borrows the memory of both tensors; indices are int16 or int32, negative for none.
     ///
     /// # Errors
     /// When shapes or kinds do not fit, a tensor is not contiguous on the processor, or a place is not below `width`.
-    pub fn new(numbers: &'a Tensor, places: &'a Tensor, width: usize) -> Result<Self> {
-        let (&[rows, each], &[same, columns]) = (numbers.size().as_slice(), places.size().as_slice()) else {
-            return Err(refused(numbers, places, "both must be matrices".into()));
+    pub fn new(numbers: &'a Tensor, indices: &'a Tensor, width: usize) -> Result<Self> {
+        let (&[rows, each], &[same, columns]) = (numbers.size().as_slice(), indices.size().as_slice()) else {
+            return Err(refused(numbers, indices, "both must be matrices".into()));
         };
         if rows != same {
-            return Err(refused(numbers, places, "they differ in rows".into()));
+            return Err(refused(numbers, indices, "they differ in rows".into()));
         }
-        let kept = match places.kind() {
-            Kind::Int16 => Places::Short(integers(places)?),
-            _ => Places::Long(integers(places)?),
+        let kept = match indices.kind() {
+            Kind::Int16 => Indices::Short(integers(indices)?),
+            _ => Indices::Long(integers(indices)?),
         };
         let largest = match kept {
-            Places::Short(places) => places.iter().max().map(|place| i64::from(*place)),
-            Places::Long(places) => places.iter().max().map(|place| i64::from(*place)),
+            Indices::Short(indices) => indices.iter().max().map(|place| i64::from(*place)),
+            Indices::Long(indices) => indices.iter().max().map(|place| i64::from(*place)),
         };
         if largest.is_some_and(|largest| largest >= width as i64) {
-            return Err(refused(numbers, places, format!("a place is not below {width}")));
+            return Err(refused(numbers, indices, format!("a place is not below {width}")));
         }
         let (rows, each, columns) = (rows as usize, each as usize, columns as usize);
-        Ok(Self { numbers: values(numbers)?, each, places: kept, columns, width, rows })
+        Ok(Self { numbers: values(numbers)?, each, indices: kept, columns, width, rows })
     }
 
     /// The number of rows.
@@ -82,13 +82,13 @@ impl<'a, T: Real> OneHotRows<'a, T> {
     pub fn some(self, first: usize, count: usize) -> Self {
         let first = first.min(self.rows);
         let rows = count.min(self.rows - first);
-        let of_places = first * self.columns..(first + rows) * self.columns;
-        let places = match self.places {
-            Places::Short(all) => Places::Short(all.get(of_places).unwrap_or_default()),
-            Places::Long(all) => Places::Long(all.get(of_places).unwrap_or_default()),
+        let of_indices = first * self.columns..(first + rows) * self.columns;
+        let indices = match self.indices {
+            Indices::Short(all) => Indices::Short(all.get(of_indices).unwrap_or_default()),
+            Indices::Long(all) => Indices::Long(all.get(of_indices).unwrap_or_default()),
         };
         let numbers = self.numbers.get(first * self.each..(first + rows) * self.each).unwrap_or_default();
-        Self { numbers, places, rows, ..self }
+        Self { numbers, indices, rows, ..self }
     }
 
     /// `out += X Wᵀ` with W `[outputs, F + width]`, by at most `threads` threads.
@@ -103,7 +103,7 @@ impl<'a, T: Real> OneHotRows<'a, T> {
         if self.each > 0 {
             let x = Matrix::new(self.numbers, self.rows, self.each)?;
             let w = Matrix::strided(weight, outputs, self.each, (self.inputs(), 1))?;
-            product(out, Onto::Sum, T::one(), x, w.transposed(), threads)?;
+            product(out, Accumulate::Yes, T::one(), x, w.transposed(), threads)?;
         }
         let each = self.rows.div_ceil(self.parts(outputs, threads));
         let run = |(part, out): (usize, &mut [T])| {
@@ -130,14 +130,14 @@ impl<'a, T: Real> OneHotRows<'a, T> {
         if self.each > 0 {
             let d = Matrix::new(delta, self.rows, outputs)?.transposed();
             let x = Matrix::new(self.numbers, self.rows, self.each)?;
-            product_into(out, inputs, Onto::Nothing, T::one(), d, x, threads)?;
+            product_into(out, inputs, Accumulate::No, T::one(), d, x, threads)?;
         }
-        let of_places = self.of_places();
+        let of_indices = self.of_indices();
         let each = outputs.div_ceil(LANES).div_ceil(self.parts(outputs, threads)) * LANES;
         let run = |(part, out): (usize, &mut [T])| {
             let first = part * each;
-            let of_places = &of_places;
-            pulp::Arch::new().dispatch(Gradients { rows: self, of_places, delta, outputs, first, out });
+            let of_indices = &of_indices;
+            pulp::Arch::new().dispatch(Gradients { rows: self, of_indices, delta, outputs, first, out });
         };
         if each >= outputs {
             run((0, out));
@@ -165,10 +165,10 @@ impl<'a, T: Real> OneHotRows<'a, T> {
     }
 
     /// The rows that have each place.
-    fn of_places(&self) -> OfPlaces {
-        match self.places {
-            Places::Short(places) => OfPlaces::new(places, self.columns, self.width),
-            Places::Long(places) => OfPlaces::new(places, self.columns, self.width),
+    fn of_indices(&self) -> OfIndices {
+        match self.indices {
+            Indices::Short(indices) => OfIndices::new(indices, self.columns, self.width),
+            Indices::Long(indices) => OfIndices::new(indices, self.columns, self.width),
         }
     }
 }
@@ -195,16 +195,16 @@ mod tests {
             (0, 2, 2, 5, 3),
         ] {
             let numbers = normal("numbers", [rows, each], T::KIND);
-            // Each column has places of its own, and some rows have none.
+            // Each column has indices of its own, and some rows have none.
             let own = (width / columns.max(1)) as f64;
             let value =
-                (normal("places", [rows, columns], Kind::Double) * 1000.0).remainder(own + 1.0).floor();
+                (normal("indices", [rows, columns], Kind::Double) * 1000.0).remainder(own + 1.0).floor();
             let first = Tensor::arange(columns, (Kind::Double, Device::Cpu)) * own;
-            let places = value.where_self(&value.lt(own), &(-1.0 - &first)) + first;
+            let indices = value.where_self(&value.lt(own), &(-1.0 - &first)) + first;
             for kind in [Kind::Int16, Kind::Int] {
-                let places = places.to_kind(kind);
-                let matrix = expand(&numbers, &places, width).unwrap();
-                let sparse = OneHotRows::<T>::new(&numbers, &places, width as usize).unwrap();
+                let indices = indices.to_kind(kind);
+                let matrix = expand(&numbers, &indices, width).unwrap();
+                let sparse = OneHotRows::<T>::new(&numbers, &indices, width as usize).unwrap();
                 let (weight, delta) = (
                     normal("weight", [outputs, each + width], T::KIND),
                     normal("delta", [rows, outputs], T::KIND),
@@ -226,7 +226,7 @@ mod tests {
                         assert_eq!(found.len(), expected.len());
                         for (found, expected) in found.iter().zip(expected) {
                             let gap = (found.wide() - expected).abs();
-                            assert!(gap < tolerance, "{rows} rows, {width} places, {threads}: {gap}");
+                            assert!(gap < tolerance, "{rows} rows, {width} indices, {threads}: {gap}");
                         }
                     }
                 }
@@ -242,10 +242,10 @@ mod tests {
 
     #[test]
     fn some_rows_are_those_of_the_whole() {
-        let (numbers, places) =
+        let (numbers, indices) =
             (normal("x", [6, 2], Kind::Double), Tensor::from_slice(&[0_i16, 2, 1, -1, 2, 0]));
-        let places = places.reshape([6, 1]);
-        let all = OneHotRows::<f64>::new(&numbers, &places, 3).unwrap();
+        let indices = indices.reshape([6, 1]);
+        let all = OneHotRows::<f64>::new(&numbers, &indices, 3).unwrap();
         let weight = [1.0, 2.0, 3.0, 4.0, 5.0];
         let (mut whole, mut part) = ([0.0; 6], [0.0; 3]);
         all.add_product(&weight, 1, &mut whole, 1).unwrap();
@@ -257,13 +257,13 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         let numbers = Tensor::zeros([2, 1], (Kind::Float, Device::Cpu));
-        let places = Tensor::from_slice(&[0_i16, 2]).reshape([2, 1]);
-        let error = OneHotRows::<f32>::new(&numbers, &places, 2).unwrap_err().to_string();
+        let indices = Tensor::from_slice(&[0_i16, 2]).reshape([2, 1]);
+        let error = OneHotRows::<f32>::new(&numbers, &indices, 2).unwrap_err().to_string();
         assert!(error.contains("below 2"), "{error}");
-        assert!(OneHotRows::<f64>::new(&numbers, &places, 3).is_err(), "another type");
-        assert!(OneHotRows::<f32>::new(&numbers, &places.narrow(0, 0, 1), 3).is_err(), "other rows");
-        assert!(OneHotRows::<f32>::new(&numbers, &places.to_kind(Kind::Int64), 3).is_err(), "wide places");
-        let rows = OneHotRows::<f32>::new(&numbers, &places, 3).unwrap();
+        assert!(OneHotRows::<f64>::new(&numbers, &indices, 3).is_err(), "another type");
+        assert!(OneHotRows::<f32>::new(&numbers, &indices.narrow(0, 0, 1), 3).is_err(), "other rows");
+        assert!(OneHotRows::<f32>::new(&numbers, &indices.to_kind(Kind::Int64), 3).is_err(), "wide indices");
+        let rows = OneHotRows::<f32>::new(&numbers, &indices, 3).unwrap();
         assert!(rows.add_product(&[0.0; 3], 1, &mut [0.0; 2], 1).is_err());
         assert!(rows.gradient(&[0.0; 2], 1, &mut [0.0; 3], 1).is_err());
     }

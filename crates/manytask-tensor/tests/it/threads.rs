@@ -8,19 +8,19 @@ fn product() {
 }
 
 /// Each in a thread of its own: the test harness' threads are shared by tests.
-fn alone<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
+fn with_single_threaded_torch<T: Send + 'static>(run: impl FnOnce() -> T + Send + 'static) -> T {
     std::thread::spawn(run).join().unwrap()
 }
 
 #[test]
 fn another_thread_does_not_change_the_number() {
     for before in [false, true] {
-        let numbers = alone(move || {
+        let numbers = with_single_threaded_torch(move || {
             if before {
                 product();
             }
             threads::set(3).unwrap();
-            alone(|| {
+            with_single_threaded_torch(|| {
                 threads::set(1).unwrap();
                 product();
                 assert_eq!(threads::get(), 1);
@@ -53,19 +53,22 @@ fn many_threads_keep_theirs() {
 
 #[test]
 fn libtorch_is_kept_to_one_thread_and_the_number_comes_back() {
-    alone(|| {
+    with_single_threaded_torch(|| {
         threads::set(3).unwrap();
-        let seen = threads::alone(|| {
-            let inside = threads::alone(|| Ok::<_, Error>((threads::get(), tch::get_num_threads())))?;
+        let seen = threads::with_single_threaded_torch(|| {
+            let inside = threads::with_single_threaded_torch(|| {
+                Ok::<_, Error>((threads::get(), tch::get_num_threads()))
+            })?;
             Ok::<_, Error>([inside, (threads::get(), tch::get_num_threads())])
         });
         assert_eq!(seen.unwrap(), [(3, 1); 2]);
         assert_eq!((threads::get(), tch::get_num_threads()), (3, 3));
-        let broken =
-            std::panic::catch_unwind(|| threads::alone(|| -> Result<(), Error> { panic!("on purpose") }));
+        let broken = std::panic::catch_unwind(|| {
+            threads::with_single_threaded_torch(|| -> Result<(), Error> { panic!("on purpose") })
+        });
         assert!(broken.is_err());
         assert_eq!((threads::get(), tch::get_num_threads()), (3, 3));
-        threads::alone(|| threads::set(2)).unwrap();
+        threads::with_single_threaded_torch(|| threads::set(2)).unwrap();
         assert_eq!(threads::get(), 3, "what is set inside is for the inside");
     });
 }

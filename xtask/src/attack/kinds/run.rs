@@ -40,7 +40,7 @@ pub(super) fn attack(trial: &mut Trial<'_>) -> Result<()> {
         for (arguments, before) in commands.iter().zip(&undamaged) {
             let ended = trial.command(arguments)?;
             judge(&ended, before, &what, || {
-                if ended.out == before.out { Ok(()) } else { bail!("other figures") }
+                if ended.out == before.out { Ok(()) } else { bail!("other metrics") }
             })?;
         }
         let ended = trial.command(&["resume", "runs/whole", "--quiet"])?;
@@ -50,7 +50,7 @@ pub(super) fn attack(trial: &mut Trial<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Fails where outcomes differ. Lines of figures have no checksums, and nothing is made of them: of one that was damaged
+/// Fails where outcomes differ. Lines of metrics have no checksums, and nothing is made of them: of one that was damaged
 /// all that counts is that no other is lost with it.
 fn same(mut after: Outcome, mut before: Outcome, what: &str) -> Result<()> {
     if what.contains("metrics.jsonl") {
@@ -146,7 +146,7 @@ mod tests {
         };
         let before = said(0, "note: usual");
         let judge = |ended: &Ended, same: bool| {
-            judge(ended, &before, "x", || if same { Ok(()) } else { bail!("other figures") })
+            judge(ended, &before, "x", || if same { Ok(()) } else { bail!("other metrics") })
         };
         assert!(judge(&said(6, "error: damaged"), false).is_ok());
         assert!(judge(&said(0, "note: usual"), true).is_ok());

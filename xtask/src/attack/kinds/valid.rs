@@ -56,7 +56,7 @@ fn refused(trial: &mut Trial<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The test part and what else there is can be judged; what there is not is refused in words.
+/// The test split and what else there is can be judged; what there is not is refused in words.
 fn judged(trial: &mut Trial<'_>) -> Result<()> {
     trial.command(&["eval", "runs/whole", "--json"])?.expect(&[0])?;
     let part = trial.rng.pick(&["train", "validation", "test"]);

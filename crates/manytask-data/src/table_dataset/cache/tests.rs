@@ -50,20 +50,20 @@ impl Place {
 /// The bits of all tensors, with everything else that is known.
 fn bits(dataset: &Dataset) -> Vec<String> {
     let mut found = vec![serde_json::to_string(&dataset.schema).unwrap(), dataset.digest.clone()];
-    for (split, part) in dataset.splits.iter() {
-        found.push(split.into());
-        let inputs = part.inputs.iter().flat_map(|input| {
+    for (name, split) in dataset.splits.iter() {
+        found.push(name.into());
+        let inputs = split.inputs.iter().flat_map(|input| {
             let width = input.features().unwrap().one_hot.as_ref().map_or(0, |one_hot| one_hot.width);
             found.push(width.to_string());
             [
                 Some(&input.features().unwrap().dense),
-                input.features().unwrap().one_hot.as_ref().map(|one_hot| &one_hot.places),
+                input.features().unwrap().one_hot.as_ref().map(|one_hot| &one_hot.indices),
                 input.features().unwrap().categorical.as_ref(),
             ]
         });
         let tensors: Vec<_> =
-            inputs.chain(part.tasks.iter().flat_map(|t| [Some(&t.target), t.weight.as_ref()])).collect();
-        found.extend(part.tasks.iter().map(|task| task.name.clone()));
+            inputs.chain(split.tasks.iter().flat_map(|t| [Some(&t.target), t.weight.as_ref()])).collect();
+        found.extend(split.tasks.iter().map(|task| task.name.clone()));
         for tensor in tensors.into_iter().flatten() {
             let mut bytes = vec![0; tensor.numel() * tensor.kind().elt_size_in_bytes()];
             tensor.copy_data_u8(&mut bytes, tensor.numel());

@@ -1,9 +1,9 @@
 //! The losses of all heads and their gradients: of linear heads together and without a graph, of others with one.
 
 use manytask_data::Batch;
-use manytask_nn::Cx;
+use manytask_nn::Context;
 use manytask_nn::dense::{DenseChain, DenseLayer, PlainLoss, Target};
-use manytask_tensor::dense::{Matrix, Onto, Real, filled, product, unwritten, values};
+use manytask_tensor::dense::{Accumulate, Matrix, Real, from_fn, product, uninit_with, values};
 use manytask_tensor::{Graph, Kind, Params, Slot, Tensor, gradients, threads};
 
 use super::{MultiTaskProblem, Rows, broken};
@@ -69,7 +69,7 @@ impl<T: Real> Losses<T> {
         batch: &Batch,
         present: &[usize],
         (representation, rows): (&[T], &Rows),
-        cx: &mut Cx,
+        cx: &mut Context,
     ) -> Result<Self> {
         if let (Rows::Shared(batch_rows), Some(heads)) = (rows, heads.all_linear(present)) {
             return Ok(Self::Linear(Linear::new(
@@ -89,7 +89,7 @@ impl<T: Real> Losses<T> {
                 Rows::Own(rows) => rows.get(row).copied().unwrap_or_default(),
             };
             let part = representation.get(start * features..(start + length) * features).unwrap_or_default();
-            let copy = filled::<T, crate::Error>(&[length as i64, features as i64], |copy| {
+            let copy = from_fn::<T, crate::Error>(&[length as i64, features as i64], |copy| {
                 copy.copy_from_slice(part);
                 Ok(())
             })?;
@@ -155,7 +155,7 @@ impl<T: Real> Linear<T> {
         }
         let z = Matrix::new(representation, rows, features)?.transposed();
         let w = Matrix::new(&weights, outputs, features)?;
-        product(&mut predictions, Onto::Sum, T::one(), w, z, threads::get())?;
+        product(&mut predictions, Accumulate::Yes, T::one(), w, z, threads::get())?;
         let mut residuals = vec![T::zero(); outputs * rows];
         let mut losses = Vec::with_capacity(present.len());
         let mut start = 0;
@@ -181,12 +181,12 @@ impl<T: Real> Linear<T> {
         let outputs: Vec<usize> = heads.iter().map(|head| head.outputs).collect();
         let all: usize = outputs.iter().sum();
         let rows = residuals.len() / all.max(1);
-        let weight = unwritten::<T, crate::Error>(&[all as i64, features as i64], |out| {
+        let weight = uninit_with::<T, crate::Error>(&[all as i64, features as i64], |out| {
             let r = Matrix::new(&residuals, all, rows)?;
             let z = Matrix::new(representation, rows, features)?;
-            Ok(product(out, Onto::Nothing, T::one(), r, z, threads::get())?)
+            Ok(product(out, Accumulate::No, T::one(), r, z, threads::get())?)
         })?;
-        let bias = filled::<T, crate::Error>(&[all as i64], |out| {
+        let bias = from_fn::<T, crate::Error>(&[all as i64], |out| {
             for (sum, residuals) in out.iter_mut().zip(residuals.chunks_exact(rows.max(1))) {
                 *sum = residuals.iter().fold(T::zero(), |sum, residual| sum + *residual);
             }
@@ -244,7 +244,7 @@ fn differentiated<T: Real>(
             return Ok(loss);
         }
     }
-    let leaf = filled::<T, crate::Error>(&[rows as i64, outputs as i64], |out| {
+    let leaf = from_fn::<T, crate::Error>(&[rows as i64, outputs as i64], |out| {
         turned(predictions, out, outputs);
         Ok(())
     })?;
@@ -290,7 +290,7 @@ impl<T: Real> Cotangents<T> {
                 let r = Matrix::new(residuals, count, rows)?.transposed();
                 product(
                     &mut out,
-                    Onto::Nothing,
+                    Accumulate::No,
                     T::one(),
                     r,
                     Matrix::new(weights, count, *features)?,
@@ -329,7 +329,7 @@ impl<T: Real> Cotangents<T> {
                 }
                 let mut out = vec![T::zero(); rows * features];
                 let (r, w) = (Matrix::new(&scaled, all, rows)?, Matrix::new(weights, all, *features)?);
-                product(&mut out, Onto::Nothing, T::one(), r.transposed(), w, threads::get())?;
+                product(&mut out, Accumulate::No, T::one(), r.transposed(), w, threads::get())?;
                 Ok(out)
             }
         }
@@ -342,7 +342,7 @@ impl<T: Real> Cotangents<T> {
         if width == 0 || all.iter().any(|one| one.len() != width) {
             return Err(broken("a Jacobian of no task"));
         }
-        filled(&[tasks as i64, width as i64], |out: &mut [T]| {
+        from_fn(&[tasks as i64, width as i64], |out: &mut [T]| {
             out.chunks_exact_mut(width).zip(&all).for_each(|(row, one)| row.copy_from_slice(one));
             Ok(())
         })

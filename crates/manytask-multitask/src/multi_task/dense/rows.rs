@@ -1,7 +1,7 @@
 //! Each task's gradient, as it is or in a form whose inner products are the same.
 
 use manytask_nn::dense::{DenseChain, DenseLayer, Input};
-use manytask_tensor::dense::{Matrix, Onto, Real, product, unwritten, values};
+use manytask_tensor::dense::{Accumulate, Matrix, Real, product, uninit_with, values};
 use manytask_tensor::{Tensor, threads};
 use rayon::prelude::*;
 
@@ -48,7 +48,7 @@ impl<T: Real> Form<T> {
                 let factor = factors.get(number).map_or(&[][..], Vec::as_slice);
                 let (factor, d) =
                     (Matrix::new(factor, *batch, *batch)?, Matrix::new(delta, *batch, layer.outputs)?);
-                Ok(product(part, Onto::Nothing, T::one(), factor, d, threads)?)
+                Ok(product(part, Accumulate::No, T::one(), factor, d, threads)?)
             }
         }
     }
@@ -110,7 +110,7 @@ impl<T: Real> DensePass<'_, T> {
                 form.write((number, layer), delta, input, part, each)
             })
         };
-        unwritten(&[tasks as i64, width as i64], |out: &mut [T]| {
+        uninit_with(&[tasks as i64, width as i64], |out: &mut [T]| {
             if workers == 1 {
                 return out.chunks_exact_mut(width).enumerate().try_for_each(one);
             }
@@ -147,7 +147,7 @@ fn factor<T: Real>(a: &[T], width: usize) -> Result<Option<Vec<T>>> {
     let a = Matrix::new(&wide, rows, width)?;
     let mut largest = 0.0_f64;
     let mut products = vec![1.0; rows * rows];
-    product(&mut products, Onto::Sum, 1.0, a, a.transposed(), threads::get())?;
+    product(&mut products, Accumulate::Yes, 1.0, a, a.transposed(), threads::get())?;
     let diagonal = |products: &mut [f64], f: &mut dyn FnMut(&mut f64)| {
         products.iter_mut().step_by(rows + 1).for_each(f);
     };
@@ -155,7 +155,7 @@ fn factor<T: Real>(a: &[T], width: usize) -> Result<Option<Vec<T>>> {
     // Rows that depend on each other leave pivots of the size of rounding, which must not be negative.
     let rounding = largest * rows as f64 * f64::EPSILON;
     diagonal(&mut products, &mut |square| *square += rounding);
-    threads::alone(|| {
+    threads::with_single_threaded_torch(|| {
         let products = Tensor::f_from_slice(&products)?.f_reshape([rows as i64, rows as i64])?;
         let (factor, info) = products.f_linalg_cholesky_ex(true, false)?;
         if info.f_int64_value(&[])? != 0 {
@@ -190,7 +190,7 @@ mod tests {
         let mut compact = vec![0.0_f32; 32 * 48];
         let (l, d) =
             (Matrix::new(&factor, 32, 32).unwrap(), Matrix::new(values(&delta).unwrap(), 32, 48).unwrap());
-        product(&mut compact, Onto::Nothing, 1.0, l, d, 1).unwrap();
+        product(&mut compact, Accumulate::No, 1.0, l, d, 1).unwrap();
         let found: f64 = compact.iter().map(|x| f64::from(*x).powi(2)).sum();
         assert!((found / expected - 1.0).abs() < 1e-4, "{found} {expected}");
     }

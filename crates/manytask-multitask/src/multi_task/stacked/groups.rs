@@ -12,8 +12,8 @@ use crate::{Result, Task};
 pub(super) struct Groups {
     all: Vec<Group>,
     /// For each task its place in the order of the groups.
-    places: Vec<usize>,
-    /// For each task, which rows of the training part have a label; absent where all have.
+    indices: Vec<usize>,
+    /// For each task, which rows of the training split have a label; absent where all have.
     labelled: Vec<Option<Vec<bool>>>,
 }
 
@@ -32,7 +32,7 @@ struct Group {
 }
 
 impl Groups {
-    pub(super) fn of(tasks: &[Task], heads: &[DenseLayer], train: &data::Part) -> Result<Self> {
+    pub(super) fn of(tasks: &[Task], heads: &[DenseLayer], train: &data::SplitData) -> Result<Self> {
         let mut found: Vec<(Loss, usize, bool, Vec<usize>)> = Vec::new();
         for (number, (task, head)) in tasks.iter().zip(heads).enumerate() {
             let wide = task.is_wide();
@@ -44,10 +44,10 @@ impl Groups {
                 None => found.push((task.loss.clone(), head.outputs, wide, vec![number])),
             }
         }
-        let mut places = vec![0; tasks.len()];
+        let mut indices = vec![0; tasks.len()];
         let order = found.iter().flat_map(|(.., tasks)| tasks);
         for (place, task) in order.enumerate() {
-            if let Some(own) = places.get_mut(*task) {
+            if let Some(own) = indices.get_mut(*task) {
                 *own = place;
             }
         }
@@ -60,7 +60,7 @@ impl Groups {
             Ok(Group { loss, tasks, outputs: outputs as i64, wide, targets, numbers })
         });
         let labelled = train.tasks.iter().map(|task| labelled(&task.target)).collect::<Result<_>>()?;
-        Ok(Self { all: groups.collect::<Result<_>>()?, places, labelled })
+        Ok(Self { all: groups.collect::<Result<_>>()?, indices, labelled })
     }
 
     /// The tasks' numbers in the order of the groups.
@@ -69,7 +69,7 @@ impl Groups {
     }
 
     pub(super) fn in_task_order(&self, numbers: &[f64]) -> Vec<f64> {
-        self.places.iter().filter_map(|place| numbers.get(*place).copied()).collect()
+        self.indices.iter().filter_map(|place| numbers.get(*place).copied()).collect()
     }
 
     /// The tasks that have a label in one of these rows, ascending.
@@ -91,8 +91,8 @@ impl Groups {
     }
 
     fn stacked(&self, heads: &[DenseLayer], of: impl Fn(&DenseLayer) -> Result<Tensor>) -> Result<Tensor> {
-        let parts = self.order().filter_map(|task| heads.get(task)).map(of).collect::<Result<Vec<_>>>()?;
-        Ok(Tensor::f_cat(&parts, 0)?)
+        let splits = self.order().filter_map(|task| heads.get(task)).map(of).collect::<Result<Vec<_>>>()?;
+        Ok(Tensor::f_cat(&splits, 0)?)
     }
 
     /// The losses in double precision `[T]`, and each group's derivative of the losses by the predictions, `[T, B, o]`.
@@ -125,12 +125,12 @@ impl Groups {
 
     /// R with a weight for each task (given in task order, `[T]`), `[B, O]`.
     pub(super) fn weighted(&self, residuals: &[Tensor], weights: &Tensor) -> Result<Tensor> {
-        let parts = self.all.iter().zip(residuals).map(|(group, residual)| {
+        let splits = self.all.iter().zip(residuals).map(|(group, residual)| {
             let (tasks, batch, outputs) = residual.size3()?;
             let own = weights.f_index_select(0, &group.numbers)?.f_reshape([tasks, 1, 1])?;
             Ok(residual.f_mul(&own)?.f_transpose(0, 1)?.f_reshape([batch, tasks * outputs])?)
         });
-        Ok(Tensor::f_cat(&parts.collect::<Result<Vec<_>>>()?, 1)?)
+        Ok(Tensor::f_cat(&splits.collect::<Result<Vec<_>>>()?, 1)?)
     }
 
     /// Each task's loss by the representation, `R W`, in task order, `[T, B, F]`.
@@ -140,17 +140,17 @@ impl Groups {
         heads: &[DenseLayer],
         params: &Params,
     ) -> Result<Tensor> {
-        let mut parts = Vec::with_capacity(self.all.len());
+        let mut splits = Vec::with_capacity(self.all.len());
         for (group, residual) in self.all.iter().zip(residuals) {
             let own = group.tasks.iter().filter_map(|task| heads.get(*task));
             let own = own.map(|head| Ok(params.get(head.weight)?.f_detach()?)).collect::<Result<Vec<_>>>()?;
-            parts.push(residual.f_matmul(&Tensor::f_stack(&own, 0)?)?);
+            splits.push(residual.f_matmul(&Tensor::f_stack(&own, 0)?)?);
         }
-        let all = Tensor::f_cat(&parts, 0)?;
-        if self.places.iter().copied().eq(0..self.places.len()) {
+        let all = Tensor::f_cat(&splits, 0)?;
+        if self.indices.iter().copied().eq(0..self.indices.len()) {
             return Ok(all);
         }
-        let tasks = self.places.iter().map(|place| all.f_select(0, *place as i64));
+        let tasks = self.indices.iter().map(|place| all.f_select(0, *place as i64));
         Ok(Tensor::f_stack(&tasks.collect::<std::result::Result<Vec<_>, _>>()?, 0)?)
     }
 }

@@ -6,25 +6,25 @@ use super::*;
 use crate::testing::{network, problem_with, relu_trunk, rows, start};
 use crate::{Problem, Shared};
 
-fn with_gaps() -> data::Part {
-    let part = rows(1, 40, true);
-    let _ = part.tasks[1].target.narrow(0, 0, 39).fill_(f64::NAN);
-    let _ = part.tasks[0].target.narrow(0, 3, 20).fill_(f64::NAN);
-    part
+fn with_gaps() -> data::SplitData {
+    let split = rows(1, 40, true);
+    let _ = split.tasks[1].target.narrow(0, 0, 39).fill_(f64::NAN);
+    let _ = split.tasks[0].target.narrow(0, 3, 20).fill_(f64::NAN);
+    split
 }
 
 /// Problems whose layers have the one or the other cheaper form of the Gramian, without and with missing labels.
 fn problems() -> Vec<MultiTaskProblem> {
-    let parts = [|| rows(1, 40, true), with_gaps];
+    let splits = [|| rows(1, 40, true), with_gaps];
     let widths = [2, 90];
-    parts
+    splits
         .iter()
-        .flat_map(|part| widths.map(|width| problem_with(network(relu_trunk(width)), part())))
+        .flat_map(|split| widths.map(|width| problem_with(network(relu_trunk(width)), split())))
         .collect()
 }
 
 fn stacked(problem: &MultiTaskProblem) -> Stacked {
-    let train = problem.part(Part::Train).unwrap();
+    let train = problem.split(Split::Train).unwrap();
     Stacked::of(problem.architecture.as_ref(), &problem.tasks, train).unwrap().unwrap().rehearsing()
 }
 
@@ -46,7 +46,7 @@ fn steps_of_weights_are_those_of_the_other_passes() {
         let mut absent = 0;
         for step in 0..8 {
             let live = params.require_grad().unwrap();
-            let draw = Draw { seed: 4, step, replica: 0, part: Part::Train };
+            let draw = Draw { seed: 4, step, replica: 0, split: Split::Train };
             let mut other = problem.forward(&live, draw).unwrap();
             let mut pass = of_problem(&problem, &stacked, &live, draw).unwrap().unwrap();
             assert_eq!(pass.present(), other.present());
@@ -77,7 +77,7 @@ fn rows_inner_products_and_directions_are_those_of_the_other_passes() {
         let mut params = start(&problem);
         for step in 0..6 {
             let live = params.require_grad().unwrap();
-            let draw = Draw { seed: 4, step, replica: 0, part: Part::Train };
+            let draw = Draw { seed: 4, step, replica: 0, split: Split::Train };
             let mut other = problem.forward(&live, draw).unwrap();
             let mut pass = of_problem(&problem, &stacked, &live, draw).unwrap().unwrap();
             let tasks = pass.present().len();
@@ -114,7 +114,7 @@ fn a_pass_that_lives_is_not_overwritten_by_the_next() {
     let problem = &problems()[0];
     let stacked = stacked(problem);
     let params = start(problem).require_grad().unwrap();
-    let draw = |step, replica| Draw { seed: 4, step, replica, part: Part::Train };
+    let draw = |step, replica| Draw { seed: 4, step, replica, split: Split::Train };
     for step in 0..6 {
         let mut first = of_problem(problem, &stacked, &params, draw(step, 0)).unwrap().unwrap();
         let before = first.jacobian(&Level::Parameters).unwrap().rows().copy();

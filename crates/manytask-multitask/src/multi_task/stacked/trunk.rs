@@ -13,7 +13,7 @@ pub(super) fn forward(chain: &DenseChain, params: &Params, x: &Tensor) -> Result
     for layer in chain.layers() {
         let input = activations.last().unwrap_or(x);
         let linear = input.f_linear(params.get(layer.weight)?, Some(params.get(layer.bias)?))?;
-        activations.push(layer.curve.apply_to(linear)?);
+        activations.push(layer.activation.apply_to(linear)?);
     }
     Ok(activations)
 }
@@ -31,7 +31,7 @@ pub(super) fn backward(
         let (Some(input), Some(output)) = (inputs.get(number), inputs.get(number + 1)) else {
             return Err(broken("as many inputs as layers, and the representation"));
         };
-        let delta = layer.curve.mul_derivative(output, cotangent)?;
+        let delta = layer.activation.mul_derivative(output, cotangent)?;
         see(layer, &delta, input)?;
         cotangent = if number > 0 { delta.f_matmul(params.get(layer.weight)?)? } else { delta };
     }

@@ -1,6 +1,6 @@
 //! Batches with too few labels or rows, and gradients that are too large.
 
-use manytask_data::{BatchOrder, Part as Rows, TaskSampling};
+use manytask_data::{BatchOrder, SplitData as Rows, TaskSampling};
 use manytask_nn::layers::{BatchNorm, Linear, Sequential};
 use manytask_nn::loss::Loss;
 use manytask_nn::optim::AdamW;
@@ -10,7 +10,7 @@ use manytask_tensor::Tensor;
 use super::*;
 use crate::aggregators::{AlignedMtl, CaGrad, FixedWeights, Mgda, NashMtl, PcGrad, UpGrad};
 use crate::testing::{network, networks, relu_trunk, tanh_trunk, tasks};
-use crate::{Batches, HardSharing, InputSizes, MultiTaskProblem, Parts};
+use crate::{Batches, HardSharing, InputSizes, MultiTaskProblem, TaskSplits};
 
 fn aggregators() -> Vec<Box<dyn AggregatorSettings>> {
     let weights = ["b", "r", "m"].map(|name| (name.to_owned(), 0.5)).into();
@@ -33,13 +33,18 @@ fn in_order(network: HardSharing, train: Rows) -> MultiTaskProblem {
 }
 
 fn with_batches(network: HardSharing, train: Rows, batches: Batches) -> MultiTaskProblem {
-    MultiTaskProblem::new(Box::new(network), tasks(), Parts { train, validation: None, test: None }, batches)
-        .unwrap()
+    MultiTaskProblem::new(
+        Box::new(network),
+        tasks(),
+        TaskSplits { train, validation: None, test: None },
+        batches,
+    )
+    .unwrap()
 }
 
 /// Takes labels away.
-fn forget(part: &Rows, task: usize, start: i64, length: i64) {
-    let target = part.tasks[task].target.narrow(0, start, length);
+fn forget(split: &Rows, task: usize, start: i64, length: i64) {
+    let target = split.tasks[task].target.narrow(0, start, length);
     let missing = if task == 2 { -100.0 } else { f64::NAN };
     let _ = target.shallow_clone().fill_(missing);
 }
@@ -69,9 +74,9 @@ fn followed(trainer: &mut Trainer<'_>) -> Vec<(StepReport, Params)> {
 fn a_batch_without_a_label_is_passed_over_with_every_aggregator() {
     for (settings_of, single_input) in aggregators().iter().flat_map(|one| [(one, true), (one, false)]) {
         for network in networks() {
-            let part = rows(1, 20, single_input);
-            (0..3).for_each(|task| forget(&part, task, 8, 8));
-            let problem = in_order(network, part);
+            let split = rows(1, 20, single_input);
+            (0..3).for_each(|task| forget(&split, task, 8, 8));
+            let problem = in_order(network, split);
             let aggregator = settings_of.build(&names(&problem)).unwrap();
             let mut trainer = Trainer::new(&problem, aggregator, settings(6), &start(&problem)).unwrap();
             let steps = followed(&mut trainer);
@@ -99,13 +104,13 @@ fn a_task_rests_where_no_row_with_a_label_counts() {
     for (network, weighted) in
         networks().into_iter().chain(networks()).zip([true; 4].into_iter().chain([false; 4]))
     {
-        let mut part = rows(1, 24, true);
+        let mut split = rows(1, 24, true);
         if weighted {
-            part.tasks[1].weight = Some(Tensor::zeros([24], crate::testing::F64));
+            split.tasks[1].weight = Some(Tensor::zeros([24], crate::testing::F64));
         } else {
-            forget(&part, 1, 8, 16);
+            forget(&split, 1, 8, 16);
         }
-        let problem = in_order(network, part);
+        let problem = in_order(network, split);
         let mut trainer = Trainer::new(&problem, equal(&problem), settings(3), &start(&problem)).unwrap();
         let steps = followed(&mut trainer);
         for pair in steps.windows(2) {
@@ -122,9 +127,9 @@ fn a_task_rests_where_no_row_with_a_label_counts() {
 #[test]
 fn a_task_that_comes_late_is_resumed_bit_for_bit() {
     let problem = || {
-        let part = rows(1, 24, true);
-        forget(&part, 0, 0, 16);
-        in_order(network(relu_trunk(5)), part)
+        let split = rows(1, 24, true);
+        forget(&split, 0, 0, 16);
+        in_order(network(relu_trunk(5)), split)
     };
     let (first, second) = (problem(), problem());
     let mut whole = Trainer::new(&first, equal(&first), settings(9), &start(&first)).unwrap();
@@ -145,13 +150,13 @@ fn a_task_that_comes_late_is_resumed_bit_for_bit() {
 
 #[test]
 fn a_gradient_that_is_not_finite_ends_the_training_before_it_reaches_the_parameters() {
-    let part = rows(1, 8, true);
-    let _ = part.inputs[0].features().unwrap().dense.shallow_clone().g_mul_scalar_(1e150);
+    let split = rows(1, 8, true);
+    let _ = split.inputs[0].features().unwrap().dense.shallow_clone().g_mul_scalar_(1e150);
     let mut described = tasks();
     described[0].loss = Loss::BinaryCrossEntropy { positive_weight: Some(1e200) };
-    let parts = Parts { train: part, validation: None, test: None };
+    let splits = TaskSplits { train: split, validation: None, test: None };
     let problem =
-        MultiTaskProblem::new(Box::new(network(relu_trunk(5))), described, parts, Batches::default())
+        MultiTaskProblem::new(Box::new(network(relu_trunk(5))), described, splits, Batches::default())
             .unwrap();
     let begin = start(&problem);
     let _ = begin.named("trunk.layer0.weight").unwrap().shallow_clone().g_mul_scalar_(1e-100);

@@ -147,7 +147,7 @@ fn the_gradient_of_auto_lambda_is_that_of_the_validation_loss_after_a_step() {
     let mut settings = training(1);
     (settings.validate_every, settings.clip_norm) = (None, None);
     let rate = settings.learning_rate;
-    let draw = Draw { seed: settings.seed, step: 0, replica: 0, part: Part::Train };
+    let draw = Draw { seed: settings.seed, step: 0, replica: 0, split: Split::Train };
     let mut trainer = Trainer::new(&problem, aggregator, settings, &start(&problem)).unwrap();
     trainer.run(go_on).unwrap();
     let memory = trainer.aggregator.state().unwrap().memory;
@@ -156,7 +156,7 @@ fn the_gradient_of_auto_lambda_is_that_of_the_validation_loss_after_a_step() {
         let mut pass = problem.forward(&params, draw).unwrap();
         let gradient = pass.finish(&Combination::weighted_losses(lambda.to_vec())).unwrap();
         let moved = params.detach().unwrap().add_scaled(&gradient.detach().unwrap(), -rate).unwrap();
-        let losses = problem.losses(&moved, Draw { part: Part::Validation, ..draw }).unwrap();
+        let losses = problem.losses(&moved, Draw { split: Split::Validation, ..draw }).unwrap();
         losses.values().iter().sum()
     };
     for task in 0..3 {

@@ -1,10 +1,10 @@
-//! What is made of looks at the validation part, and of losses.
+//! What is made of looks at the validation split, and of losses.
 
-use manytask_nn::schedule::{Course, Schedule};
+use manytask_nn::schedule::{Schedule, ScheduleKind};
 
 use super::*;
 use crate::testing::{network, tanh_trunk, tasks};
-use crate::{Batches, MultiTaskProblem, Parts, TaskEvaluation};
+use crate::{Batches, MultiTaskProblem, TaskEvaluation, TaskSplits};
 
 fn seen(loss: Option<f64>) -> Evaluation {
     let task =
@@ -26,11 +26,15 @@ fn min_delta_decides_when_to_stop_and_not_what_is_best() {
         (0.6875, false, 1),
         (0.5, true, 2),
     ];
-    for (loss, improved, waited) in looks {
+    for (loss, improved, bad_evaluations) in looks {
         assert_eq!(trainer.judge(&seen(Some(loss))).unwrap(), (Some(loss), improved), "{loss}");
-        assert_eq!((trainer.progress.waited, trainer.progress.stopped), (waited, false), "{loss}");
+        assert_eq!(
+            (trainer.progress.bad_evaluations, trainer.progress.stopped),
+            (bad_evaluations, false),
+            "{loss}"
+        );
     }
-    assert_eq!(trainer.progress.best.unwrap().figure, 0.5);
+    assert_eq!(trainer.progress.best.unwrap().metric, 0.5);
     assert_eq!(trainer.judge(&seen(Some(0.4375))).unwrap(), (Some(0.4375), true));
     assert!(trainer.progress.stopped, "better, but three times by no more than min_delta");
 }
@@ -41,7 +45,7 @@ fn a_look_without_a_value_counts_for_nothing() {
     let mut settings = training(100);
     settings.early_stopping = Some(EarlyStopping { patience: 2, min_delta: 0.0 });
     settings.schedule =
-        Schedule { warm_up: 0, course: Course::Plateau { factor: 0.5, patience: 0, threshold: 0.0 } };
+        Schedule { warm_up: 0, kind: ScheduleKind::Plateau { factor: 0.5, patience: 0, threshold: 0.0 } };
     let mut trainer = Trainer::new(&problem, equal(&problem), settings, &start(&problem)).unwrap();
     trainer.judge(&seen(Some(1.0))).unwrap();
     let before = trainer.progress().clone();
@@ -50,48 +54,49 @@ fn a_look_without_a_value_counts_for_nothing() {
     }
     assert_eq!(trainer.progress(), &before);
     assert!(!trainer.judge(&seen(Some(f64::NAN))).unwrap().1);
-    assert_eq!(trainer.progress.waited, 1, "a figure that is not a number is no better");
+    assert_eq!(trainer.progress.bad_evaluations, 1, "a metric that is not a number is no better");
 }
 
 #[test]
 fn a_monitor_that_can_have_no_value_is_refused() {
-    let refused = |figure: &str, task: Option<&str>, change: &dyn Fn(&manytask_data::Part)| {
+    let refused = |metric: &str, task: Option<&str>, change: &dyn Fn(&manytask_data::SplitData)| {
         let validation = rows(50, 40, true);
         change(&validation);
-        let parts = Parts { train: rows(1, 16, true), validation: Some(validation), test: None };
+        let splits = TaskSplits { train: rows(1, 16, true), validation: Some(validation), test: None };
         let problem =
-            MultiTaskProblem::new(Box::new(network(tanh_trunk)), tasks(), parts, Batches::default()).unwrap();
+            MultiTaskProblem::new(Box::new(network(tanh_trunk)), tasks(), splits, Batches::default())
+                .unwrap();
         let mut settings = training(10);
-        settings.monitor = Monitor { figure: figure.into(), task: task.map(str::to_owned), goal: None };
+        settings.monitor = Monitor { metric: metric.into(), task: task.map(str::to_owned), goal: None };
         Trainer::new(&problem, equal(&problem), settings, &start(&problem))
             .err()
             .map(|error| error.to_string())
     };
     let fill = |task: usize, value: f64| {
-        move |part: &manytask_data::Part| {
-            let _ = part.tasks[task].target.shallow_clone().fill_(value);
+        move |split: &manytask_data::SplitData| {
+            let _ = split.tasks[task].target.shallow_clone().fill_(value);
         }
     };
     let one_class = refused("roc_auc", None, &fill(0, 1.0)).unwrap();
-    assert!(one_class.contains("`roc_auc` can have no value on the validation part"), "{one_class}");
+    assert!(one_class.contains("`roc_auc` can have no value on the validation split"), "{one_class}");
     assert!(refused("average_precision", None, &fill(0, 0.0)).is_some());
     assert!(refused("r2", Some("r"), &fill(1, 3.0)).is_some());
     assert!(refused("loss", Some("r"), &fill(1, f64::NAN)).is_some());
     assert_eq!(refused("loss", None, &fill(1, f64::NAN)), None, "the others have one");
-    for (figure, task) in [("roc_auc", None), ("f1", Some("b")), ("r2", None), ("balanced_accuracy", None)] {
-        let all = |_: &manytask_data::Part| {};
+    for (metric, task) in [("roc_auc", None), ("f1", Some("b")), ("r2", None), ("balanced_accuracy", None)] {
+        let all = |_: &manytask_data::SplitData| {};
         let known = problem_of(rows(1, 16, true))
-            .form()
+            .evaluation_schema()
             .tasks
             .iter()
-            .any(|form| form.metrics.iter().any(|(name, _)| name == figure));
-        assert_eq!(refused(figure, task, &all).is_none(), known, "{figure}");
+            .any(|form| form.metrics.iter().any(|(name, _)| name == metric));
+        assert_eq!(refused(metric, task, &all).is_none(), known, "{metric}");
     }
     assert_eq!(refused("accuracy", None, &fill(0, 1.0)), None, "accuracy takes no second class");
     // A misspelt monitor is refused also where nothing is validated.
     let problem = problem_of(rows(1, 16, true));
     let mut settings = training(10);
-    (settings.validate_every, settings.monitor.figure) = (None, "los".into());
+    (settings.validate_every, settings.monitor.metric) = (None, "los".into());
     let error = Trainer::new(&problem, equal(&problem), settings, &start(&problem)).unwrap_err();
     assert!(error.to_string().contains("`los`"), "{error}");
 }

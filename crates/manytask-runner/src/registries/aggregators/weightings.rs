@@ -153,6 +153,6 @@ fn learned(registry: &mut Registry<Any>) {
         "weights for losses that help the primary tasks on validation data",
         "Liu et al. 2022, arXiv:2202.03091: after a step along the weighted losses the `primary` tasks' losses on a validation batch are to \
          be least; the gradient of the weights is found by differences of losses. A step costs about three times as much. The \
-         validation part then has a share in training: report results on a test part.",
+         validation split then has a share in training: report results on a test split.",
     );
 }

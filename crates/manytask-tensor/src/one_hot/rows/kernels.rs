@@ -1,30 +1,30 @@
-//! The sums at places, forward and back.
+//! The sums at indices, forward and back.
 #![expect(
     clippy::inline_always,
     reason = "loops must be compiled for the instructions that their caller found"
 )]
 
-use super::{OneHotRows, Places};
+use super::{Indices, OneHotRows};
 use crate::dense::Real;
 
 /// Outputs that are computed at once: two vectors of AVX-512 in f32.
 pub(super) const LANES: usize = 32;
-/// Places that are turned at once from weights row by row, or to them.
+/// Indices that are turned at once from weights row by row, or to them.
 const BLOCK: usize = 16;
 
 /// The rows with a one at each place, place by place.
-pub(super) struct OfPlaces {
+pub(super) struct OfIndices {
     /// Where each place's rows end.
     ends: Vec<u32>,
     rows: Vec<u32>,
 }
 
-impl OfPlaces {
+impl OfIndices {
     /// By counting.
-    pub(super) fn new<P: Place>(places: &[P], columns: usize, width: usize) -> Self {
+    pub(super) fn new<P: Place>(indices: &[P], columns: usize, width: usize) -> Self {
         let mut ends = vec![0_u32; width];
         let mut count = 0;
-        for place in places {
+        for place in indices {
             if let Some(end) = ends.get_mut(place.index()) {
                 *end += 1;
                 count += 1;
@@ -36,8 +36,8 @@ impl OfPlaces {
         }
         // Now they are where each begins; each row that is put in its place moves it on.
         let mut rows = vec![0; count];
-        for (row, places) in (0..).zip(places.chunks_exact(columns.max(1))) {
-            for place in places {
+        for (row, indices) in (0..).zip(indices.chunks_exact(columns.max(1))) {
+            for place in indices {
                 if let Some(end) = ends.get_mut(place.index()) {
                     if let Some(free) = rows.get_mut(*end as usize) {
                         *free = row;
@@ -63,9 +63,9 @@ impl<T: Real> pulp::NullaryFnOnce for Sums<'_, '_, T> {
 
     #[inline(always)]
     fn call(self) {
-        match self.rows.places {
-            Places::Short(places) => self.of(places),
-            Places::Long(places) => self.of(places),
+        match self.rows.indices {
+            Indices::Short(indices) => self.of(indices),
+            Indices::Long(indices) => self.of(indices),
         }
     }
 }
@@ -73,7 +73,7 @@ impl<T: Real> pulp::NullaryFnOnce for Sums<'_, '_, T> {
 impl<T: Real> Sums<'_, '_, T> {
     /// Some outputs at a time: their weights, place by place, stay in the cache.
     #[inline(always)]
-    fn of<P: Place>(self, places: &[P]) {
+    fn of<P: Place>(self, indices: &[P]) {
         let Self { rows: OneHotRows { each, width, columns, .. }, weight, outputs, out } = self;
         let mut tile = vec![[T::zero(); LANES]; width];
         for first in (0..outputs).step_by(LANES) {
@@ -85,9 +85,9 @@ impl<T: Real> Sums<'_, '_, T> {
                     block.iter_mut().zip(own).for_each(|(column, weight)| column[lane] = *weight);
                 }
             }
-            for (places, out) in places.chunks_exact(columns.max(1)).zip(out.chunks_exact_mut(outputs)) {
+            for (indices, out) in indices.chunks_exact(columns.max(1)).zip(out.chunks_exact_mut(outputs)) {
                 let mut sum = [T::zero(); LANES];
-                for place in places {
+                for place in indices {
                     if let Some(column) = tile.get(place.index()) {
                         for lane in 0..LANES {
                             sum[lane] += column[lane];
@@ -104,7 +104,7 @@ impl<T: Real> Sums<'_, '_, T> {
 /// `out = δᵀ X` of the categories for outputs from `first` on, compiled for the instructions of the processor.
 pub(super) struct Gradients<'a, 'o, T> {
     pub(super) rows: OneHotRows<'a, T>,
-    pub(super) of_places: &'o OfPlaces,
+    pub(super) of_indices: &'o OfIndices,
     pub(super) delta: &'o [T],
     pub(super) outputs: usize,
     pub(super) first: usize,
@@ -117,7 +117,7 @@ impl<T: Real> pulp::NullaryFnOnce for Gradients<'_, '_, T> {
     /// Some outputs at a time: δ of all rows stays in the cache, and a place's sum in registers.
     #[inline(always)]
     fn call(self) {
-        let Self { rows: OneHotRows { each, width, .. }, of_places, delta, outputs, first, out } = self;
+        let Self { rows: OneHotRows { each, width, .. }, of_indices, delta, outputs, first, out } = self;
         let inputs = each + width;
         let mut tile = vec![[T::zero(); LANES]; delta.len() / outputs];
         for (number, out) in out.chunks_mut(LANES * inputs).enumerate() {
@@ -127,10 +127,10 @@ impl<T: Real> pulp::NullaryFnOnce for Gradients<'_, '_, T> {
                 tile.iter_mut().zip(delta).for_each(|(tile, delta)| *tile = *delta);
             }
             let mut start = 0;
-            for (number, ends) in of_places.ends.chunks(BLOCK).enumerate() {
+            for (number, ends) in of_indices.ends.chunks(BLOCK).enumerate() {
                 let mut block = [[T::zero(); LANES]; BLOCK];
                 for (sum, end) in block.iter_mut().zip(ends) {
-                    let rows = of_places.rows.get(start..*end as usize).unwrap_or_default();
+                    let rows = of_indices.rows.get(start..*end as usize).unwrap_or_default();
                     start = *end as usize;
                     let mut total = [T::zero(); LANES];
                     for row in rows {

@@ -1,11 +1,11 @@
-use manytask_tensor::dense::{Matrix, Onto, Real, product};
+use manytask_tensor::dense::{Accumulate, Matrix, Real, product};
 
 use super::{DenseChain, LayerWeights, PlainLoss, Target, Trace};
 use crate::Result;
 
 /// How a pass changes along a direction of the parameters; its memory is used again.
 #[derive(Debug, Default)]
-pub struct Directional<T> {
+pub struct Tangents<T> {
     /// Of the rows that come in; empty where these do not move.
     pub input: Vec<T>,
     /// Of the loss by the rows that come in, where these move.
@@ -31,7 +31,7 @@ impl DenseChain {
         (loss, target): (PlainLoss, Target<'_, T>),
         trace: &Trace<T>,
         direction: &[T],
-        along: &mut Directional<T>,
+        along: &mut Tangents<T>,
         out: &mut [T],
     ) -> Result<()> {
         let directions = self.split(direction);
@@ -46,12 +46,12 @@ impl DenseChain {
         x: &[T],
         (loss, target, outputs): (PlainLoss, Target<'_, T>, usize),
         trace: &Trace<T>,
-        along: &mut Directional<T>,
+        along: &mut Tangents<T>,
         out: &mut [T],
     ) -> Result<()> {
-        self.forward_along(weights, directions, x, trace, along)?;
+        self.forward_jvp(weights, directions, x, trace, along)?;
         let prediction = trace.activations.last().map_or(x, Vec::as_slice);
-        let Directional { activations, cotangent, input, .. } = along;
+        let Tangents { activations, cotangent, input, .. } = along;
         let moved = activations.last().unwrap_or(input);
         cotangent.resize(prediction.len(), T::zero());
         loss.curvature(prediction, target, outputs, moved, cotangent);
@@ -59,17 +59,17 @@ impl DenseChain {
             along.below.clear();
             along.below.extend_from_slice(&along.cotangent);
         }
-        self.backward_along(weights, directions, x, trace, along, out)
+        self.backward_jvp(weights, directions, x, trace, along, out)
     }
 
     /// `ȧ = f′(z) (aₗ₋₁ Vᵀ + c + ȧₗ₋₁ Wᵀ)`.
-    fn forward_along<T: Real>(
+    fn forward_jvp<T: Real>(
         &self,
         weights: &[LayerWeights<'_, T>],
         directions: &[LayerWeights<'_, T>],
         x: &[T],
         trace: &Trace<T>,
-        along: &mut Directional<T>,
+        along: &mut Tangents<T>,
     ) -> Result<()> {
         along.activations.resize_with(self.layers.len(), Vec::new);
         let layers = self.layers.iter().zip(weights).zip(directions).zip(&trace.activations).enumerate();
@@ -82,24 +82,24 @@ impl DenseChain {
             if let Some(moved) = moved {
                 let moved = Matrix::new(moved, moved.len() / layer.inputs.max(1), layer.inputs)?;
                 let w = Matrix::new(weights.weight, layer.outputs, layer.inputs)?;
-                product(out, Onto::Sum, T::one(), moved, w.transposed(), 1)?;
+                product(out, Accumulate::Yes, T::one(), moved, w.transposed(), 1)?;
             }
-            layer.curve.times_slope(out, activation);
+            layer.activation.mul_derivative_in_place(out, activation);
         }
         Ok(())
     }
 
     /// `δ̇ = f′ ċ + f″ ż c̄`, `Ẇ = δ̇ᵀ a + δᵀ ȧ`, `ċₗ₋₁ = δ̇ W + δ V`.
-    fn backward_along<T: Real>(
+    fn backward_jvp<T: Real>(
         &self,
         weights: &[LayerWeights<'_, T>],
         directions: &[LayerWeights<'_, T>],
         x: &[T],
         trace: &Trace<T>,
-        along: &mut Directional<T>,
+        along: &mut Tangents<T>,
         out: &mut [T],
     ) -> Result<()> {
-        let Directional { activations, cotangent, delta, input: moved_input, below: out_below } = along;
+        let Tangents { activations, cotangent, delta, input: moved_input, below: out_below } = along;
         let mut end = out.len();
         let layers = self.layers.iter().zip(weights).zip(directions).enumerate().rev();
         for (number, ((layer, weights), direction)) in layers {
@@ -111,8 +111,8 @@ impl DenseChain {
             };
             delta.clear();
             delta.extend_from_slice(cotangent);
-            layer.curve.times_slope(delta, values);
-            layer.curve.add_bend(delta, moved, c, values);
+            layer.activation.mul_derivative_in_place(delta, values);
+            layer.activation.add_second_derivative(delta, moved, c, values);
             let below = number.checked_sub(1);
             let input = below.and_then(|n| trace.activations.get(n)).map_or(x, Vec::as_slice);
             let own = out.get_mut(end.saturating_sub(layer.size())..end).unwrap_or_default();
@@ -125,11 +125,11 @@ impl DenseChain {
             if let Some(moved) = moved {
                 let rows = moved.len() / layer.inputs.max(1);
                 let d = Matrix::new(d, rows, layer.outputs)?.transposed();
-                product(weight, Onto::Sum, T::one(), d, Matrix::new(moved, rows, layer.inputs)?, 1)?;
-                layer.pull(weights.weight, delta, cotangent, Onto::Nothing, 1)?;
+                product(weight, Accumulate::Yes, T::one(), d, Matrix::new(moved, rows, layer.inputs)?, 1)?;
+                layer.vjp(weights.weight, delta, cotangent, Accumulate::No, 1)?;
             }
             if moves {
-                layer.pull(direction.weight, d, cotangent, Onto::Sum, 1)?;
+                layer.vjp(direction.weight, d, cotangent, Accumulate::Yes, 1)?;
             }
         }
         Ok(())

@@ -7,17 +7,17 @@ use manytask_tensor::{Device, Kind, Tensor};
 use crate::embedding::with_dimension;
 use crate::episode::Episode;
 use crate::prediction::Prediction;
-use crate::problem::Judge;
+use crate::problem::QueryObjective;
 
 /// The metric of distributions: the mean log-likelihood of a label.
 pub(super) const LOG_LIKELIHOOD: &str = "log_likelihood";
 
-/// A task after some steps of adaptation. Where a prediction is not finite the loss is NaN, and the figure means nothing.
+/// A task after some steps of adaptation. Where a prediction is not finite the loss is NaN, and the metric means nothing.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Figures {
+pub(super) struct TaskScore {
     pub(super) loss: f64,
     /// The value of the metric.
-    pub(super) figure: f64,
+    pub(super) metric: f64,
 }
 
 /// What values are judged by.
@@ -25,10 +25,14 @@ pub(super) fn primary(output: Output) -> Metric {
     if output == Output::Regression { Metric::Mse } else { Metric::Accuracy }
 }
 
-/// The figures of each task. A task without any label has none, which its loss of NaN tells.
-pub(super) fn figures(judge: &Judge, prediction: &Prediction, episode: &Episode<'_>) -> Result<Vec<Figures>> {
+/// The metrics of each task. A task without any label has none, which its loss of NaN tells.
+pub(super) fn scores(
+    objective: &QueryObjective,
+    prediction: &Prediction,
+    episode: &Episode<'_>,
+) -> Result<Vec<TaskScore>> {
     let tasks = episode.support.tasks;
-    let losses = numbers(&judge.learner.query_losses(prediction, episode)?)?;
+    let losses = numbers(&objective.learner.query_losses(prediction, episode)?)?;
     let values = with_dimension(&prediction.values, tasks)?;
     let rows = [values.size().first().copied().unwrap_or_default(), -1];
     let mut finite = values.f_isfinite()?.f_reshape(rows)?.f_all_dim(1, false)?;
@@ -36,14 +40,14 @@ pub(super) fn figures(judge: &Judge, prediction: &Prediction, episode: &Episode<
         let there = with_dimension(deviations, tasks)?.f_isfinite()?.f_reshape(rows)?.f_all_dim(1, false)?;
         finite = finite.f_logical_and(&there)?;
     }
-    let figures = match prediction.log_likelihood(&episode.query_y, tasks)? {
+    let metrics = match prediction.log_likelihood(&episode.query_y, tasks)? {
         Some(likelihoods) => numbers(&likelihoods)?.into_iter().map(Some).collect(),
-        None => of_metric(judge.output, &values, &with_dimension(&episode.query_y, tasks)?)?,
+        None => of_metric(objective.output, &values, &with_dimension(&episode.query_y, tasks)?)?,
     };
-    let all = losses.into_iter().zip(figures).zip(numbers(&finite)?);
-    let of = |((loss, figure), finite): ((f64, Option<f64>), f64)| match figure {
-        Some(figure) if finite > 0.0 => Figures { loss, figure },
-        _ => Figures { loss: f64::NAN, figure: f64::NAN },
+    let all = losses.into_iter().zip(metrics).zip(numbers(&finite)?);
+    let of = |((loss, metric), finite): ((f64, Option<f64>), f64)| match metric {
+        Some(metric) if finite > 0.0 => TaskScore { loss, metric },
+        _ => TaskScore { loss: f64::NAN, metric: f64::NAN },
     };
     Ok(all.map(of).collect())
 }

@@ -1,4 +1,4 @@
-use manytask_tensor::dense::{Matrix, Onto, Real, product, product_into};
+use manytask_tensor::dense::{Accumulate, Matrix, Real, product, product_into};
 use rayon::prelude::*;
 
 use crate::Result;
@@ -116,7 +116,7 @@ impl Planes {
         self,
         kernel: &[T],
         x: &[T],
-        onto: Onto,
+        accumulate: Accumulate,
         out: &mut [T],
         threads: usize,
     ) -> Result<()> {
@@ -132,15 +132,15 @@ impl Planes {
                 if channels <= FEW {
                     self.side_by_side(x, channels, start, length, &mut copies);
                     let (w, x) = (Matrix::new(kernel, count, nine)?, Matrix::new(&copies, nine, length)?);
-                    return Ok(product_into(place, self.channel(), onto, T::one(), w, x, 1)?);
+                    return Ok(product_into(place, self.channel(), accumulate, T::one(), w, x, 1)?);
                 }
                 for k in 0..9 {
-                    let onto = if k == 0 { onto } else { Onto::Sum };
+                    let accumulate = if k == 0 { accumulate } else { Accumulate::Yes };
                     let w = kernel.get(k..).unwrap_or_default();
                     let w = Matrix::strided(w, count, channels, (nine, 9))?;
                     let x = x.get(self.shifted(k) + start..).unwrap_or_default();
                     let x = Matrix::strided(x, channels, length, (self.channel(), 1))?;
-                    product_into(place, self.channel(), onto, T::one(), w, x, 1)?;
+                    product_into(place, self.channel(), accumulate, T::one(), w, x, 1)?;
                 }
                 Ok(())
             })
@@ -148,11 +148,11 @@ impl Planes {
     }
 
     /// The cotangent of what came in, `Σₖ Wₖᵀ dy[−k]`, or added to `out`. Its numbers between pixels mean nothing.
-    pub(super) fn pull<T: Real>(
+    pub(super) fn vjp<T: Real>(
         self,
         kernel: &[T],
         dy: &[T],
-        onto: Onto,
+        accumulate: Accumulate,
         out: &mut [T],
         threads: usize,
     ) -> Result<()> {
@@ -162,12 +162,12 @@ impl Planes {
             self.pieces(|start, length| {
                 let place = out.get_mut(self.margin() + start..).unwrap_or_default();
                 for k in 0..9 {
-                    let onto = if k == 0 { onto } else { Onto::Sum };
+                    let accumulate = if k == 0 { accumulate } else { Accumulate::Yes };
                     let w = kernel.get(first * 9 + k..).unwrap_or_default();
                     let w = Matrix::strided(w, outputs, count, (channels * 9, 9))?.transposed();
                     let dy = dy.get(self.shifted(8 - k) + start..).unwrap_or_default();
                     let dy = Matrix::strided(dy, outputs, length, (self.channel(), 1))?;
-                    product_into(place, self.channel(), onto, T::one(), w, dy, 1)?;
+                    product_into(place, self.channel(), accumulate, T::one(), w, dy, 1)?;
                 }
                 Ok(())
             })
@@ -179,13 +179,13 @@ impl Planes {
         self,
         dy: &[T],
         x: &[T],
-        onto: Onto,
+        accumulate: Accumulate,
         out: &mut [T],
         threads: usize,
     ) -> Result<()> {
         let (outputs, channels) = (dy.len() / self.channel(), x.len() / self.channel());
         let nine = channels * 9;
-        if onto == Onto::Nothing {
+        if accumulate == Accumulate::No {
             out.fill(T::zero());
         }
         groups(out, nine, outputs, threads, |first, out| {
@@ -197,12 +197,12 @@ impl Planes {
                 if channels <= FEW {
                     self.side_by_side(x, channels, start, length, &mut copies);
                     let x = Matrix::new(&copies, nine, length)?.transposed();
-                    return Ok(product(out, Onto::Sum, T::one(), dy, x, 1)?);
+                    return Ok(product(out, Accumulate::Yes, T::one(), dy, x, 1)?);
                 }
                 for (k, sums) in sums.chunks_exact_mut(count * channels).enumerate() {
                     let x = x.get(self.shifted(k) + start..).unwrap_or_default();
                     let x = Matrix::strided(x, channels, length, (self.channel(), 1))?.transposed();
-                    product(sums, Onto::Sum, T::one(), dy, x, 1)?;
+                    product(sums, Accumulate::Yes, T::one(), dy, x, 1)?;
                 }
                 Ok(())
             })?;

@@ -6,7 +6,7 @@ use crate::layers::Activation;
 
 /// An activation whose derivatives are functions of its value, so that a pass keeps nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Curve {
+pub enum DenseActivation {
     /// x.
     Identity,
     /// max(x, 0), with slope 0 at 0.
@@ -19,7 +19,7 @@ pub enum Curve {
     Sigmoid,
 }
 
-impl Curve {
+impl DenseActivation {
     /// The curve of an activation, where it has one.
     pub fn of(activation: Activation) -> Option<Self> {
         match activation {
@@ -37,7 +37,7 @@ impl Curve {
     }
 
     /// Whether it is straight on both sides of 0: then it costs next to nothing, and has no second derivative.
-    pub fn is_straight(self) -> bool {
+    pub fn is_piecewise_linear(self) -> bool {
         matches!(self, Self::Identity | Self::Relu | Self::LeakyRelu)
     }
 
@@ -84,7 +84,7 @@ impl Curve {
 
     /// Multiplies cotangents of values by the slope there, `f′`. There may be several cotangents for each value, one whole set
     /// after the other.
-    pub fn times_slope<T: Real>(self, cotangents: &mut [T], values: &[T]) {
+    pub fn mul_derivative_in_place<T: Real>(self, cotangents: &mut [T], values: &[T]) {
         let each = |f: fn(T, T) -> T, cotangents: &mut [T]| {
             for set in cotangents.chunks_mut(values.len().max(1)) {
                 for (cotangent, value) in set.iter_mut().zip(values) {
@@ -103,7 +103,13 @@ impl Curve {
 
     /// Adds to `changes` how the slope's change, along a direction in which values change by `along`, changes what comes
     /// back: `f″ ż c̄ = (f″/f′) ȧ c̄`.
-    pub fn add_bend<T: Real>(self, changes: &mut [T], along: &[T], cotangents: &[T], values: &[T]) {
+    pub fn add_second_derivative<T: Real>(
+        self,
+        changes: &mut [T],
+        along: &[T],
+        cotangents: &[T],
+        values: &[T],
+    ) {
         let each = |bend: fn(T) -> T, changes: &mut [T]| {
             for (((change, along), cotangent), value) in
                 changes.iter_mut().zip(along).zip(cotangents).zip(values)

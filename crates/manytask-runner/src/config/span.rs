@@ -8,9 +8,9 @@ use toml::de::{DeTable, DeValue};
 use super::Source;
 use crate::failure::{Code, Failure};
 
-/// The places of a section's keys and values, kept after the section was taken apart.
+/// The spans of a section's keys and values, kept after the section was taken apart.
 #[derive(Debug, Clone)]
-pub struct Spot {
+pub struct SourceSpan {
     source: Source,
     header: Range<usize>,
     names: Vec<Name>,
@@ -20,12 +20,12 @@ pub struct Spot {
 #[derive(Debug, Clone)]
 struct Name {
     word: String,
-    sort: Sort,
+    kind: NameKind,
     place: Range<usize>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sort {
+enum NameKind {
     /// The key of a table.
     Table,
     /// Any other key; the place is its value's.
@@ -34,15 +34,15 @@ enum Sort {
     Text,
 }
 
-impl Spot {
+impl SourceSpan {
     pub(super) fn new(source: &Source, header: Range<usize>, table: &DeTable<'_>) -> Self {
         let mut names = Vec::new();
         collect(table, &mut names);
         Self { source: source.clone(), header, names }
     }
 
-    /// A mistake in this section, at the place that [`Spot::place`] finds for it.
-    pub fn fault(&self, what: impl Into<String>) -> Failure {
+    /// A mistake in this section, at the place that [`SourceSpan::place`] finds for it.
+    pub fn diagnostic(&self, what: impl Into<String>) -> Failure {
         self.place(Failure::new(Code::Config, what))
     }
 
@@ -54,7 +54,7 @@ impl Spot {
             return failure;
         }
         let place = self.find(&failure.message).unwrap_or(&self.header).clone();
-        self.source.fault(&failure.message, place, failure.hints)
+        self.source.diagnostic(&failure.message, place, failure.hints)
     }
 
     /// What is in backticks goes before other words, a value before its key, and a key before that of a table around it.
@@ -65,24 +65,27 @@ impl Spot {
         quoted.reverse();
         let words =
             || what.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
-        let find = |word: &str, sorts: &[Sort]| {
-            let fits = |name: &&Name| name.word == word && sorts.contains(&name.sort);
+        let find = |word: &str, kinds: &[NameKind]| {
+            let fits = |name: &&Name| name.word == word && kinds.contains(&name.kind);
             self.names.iter().find(fits).map(|name| &name.place)
         };
-        let of = |sort: Sort| quoted.iter().find_map(|word| find(word, &[sort]));
-        of(Sort::Text)
-            .or_else(|| of(Sort::Key))
-            .or_else(|| of(Sort::Table))
-            .or_else(|| words().find_map(|word| find(word, &[Sort::Key])))
-            .or_else(|| words().next().and_then(|word| find(word, &[Sort::Text, Sort::Table])))
+        let of = |kind: NameKind| quoted.iter().find_map(|word| find(word, &[kind]));
+        of(NameKind::Text)
+            .or_else(|| of(NameKind::Key))
+            .or_else(|| of(NameKind::Table))
+            .or_else(|| words().find_map(|word| find(word, &[NameKind::Key])))
+            .or_else(|| words().next().and_then(|word| find(word, &[NameKind::Text, NameKind::Table])))
     }
 }
 
 fn collect(table: &DeTable<'_>, names: &mut Vec<Name>) {
     for (key, value) in table {
-        let (sort, place) =
-            if value.get_ref().is_table() { (Sort::Table, key.span()) } else { (Sort::Key, value.span()) };
-        names.push(Name { word: key.get_ref().to_string(), sort, place });
+        let (kind, place) = if value.get_ref().is_table() {
+            (NameKind::Table, key.span())
+        } else {
+            (NameKind::Key, value.span())
+        };
+        names.push(Name { word: key.get_ref().to_string(), kind, place });
         collect_value(value, names);
     }
 }
@@ -92,7 +95,7 @@ fn collect_value(value: &Spanned<DeValue<'_>>, names: &mut Vec<Name>) {
         DeValue::Table(table) => collect(table, names),
         DeValue::Array(items) => items.iter().for_each(|item| collect_value(item, names)),
         DeValue::String(text) => {
-            names.push(Name { word: text.to_string(), sort: Sort::Text, place: value.span() });
+            names.push(Name { word: text.to_string(), kind: NameKind::Text, place: value.span() });
         }
         _ => {}
     }

@@ -6,7 +6,7 @@ use manytask_tensor::{Device, Graph, Kind, grad, hvp};
 use super::*;
 use crate::loss::Loss;
 use crate::nets::{Conv4, Conv4Config};
-use crate::{BatchNormPolicy, Builder, Cx};
+use crate::{BatchNormPolicy, Builder, Context};
 
 fn normal(what: &str, shape: &[i64]) -> Tensor {
     Key::new(3, what).normal(shape, Kind::Double, Device::Cpu).unwrap()
@@ -22,7 +22,7 @@ fn loss_gradient_and_hessian_product_are_the_graphs() {
         let config = Conv4Config { hidden, blocks, output: Some(3) };
         let net = Conv4::new(&mut Builder::new(&mut layout), channels, side, &config).unwrap();
         let layout = layout.build();
-        let written = WrittenNet::of(&net, &layout).unwrap();
+        let written = FusedNet::of(&net, &layout).unwrap();
         let params = layout.init(2, Kind::Double, Device::Cpu).unwrap();
         let start = params.flatten().unwrap();
         let params = params.unflatten(&(&start + normal("start", &start.size()) * 0.2)).unwrap();
@@ -32,7 +32,7 @@ fn loss_gradient_and_hessian_product_are_the_graphs() {
         let y = Tensor::from_slice(&[0_i64, 2, 1, 2]);
         let loss = Loss::CrossEntropy { class_weights: None, label_smoothing: 0.0 };
         let objective = || {
-            let mut cx = Cx::eval().with_batch_norm(BatchNormPolicy::Batch);
+            let mut cx = Context::eval().with_batch_norm(BatchNormPolicy::Batch);
             loss.mean(&net.forward(&params, &x, &mut cx).unwrap(), &y, None, None).unwrap()
         };
         let value = objective();
@@ -60,7 +60,7 @@ fn loss_gradient_and_hessian_product_are_the_graphs() {
                 assert!(gap < 1e-10, "gradient, {blocks} blocks: {gap}");
             }
             let mut product = vec![f64::NAN; written.size()];
-            let mut along = NetAlong::default();
+            let mut along = NetTangents::default();
             let v = values::<f64>(&v).unwrap();
             for _ in 0..2 {
                 let of = (plain, target, outputs);

@@ -1,4 +1,4 @@
-//! Networks whose passes, and Hessian products, are written out: blocks of convolution as few-shot learning uses them, and
+//! Networks whose passes, and Hessian products, are fused: blocks of convolution as few-shot learning uses them, and
 //! chains of linear layers ([`crate::dense`]).
 
 mod block;
@@ -10,9 +10,9 @@ mod tests;
 use manytask_tensor::dense::{Real, values};
 use manytask_tensor::{Layout, Params, Slot, Tensor};
 
-use self::block::{Block, BlockAlong, BlockTrace};
+use self::block::{Block, BlockTangents, BlockTrace};
 use self::planes::Planes;
-use crate::dense::{DenseChain, Directional, PlainLoss, Target, Trace};
+use crate::dense::{DenseChain, PlainLoss, Tangents, Target, Trace};
 use crate::layers::{Activation, ConvConfig};
 use crate::{Module, Result};
 
@@ -54,7 +54,7 @@ pub enum Primitive {
 
 /// Blocks of 3 × 3 convolution, batch-norm, relu and 2 × 2 pooling, then a chain of linear layers; either may be missing.
 #[derive(Debug, Clone, PartialEq)]
-pub struct WrittenNet {
+pub struct FusedNet {
     blocks: Vec<Block>,
     dense: DenseChain,
 }
@@ -82,14 +82,14 @@ pub struct NetTrace<T> {
 
 /// How a pass changes along a direction.
 #[derive(Debug, Default)]
-pub struct NetAlong<T> {
-    blocks: Vec<BlockAlong<T>>,
-    dense: Directional<T>,
+pub struct NetTangents<T> {
+    blocks: Vec<BlockTangents<T>>,
+    dense: Tangents<T>,
     below: Vec<T>,
 }
 
-impl WrittenNet {
-    /// The written-out form of a network; `None` where it is something else.
+impl FusedNet {
+    /// The fused form of a network; `None` where it is something else.
     pub fn of(module: &dyn Module, layout: &Layout) -> Option<Self> {
         let primitives = module.primitives()?;
         let (mut blocks, mut rest) = (Vec::new(), primitives.as_slice());
@@ -151,7 +151,7 @@ impl WrittenNet {
         (features == self.dense.inputs()).then(|| self.dense.outputs())
     }
 
-    /// The trained parameters in one vector, in the order of [`WrittenNet::slots`]; `None` where these are not all.
+    /// The trained parameters in one vector, in the order of [`FusedNet::slots`]; `None` where these are not all.
     pub fn flat(&self, params: &Params) -> Result<Option<Tensor>> {
         if !self.slots().eq(params.layout().trained()) {
             return Ok(None);
@@ -293,12 +293,12 @@ impl WrittenNet {
         (loss, target, outputs): (PlainLoss, Target<'_, T>, usize),
         trace: &NetTrace<T>,
         direction: &[T],
-        along: &mut NetAlong<T>,
+        along: &mut NetTangents<T>,
         out: &mut [T],
     ) -> Result<()> {
         let ((weights, dense), (directions, dense_direction)) = (self.split(flat), self.split(direction));
         let pairs: Vec<_> = weights.into_iter().zip(directions).collect();
-        along.blocks.resize_with(self.blocks.len(), BlockAlong::default);
+        along.blocks.resize_with(self.blocks.len(), BlockTangents::default);
         for (number, ((block, pair), trace)) in self.blocks.iter().zip(&pairs).zip(&trace.blocks).enumerate()
         {
             let (before, rest) = along.blocks.split_at_mut(number);
@@ -307,9 +307,9 @@ impl WrittenNet {
                 let (planes, size) = (trace.planes, trace.planes.height * trace.planes.width);
                 planes.spread(&before.pooled, block.inputs, (planes.pixels(), size), &mut own.input);
             }
-            block.forward_along(*pair, trace, own, number > 0)?;
+            block.forward_jvp(*pair, trace, own, number > 0)?;
         }
-        let NetAlong { blocks, dense: dense_along, below } = along;
+        let NetTangents { blocks, dense: dense_along, below } = along;
         dense_along.input.clear();
         if let (Some(last), Some(trace)) = (blocks.last(), trace.blocks.last()) {
             by_rows(&last.pooled, trace.planes.halved(), &mut dense_along.input);
@@ -336,7 +336,7 @@ impl WrittenNet {
             let part = own.get_mut(start..end).unwrap_or_default();
             end = start;
             let place = (number > 0).then_some(&mut *below);
-            block.backward_along(*pair, trace, at, part, (number > 0, place))?;
+            block.backward_jvp(*pair, trace, at, part, (number > 0, place))?;
             if let Some(before) = before.last_mut() {
                 trace.planes.gather(below, &mut before.cotangent);
             }

@@ -147,18 +147,13 @@ pub(super) fn normalised_back<T: Real>(
 }
 
 /// A channel along a direction: `ẏ` of what went into batch-norm, and `γ̇`, `β̇`.
-pub(super) struct Along<'a, T> {
+pub(super) struct Tangent<'a, T> {
     pub(super) y: &'a [T],
     pub(super) affine: Affine<T>,
 }
 
 /// `mean(ẏ)` and `mean(x̂ (ẏ − mean(ẏ)))`: with them `d x̂/dt = s (ẏ − m₀ − x̂ m₁)`.
-pub(super) fn means_along<T: Real>(
-    planes: Planes,
-    y: &[T],
-    statistics: Statistics<T>,
-    along: &[T],
-) -> (T, T) {
+pub(super) fn means_jvp<T: Real>(planes: Planes, y: &[T], statistics: Statistics<T>, along: &[T]) -> (T, T) {
     let Statistics { mean, inverse } = statistics;
     let (mut first, mut second) = (0.0, 0.0);
     for (y, along) in planes.rows(y).zip(planes.rows(along)) {
@@ -174,16 +169,16 @@ pub(super) fn means_along<T: Real>(
 }
 
 /// How the pooled squares change along a direction.
-pub(super) fn pool_along<T: Real>(
+pub(super) fn pool_jvp<T: Real>(
     planes: Planes,
     y: &[T],
     (statistics, affine): (Statistics<T>, Affine<T>),
     chosen: &[u8],
-    along: &Along<'_, T>,
+    along: &Tangent<'_, T>,
     out: &mut [T],
 ) -> (T, T) {
     let Statistics { mean, inverse } = statistics;
-    let means = means_along(planes, y, statistics, along.y);
+    let means = means_jvp(planes, y, statistics, along.y);
     out.fill(T::zero());
     each_chosen(planes, chosen, |square, place| {
         if let (Some(out), Some(y), Some(moved)) = (out.get_mut(square), y.get(place), along.y.get(place)) {
@@ -195,13 +190,13 @@ pub(super) fn pool_along<T: Real>(
     means
 }
 
-/// How what [`normalised_back`] gives changes along a direction, `means` being [`pool_along`]'s: for `g` and how they change.
-pub(super) fn normalised_back_along<T: Real>(
+/// How what [`normalised_back`] gives changes along a direction, `means` being [`pool_jvp`]'s: for `g` and how they change.
+pub(super) fn normalised_back_jvp<T: Real>(
     planes: Planes,
     y: &[T],
     (statistics, affine): (Statistics<T>, Affine<T>),
     (chosen, g, g_moved): (&[u8], &[T], &[T]),
-    (along, means): (&Along<'_, T>, (T, T)),
+    (along, means): (&Tangent<'_, T>, (T, T)),
     out: &mut [T],
 ) -> Sums<T> {
     let Statistics { mean, inverse } = statistics;

@@ -1,10 +1,8 @@
 use manytask_tensor::Slot;
-use manytask_tensor::dense::{Onto, Real};
+use manytask_tensor::dense::{Accumulate, Real};
 use rayon::prelude::*;
 
-use super::norm::{
-    Affine, Along, Statistics, Sums, normalised_back, normalised_back_along, pool, pool_along,
-};
+use super::norm::{Affine, Statistics, Sums, Tangent, normalised_back, normalised_back_jvp, pool, pool_jvp};
 use super::planes::Planes;
 use crate::Result;
 
@@ -50,7 +48,7 @@ pub(super) struct BlockTrace<T> {
 
 /// How a pass changes along a direction.
 #[derive(Debug, Default)]
-pub(super) struct BlockAlong<T> {
+pub(super) struct BlockTangents<T> {
     /// Of what came in, in planes; unused in the first block.
     pub(super) input: Vec<T>,
     y: Vec<T>,
@@ -90,7 +88,7 @@ impl Block {
         statistics.resize(self.outputs, Statistics::default());
         pooled.resize(self.outputs * squares, T::zero());
         chosen.resize(self.outputs * squares, 0);
-        planes.convolve(weights.kernel, input, Onto::Nothing, y, threads)?;
+        planes.convolve(weights.kernel, input, Accumulate::No, y, threads)?;
         let channels = y.par_chunks_exact(planes.channel()).zip(statistics.par_iter_mut());
         let channels = channels.zip(pooled.par_chunks_exact_mut(squares));
         let channels = channels.zip(chosen.par_chunks_exact_mut(squares)).enumerate();
@@ -138,47 +136,47 @@ impl Block {
             channels.zip(y.chunks_exact(each)).enumerate().for_each(one);
         }
         let kernel = self.write(&sums, gradient);
-        planes.kernel_gradient(dy, input, Onto::Nothing, kernel, threads)?;
+        planes.kernel_gradient(dy, input, Accumulate::No, kernel, threads)?;
         if let Some(below) = below {
             below.resize(input.len(), T::zero());
-            planes.pull(weights.kernel, dy, Onto::Nothing, below, threads)?;
+            planes.vjp(weights.kernel, dy, Accumulate::No, below, threads)?;
         }
         Ok(())
     }
 
     /// How the pass forward changes along a direction, from `along.input` where there is one to `along.pooled`.
-    pub(super) fn forward_along<T: Real>(
+    pub(super) fn forward_jvp<T: Real>(
         &self,
         (weights, direction): (BlockWeights<'_, T>, BlockWeights<'_, T>),
         trace: &BlockTrace<T>,
-        along: &mut BlockAlong<T>,
+        along: &mut BlockTangents<T>,
         moves: bool,
     ) -> Result<()> {
         let BlockTrace { planes, input, y, statistics, chosen, .. } = trace;
         let squares = planes.halved().pixels();
         along.y.resize(y.len(), T::zero());
         along.pooled.resize(self.outputs * squares, T::zero());
-        planes.convolve(direction.kernel, input, Onto::Nothing, &mut along.y, 1)?;
+        planes.convolve(direction.kernel, input, Accumulate::No, &mut along.y, 1)?;
         if moves {
-            planes.convolve(weights.kernel, &along.input, Onto::Sum, &mut along.y, 1)?;
+            planes.convolve(weights.kernel, &along.input, Accumulate::Yes, &mut along.y, 1)?;
         }
         along.means.clear();
         let channels = y.chunks_exact(planes.channel()).zip(along.y.chunks_exact(planes.channel()));
         let channels = channels.zip(along.pooled.chunks_exact_mut(squares)).zip(chosen.chunks_exact(squares));
         for (number, ((((y, moved), out), chosen), statistics)) in channels.zip(statistics).enumerate() {
             let known = (*statistics, weights.affine(number));
-            let moved = Along { y: moved, affine: direction.affine(number) };
-            along.means.push(pool_along(*planes, y, known, chosen, &moved, out));
+            let moved = Tangent { y: moved, affine: direction.affine(number) };
+            along.means.push(pool_jvp(*planes, y, known, chosen, &moved, out));
         }
         Ok(())
     }
 
     /// How the pass back changes, from `along.cotangent`: of the gradient, and of what came back to the input.
-    pub(super) fn backward_along<T: Real>(
+    pub(super) fn backward_jvp<T: Real>(
         &self,
         (weights, direction): (BlockWeights<'_, T>, BlockWeights<'_, T>),
         trace: &BlockTrace<T>,
-        along: &mut BlockAlong<T>,
+        along: &mut BlockTangents<T>,
         out: &mut [T],
         (moves, below): (bool, Option<&mut Vec<T>>),
     ) -> Result<()> {
@@ -196,18 +194,18 @@ impl Block {
                 along.cotangent.get(part).unwrap_or_default(),
             );
             let known = (*statistics, weights.affine(number));
-            let moved = Along { y: moved, affine: direction.affine(number) };
-            sums.push(normalised_back_along(*planes, y, known, back, (&moved, *means), dy));
+            let moved = Tangent { y: moved, affine: direction.affine(number) };
+            sums.push(normalised_back_jvp(*planes, y, known, back, (&moved, *means), dy));
         }
         let kernel = self.write(&sums, out);
-        planes.kernel_gradient(&along.dy, input, Onto::Nothing, kernel, 1)?;
+        planes.kernel_gradient(&along.dy, input, Accumulate::No, kernel, 1)?;
         if moves {
-            planes.kernel_gradient(dy, &along.input, Onto::Sum, kernel, 1)?;
+            planes.kernel_gradient(dy, &along.input, Accumulate::Yes, kernel, 1)?;
         }
         if let Some(below) = below {
             below.resize(input.len(), T::zero());
-            planes.pull(weights.kernel, &along.dy, Onto::Nothing, below, 1)?;
-            planes.pull(direction.kernel, dy, Onto::Sum, below, 1)?;
+            planes.vjp(weights.kernel, &along.dy, Accumulate::No, below, 1)?;
+            planes.vjp(direction.kernel, dy, Accumulate::Yes, below, 1)?;
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use crate::failure::{Code, Failure};
 
 impl Source {
     /// A mistake at a place: file, line, column, the line itself with a caret, and what to do.
-    pub(crate) fn fault(&self, what: &str, place: Range<usize>, mut hints: Vec<String>) -> Failure {
+    pub(crate) fn diagnostic(&self, what: &str, place: Range<usize>, mut hints: Vec<String>) -> Failure {
         let what = plain(&what.trim().replace('\n', "; "));
         if let Some(hint) = suggestion(&what) {
             hints.push(hint);
@@ -78,7 +78,8 @@ fn suggestion(message: &str) -> Option<String> {
 }
 
 /// What other programs call what has another name here.
-const OTHER_NAMES: [(&str, &str); 22] = [
+const OTHER_NAMES: [(&str, &str); 23] = [
+    ("figure", "metric"),
     ("mae", "l1"),
     ("absolute_error", "l1"),
     ("l2", "mse"),
