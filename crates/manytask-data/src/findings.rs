@@ -8,7 +8,8 @@ mod tests;
 
 use std::collections::HashSet;
 
-pub(crate) use self::columns::numbers_rows;
+pub(crate) use self::columns::{counts_up, numbers_rows};
+pub(crate) use self::labels::determines;
 use crate::input_columns::Resolved;
 use crate::report::{capped, examples};
 use crate::table::Column;

@@ -2,7 +2,8 @@
 //!
 //! - [`TableDataset`] describes tasks on CSV tables and loads them as a [`Dataset`]; its parts are [`Table`], [`SplitRule`],
 //!   [`InputColumns`] with [`Encoder`], and [`TargetSpec`] with [`TargetEncoder`]. The [`Schema`] is kept with the model, the
-//!   [`DataReport`] says what was read.
+//!   [`DataReport`] says what was read. A [`Fold`] of a cross-validation can stand for the test split.
+//! - A [`TableProfile`] says what a table looks like that nobody has described.
 //! - A [`TableReader`] gives a [`Table`]: CSV as a [`TableSource`] says, or a [`MemoryTable`] of typed columns.
 //! - [`SplitData`] holds [`Inputs`] (features, images or vectors) and labels of several tasks as tensors, on the same rows or each
 //!   on its own; a [`Batcher`]
@@ -36,6 +37,7 @@ mod parallel;
 mod picture;
 mod pool;
 mod prefetch;
+mod profile;
 mod report;
 mod sinusoid;
 mod split;
@@ -65,9 +67,10 @@ pub use omniglot::{Omniglot, OmniglotSplit, RandomCharacters, Rotations, Vinyals
 pub use picture::{Channels, Resize};
 pub use pool::{ClassPool, EpisodeSpec, Episodes};
 pub use prefetch::{Prefetch, Prefetched, gather, prefetch};
+pub use profile::{ColumnProfile, ColumnRole, TableProfile};
 pub use report::{ClassCounts, DataReport, InputCounts, LabelCounts, Note, NoteForm, TargetReport, TaskNote};
 pub use sinusoid::Sinusoid;
-pub use split::{ByColumn, Files, Fractions, GroupFractions, Indices, SplitRule};
+pub use split::{ByColumn, Files, Fold, Fractions, GroupFractions, Indices, SplitRule};
 pub use splits::Splits;
 pub use table::{
     Column, ColumnData, Decimal, MemoryTable, Quotes, Separator, Table, TableReader, TableSource, Thousands,

@@ -1,6 +1,7 @@
 //! Training, validation and test splits of a table.
 
 mod draw;
+mod fold;
 #[cfg(test)]
 mod tests;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use self::draw::{grouped, groups, per_group, random};
+pub use self::fold::Fold;
 use crate::bytes::digest;
 use crate::report::quoted;
 use crate::value::Values;

@@ -4,6 +4,7 @@ mod cache;
 mod schema;
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use manytask_tensor::{Kind, threads};
 use serde::{Deserialize, Serialize};
@@ -17,8 +18,8 @@ use crate::findings::FindingContext;
 use crate::input_columns::Resolved;
 use crate::parallel::in_threads;
 use crate::{
-    DataReport, Encoder, Error, Indices, InputColumns, Note, Result, Scale, SplitData, SplitRule, Splits,
-    Table, TableReader, TableSource, TargetEncoder, TargetSpec, TaskNote,
+    DataReport, Encoder, Error, Fold, Indices, InputColumns, Note, Result, Scale, SplitData, SplitRule,
+    Splits, Table, TableReader, TableSource, TargetEncoder, TargetSpec, TaskNote,
 };
 
 /// A multi-task data set on tables, as a configuration describes it.
@@ -51,6 +52,9 @@ pub struct TableDataset {
     /// How its rows fall into parts. Absent: all are for training.
     #[serde(default)]
     pub split: Option<SplitRule>,
+    /// The fold of a cross-validation that is the test split, in place of what `split` would test on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fold: Option<Fold>,
     /// Which columns are inputs.
     pub inputs: InputColumns,
     /// What is predicted: one task each, all on the same rows.
@@ -199,6 +203,7 @@ impl TableDataset {
         self.inputs.check()?;
         self.targets.iter().try_for_each(TargetSpec::check)?;
         self.split.iter().try_for_each(SplitRule::check)?;
+        self.fold.iter().try_for_each(|fold| fold.check(self.split.as_ref()))?;
         self.different_names()
     }
 
@@ -268,11 +273,7 @@ impl TableDataset {
 
     /// All files as one table, and the rows of each split in it.
     fn read(&self) -> Result<Read> {
-        let files = match &self.split {
-            Some(SplitRule::Files(files)) => [files.validation.as_ref(), files.test.as_ref()],
-            _ => [None, None],
-        };
-        let others = files.map(|path| path.map(|path| self.source.at(path)));
+        let others = self.split_files().map(|path| path.map(|path| self.source.at(path)));
         let (table, others) = read_all(&self.source, &others);
         let mut table = table?;
         let mut indices = self.indices(&table)?;
@@ -290,10 +291,31 @@ impl TableDataset {
 
     /// The rows of each split in one table.
     fn indices(&self, table: &Table) -> Result<Indices> {
-        match &self.split {
-            Some(split) => split.indices(table),
-            None => Ok(Indices { train: (0..table.rows()).collect(), ..Indices::default() }),
+        match (&self.fold, &self.split) {
+            (Some(fold), split) => fold.indices(table, split.as_ref()),
+            (None, Some(split)) => split.indices(table),
+            (None, None) => Ok(Indices { train: (0..table.rows()).collect(), ..Indices::default() }),
         }
+    }
+
+    /// The files of the validation and the test split, where they are files; a fold stands for the latter.
+    fn split_files(&self) -> [Option<&PathBuf>; 2] {
+        match &self.split {
+            Some(SplitRule::Files(files)) => {
+                [files.validation.as_ref(), files.test.as_ref().filter(|_| self.fold.is_none())]
+            }
+            _ => [None, None],
+        }
+    }
+
+    /// The fold of each row of the first file, counted from 0, with `None` for a row in no fold; without [`TableDataset::fold`]
+    /// `None` altogether.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or cannot be divided so.
+    pub fn folds(&self) -> Result<Option<Vec<Option<usize>>>> {
+        let Some(fold) = &self.fold else { return Ok(None) };
+        fold.of_rows(&Table::read(&self.source)?, self.split.as_ref()).map(Some)
     }
 
     fn fit(&self, table: &Table, rows: &[usize]) -> Result<(Schema, Resolved)> {

@@ -100,7 +100,7 @@ impl FindingContext<'_> {
 }
 
 /// Whether the values are integers, each one more than the one before, and nearly as many as there are rows.
-fn counts_up(column: &Column) -> bool {
+pub(crate) fn counts_up(column: &Column) -> bool {
     let mut before = None;
     for level in column.levels() {
         let Ok(number) = level.trim().parse::<i64>() else { return false };

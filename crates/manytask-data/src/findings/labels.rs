@@ -157,7 +157,7 @@ struct Label<'a> {
 }
 
 /// Whether each value of the input has one label alone, and there are far fewer values than rows.
-fn determines(input: &Column, label: &Column, rows: &[usize]) -> bool {
+pub(crate) fn determines(input: &Column, label: &Column, rows: &[usize]) -> bool {
     const OPEN: u32 = u32::MAX;
     let gap = input.levels().len();
     if rows.len() < ENOUGH || gap * 4 > rows.len() {

@@ -63,6 +63,10 @@ impl TableDataset {
     fn key(&self) -> Result<(String, String)> {
         let mut described = self.clone();
         let mut paths = vec![std::mem::take(&mut described.source.path)];
+        if let (Some(_), Some(SplitRule::Files(files))) = (&described.fold, &mut described.split) {
+            // The fold stands for it.
+            files.test = None;
+        }
         if let Some(SplitRule::Files(Files { validation, test, .. })) = &mut described.split {
             // Which of the two it is stays in the description.
             paths.extend([validation, test].into_iter().flatten().map(std::mem::take));
