@@ -107,6 +107,8 @@ fn repeated_rows(table: &Table) -> Option<Note> {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
+
     use super::*;
     use crate::{Decimal, Separator};
 
@@ -154,21 +156,30 @@ mod tests {
         let mut text = "id,nr,zip,flag,colour,size,date,remark,level,nothing,same\n".to_owned();
         for i in 0..60_u32 {
             let (flag, colour) = (i % 2, ["red", "blue", "green"][(i % 3) as usize]);
-            text.push_str(&format!(
-                "x{i:x}k,{},0{:02},{flag},{colour},{}.5,2024-01-{:02},remark {} of many words here,{},,7\n",
+            let _ = writeln!(
+                text,
+                "x{i:x}k,{},0{:02},{flag},{colour},{}.5,2024-01-{:02},remark {} of many words here,{},,7",
                 i + 1,
                 i % 7,
                 i % 13,
                 1 + i % 28,
                 i * i,
                 i % 5
-            ));
+            );
         }
         let profile = profile(&text).unwrap();
-        use ColumnRole::*;
         let expected = [
-            Identifier, RowNumber, Category, Binary, Category, Number, Date, Text, FewNumbers, Empty,
-            Constant,
+            ColumnRole::Identifier,
+            ColumnRole::RowNumber,
+            ColumnRole::Category,
+            ColumnRole::Binary,
+            ColumnRole::Category,
+            ColumnRole::Number,
+            ColumnRole::Date,
+            ColumnRole::Text,
+            ColumnRole::FewNumbers,
+            ColumnRole::Empty,
+            ColumnRole::Constant,
         ];
         assert_eq!(roles(&profile), expected);
         assert_eq!(profile.column("colour").unwrap().examples[0], ("red".to_owned(), 20));
@@ -179,11 +190,12 @@ mod tests {
     fn marks_of_missing_numbers_and_repeated_rows_are_found() {
         let mut text = "a,b\n".to_owned();
         for i in 0..50 {
-            text.push_str(&format!(
-                "{},{}\n",
+            let _ = writeln!(
+                text,
+                "{},{}",
                 if i % 10 == 0 { "unknown".to_owned() } else { format!("{i}.5") },
                 i % 4
-            ));
+            );
         }
         let profile = profile(&(text.clone() + "7.5,3\n")).unwrap();
         assert_eq!(profile.column("a").unwrap().role, ColumnRole::Number);

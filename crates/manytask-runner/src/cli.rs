@@ -27,7 +27,13 @@ pub struct Cli {
 pub enum Command {
     /// Train as a configuration says, in a new folder
     Train(TrainArgs),
-    /// Continue a run where it was interrupted
+    /// Compare one network under several strategies with a network for each task
+    CompareStrategies(CompareArgs),
+    /// Write a configuration for a table
+    Init(InitArgs),
+    /// Show what a table, or the data of a configuration, look like
+    Inspect(InspectArgs),
+    /// Continue a run or a study where it was interrupted
     Resume(ResumeArgs),
     /// Judge a run's parameters again
     Eval(EvalArgs),
@@ -71,12 +77,94 @@ pub struct TrainArgs {
     /// Read the data, make one step, and write nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Train once for each of so many folds of the table, each the test split in turn
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(2..=1000))]
+    pub folds: Option<u64>,
+    /// Train with so many seeds, that of the configuration and those behind it
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub seeds: Option<u64>,
+    /// How many of these trainings run at a time; otherwise the processors are shared out
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// End with standard input
+    #[arg(long, hide = true)]
+    pub supervised: bool,
+}
+
+/// Arguments of `compare-strategies`.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// The configuration
+    pub config: PathBuf,
+    /// Changes to it, such as training.epochs=3
+    #[arg(value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// How many seeds each is trained with: the more, the surer the answer
+    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub seeds: u64,
+    /// What is compared beside weighted sums of the losses: names of aggregators, or tables such as '{ kind = "cagrad", c = 0.8 }',
+    /// with commas between
+    #[arg(long, value_name = "A,B,…")]
+    pub strategies: Option<String>,
+    /// The study's name; otherwise the configuration's with -strategies behind it
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The folder of runs
+    #[arg(long, default_value = "runs")]
+    pub runs: PathBuf,
+    /// How many trainings run at a time; otherwise the processors are shared out
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// cpu, cuda, cuda:N or auto
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Threads of each training
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Say nothing of single runs
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The table
+    pub data: PathBuf,
+    /// The columns that are to be predicted, with commas between; * stands for any characters
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    pub targets: Vec<String>,
+    /// A column whose every value is a task with its own rows
+    #[arg(long, value_name = "COLUMN")]
+    pub tasks_by: Option<String>,
+    /// A column whose rows of one value stay together in a split, such as a patient's
+    #[arg(long, value_name = "COLUMN", conflicts_with = "tasks_by")]
+    pub group: Option<String>,
+    /// A table to test on; otherwise a fifth of the rows is
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tasks_by", "group"])]
+    pub test: Option<PathBuf>,
+    /// The configuration that is written; otherwise it is called as the table
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// A table, or a configuration
+    pub data: PathBuf,
+    /// Changes to a configuration, such as data.folder=FOLDER
+    #[arg(value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `resume`.
 #[derive(Debug, Args)]
 pub struct ResumeArgs {
-    /// The run's folder
+    /// The folder of the run or the study
     pub run: PathBuf,
     /// Changes, such as training.epochs=20, optimizer.learning_rate=1e-4 or data.folder=FOLDER
     #[arg(value_name = "KEY=VALUE")]
@@ -93,6 +181,12 @@ pub struct ResumeArgs {
     /// Show no progress
     #[arg(long)]
     pub quiet: bool,
+    /// Of a study: how many trainings run at a time
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// End with standard input
+    #[arg(long, hide = true)]
+    pub supervised: bool,
 }
 
 /// Arguments of `eval`.

@@ -5,14 +5,21 @@ mod changes;
 mod check;
 mod drive;
 mod eval;
+mod init;
+mod inspect;
 mod list;
 mod opened;
 mod predict;
 mod predictions;
 mod record;
+mod repeat;
 mod resume;
+mod strategies;
+mod studies;
 mod train;
 
+pub(crate) use self::changes::between as changed_keys;
+pub(crate) use self::train::digest as digest_of;
 use clap::CommandFactory;
 use manytask_tensor::DeviceChoice;
 
@@ -25,6 +32,9 @@ use crate::report::{aligned, print};
 pub(crate) fn run(command: &Command, registries: &Registries) -> Result<()> {
     match command {
         Command::Train(arguments) => train::train(arguments, registries),
+        Command::CompareStrategies(arguments) => strategies::compare(arguments, registries),
+        Command::Init(arguments) => init::init(arguments, registries),
+        Command::Inspect(arguments) => inspect::inspect(arguments, registries),
         Command::Resume(arguments) => resume::resume(arguments, registries),
         Command::Eval(arguments) => eval::eval(arguments, registries),
         Command::Predict(arguments) => predict::predict(arguments, registries),

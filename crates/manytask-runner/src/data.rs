@@ -3,7 +3,7 @@
 mod images;
 
 use std::fmt::Debug;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use manytask_data::{Cached, DataReport, SplitRule, TableDataset, TargetKind, TargetSpec};
 use manytask_multitask::{InputSizes, Task, TaskSplits};
@@ -30,6 +30,20 @@ pub trait DataSettings: Debug + Send + Sync {
         Ok(Outline::default())
     }
 
+    /// Whether the rows can be divided into the folds of a cross-validation, by the key `fold`.
+    fn has_folds(&self) -> bool {
+        false
+    }
+
+    /// The folds of the rows, where the settings name one of them.
+    ///
+    /// # Errors
+    /// When a file is missing or damaged, or its rows cannot be divided so.
+    fn folds(&self, folder: &Path) -> Result<Option<RowFolds>> {
+        let _ = folder;
+        Ok(None)
+    }
+
     /// The settings with defaults that depend on others written out, for those who read the whole configuration; `None` where
     /// there are none.
     ///
@@ -38,6 +52,15 @@ pub trait DataSettings: Debug + Send + Sync {
     fn described(&self) -> Result<Option<toml::Table>> {
         Ok(None)
     }
+}
+
+/// The folds of the rows of a file.
+#[derive(Debug)]
+pub struct RowFolds {
+    /// The file, as `predict` can read it.
+    pub path: PathBuf,
+    /// The fold of each of its rows, counted from 0; `None` for a row in no fold.
+    pub of_rows: Vec<Option<usize>>,
 }
 
 /// What is known of rows with labels before they are read.
@@ -132,14 +155,18 @@ impl DataSettings for TableDataset {
         table.map(Some).map_err(|error| Failure::new(Code::Bug, error.to_string()))
     }
 
+    fn has_folds(&self) -> bool {
+        true
+    }
+
+    fn folds(&self, folder: &Path) -> Result<Option<RowFolds>> {
+        let described = placed(self, folder);
+        let of_rows = described.folds()?;
+        Ok(of_rows.map(|of_rows| RowFolds { path: described.source.path.clone(), of_rows }))
+    }
+
     fn load(&self, folder: &Path) -> Result<Loaded> {
-        let mut described = self.clone();
-        described.source.path = folder.join(&described.source.path);
-        if let Some(SplitRule::Files(files)) = &mut described.split {
-            for path in [&mut files.validation, &mut files.test].into_iter().flatten() {
-                *path = folder.join(&path);
-            }
-        }
+        let described = placed(self, folder);
         let dataset = match tables::folder() {
             None => described.load()?,
             Some(cache) => {
@@ -161,6 +188,18 @@ impl DataSettings for TableDataset {
             schema: Some(schema),
         })
     }
+}
+
+/// The same with all paths as seen from a folder.
+fn placed(dataset: &TableDataset, folder: &Path) -> TableDataset {
+    let mut described = dataset.clone();
+    described.source.path = folder.join(&described.source.path);
+    if let Some(SplitRule::Files(files)) = &mut described.split {
+        for path in [&mut files.validation, &mut files.test].into_iter().flatten() {
+            *path = folder.join(&path);
+        }
+    }
+    described
 }
 
 /// How much is said of data.

@@ -47,6 +47,20 @@ impl Code {
             Self::Interrupted(number) => number,
         }
     }
+
+    /// The code of a process that ended with this number.
+    pub(crate) fn of(number: i32) -> Option<Self> {
+        Some(match number {
+            1 => Self::Bug,
+            2 => Self::Usage,
+            3 => Self::Config,
+            4 => Self::Data,
+            5 => Self::Diverged,
+            6 => Self::Checkpoint,
+            7 => Self::InUse,
+            number => Self::Interrupted(u8::try_from(number).ok().filter(|number| *number > 128)?),
+        })
+    }
 }
 
 /// Why a command ended, in words, with remedies.

@@ -23,6 +23,8 @@ pub mod run;
 pub mod schema;
 mod sections;
 pub mod signals;
+pub mod statistics;
+mod study;
 pub mod tables;
 mod threads;
 

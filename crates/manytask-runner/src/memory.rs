@@ -146,6 +146,14 @@ fn count(value: f64) -> String {
     if value < 1e12 { format!("{value:.0}") } else { format!("{value:.1e}") }
 }
 
+/// The most memory that this process held at a time, in bytes; `None` where the system does not tell.
+pub(crate) fn peak() -> Option<u64> {
+    let status = fs_err::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes << 10)
+}
+
 #[cfg(test)]
 mod tests {
     use manytask_multitask::Level;

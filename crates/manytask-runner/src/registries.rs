@@ -75,6 +75,7 @@ fn data() -> Registry<Box<dyn DataSettings>> {
         weight: None,
         weight_in: None,
         tasks_by: None,
+        fold: None,
     };
     registry.add(
         "table",

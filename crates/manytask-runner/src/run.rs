@@ -9,6 +9,7 @@ mod seal;
 mod tensorboard;
 #[cfg(test)]
 mod tests;
+mod validation;
 mod which;
 
 use std::fs::{File, TryLockError};
@@ -18,13 +19,16 @@ use manytask_tensor::io::{Support, is_unsupported, sync_folder, write_atomically
 
 pub use self::checkpoints::{BestKept, Written};
 pub use self::create::Exact;
+pub(crate) use self::create::check as check_name;
 pub(crate) use self::find::{of_checkpoint, step_of_folder};
 pub use self::manifest::{Change, Manifest};
 pub use self::metrics::{Form, Metrics, Origin, Record, Split, UpTo};
 pub use self::seal::Cause;
 pub use self::tensorboard::TensorBoard;
+pub(crate) use self::validation::validation_of;
 pub use self::which::Which;
 use crate::failure::{Code, Failure, Result};
+use crate::study::Study;
 
 /// The effective configuration.
 pub const CONFIG: &str = "config.toml";
@@ -66,6 +70,12 @@ impl RunFolder {
     /// When it is no run (exit code 4).
     pub fn view(path: &Path) -> Result<Self> {
         if !path.join(CONFIG).is_file() {
+            if Study::is_at(path) {
+                let what = format!("{} is the folder of a study of several runs", path.display());
+                return Err(
+                    Failure::new(Code::Data, what).hint("name one of the runs in its folder `members`")
+                );
+            }
             return Err(Failure::new(Code::Data, format!("{} is not the folder of a run", path.display()))
                 .hint("name a folder that `manytask train` has made, such as runs/quickstart"));
         }
@@ -73,7 +83,7 @@ impl RunFolder {
     }
 
     /// Locks a folder against other processes that would write into it.
-    fn lock(path: PathBuf) -> Result<Self> {
+    pub(crate) fn lock(path: PathBuf) -> Result<Self> {
         let name = path.join(LOCK);
         let file =
             fs_err::OpenOptions::new().create(true).truncate(false).write(true).open(&name)?.into_parts().0;

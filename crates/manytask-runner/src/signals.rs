@@ -60,6 +60,21 @@ impl Signals {
     }
 }
 
+/// Lets the end of standard input be a wish to end, as a signal is: whoever started this process and holds the other end of a
+/// pipe ends it by going away.
+///
+/// # Errors
+/// When no thread is to be had.
+pub fn end_with_stdin() -> Result<()> {
+    let wait = || {
+        // Whatever comes is nothing but life.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        let _ = low_level::raise(SIGTERM);
+    };
+    let thread = std::thread::Builder::new().name("supervision".into()).spawn(wait);
+    thread.map(drop).map_err(|error| Failure::new(Code::Data, format!("no thread can be had: {error}")))
+}
+
 /// Lets a write beyond the limit on the size of files fail with an error, which names the file, where the system would end
 /// the process.
 ///

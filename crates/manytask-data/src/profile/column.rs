@@ -97,11 +97,11 @@ impl ColumnProfile {
         }
     }
 
-    /// The column in one line: its role, values and gaps.
+    /// Its values in one line: the range of numbers, or the most frequent ones with the number of their rows.
     pub fn line(&self) -> String {
         let shown = |(value, rows): &(String, usize)| format!("{} ({rows})", report::quoted(value));
         let examples: Vec<String> = self.examples.iter().map(shown).collect();
-        let values = match self.range {
+        match self.range {
             _ if matches!(self.role, ColumnRole::Empty) => String::new(),
             Some((low, high)) if self.distinct > FEW => {
                 format!("{} to {}", report::short(low), report::short(high))
@@ -112,8 +112,7 @@ impl ColumnProfile {
                 .map_or(String::new(), |(value, _)| format!("such as {}", report::quoted(value))),
             _ if self.distinct > EXAMPLES => format!("{}, …", examples.join(", ")),
             _ => examples.join(", "),
-        };
-        values
+        }
     }
 }
 

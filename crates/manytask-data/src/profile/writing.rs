@@ -16,7 +16,7 @@ const NUMBERS: f64 = 0.7;
 /// # Errors
 /// The first way's, when it can be read in none.
 pub(super) fn found(path: &Path) -> Result<(Table, TableSource, Vec<Note>)> {
-    let (table, mut source) = with_header(separated(path)?)?;
+    let (table, mut source) = with_header(separated(path))?;
     source.decimal = decimal(&table, &source)?;
     let mut table = Table::read(&source)?;
     let mut notes = Vec::new();
@@ -42,7 +42,7 @@ pub(super) fn found(path: &Path) -> Result<(Table, TableSource, Vec<Note>)> {
 }
 
 /// The separator that splits the first rows evenly, or with which the file can be read at least.
-fn separated(path: &Path) -> Result<TableSource> {
+fn separated(path: &Path) -> TableSource {
     const KNOWN: [Separator; 4] = [Separator::COMMA, Separator::SEMICOLON, Separator::TAB, Separator::BAR];
     let plain = TableSource::new(path);
     let with = |separator, decimal| TableSource { separator, decimal, ..plain.clone() };
@@ -50,14 +50,14 @@ fn separated(path: &Path) -> Result<TableSource> {
         let Some(found) = columns(&with(Separator::AUTO, decimal)) else { continue };
         let same = KNOWN.into_iter().map(|separator| with(separator, decimal));
         let same = same.into_iter().find(|source| columns(source) == Some(found));
-        return Ok(same.unwrap_or_else(|| with(Separator::AUTO, decimal)));
+        return same.unwrap_or_else(|| with(Separator::AUTO, decimal));
     }
     let readable = KNOWN
         .into_iter()
         .map(|separator| with(separator, Decimal::Point))
         .find(|source| columns(source).is_some());
     // Where nothing fits, the error is that of a plain file.
-    Ok(readable.unwrap_or(plain))
+    readable.unwrap_or(plain)
 }
 
 /// The number of columns, with or without a header.

@@ -48,7 +48,7 @@ impl Fold {
     /// When there are fewer rows or groups than folds, the split's column is not there, or nothing is left to train on.
     pub fn indices(&self, table: &Table, split: Option<&SplitRule>) -> Result<Indices> {
         self.check(split)?;
-        let Units { units, strata, validation } = Units::of(table, split)?;
+        let Units { rows: units, strata, validation } = Units::of(table, split)?;
         let of_unit = self.assigned(&units, &strata);
         let fewest = (0..self.count).find(|fold| !of_unit.contains(&Some(*fold)));
         if fewest.is_some() {
@@ -193,7 +193,7 @@ impl Fold {
 /// What folds are made of.
 struct Units {
     /// Rows that stay together.
-    units: Vec<Vec<usize>>,
+    rows: Vec<Vec<usize>>,
     /// The units that are shared out evenly among the folds.
     strata: Vec<Vec<usize>>,
     /// Rows that are validated on whatever the fold.
@@ -204,7 +204,7 @@ impl Units {
     fn of(table: &Table, split: Option<&SplitRule>) -> Result<Self> {
         let single = |rows: Vec<usize>, validation| {
             let units: Vec<Vec<usize>> = rows.into_iter().map(|row| vec![row]).collect();
-            Self { strata: vec![(0..units.len()).collect()], units, validation }
+            Self { strata: vec![(0..units.len()).collect()], rows: units, validation }
         };
         Ok(match split {
             None | Some(SplitRule::Random(_) | SplitRule::Files(_)) => {
@@ -216,15 +216,15 @@ impl Units {
             }
             Some(SplitRule::Grouped(by)) => {
                 let units = groups(table, &by.column)?;
-                Self { strata: vec![(0..units.len()).collect()], units, validation: Vec::new() }
+                Self { strata: vec![(0..units.len()).collect()], rows: units, validation: Vec::new() }
             }
             Some(SplitRule::PerGroup(by)) => {
                 let groups = groups(table, &by.column)?;
-                let mut all = Self { units: Vec::new(), strata: Vec::new(), validation: Vec::new() };
+                let mut all = Self { rows: Vec::new(), strata: Vec::new(), validation: Vec::new() };
                 for group in groups {
-                    let start = all.units.len();
-                    all.units.extend(group.into_iter().map(|row| vec![row]));
-                    all.strata.push((start..all.units.len()).collect());
+                    let start = all.rows.len();
+                    all.rows.extend(group.into_iter().map(|row| vec![row]));
+                    all.strata.push((start..all.rows.len()).collect());
                 }
                 all
             }
@@ -256,7 +256,7 @@ mod tests {
         let mut text = "group,kind\n".to_owned();
         let mut row = 0;
         for group in 0_usize.. {
-            for _ in 0..1 + (group * 5) % 12 {
+            for _ in 0..=(group * 5) % 12 {
                 if row == 103 {
                     return table(&text);
                 }

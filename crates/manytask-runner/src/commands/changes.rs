@@ -89,7 +89,7 @@ fn can_change(key: &str) -> bool {
 }
 
 /// The dotted keys whose values differ in two configurations.
-pub(super) fn between(before: &Table, after: &Table) -> Vec<String> {
+pub(crate) fn between(before: &Table, after: &Table) -> Vec<String> {
     let (before, after) = (flat(before), flat(after));
     let keys = before.keys().chain(after.keys().filter(|key| !before.contains_key(*key)));
     keys.filter(|key| before.get(*key) != after.get(*key)).cloned().collect()

@@ -40,6 +40,7 @@ impl Drive<'_> {
         for note in self.folder.notes() {
             say(&format!("note: {note}"));
         }
+        let (began, before) = (Instant::now(), self.manifest.seconds);
         let outcome = self.run(&mut trainer);
         if let Some(reason) = self.experiment.problem.uncaptured() {
             say(&format!("note: operations were launched one by one, which a GPU is slower with: {reason}"));
@@ -51,6 +52,7 @@ impl Drive<'_> {
             Err(failure) => failure.message.clone(),
         };
         (self.manifest.ended, self.manifest.exit) = (Some(now()), Some(exit));
+        self.manifest.spent(before, began);
         let written = self.folder.write_manifest(&self.manifest);
         let finish = outcome.map_err(|failure| self.with_last_checkpoint(failure))?;
         written?;
@@ -86,6 +88,7 @@ impl Drive<'_> {
         let results = to_json(&results)?;
         self.folder.write(RESULTS, &results)?;
         self.manifest.results_digest = Some(digest(&results));
+        self.manifest.spent(before, began);
         self.folder.write_manifest(&self.manifest)?;
         let ended =
             if finish == Finish::StoppedEarly { format!(", stopped early at {step}") } else { String::new() };

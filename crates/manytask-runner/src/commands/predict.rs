@@ -16,27 +16,24 @@ use crate::failure::{Code, Failure, Result};
 use crate::plan::{Plan, RowsPlan, Work};
 use crate::registries::Registries;
 use crate::report::{print, say};
-use crate::run::{RunFolder, SCHEMA};
+use crate::run::{RunFolder, SCHEMA, Which};
 use crate::schema::{InputRows, InputSchema};
+use crate::study::{Question, Study, finished_of, run_of};
 
 /// `manytask predict`.
 pub(super) fn predict(arguments: &PredictArgs, registries: &Registries) -> Result<()> {
     let overrides = with_options(&arguments.overrides, arguments.device.as_deref(), arguments.threads);
-    let opened = Opened::new(RunFolder::view(&arguments.run)?, &overrides, Purpose::Predict)?;
     let output = arguments.output.as_deref().filter(|path| path.as_os_str() != "-");
     if let Some(output) = output {
-        spare(output, &arguments.input, opened.folder.path())?;
+        spare(output, &arguments.input, &arguments.run)?;
     }
-    let schema = schema(&opened)?;
-    let plan = opened.plan(registries)?;
-    let Work::Rows(rows) = &plan.work else { return Err(no_schema(&opened)) };
-    threads::set(threads_of(&plan))?;
-    let input = schema.read(&arguments.input).map_err(of_input)?;
-    let predictions = computed(arguments, &opened, &schema, &plan, rows, &input)?;
-    for note in schema.review(&input).map_err(of_input)? {
-        say(&format!("note: {note}"));
-    }
-    if let Some(note) = predictions.note() {
+    let asked = Asked { input: &arguments.input, overrides: &overrides, checkpoint: arguments.checkpoint };
+    let Predicted { predictions, count, notes } = if Study::is_at(&arguments.run) {
+        of_study(&arguments.run, &asked, registries)?
+    } else {
+        of_run(&arguments.run, &asked, registries)?
+    };
+    for note in notes.into_iter().chain(predictions.note()) {
         say(&format!("note: {note}"));
     }
     let text = predictions.csv();
@@ -44,14 +41,74 @@ pub(super) fn predict(arguments: &PredictArgs, registries: &Registries) -> Resul
         None => print(&text),
         Some(path) => {
             write_atomically(path, text.as_bytes())?;
-            say(&format!("predictions for {} rows are in {}", input.count, path.display()));
+            say(&format!("predictions for {count} rows are in {}", path.display()));
             Ok(())
         }
     }
 }
 
+/// What is to be predicted, and how.
+pub(super) struct Asked<'a> {
+    pub(super) input: &'a Path,
+    pub(super) overrides: &'a [String],
+    pub(super) checkpoint: Which,
+}
+
+/// Predictions for all rows of a file.
+pub(super) struct Predicted {
+    pub(super) predictions: Predictions,
+    /// How many rows there are.
+    count: usize,
+    /// What is odd about the file.
+    notes: Vec<String>,
+}
+
+/// What the network of a run predicts.
+///
+/// # Errors
+/// When the run or the file is damaged, or the file has not what the network was trained on.
+pub(super) fn of_run(run: &Path, asked: &Asked<'_>, registries: &Registries) -> Result<Predicted> {
+    let opened = Opened::new(RunFolder::view(run)?, asked.overrides, Purpose::Predict)?;
+    let schema = schema(&opened)?;
+    let plan = opened.plan(registries)?;
+    let Work::Rows(rows) = &plan.work else { return Err(no_schema(&opened)) };
+    threads::set(threads_of(&plan))?;
+    let input = schema.read(asked.input).map_err(of_input)?;
+    let predictions = computed(asked.checkpoint, &opened, &schema, &plan, rows, &input)?;
+    let notes = schema.review(&input).map_err(of_input)?;
+    Ok(Predicted { predictions, count: input.count, notes: notes.iter().map(ToString::to_string).collect() })
+}
+
+/// The mean of what the networks of a study predict.
+fn of_study(study: &Path, asked: &Asked<'_>, registries: &Registries) -> Result<Predicted> {
+    let spec = Study::spec_of(study)?;
+    if spec.question != Question::Repetition {
+        let what = format!("{} compares strategies, which do not predict together", study.display());
+        return Err(Failure::new(Code::Usage, what).hint("name one of the runs in its folder `members`"));
+    }
+    let (finished, open) = finished_of(study, &spec)?;
+    let mut all = Vec::new();
+    for (member, _) in &finished {
+        all.push(of_run(&run_of(study, member), asked, registries)?);
+    }
+    let Some(first) = all.first() else {
+        let what = format!("{}: no run of this study has a result yet", study.display());
+        return Err(
+            Failure::new(Code::Data, what).hint("let it end, with `manytask resume` if it was interrupted")
+        );
+    };
+    let (count, mut notes) = (first.count, first.notes.clone());
+    notes.push(format!("predictions are the mean of {} networks", all.len()));
+    if !open.is_empty() {
+        notes.push(format!("{} further runs of the study have no result", open.len()));
+    }
+    let every = vec![true; count];
+    let members = all.into_iter().map(|predicted| (predicted.predictions, every.clone()));
+    Ok(Predicted { predictions: Predictions::mean(&members.collect::<Vec<_>>()), count, notes })
+}
+
 fn computed(
-    arguments: &PredictArgs,
+    checkpoint: Which,
     opened: &Opened,
     schema: &InputSchema,
     plan: &Plan,
@@ -63,7 +120,7 @@ fn computed(
     let chosen = |task: &Task| rows.only.is_empty() || rows.only.contains(&task.name);
     let tasks: Vec<Task> = every.iter().filter(|task| chosen(task)).cloned().collect();
     let network = rows.network.build(&schema.sizes(), &tasks, plan.precision)?;
-    let (params, _) = opened.folder.params(arguments.checkpoint, network.layout(), device)?;
+    let (params, _) = opened.folder.params(checkpoint, network.layout(), device)?;
     // One for all tasks, or that of each task which predicts.
     let single = input.inputs.len() == 1;
     let own = input.inputs.iter().zip(&every).filter(|(_, task)| single || chosen(task));
@@ -128,7 +185,17 @@ fn of_input(error: impl Into<Failure>) -> Failure {
 
 /// Refuses to write over the input or a file of the run.
 fn spare(output: &Path, input: &Path, run: &Path) -> Result<()> {
-    const OWN: [&str; 6] = ["config.toml", "manifest.json", SCHEMA, "results.json", "metrics.jsonl", ".lock"];
+    const OWN: [&str; 9] = [
+        "config.toml",
+        "manifest.json",
+        SCHEMA,
+        "results.json",
+        "metrics.jsonl",
+        ".lock",
+        "study.json",
+        "base.toml",
+        "out_of_fold.csv",
+    ];
     let refuse = |what: &str| {
         Err(Failure::new(Code::Usage, format!("--output {}: this is {what}", output.display()))
             .hint("give another file, or - for stdout"))
@@ -141,7 +208,7 @@ fn spare(output: &Path, input: &Path, run: &Path) -> Result<()> {
         return Ok(());
     };
     let own = OWN.iter().any(|name| inside == Path::new(name))
-        || inside.starts_with("checkpoints")
+        || ["checkpoints", "members", "logs"].iter().any(|folder| inside.starts_with(folder))
         || inside.to_string_lossy().starts_with("events.out.tfevents");
     if own { refuse("a file of the run") } else { Ok(()) }
 }

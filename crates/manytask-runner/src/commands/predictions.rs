@@ -69,6 +69,42 @@ impl Predictions {
         Self { rows_by, ..self }
     }
 
+    /// The same with other names of the rows.
+    pub(super) fn with_rows_named(self, what: &'static str, names: Vec<String>) -> Self {
+        Self { rows_by: Some((what, names)), ..self }
+    }
+
+    /// The mean of several predictions of the same rows, each of the rows that count in it; where none does there is no
+    /// prediction. A class that only some know is a column of theirs.
+    pub(super) fn mean(all: &[(Self, Vec<bool>)]) -> Self {
+        let rows = all.first().map_or(0, |(first, _)| first.rows);
+        let mut names: Vec<&str> = Vec::new();
+        for column in all.iter().flat_map(|(of, _)| &of.columns) {
+            if !names.contains(&column.name.as_str()) {
+                names.push(&column.name);
+            }
+        }
+        let columns = names.into_iter().map(|name| {
+            let own: Vec<(&Column, &Vec<bool>)> = all
+                .iter()
+                .filter_map(|(of, counts)| {
+                    Some((of.columns.iter().find(|column| column.name == name)?, counts))
+                })
+                .collect();
+            let value = |row: usize| {
+                let values = own.iter().filter(|(_, counts)| counts.get(row) == Some(&true));
+                let values: Vec<f64> = values.filter_map(|(column, _)| column.value(row)).collect();
+                crate::statistics::mean(&values)
+            };
+            Column { name: name.to_owned(), values: (0..rows).map(value).collect() }
+        });
+        Self {
+            columns: columns.collect(),
+            rows_by: all.first().and_then(|(first, _)| first.rows_by.clone()),
+            rows,
+        }
+    }
+
     /// What is odd about them.
     pub(super) fn note(&self) -> Option<String> {
         let odd = |row: &usize| {
@@ -179,6 +215,22 @@ mod tests {
 
     fn tensor(values: &[f64]) -> Tensor {
         Tensor::f_from_slice(values).unwrap()
+    }
+
+    #[test]
+    fn the_mean_is_over_those_that_count_in_a_row() {
+        let of = |values: &[f64], classes: &[&str]| {
+            let tensor = tensor(values).f_reshape([2, classes.len() as i64]).unwrap();
+            let parts = classes.iter().map(|class| (*class).to_owned()).collect();
+            Predictions::by_task(2, [("t", parts, &tensor)].into_iter()).unwrap()
+        };
+        let all = [
+            (of(&[0.5, 0.5, 1.0, 0.0], &["a", "b"]), vec![true, false]),
+            (of(&[0.25, 0.25, 0.25, 0.25], &["a", "c"]), vec![true, false]),
+        ];
+        assert_eq!(Predictions::mean(&all).csv(), "t=a,t=b,t=c\n0.375,0.5,0.25\n,,\n");
+        let named = Predictions::mean(&all).with_rows_named("fold", vec!["1".into(), String::new()]);
+        assert_eq!(named.csv(), "fold,t=a,t=b,t=c\n1,0.375,0.5,0.25\n,,,\n");
     }
 
     #[test]

@@ -22,9 +22,13 @@ use crate::run::{
     BestKept, CONFIG, Change, Manifest, RESULTS, RunFolder, Which, of_checkpoint, step_of_folder,
 };
 use crate::signals::Signals;
+use crate::study::Study;
 
 /// `manytask resume`.
 pub(super) fn resume(arguments: &ResumeArgs, registries: &Registries) -> Result<()> {
+    if Study::is_at(&arguments.run) {
+        return of_study(arguments, registries);
+    }
     let overrides = with_options(&arguments.overrides, arguments.device.as_deref(), arguments.threads);
     let opened = Opened::new(RunFolder::open(&arguments.run)?, &overrides, Purpose::Resume)?;
     refuse_edits(&opened)?;
@@ -39,9 +43,27 @@ pub(super) fn resume(arguments: &ResumeArgs, registries: &Registries) -> Result<
     }
     say_rate(&opened, &experiment, &trainer, registries)?;
     let signals = Signals::listen()?;
+    if arguments.supervised {
+        crate::signals::end_with_stdin()?;
+    }
     let manifest = begin(&opened, &experiment, &overrides, step)?;
     let quiet = if arguments.quiet { Quiet::Yes } else { Quiet::No };
     Drive { experiment: &experiment, folder: &opened.folder, manifest, signals, quiet }.finish(trainer)
+}
+
+/// Trains what a study has not yet. What its members change was settled when it began.
+fn of_study(arguments: &ResumeArgs, registries: &Registries) -> Result<()> {
+    let changes = arguments.overrides.len()
+        + usize::from(arguments.device.is_some())
+        + usize::from(arguments.threads.is_some())
+        + usize::from(arguments.checkpoint != Which::Latest);
+    if changes > 0 {
+        let what = format!("{} is a study, whose runs go on as they began", arguments.run.display());
+        return Err(Failure::new(Code::Usage, what)
+            .hint("only --jobs and --quiet can be given; begin another one for changes"));
+    }
+    let quiet = if arguments.quiet { Quiet::Yes } else { Quiet::No };
+    super::studies::resume(&arguments.run, arguments.jobs, quiet, registries)
 }
 
 /// Refuses a configuration that was edited where a run cannot change.

@@ -22,6 +22,13 @@ use crate::signals::Signals;
 
 /// `manytask train`.
 pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()> {
+    if arguments.folds.is_some() || arguments.seeds.is_some() {
+        return super::repeat::repeat(arguments, registries);
+    }
+    if arguments.jobs.is_some() {
+        return Err(Failure::new(Code::Usage, "--jobs is for several trainings")
+            .hint("ask for them with --folds or --seeds, or leave it out"));
+    }
     let overrides = with_options(&arguments.overrides, arguments.device.as_deref(), arguments.threads);
     let source = Source::read(&arguments.config, &overrides)?;
     let named = |failure| source.name(failure);
@@ -40,6 +47,9 @@ pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()
     };
     // Until here nothing is lost when a signal ends the process.
     let signals = Signals::listen()?;
+    if arguments.supervised {
+        crate::signals::end_with_stdin()?;
+    }
     let (config, from_run) = effective(&source, &folder, threads, &arguments.runs.join(&name))?;
     let schema = experiment.schema.as_ref().map(to_json).transpose()?;
     let manifest = Manifest {
@@ -61,6 +71,8 @@ pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()
         exit: None,
         resumed: 0,
         history: Vec::new(),
+        seconds: 0.0,
+        peak_memory: None,
     };
     let described = to_json(&manifest)?;
     let mut files = vec![(CONFIG, config.as_bytes()), (MANIFEST, described.as_slice())];
@@ -98,7 +110,7 @@ pub(super) fn with_options(
 }
 
 /// The name of a run: that of the configuration, or of the run that it is the configuration of.
-fn name_for(config: &Path) -> String {
+pub(super) fn name_for(config: &Path) -> String {
     let name = run_of(config).and_then(Path::file_name).or_else(|| config.file_stem());
     name.map_or("run".into(), |name| name.to_string_lossy().into_owned())
 }
@@ -149,7 +161,7 @@ fn relative(from: &Path, to: &Path) -> Option<PathBuf> {
 }
 
 /// One step, of which nothing is kept.
-fn dry_run(experiment: &Experiment, mut trainer: Trainer<'_>) -> Result<()> {
+pub(super) fn dry_run(experiment: &Experiment, mut trainer: Trainer<'_>) -> Result<()> {
     let progress = Progress::new(0, 1, &[], &experiment.work(), Quiet::Yes);
     let losses = trainer.try_step()?.losses;
     drop(progress);
@@ -164,7 +176,7 @@ fn dry_run(experiment: &Experiment, mut trainer: Trainer<'_>) -> Result<()> {
 }
 
 /// A digest of bytes, in hexadecimal digits.
-pub(super) fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
 }
 

@@ -71,7 +71,7 @@ impl RunFolder {
     }
 }
 
-fn check(name: &str) -> Result<()> {
+pub(crate) fn check(name: &str) -> Result<()> {
     if name.is_empty() || name.contains(['/', '\\', '\0']) || name.starts_with('.') {
         return Err(Failure::new(Code::Usage, format!("`{}` is no name for a run", name.escape_debug()))
             .hint("take letters, digits, - and _"));

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +48,20 @@ pub struct Manifest {
     /// The changes with which it was resumed, in their order.
     #[serde(default)]
     pub history: Vec<Change>,
+    /// Seconds of training and evaluation, of all processes that worked on it.
+    #[serde(default)]
+    pub seconds: f64,
+    /// The most memory that one of them held at a time, in bytes; `None` where the system does not tell.
+    #[serde(default)]
+    pub peak_memory: Option<u64>,
+}
+
+impl Manifest {
+    /// Writes down the seconds since `began`, beside those of processes before, and the most memory that any of them held.
+    pub(crate) fn spent(&mut self, before: f64, began: Instant) {
+        self.seconds = before + began.elapsed().as_secs_f64();
+        self.peak_memory = self.peak_memory.max(crate::memory::peak());
+    }
 }
 
 /// Changes of a run's configuration.

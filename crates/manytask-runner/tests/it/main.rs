@@ -19,4 +19,5 @@ mod reading;
 mod refused;
 mod resumed;
 mod settings;
+mod studies;
 mod training;
