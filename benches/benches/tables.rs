@@ -49,6 +49,7 @@ fn description(path: &Path) -> TableDataset {
         weight: None,
         weight_in: None,
         tasks_by: None,
+        fold: None,
     }
 }
 

@@ -118,6 +118,7 @@ pub(crate) fn schema(folder: &Path) -> Result<Vec<u8>> {
         weight: None,
         weight_in: None,
         tasks_by: None,
+        fold: None,
     };
     Ok(serde_json::to_vec(&data.load()?.schema)?)
 }

@@ -35,7 +35,10 @@ pub(super) fn init(arguments: &InitArgs, registries: &Registries) -> Result<()> 
     };
     let draft = Draft::of(&profile, asked)?;
     let command = format!("{} train {}", program(), quoted(&output));
-    write_atomically(&output, text::config(&draft, &command).as_bytes())?;
+    write_atomically(
+        &output,
+        text::config(&draft, &format!("manytask train {}", quoted(&output))).as_bytes(),
+    )?;
     say(&format!("written: {}", output.display()));
     for note in profile.notes.iter().map(|note| note.0.as_str()).chain(draft.notes.iter().map(String::as_str))
     {

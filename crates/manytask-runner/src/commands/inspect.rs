@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use manytask_data::TableProfile;
+use manytask_data::{ColumnProfile, TableProfile};
 use serde_json::json;
 
 use crate::cli::InspectArgs;
@@ -53,32 +53,38 @@ pub(super) fn say_columns(path: &Path, profile: &TableProfile) {
 }
 
 fn columns(path: &Path, profile: &TableProfile) -> String {
-    let mut rows = vec![["column", "is", "missing", "different", "values"].map(str::to_owned).to_vec()];
+    let mut rows = vec![["column", "is", "missing", "different"].map(str::to_owned).to_vec()];
     for column in profile.columns.iter().take(SHOWN) {
         rows.push(vec![
             column.name.clone(),
             column.role.name().to_owned(),
             column.missing.to_string(),
             column.distinct.to_string(),
-            column.line(),
         ]);
     }
+    // The values are of any length, and stand behind the others.
+    let values = profile.columns.iter().take(SHOWN).map(ColumnProfile::line);
+    let values = std::iter::once("values".to_owned()).chain(values);
+    let table: String = aligned(&rows)
+        .lines()
+        .zip(values)
+        .map(|(row, values)| format!("{row}  {values}").trim_end().to_owned() + "\n")
+        .collect();
     let more = profile.columns.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!("and {more} more columns\n") } else { String::new() };
     let source = &profile.source;
     let separator = source.separator.to_string();
     let header = if source.header { "" } else { ", without a header" };
     format!(
-        "{}: {} rows, {} columns, separated by `{separator}`{header}\n{}{more}",
+        "{}: {} rows, {} columns, separated by `{separator}`{header}\n{table}{more}",
         path.display(),
         profile.rows,
-        profile.columns.len(),
-        aligned(&rows)
+        profile.columns.len()
     )
 }
 
 fn as_json(profile: &TableProfile) -> serde_json::Value {
-    let column = |column: &manytask_data::ColumnProfile| {
+    let column = |column: &ColumnProfile| {
         json!({
             "name": column.name,
             "role": column.role.name(),
