@@ -1,10 +1,13 @@
 //! Networks of many tasks.
 
+mod body;
 mod encoder;
+mod experts;
 mod heads;
 mod outputs;
 mod rows;
 mod settings;
+mod stages;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -14,12 +17,15 @@ use manytask_nn::Context;
 use manytask_nn::dense::DenseChain;
 use manytask_tensor::{Layout, Owner, Params, Slot, Tensor};
 
+pub(crate) use self::body::{Body, BodyOutput, BuiltBody, TaskFeatures, of_task, with_heads};
 pub use self::encoder::{InputEncoder, InputSizes};
+pub(crate) use self::experts::{Experts, bottom, check_experts, gate, gate_logits, gate_weights};
 pub(crate) use self::heads::stacked_weights;
 pub use self::heads::{Features, Heads};
 pub use self::outputs::{Auxiliary, OutputGroup, Outputs};
 pub(crate) use self::outputs::{predict, written_chain};
 pub use self::rows::{Rows, TaskInputs};
+pub(crate) use self::stages::{per_channel, pooled_like, run_stage, stage_widths};
 pub use self::settings::{ArchitectureSettings, Blueprint, Built, PartUse, TrunkSettings};
 use crate::{Result, Task};
 

@@ -1,15 +1,29 @@
 //! Architectures, each a file.
 
+mod adatt;
+mod aitm;
 mod cross_stitch;
+mod dselect_k;
 mod esmm;
 mod hard_sharing;
 mod mmoe;
+mod mtan;
+mod nddr;
+mod ple;
+mod single_task;
 mod soft_sharing;
 #[cfg(test)]
 mod testing;
 
+pub use adatt::AdattSettings;
+pub use aitm::AitmSettings;
 pub use cross_stitch::{CrossStitch, CrossStitchSettings, Units};
+pub use dselect_k::{DselectKSettings, Routing};
 pub use esmm::{Esmm, EsmmSettings};
 pub use hard_sharing::{HardSharing, HardSharingSettings};
 pub use mmoe::{Mmoe, MmoeSettings};
+pub use mtan::MtanSettings;
+pub use nddr::NddrSettings;
+pub use ple::{CgcSettings, PleSettings};
+pub use single_task::SingleTaskSettings;
 pub use soft_sharing::{SoftSharing, SoftSharingSettings};

@@ -1,0 +1,118 @@
+//! Experts and the gates that mix them: what mixture-of-experts architectures are made of.
+
+use manytask_nn::{Builder, Cx, Module};
+use manytask_tensor::{Init, Params, Role, Slot, Tensor};
+
+use super::{Blueprint, Built};
+use crate::{Error, Result};
+
+/// Experts in one place at most: more are a mistake, and would fill the memory before anything is checked.
+const MOST: usize = 4096;
+
+/// Networks of one form that are run on the same rows.
+#[derive(Debug)]
+pub(crate) struct Experts(Vec<Box<dyn Module>>);
+
+impl Experts {
+    /// Adds `0.… 1.… …`, so many of the blueprint's part `trunk`, for rows of a shape; answers also with the number of features
+    /// that each gives.
+    ///
+    /// # Errors
+    /// When the part is not written, or a size is impossible.
+    pub(crate) fn build(
+        blueprint: &Blueprint<'_>,
+        scope: &mut Builder<'_>,
+        count: usize,
+        shape: &[i64],
+    ) -> Result<(Self, i64)> {
+        let mut experts = Vec::with_capacity(count);
+        let mut features = 0;
+        for expert in 0..count {
+            let (module, size) = blueprint.part("trunk", &mut scope.scope(expert.to_string()), shape)?;
+            features = size;
+            experts.push(module);
+        }
+        Ok((Self(experts), features))
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// What each makes of the rows, `[B, F]`.
+    ///
+    /// # Errors
+    /// When the rows do not fit.
+    pub(crate) fn each(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Vec<Tensor>> {
+        self.0.iter().map(|expert| Ok(expert.forward(params, x, cx)?)).collect()
+    }
+
+    /// The fewest rows that they take in training.
+    pub(crate) fn smallest_batch(&self) -> usize {
+        self.0.iter().map(Module::smallest_batch).fold(1, usize::max)
+    }
+}
+
+/// Adds the optional part `bottom`, layers that all tasks share before experts and gates, for rows of a shape; answers with it
+/// and the shape of what comes out.
+///
+/// # Errors
+/// When a size is impossible.
+pub(crate) fn bottom(
+    blueprint: &Blueprint<'_>,
+    root: &mut Builder<'_>,
+    shape: &[i64],
+) -> Result<(Option<Box<dyn Module>>, Vec<i64>)> {
+    if !blueprint.has("bottom") {
+        return Ok((None, shape.to_vec()));
+    }
+    let (module, features): Built = blueprint.part("bottom", &mut root.scope("bottom"), shape)?;
+    Ok((Some(module), vec![features]))
+}
+
+/// Adds `weight`, `[experts, inputs]`: a gate of logits `W x` without bias, started as a linear layer.
+///
+/// # Errors
+/// When the name was used before.
+pub(crate) fn gate(scope: &mut Builder<'_>, experts: usize, shape: &[i64]) -> Result<Slot> {
+    let inputs: i64 = shape.iter().product();
+    let bound = 1.0 / (inputs.max(1) as f64).sqrt();
+    let init = Init::Uniform { low: -bound, high: bound };
+    Ok(scope.parameter("weight", &[experts as i64, inputs], init, Role::Weight)?)
+}
+
+/// The logits `[B, K, E]` of some gates with the same inputs, `[B, D]` or `[B, C, H, W]`, in the element type of the parameters:
+/// they are few numbers, which decide much.
+///
+/// # Errors
+/// When the inputs do not fit.
+pub(crate) fn gate_logits(params: &Params, gates: &[Slot], x: &Tensor) -> Result<Tensor> {
+    let weights = gates.iter().map(|slot| Ok(params.get(*slot)?)).collect::<Result<Vec<_>>>()?;
+    let weight = Tensor::f_cat(&weights, 0)?;
+    let rows = x.size().first().copied().unwrap_or_default();
+    let x = if x.dim() > 2 { x.f_flatten(1, -1)? } else { x.shallow_clone() };
+    let logits = x.f_linear(&weight, None::<&Tensor>)?;
+    let experts = weight.size().first().copied().unwrap_or_default() / gates.len().max(1) as i64;
+    Ok(logits.f_reshape([rows, gates.len() as i64, experts])?)
+}
+
+/// The weights `[B, K, E]` of some gates, `softmax(W x)`.
+///
+/// # Errors
+/// As [`gate_logits`].
+pub(crate) fn gate_weights(params: &Params, gates: &[Slot], x: &Tensor) -> Result<Tensor> {
+    let logits = gate_logits(params, gates, x)?;
+    Ok(logits.f_softmax(-1, logits.kind())?)
+}
+
+/// Refuses a number of experts out of range.
+///
+/// # Errors
+/// With the setting's name and range.
+pub(crate) fn check_experts(setting: &str, count: usize, least: usize) -> Result<()> {
+    if (least..=MOST).contains(&count) {
+        return Ok(());
+    }
+    Err(Error::setting(format!("`{setting}` is {count}"), format!("it must be from {least} to {MOST}")))
+}
