@@ -1,6 +1,7 @@
 //! Networks of many tasks.
 
 mod body;
+mod conditioned;
 mod encoder;
 mod experts;
 mod heads;
@@ -18,6 +19,7 @@ use manytask_nn::dense::DenseChain;
 use manytask_tensor::{Layout, Owner, Params, Slot, Tensor};
 
 pub(crate) use self::body::{Body, BodyOutput, BuiltBody, TaskFeatures, of_task, with_heads};
+pub(crate) use self::conditioned::Conditioned;
 pub use self::encoder::{InputEncoder, InputSizes};
 pub(crate) use self::experts::{Experts, bottom, check_experts, gate, gate_logits, gate_weights};
 pub(crate) use self::heads::stacked_weights;

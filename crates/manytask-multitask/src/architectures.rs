@@ -1,11 +1,14 @@
 //! Architectures, each a file.
 
+mod adapter;
 mod adatt;
 mod aitm;
 mod cross_stitch;
 mod dselect_k;
 mod esmm;
+mod film;
 mod hard_sharing;
+mod lora;
 mod mmoe;
 mod mtan;
 mod nddr;
@@ -15,12 +18,15 @@ mod soft_sharing;
 #[cfg(test)]
 mod testing;
 
+pub use adapter::AdapterSettings;
 pub use adatt::AdattSettings;
 pub use aitm::AitmSettings;
 pub use cross_stitch::{CrossStitch, CrossStitchSettings, Units};
 pub use dselect_k::{DselectKSettings, Routing};
 pub use esmm::{Esmm, EsmmSettings};
+pub use film::FilmSettings;
 pub use hard_sharing::{HardSharing, HardSharingSettings};
+pub use lora::LoraSettings;
 pub use mmoe::{Mmoe, MmoeSettings};
 pub use mtan::MtanSettings;
 pub use nddr::NddrSettings;

@@ -24,6 +24,18 @@ pub(crate) trait Body: Debug + Send + Sync + 'static {
         cx: &mut Cx,
     ) -> Result<BodyOutput>;
 
+    /// The same when the layout is whole.
+    ///
+    /// # Errors
+    /// When the network cannot be what the body needs.
+    fn within(self, layout: &Layout) -> Result<Self>
+    where
+        Self: Sized,
+    {
+        let _ = layout;
+        Ok(self)
+    }
+
     /// The fewest rows that all tasks' rows together must have in training.
     fn smallest_batch(&self) -> usize {
         1
@@ -75,7 +87,7 @@ pub(crate) fn with_heads<B: Body>(
     let (body, features) = build(&mut root, encoder.shape())?;
     let heads = blueprint.heads(&mut root, features)?;
     let layout = layout.build();
-    let heads = heads.within(&layout);
+    let (body, heads) = (body.within(&layout)?, heads.within(&layout));
     Ok(Box::new(WithHeads { layout, encoder, body, heads }))
 }
 

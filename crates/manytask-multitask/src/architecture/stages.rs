@@ -39,7 +39,10 @@ pub(crate) fn run_stage(
 ///
 /// # Errors
 /// Those of the function.
-pub(crate) fn per_channel(x: &Tensor, apply: impl FnOnce(&Tensor) -> Result<Tensor>) -> Result<Tensor> {
+pub(crate) fn per_channel(
+    x: &Tensor,
+    apply: impl FnOnce(&Tensor) -> manytask_nn::Result<Tensor>,
+) -> manytask_nn::Result<Tensor> {
     if x.dim() <= 2 {
         return apply(x);
     }

@@ -367,7 +367,7 @@ mod tests {
         let x = TaskInputs::shared(&inputs(6));
         let slots = network.layout().select(|entry| entry.name.starts_with("gates.t0.selectors"));
         let mut params = params;
-        let mut before = f64::INFINITY;
+        let mut entropies = Vec::new();
         for _ in 0..40 {
             let with_graph = params.require_grad().unwrap();
             let mut cx = Cx::train(Key::new(1, "a"));
@@ -375,16 +375,14 @@ mod tests {
                 network.forward(&with_graph, &x, &[0], &mut cx).unwrap().auxiliary.remove(0).value;
             let leaves: Vec<&Tensor> = slots.iter().map(|slot| with_graph.get(*slot).unwrap()).collect();
             let found = gradients(&value, &leaves, Graph::Free).unwrap();
-            assert!(found.iter().any(|gradient| gradient.abs().max().double_value(&[]) > 0.0));
-            let entropy = value.double_value(&[]);
-            assert!(entropy < before, "{entropy} after {before}");
-            before = entropy;
+            entropies.push(value.double_value(&[]));
             for (slot, gradient) in slots.iter().zip(&found) {
                 let moved = params.get(*slot).unwrap().detach() - gradient * 0.05;
                 params.put(*slot, moved).unwrap();
             }
         }
-        assert!(before < 2.0, "two selectors over four experts start near 2 ln 4 = 2.77: {before}");
+        assert!((entropies[0] - 2.0 * 4f64.ln()).abs() < 0.01, "two selectors over four experts are undecided");
+        assert!(entropies[39] < 1e-3, "{entropies:?}");
     }
 
     #[test]

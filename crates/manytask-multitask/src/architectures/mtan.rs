@@ -114,7 +114,7 @@ impl Layer {
     }
 
     fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
-        let y = per_channel(x, |rows| Ok(self.linear.forward(params, rows, cx)?))?;
+        let y = per_channel(x, |rows| self.linear.forward(params, rows, cx))?;
         Ok(self.norm.forward(params, &y, cx)?)
     }
 }

@@ -1,5 +1,8 @@
 //! What `[network]` of tasks on rows can name.
 
+mod experts;
+mod trunks;
+
 use manytask_multitask::ArchitectureSettings;
 use manytask_multitask::architectures::{
     CrossStitchSettings, EsmmSettings, HardSharingSettings, MmoeSettings, SoftSharingSettings,
@@ -64,6 +67,8 @@ pub(super) fn architectures() -> Registry<Any> {
          (left out: [360, 200, 80], as the paper), `trunk` are layers before both (left out: none, as the paper, where the towers share embedded columns alone).\n\
          p2 / p1 of a prediction is the probability of a conversion after a click. A label of the second without the first contradicts the model.",
     );
+    experts::add(&mut registry);
+    trunks::add(&mut registry);
     registry
 }
 
