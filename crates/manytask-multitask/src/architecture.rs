@@ -21,14 +21,14 @@ use manytask_tensor::{Layout, Owner, Params, Slot, Tensor};
 pub(crate) use self::body::{Body, BodyOutput, BuiltBody, TaskFeatures, of_task, with_heads};
 pub(crate) use self::conditioned::Conditioned;
 pub use self::encoder::{InputEncoder, InputSizes};
-pub(crate) use self::experts::{Experts, bottom, check_experts, gate, gate_logits, gate_weights};
+pub(crate) use self::experts::{Bottom, Experts, check_experts, gate, gate_logits, gate_weights};
 pub(crate) use self::heads::stacked_weights;
 pub use self::heads::{Features, Heads};
 pub use self::outputs::{Auxiliary, OutputGroup, Outputs};
 pub(crate) use self::outputs::{predict, written_chain};
 pub use self::rows::{Rows, TaskInputs};
-pub(crate) use self::stages::{per_channel, pooled_like, run_stage, stage_widths};
 pub use self::settings::{ArchitectureSettings, Blueprint, Built, PartUse, TrunkSettings};
+pub(crate) use self::stages::{per_channel, pooled_like, run_stage, stage_widths};
 use crate::{Result, Task};
 
 /// A network of many tasks: inputs to the raw outputs of each task.

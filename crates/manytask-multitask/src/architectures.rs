@@ -27,7 +27,7 @@ pub use esmm::{Esmm, EsmmSettings};
 pub use film::FilmSettings;
 pub use hard_sharing::{HardSharing, HardSharingSettings};
 pub use lora::LoraSettings;
-pub use mmoe::{Mmoe, MmoeSettings};
+pub use mmoe::MmoeSettings;
 pub use mtan::MtanSettings;
 pub use nddr::NddrSettings;
 pub use ple::{CgcSettings, PleSettings};

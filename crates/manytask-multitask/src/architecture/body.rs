@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use manytask_nn::{Builder, Cx};
+use manytask_nn::{Builder, Context};
 use manytask_tensor::{Layout, Params, Tensor};
 
 use super::{Architecture, Auxiliary, Blueprint, Features, Heads, InputEncoder, Outputs, Rows, TaskInputs};
@@ -21,7 +21,7 @@ pub(crate) trait Body: Debug + Send + Sync + 'static {
         x: &Tensor,
         rows: &Rows,
         wanted: &[usize],
-        cx: &mut Cx,
+        cx: &mut Context,
     ) -> Result<BodyOutput>;
 
     /// The same when the layout is whole.
@@ -113,11 +113,10 @@ impl<B: Body> Architecture for WithHeads<B> {
         params: &Params,
         inputs: &TaskInputs,
         wanted: &[usize],
-        cx: &mut Cx,
+        cx: &mut Context,
     ) -> Result<Outputs> {
         let x = self.encoder.forward(params, &inputs.all, cx)?;
-        let BodyOutput { features, auxiliary } =
-            self.body.features(params, &x, &inputs.rows, wanted, cx)?;
+        let BodyOutput { features, auxiliary } = self.body.features(params, &x, &inputs.rows, wanted, cx)?;
         let features = match &features {
             TaskFeatures::Stacked(all) => Features::Stacked(all),
             TaskFeatures::Each(each) => Features::Each(each),

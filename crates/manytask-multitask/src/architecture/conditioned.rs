@@ -1,6 +1,6 @@
 //! A trunk that all tasks share, whose features each task changes after every stage.
 
-use manytask_nn::{Builder, Cx, Module};
+use manytask_nn::{Builder, Context, Module};
 use manytask_tensor::{Params, Tensor};
 
 use super::{Blueprint, Body, BodyOutput, Rows, TaskFeatures, of_task, run_stage, stage_widths};
@@ -40,7 +40,7 @@ impl Body for Conditioned {
         x: &Tensor,
         rows: &Rows,
         wanted: &[usize],
-        cx: &mut Cx,
+        cx: &mut Context,
     ) -> Result<BodyOutput> {
         let first = run_stage(self.trunk.as_ref(), 0, params, x, cx)?;
         let mut own = (0..wanted.len()).map(|at| rows.of(at, &first)).collect::<Result<Vec<_>>>()?;

@@ -1,9 +1,9 @@
 //! Experts and the gates that mix them: what mixture-of-experts architectures are made of.
 
-use manytask_nn::{Builder, Cx, Module};
+use manytask_nn::{Builder, Context, Module};
 use manytask_tensor::{Init, Params, Role, Slot, Tensor};
 
-use super::{Blueprint, Built};
+use super::Blueprint;
 use crate::{Error, Result};
 
 /// Experts in one place at most: more are a mistake, and would fill the memory before anything is checked.
@@ -44,7 +44,7 @@ impl Experts {
     ///
     /// # Errors
     /// When the rows do not fit.
-    pub(crate) fn each(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Vec<Tensor>> {
+    pub(crate) fn each(&self, params: &Params, x: &Tensor, cx: &mut Context) -> Result<Vec<Tensor>> {
         self.0.iter().map(|expert| Ok(expert.forward(params, x, cx)?)).collect()
     }
 
@@ -54,21 +54,42 @@ impl Experts {
     }
 }
 
-/// Adds the optional part `bottom`, layers that all tasks share before experts and gates, for rows of a shape; answers with it
-/// and the shape of what comes out.
-///
-/// # Errors
-/// When a size is impossible.
-pub(crate) fn bottom(
-    blueprint: &Blueprint<'_>,
-    root: &mut Builder<'_>,
-    shape: &[i64],
-) -> Result<(Option<Box<dyn Module>>, Vec<i64>)> {
-    if !blueprint.has("bottom") {
-        return Ok((None, shape.to_vec()));
+/// The optional part `bottom`: layers that all tasks share before experts and gates.
+#[derive(Debug)]
+pub(crate) struct Bottom(Option<Box<dyn Module>>);
+
+impl Bottom {
+    /// Adds it, where it is written, for rows of a shape; answers with it and the shape of what comes out.
+    ///
+    /// # Errors
+    /// When a size is impossible.
+    pub(crate) fn build(
+        blueprint: &Blueprint<'_>,
+        root: &mut Builder<'_>,
+        shape: &[i64],
+    ) -> Result<(Self, Vec<i64>)> {
+        if !blueprint.has("bottom") {
+            return Ok((Self(None), shape.to_vec()));
+        }
+        let (module, features) = blueprint.part("bottom", &mut root.scope("bottom"), shape)?;
+        Ok((Self(Some(module)), vec![features]))
     }
-    let (module, features): Built = blueprint.part("bottom", &mut root.scope("bottom"), shape)?;
-    Ok((Some(module), vec![features]))
+
+    /// What experts and gates are given.
+    ///
+    /// # Errors
+    /// When the rows do not fit.
+    pub(crate) fn forward(&self, params: &Params, x: &Tensor, cx: &mut Context) -> Result<Tensor> {
+        match &self.0 {
+            None => Ok(x.shallow_clone()),
+            Some(bottom) => Ok(bottom.forward(params, x, cx)?),
+        }
+    }
+
+    /// The fewest rows that it takes in training.
+    pub(crate) fn smallest_batch(&self) -> usize {
+        self.0.as_ref().map_or(1, Module::smallest_batch)
+    }
 }
 
 /// Adds `weight`, `[experts, inputs]`: a gate of logits `W x` without bias, started as a linear layer.

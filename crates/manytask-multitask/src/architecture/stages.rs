@@ -1,6 +1,6 @@
 //! What architectures do between the stages of trunks.
 
-use manytask_nn::{Cx, Module};
+use manytask_nn::{Context, Module};
 use manytask_tensor::{Params, Tensor};
 
 use crate::{Error, Result};
@@ -28,7 +28,7 @@ pub(crate) fn run_stage(
     stage: usize,
     params: &Params,
     x: &Tensor,
-    cx: &mut Cx,
+    cx: &mut Context,
 ) -> Result<Tensor> {
     let staged = trunk.staged().ok_or_else(|| Error::setting("a trunk without stages", "take another"))?;
     Ok(staged.run(stage, params, x, cx)?.f_to_kind(params.kind())?)

@@ -1,12 +1,14 @@
 use manytask_nn::layers::{Activation, Linear};
-use manytask_nn::{Builder, Cx, Module};
+use manytask_nn::{Builder, Context, Module};
 use manytask_tensor::{Init, Params, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::architecture::{Architecture, ArchitectureSettings, Blueprint, Conditioned, per_channel, with_heads};
+use crate::architecture::{
+    Architecture, ArchitectureSettings, Blueprint, Conditioned, per_channel, with_heads,
+};
 use crate::{Error, Result};
 
-/// Residual adapters (Rebuffi et al. 2017, NeurIPS, arXiv:1705.08045; in the bottleneck form of Houlsby et al. 2019, ICML,
+/// Residual adapters (Rebuffi et al. 2017, `NeurIPS`, arXiv:1705.08045; in the bottleneck form of Houlsby et al. 2019, ICML,
 /// arXiv:1902.00751, section 2): one trunk for all, after each stage of which a task's features are `x + U relu(D x + d) + u` with
 /// matrices of the task's own, through a bottleneck of `rank` numbers.
 ///
@@ -80,7 +82,7 @@ struct Adapter {
 }
 
 impl Module for Adapter {
-    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> manytask_nn::Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Context) -> manytask_nn::Result<Tensor> {
         let change = per_channel(x, |rows| {
             let inner = self.down.forward(params, rows, cx)?;
             let inner = Activation::Relu.forward(params, &inner, cx)?;
@@ -106,7 +108,8 @@ mod tests {
         let moved = start.map_slots(&network.layout().trained(), |_, leaf| noise(leaf)).unwrap();
         let x = inputs(6);
         for (params, adapted) in [(start, 0.0), (moved, 1.0)] {
-            let found = network.forward(&params, &TaskInputs::shared(&x), &[0, 1], &mut Cx::eval()).unwrap();
+            let found =
+                network.forward(&params, &TaskInputs::shared(&x), &[0, 1], &mut Context::eval()).unwrap();
             for task in 0..2 {
                 let mut features = x.tensor(F64.0).unwrap();
                 for stage in 0..2 {
@@ -130,7 +133,7 @@ mod tests {
         let params = network.layout().init(1, F64.0, F64.1).unwrap();
         assert_eq!(params.named("adapters.t1.stage0.down.weight").unwrap().size(), [8, 3]);
         let found =
-            network.forward(&params, &TaskInputs::shared(&images(6)), &[1], &mut Cx::eval()).unwrap();
+            network.forward(&params, &TaskInputs::shared(&images(6)), &[1], &mut Context::eval()).unwrap();
         assert_eq!(found.raw(0).unwrap().size(), [6, 1]);
     }
 }

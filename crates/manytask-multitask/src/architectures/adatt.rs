@@ -1,10 +1,10 @@
-use manytask_nn::{Builder, Cx, Module};
+use manytask_nn::{Builder, Context};
 use manytask_tensor::{Init, Params, Role, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
-    Architecture, ArchitectureSettings, Blueprint, Body, BodyOutput, BuiltBody, Experts, PartUse, Rows,
-    TaskFeatures, bottom, check_experts, gate, gate_weights, of_task, with_heads,
+    Architecture, ArchitectureSettings, Blueprint, Body, BodyOutput, Bottom, BuiltBody, Experts, PartUse,
+    Rows, TaskFeatures, check_experts, gate, gate_weights, of_task, with_heads,
 };
 use crate::{Error, Result};
 
@@ -71,7 +71,7 @@ impl AdattSettings {
         root: &mut Builder<'_>,
         shape: &[i64],
     ) -> Result<BuiltBody<Adatt>> {
-        let (bottom, mut shape) = bottom(blueprint, root, shape)?;
+        let (bottom, mut shape) = Bottom::build(blueprint, root, shape)?;
         let mut levels = Vec::with_capacity(self.levels);
         let mut features = 0;
         for level in 0..self.levels {
@@ -138,7 +138,7 @@ fn native(scope: &mut Builder<'_>, experts: usize) -> Result<Slot> {
 
 #[derive(Debug)]
 struct Adatt {
-    bottom: Option<Box<dyn Module>>,
+    bottom: Bottom,
     /// The modules of each level: those of the tasks, then the shared one.
     levels: Vec<Vec<Unit>>,
     tasks: usize,
@@ -176,7 +176,12 @@ impl Fusion {
 }
 
 /// The experts of all modules of a level, `[B, E, F]`, and which are whose.
-fn experts(params: &Params, units: &[Unit], given: &[Tensor], cx: &mut Cx) -> Result<(Tensor, Vec<(i64, i64)>)> {
+fn experts(
+    params: &Params,
+    units: &[Unit],
+    given: &[Tensor],
+    cx: &mut Context,
+) -> Result<(Tensor, Vec<(i64, i64)>)> {
     let mut all = Vec::new();
     let mut ranges = Vec::with_capacity(units.len());
     for (number, unit) in units.iter().enumerate() {
@@ -193,12 +198,9 @@ impl Body for Adatt {
         x: &Tensor,
         rows: &Rows,
         wanted: &[usize],
-        cx: &mut Cx,
+        cx: &mut Context,
     ) -> Result<BodyOutput> {
-        let x = match &self.bottom {
-            None => x.shallow_clone(),
-            Some(bottom) => bottom.forward(params, x, cx)?,
-        };
+        let x = self.bottom.forward(params, x, cx)?;
         let Some((last, below)) = self.levels.split_last() else {
             return Err(Error::setting("`adatt` without a level", "take at least 1"));
         };
@@ -228,7 +230,7 @@ impl Body for Adatt {
 
     fn smallest_batch(&self) -> usize {
         let experts = self.levels.iter().flatten().map(|unit| unit.experts.smallest_batch());
-        let bottom = self.bottom.as_ref().map_or(1, Module::smallest_batch);
+        let bottom = self.bottom.smallest_batch();
         experts.fold(bottom, usize::max)
     }
 }
@@ -250,11 +252,14 @@ mod tests {
                 2 => format!("levels.{level}.{shared}"),
                 task_of => format!("levels.{level}.{task}.t{task_of}"),
             };
-            let count = |module: usize| if module == 2 { settings.shared_experts } else { settings.task_experts };
+            let count =
+                |module: usize| if module == 2 { settings.shared_experts } else { settings.task_experts };
             let experts: Vec<Vec<Tensor>> = (0..modules)
                 .map(|m| {
                     let scope = name(m, "shared", "tasks");
-                    (0..count(m)).map(|e| linear(params, &f[m], &format!("{scope}.{e}.layer0")).relu()).collect()
+                    (0..count(m))
+                        .map(|e| linear(params, &f[m], &format!("{scope}.{e}.layer0")).relu())
+                        .collect()
                 })
                 .collect();
             let all: Vec<&Tensor> = experts.iter().flatten().collect();
@@ -285,7 +290,7 @@ mod tests {
             let params = network.layout().init(1, F64.0, F64.1).unwrap();
             let x = inputs(6);
             let found =
-                network.forward(&params, &TaskInputs::shared(&x), &[0, 1], &mut Cx::eval()).unwrap();
+                network.forward(&params, &TaskInputs::shared(&x), &[0, 1], &mut Context::eval()).unwrap();
             let features = expected(&params, &settings, &x.tensor(Kind::Double).unwrap());
             for (task, features) in features.iter().enumerate() {
                 let expected = linear(&params, features, &format!("heads.t{task}"));

@@ -2,13 +2,13 @@ use std::sync::Arc;
 
 use manytask_nn::layers::Linear;
 use manytask_nn::metrics::Output;
-use manytask_nn::{Builder, Cx, Mode, Module};
+use manytask_nn::{Builder, Context, Mode, Module};
 use manytask_tensor::{Layout, Owner, Params, Tensor, number_like};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
-    Architecture, ArchitectureSettings, Auxiliary, Blueprint, InputEncoder, Outputs, PartUse, TaskInputs,
-    bottom, of_task,
+    Architecture, ArchitectureSettings, Auxiliary, Blueprint, Bottom, InputEncoder, Outputs, PartUse,
+    TaskInputs, of_task,
 };
 use crate::{Error, Result, Task};
 
@@ -43,7 +43,7 @@ impl Default for AitmSettings {
 struct Aitm {
     layout: Arc<Layout>,
     encoder: InputEncoder,
-    bottom: Option<Box<dyn Module>>,
+    bottom: Bottom,
     towers: Vec<Box<dyn Module>>,
     /// Of every task but the first: what brings the features of the task before it over.
     transfers: Vec<Transfer>,
@@ -84,7 +84,7 @@ impl ArchitectureSettings for AitmSettings {
         let mut layout = Layout::builder();
         let mut root = Builder::new(&mut layout);
         let encoder = blueprint.encoder(&mut root)?;
-        let (bottom, shape) = bottom(blueprint, &mut root, encoder.shape())?;
+        let (bottom, shape) = Bottom::build(blueprint, &mut root, encoder.shape())?;
         let (mut towers, mut transfers, mut heads) = (Vec::new(), Vec::new(), Vec::new());
         for (task, name) in names.iter().enumerate() {
             let owner = if task + 1 == names.len() { Owner::Task(task) } else { Owner::Shared };
@@ -119,7 +119,7 @@ fn owned<'b>(b: &'b mut Builder<'_>, owner: Owner) -> Builder<'b> {
 
 impl Transfer {
     /// z of the task, for z of the task before it and the task's own tower: `[B, F]` each.
-    fn forward(&self, params: &Params, before: &Tensor, own: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, before: &Tensor, own: &Tensor, cx: &mut Context) -> Result<Tensor> {
         let information = self.information.forward(params, before, cx)?.f_relu()?;
         // [2 B, F]: rows of p, then those of q.
         let both = Tensor::f_cat(&[&information, own], 0)?;
@@ -156,13 +156,10 @@ impl Architecture for Aitm {
         params: &Params,
         inputs: &TaskInputs,
         wanted: &[usize],
-        cx: &mut Cx,
+        cx: &mut Context,
     ) -> Result<Outputs> {
         let x = self.encoder.forward(params, &inputs.all, cx)?;
-        let x = match &self.bottom {
-            None => x,
-            Some(bottom) => bottom.forward(params, &x, cx)?,
-        };
+        let x = self.bottom.forward(params, &x, cx)?;
         let last = wanted.iter().copied().max().unwrap_or_default();
         let is_training = cx.mode() == Mode::Train && self.calibration > 0.0;
         let mut raw: Vec<Option<Tensor>> = Vec::with_capacity(last + 1);
@@ -177,9 +174,10 @@ impl Architecture for Aitm {
             };
             // The calibrator of the next task looks at this one's output, also where nothing else does.
             let is_looked_at = wanted.contains(&task) || (is_training && wanted.contains(&(task + 1)));
-            raw.push(match is_looked_at {
-                true => Some(of_task(&self.heads, task)?.forward(params, &z, cx)?.f_to_kind(params.kind())?),
-                false => None,
+            raw.push(if is_looked_at {
+                Some(of_task(&self.heads, task)?.forward(params, &z, cx)?.f_to_kind(params.kind())?)
+            } else {
+                None
             });
             before = Some(z);
         }
@@ -187,7 +185,8 @@ impl Architecture for Aitm {
         let mut outputs = Vec::with_capacity(wanted.len());
         let mut auxiliary = Vec::new();
         for (position, task) in wanted.iter().enumerate() {
-            let own = of(*task).ok_or_else(|| Error::setting(format!("task {task}"), "count tasks from 0"))?;
+            let own =
+                of(*task).ok_or_else(|| Error::setting(format!("task {task}"), "count tasks from 0"))?;
             outputs.push(inputs.rows.of(position, own)?);
             if let (true, Some(first)) = (is_training, task.checked_sub(1).and_then(of)) {
                 let excess = own.f_sigmoid()?.f_sub(&first.f_sigmoid()?)?.f_relu()?;
@@ -213,8 +212,8 @@ impl Architecture for Aitm {
     }
 
     fn smallest_batch(&self) -> usize {
-        let modules = self.bottom.iter().chain(&self.towers).chain(&self.heads);
-        modules.map(Module::smallest_batch).fold(1, usize::max)
+        let modules = self.towers.iter().chain(&self.heads);
+        modules.map(Module::smallest_batch).fold(self.bottom.smallest_batch(), usize::max)
     }
 }
 
@@ -258,7 +257,7 @@ mod tests {
         let all = expected(&params, &x.tensor(F64.0).unwrap());
         for wanted in [vec![0, 1, 2], vec![2], vec![0, 2]] {
             let found =
-                network.forward(&params, &TaskInputs::shared(&x), &wanted, &mut Cx::eval()).unwrap();
+                network.forward(&params, &TaskInputs::shared(&x), &wanted, &mut Context::eval()).unwrap();
             assert!(found.auxiliary.is_empty());
             for (position, task) in wanted.iter().enumerate() {
                 let expected = linear(&params, &all[*task], &format!("heads.t{task}"));
@@ -273,7 +272,7 @@ mod tests {
         let (network, params) = network(0.6);
         let params = params.require_grad().unwrap();
         let x = inputs(40);
-        let mut cx = Cx::train(Key::new(1, "a"));
+        let mut cx = Context::train(Key::new(1, "a"));
         let outputs = network.forward(&params, &TaskInputs::shared(&x), &[1, 2], &mut cx).unwrap();
         let all = expected(&params, &x.tensor(F64.0).unwrap());
         let p: Vec<Tensor> =

@@ -1,17 +1,17 @@
-use manytask_nn::{Builder, Cx, Mode, Module};
+use manytask_nn::{Builder, Context, Mode};
 use manytask_tensor::{Init, Params, Role, Slot, Tensor, number_like};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
-    Architecture, ArchitectureSettings, Auxiliary, Blueprint, Body, BodyOutput, BuiltBody, Experts, PartUse,
-    Rows, TaskFeatures, bottom, check_experts, of_task, with_heads,
+    Architecture, ArchitectureSettings, Auxiliary, Blueprint, Body, BodyOutput, Bottom, BuiltBody, Experts,
+    PartUse, Rows, TaskFeatures, check_experts, of_task, with_heads,
 };
 use crate::{Error, Result};
 
 /// What is added to a probability under a logarithm.
 const EPSILON: f64 = 1e-6;
 
-/// DSelect-k (Hazimeh et al. 2021, NeurIPS, arXiv:2106.03760, equations 3 to 6): experts that all tasks share, of which each task
+/// DSelect-k (Hazimeh et al. 2021, `NeurIPS`, arXiv:2106.03760, equations 3 to 6): experts that all tasks share, of which each task
 /// selects at most k by a gate that is continuously differentiable.
 ///
 /// With m = ⌈log₂ E⌉ numbers z, a selector gives expert i, whose number is written in binary, the weight
@@ -98,7 +98,7 @@ impl DselectKSettings {
         root: &mut Builder<'_>,
         shape: &[i64],
     ) -> Result<BuiltBody<DselectK>> {
-        let (bottom, shape) = bottom(blueprint, root, shape)?;
+        let (bottom, shape) = Bottom::build(blueprint, root, shape)?;
         let (experts, features) =
             Experts::build(blueprint, &mut root.scope("experts"), self.experts, &shape)?;
         let inputs = shape.iter().product();
@@ -132,7 +132,7 @@ impl DselectKSettings {
 #[derive(Debug)]
 struct DselectK {
     settings: DselectKSettings,
-    bottom: Option<Box<dyn Module>>,
+    bottom: Bottom,
     experts: Experts,
     gates: Vec<Gate>,
 }
@@ -229,12 +229,9 @@ impl Body for DselectK {
         x: &Tensor,
         rows: &Rows,
         wanted: &[usize],
-        cx: &mut Cx,
+        cx: &mut Context,
     ) -> Result<BodyOutput> {
-        let x = match &self.bottom {
-            None => x.shallow_clone(),
-            Some(bottom) => bottom.forward(params, x, cx)?,
-        };
+        let x = self.bottom.forward(params, x, cx)?;
         // [B, E, F]
         let experts = Tensor::f_stack(&self.experts.each(params, &x, cx)?, 1)?;
         let x = if x.dim() > 2 { x.f_flatten(1, -1)? } else { x };
@@ -254,7 +251,7 @@ impl Body for DselectK {
     }
 
     fn smallest_batch(&self) -> usize {
-        self.experts.smallest_batch().max(self.bottom.as_ref().map_or(1, Module::smallest_batch))
+        self.experts.smallest_batch().max(self.bottom.smallest_batch())
     }
 }
 
@@ -317,7 +314,7 @@ mod tests {
             let (network, params) = network(&settings);
             let params = wider(network.as_ref(), &params, 20.0);
             let x = inputs(6);
-            let mut cx = Cx::train(Key::new(1, "a"));
+            let mut cx = Context::train(Key::new(1, "a"));
             let found = network.forward(&params, &TaskInputs::shared(&x), &[1], &mut cx).unwrap();
             let x = x.tensor(F64.0).unwrap();
             let logits = |part: &str| -> Tensor {
@@ -335,7 +332,8 @@ mod tests {
             let (mut entropy, mut reach) = (0.0, 0.0);
             for row in 0..6 {
                 let numbers: Vec<f64> = Vec::try_from(z.get(row)).unwrap();
-                let z: Vec<Vec<f64>> = numbers.chunks(numbers.len() / nonzeros).map(<[f64]>::to_vec).collect();
+                let z: Vec<Vec<f64>> =
+                    numbers.chunks(numbers.len() / nonzeros).map(<[f64]>::to_vec).collect();
                 let mixture: Vec<f64> = Vec::try_from(mixture.get(row)).unwrap();
                 let (selectors, gate) = by_hand(&z, &mixture, experts, 0.7);
                 for r in &selectors {
@@ -359,7 +357,7 @@ mod tests {
         }
     }
 
-    /// LibMTL differentiates the regulariser within the forward pass, and what it gave is wiped before the step.
+    /// `LibMTL` differentiates the regulariser within the forward pass, and what it gave is wiped before the step.
     #[test]
     fn the_regulariser_reaches_the_gates_and_makes_them_choose() {
         let settings = DselectKSettings { experts: 4, entropy: 1.0, ..DselectKSettings::default() };
@@ -370,9 +368,8 @@ mod tests {
         let mut entropies = Vec::new();
         for _ in 0..40 {
             let with_graph = params.require_grad().unwrap();
-            let mut cx = Cx::train(Key::new(1, "a"));
-            let value =
-                network.forward(&with_graph, &x, &[0], &mut cx).unwrap().auxiliary.remove(0).value;
+            let mut cx = Context::train(Key::new(1, "a"));
+            let value = network.forward(&with_graph, &x, &[0], &mut cx).unwrap().auxiliary.remove(0).value;
             let leaves: Vec<&Tensor> = slots.iter().map(|slot| with_graph.get(*slot).unwrap()).collect();
             let found = gradients(&value, &leaves, Graph::Free).unwrap();
             entropies.push(value.double_value(&[]));
@@ -381,7 +378,10 @@ mod tests {
                 params.put(*slot, moved).unwrap();
             }
         }
-        assert!((entropies[0] - 2.0 * 4f64.ln()).abs() < 0.01, "two selectors over four experts are undecided");
+        assert!(
+            (entropies[0] - 2.0 * 4f64.ln()).abs() < 0.01,
+            "two selectors over four experts are undecided"
+        );
         assert!(entropies[39] < 1e-3, "{entropies:?}");
     }
 
@@ -392,7 +392,7 @@ mod tests {
         let params = wider(network.as_ref(), &params, 1e6);
         let moved = network.layout().select(|entry| entry.name.starts_with("experts."));
         let x = TaskInputs::shared(&inputs(1));
-        let outputs = |params: &Params| network.forward(params, &x, &[0], &mut Cx::eval()).unwrap();
+        let outputs = |params: &Params| network.forward(params, &x, &[0], &mut Context::eval()).unwrap();
         assert!(outputs(&params).auxiliary.is_empty());
         let reached = moved.iter().filter(|slot| {
             let other = params.map_slots(&[**slot], |_, leaf| Ok(leaf + 1.0)).unwrap();

@@ -1,4 +1,4 @@
-use manytask_nn::{Builder, Cx, Module};
+use manytask_nn::{Builder, Context, Module};
 use manytask_tensor::{Init, Params, Role, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -107,7 +107,7 @@ struct Modulation {
 }
 
 impl Module for Modulation {
-    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Cx) -> manytask_nn::Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Context) -> manytask_nn::Result<Tensor> {
         let (scale, shift) = (params.get(self.scale)?, params.get(self.shift)?);
         let mut shape = vec![1; x.dim()];
         if let Some(channels) = shape.get_mut(1) {
@@ -144,7 +144,8 @@ mod tests {
             let noise = |tensor: &Tensor| Ok(tensor + tensor.rand_like());
             let params = params.map_slots(&network.layout().trained(), |_, leaf| noise(leaf)).unwrap();
             let x = inputs(6);
-            let found = network.forward(&params, &TaskInputs::shared(&x), &[0, 2], &mut Cx::eval()).unwrap();
+            let found =
+                network.forward(&params, &TaskInputs::shared(&x), &[0, 2], &mut Context::eval()).unwrap();
             let named = |name: String| params.named(&name).unwrap();
             for (position, task) in [0, 2].into_iter().enumerate() {
                 let mut features = x.tensor(F64.0).unwrap();
@@ -179,8 +180,8 @@ mod tests {
             })
             .unwrap();
         let x = TaskInputs::shared(&images(6));
-        let found = network.forward(&params, &x, &[0, 1], &mut Cx::eval()).unwrap();
-        let expected = shared.forward(&theirs, &x, &[0, 1], &mut Cx::eval()).unwrap();
+        let found = network.forward(&params, &x, &[0, 1], &mut Context::eval()).unwrap();
+        let expected = shared.forward(&theirs, &x, &[0, 1], &mut Context::eval()).unwrap();
         for task in 0..2 {
             let difference = found.raw(task).unwrap() - expected.raw(task).unwrap();
             assert!(difference.abs().max().double_value(&[]) < 1e-12);
@@ -188,7 +189,7 @@ mod tests {
         let moved = network.layout().select(|entry| entry.name == "modulation.t1.stage0.shift");
         assert_eq!(network.layout().entry(moved[0]).unwrap().owner, Owner::Task(1));
         let params = params.map_slots(&moved, |_, leaf| Ok(leaf + 1.0)).unwrap();
-        let after = network.forward(&params, &x, &[0, 1], &mut Cx::eval()).unwrap();
+        let after = network.forward(&params, &x, &[0, 1], &mut Context::eval()).unwrap();
         assert_eq!(after.raw(0).unwrap(), found.raw(0).unwrap());
         assert_ne!(after.raw(1).unwrap(), found.raw(1).unwrap());
     }

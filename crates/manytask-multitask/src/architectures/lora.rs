@@ -1,4 +1,4 @@
-use manytask_nn::{Builder, Cx, Module};
+use manytask_nn::{Builder, Context, Module};
 use manytask_tensor::{Init, Layout, Params, Role, Slot, Tensor, number_like};
 use serde::{Deserialize, Serialize};
 
@@ -151,8 +151,8 @@ impl Lora {
 impl Body for Lora {
     fn within(self, layout: &Layout) -> Result<Self> {
         let prefix = format!("{TRUNK}.");
-        let weights = layout
-            .select(|entry| entry.name.starts_with(&prefix) && is_weight(entry.role, &entry.shape));
+        let weights =
+            layout.select(|entry| entry.name.starts_with(&prefix) && is_weight(entry.role, &entry.shape));
         Ok(Self { weights, ..self })
     }
 
@@ -162,7 +162,7 @@ impl Body for Lora {
         x: &Tensor,
         rows: &Rows,
         wanted: &[usize],
-        cx: &mut Cx,
+        cx: &mut Context,
     ) -> Result<BodyOutput> {
         let mut features = Vec::with_capacity(wanted.len());
         for (position, task) in wanted.iter().enumerate() {
@@ -197,13 +197,15 @@ mod tests {
         let moved = start.map_slots(&network.layout().trained(), |_, leaf| noise(leaf)).unwrap();
         let x = inputs(6);
         for (params, factor) in [(start, 0.0), (moved, 1.5)] {
-            let found = network.forward(&params, &TaskInputs::shared(&x), &[0, 1], &mut Cx::eval()).unwrap();
+            let found =
+                network.forward(&params, &TaskInputs::shared(&x), &[0, 1], &mut Context::eval()).unwrap();
             let named = |name: String| params.named(&name).unwrap();
             for task in 0..2 {
                 let mut features = x.tensor(F64.0).unwrap();
                 for stage in 0..2 {
                     let of = |part: &str| named(format!("lora.t{task}.layer{stage}.{part}"));
-                    let weight = named(format!("trunk.layer{stage}.weight")) + of("b").matmul(of("a")) * factor;
+                    let weight =
+                        named(format!("trunk.layer{stage}.weight")) + of("b").matmul(of("a")) * factor;
                     features = features.matmul(&weight.tr()) + named(format!("trunk.layer{stage}.bias"));
                     features = features.relu();
                 }

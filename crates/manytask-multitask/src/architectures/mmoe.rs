@@ -1,17 +1,12 @@
-use std::sync::Arc;
-
-use manytask_nn::{Builder, Context, Mode, Module};
-use manytask_tensor::{Init, Layout, Params, Role, Slot, Tensor};
+use manytask_nn::{Builder, Context, Mode};
+use manytask_tensor::{Params, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
-    Architecture, ArchitectureSettings, Blueprint, Features, Heads, InputEncoder, Outputs, PartUse, Rows,
-    TaskInputs,
+    Architecture, ArchitectureSettings, Blueprint, Body, BodyOutput, Bottom, BuiltBody, Experts, PartUse,
+    Rows, TaskFeatures, check_experts, gate, gate_logits, of_task, with_heads,
 };
 use crate::{Error, Result};
-
-/// Experts at most: more are a mistake, and would fill the memory before anything is checked.
-const MOST: usize = 4096;
 
 /// Multi-gate mixture-of-experts (Ma et al. 2018, KDD, <https://doi.org/10.1145/3219819.3220007>, equations 5 to 7):
 /// `fᵏ(x) = Σᵢ gᵏ(x)ᵢ fᵢ(x)`, `gᵏ(x) = softmax(Wᵏ x)`, `yᵏ = hᵏ(fᵏ(x))`.
@@ -21,20 +16,6 @@ const MOST: usize = 4096;
 /// each pixel and expert.
 ///
 /// Parameters are named `bottom.…`, `experts.N.…`, `gates.NAME.weight`, `heads.NAME.…`.
-#[derive(Debug)]
-pub struct Mmoe {
-    layout: Arc<Layout>,
-    encoder: InputEncoder,
-    bottom: Option<Box<dyn Module>>,
-    experts: Vec<Box<dyn Module>>,
-    /// `[E, D]` of each task.
-    gates: Vec<Slot>,
-    heads: Heads,
-    temperature: f64,
-    gate_dropout: f64,
-}
-
-/// The settings of [`Mmoe`] beside its parts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MmoeSettings {
@@ -63,10 +44,8 @@ impl ArchitectureSettings for MmoeSettings {
     }
 
     fn check(&self) -> Result<()> {
+        check_experts("experts", self.experts, 1)?;
         let refuse = |what: String, range: &str| Err(Error::setting(what, format!("it must be {range}")));
-        if !(1..=MOST).contains(&self.experts) {
-            return refuse(format!("`experts` is {}", self.experts), "from 1 to 4096");
-        }
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
             return refuse(format!("`temperature` is {}", self.temperature), "above 0");
         }
@@ -78,64 +57,46 @@ impl ArchitectureSettings for MmoeSettings {
 
     fn build(&self, blueprint: &Blueprint<'_>) -> Result<Box<dyn Architecture>> {
         self.check()?;
-        let mut layout = Layout::builder();
-        let mut root = Builder::new(&mut layout);
-        let encoder = blueprint.encoder(&mut root)?;
-        let mut shape = encoder.shape().to_vec();
-        let mut bottom = None;
-        if blueprint.has("bottom") {
-            let (module, features) = blueprint.part("bottom", &mut root.scope("bottom"), &shape)?;
-            shape = vec![features];
-            bottom = Some(module);
-        }
-        let mut experts = Vec::with_capacity(self.experts);
-        let mut features = 0;
-        for expert in 0..self.experts {
-            let mut scope = root.scope(format!("experts.{expert}"));
-            let (module, size) = blueprint.part("trunk", &mut scope, &shape)?;
-            features = size;
-            experts.push(module);
-        }
-        let inputs: i64 = shape.iter().product();
-        let bound = 1.0 / (inputs.max(1) as f64).sqrt();
-        let init = Init::Uniform { low: -bound, high: bound };
-        let mut gates = Vec::with_capacity(blueprint.tasks.len());
-        for (task, name) in blueprint.names().iter().enumerate() {
-            let mut gate = root.scope("gates");
-            let mut gate = gate.scope(name);
-            let gate = &mut gate.for_task(task);
-            gates.push(gate.parameter("weight", &[self.experts as i64, inputs], init, Role::Weight)?);
-        }
-        let heads = blueprint.heads(&mut root, features)?;
-        let layout = layout.build();
-        let heads = heads.within(&layout);
-        let Self { temperature, gate_dropout, .. } = *self;
-        Ok(Box::new(Mmoe { layout, encoder, bottom, experts, gates, heads, temperature, gate_dropout }))
+        with_heads(blueprint, |root, shape| self.body(blueprint, root, shape))
     }
 }
 
-impl Mmoe {
-    /// What experts and gates are given.
-    fn inputs(&self, params: &Params, inputs: &TaskInputs, cx: &mut Context) -> Result<Tensor> {
-        let x = self.encoder.forward(params, &inputs.all, cx)?;
-        match &self.bottom {
-            None => Ok(x),
-            Some(bottom) => Ok(bottom.forward(params, &x, cx)?),
+impl MmoeSettings {
+    fn body(
+        &self,
+        blueprint: &Blueprint<'_>,
+        root: &mut Builder<'_>,
+        shape: &[i64],
+    ) -> Result<BuiltBody<Mmoe>> {
+        let (bottom, shape) = Bottom::build(blueprint, root, shape)?;
+        let (experts, features) =
+            Experts::build(blueprint, &mut root.scope("experts"), self.experts, &shape)?;
+        let mut gates = Vec::with_capacity(blueprint.tasks.len());
+        for (task, name) in blueprint.names().iter().enumerate() {
+            let mut scope = root.scope("gates");
+            let mut scope = scope.scope(name);
+            gates.push(gate(&mut scope.for_task(task), self.experts, &shape)?);
         }
+        let Self { temperature, gate_dropout, .. } = *self;
+        Ok((Mmoe { bottom, experts, gates, temperature, gate_dropout }, features))
     }
+}
 
+#[derive(Debug)]
+struct Mmoe {
+    bottom: Bottom,
+    experts: Experts,
+    /// `[E, D]` of each task.
+    gates: Vec<Slot>,
+    temperature: f64,
+    gate_dropout: f64,
+}
+
+impl Mmoe {
     /// The weights that some tasks give the experts, `[B, K, E]`, each row of which sums to 1.
     fn gates(&self, params: &Params, x: &Tensor, tasks: &[usize], cx: &mut Context) -> Result<Tensor> {
-        let weights = tasks.iter().map(|task| match self.gates.get(*task) {
-            Some(slot) => Ok(params.get(*slot)?),
-            None => Err(Error::setting(format!("task {task} of {}", self.gates.len()), "count tasks from 0")),
-        });
-        // Gates are few numbers, which decide much: they are computed in the kind of the parameters.
-        let weight = Tensor::f_cat(&weights.collect::<Result<Vec<_>>>()?, 0)?;
-        let rows = x.size().first().copied().unwrap_or_default();
-        let x = if x.dim() > 2 { x.f_flatten(1, -1)? } else { x.shallow_clone() };
-        let logits = x.f_linear(&weight, None::<&Tensor>)?;
-        let logits = logits.f_reshape([rows, tasks.len() as i64, self.experts.len() as i64])?;
+        let gates = tasks.iter().map(|task| Ok(*of_task(&self.gates, *task)?));
+        let logits = gate_logits(params, &gates.collect::<Result<Vec<_>>>()?, x)?;
         let logits = if self.temperature == 1.0 {
             logits
         } else {
@@ -154,59 +115,34 @@ impl Mmoe {
         let none = sum.f_eq(0.0)?.f_to_kind(kept.kind())?;
         Ok(kept.f_add(&gates.f_mul(&none)?)?.f_div(&sum.f_add(&none)?)?)
     }
-
-    /// The weights `[B, K, E]` that all tasks give the experts for rows of inputs, in evaluation: gates that have collapsed show
-    /// here.
-    ///
-    /// # Errors
-    /// When the inputs are not of the network's form.
-    pub fn expert_use(&self, params: &Params, inputs: &TaskInputs) -> Result<Tensor> {
-        let mut cx = Context::eval();
-        let x = self.inputs(params, inputs, &mut cx)?;
-        let all: Vec<usize> = (0..self.gates.len()).collect();
-        self.gates(params, &x, &all, &mut cx)
-    }
 }
 
-impl Architecture for Mmoe {
-    fn layout(&self) -> &Arc<Layout> {
-        &self.layout
-    }
-
-    fn tasks(&self) -> usize {
-        self.heads.len()
-    }
-
-    fn forward(
+impl Body for Mmoe {
+    fn features(
         &self,
         params: &Params,
-        inputs: &TaskInputs,
+        x: &Tensor,
+        rows: &Rows,
         wanted: &[usize],
         cx: &mut Context,
-    ) -> Result<Outputs> {
-        let x = self.inputs(params, inputs, cx)?;
-        let experts = self.experts.iter().map(|expert| Ok(expert.forward(params, &x, cx)?));
+    ) -> Result<BodyOutput> {
+        let x = self.bottom.forward(params, x, cx)?;
         // [B, E, F]
-        let experts = Tensor::f_stack(&experts.collect::<Result<Vec<_>>>()?, 1)?;
-        if inputs.rows == Rows::Shared {
+        let experts = Tensor::f_stack(&self.experts.each(params, &x, cx)?, 1)?;
+        if *rows == Rows::Shared {
             let mixed = self.gates(params, &x, wanted, cx)?.f_bmm(&experts)?;
-            return self.heads.forward(params, Features::Stacked(&mixed.f_transpose(0, 1)?), wanted, cx);
+            return Ok(TaskFeatures::Stacked(mixed.f_transpose(0, 1)?).into());
         }
         let mut mixed = Vec::with_capacity(wanted.len());
         for (position, task) in wanted.iter().enumerate() {
-            let (x, experts) = (inputs.rows.of(position, &x)?, inputs.rows.of(position, &experts)?);
+            let (x, experts) = (rows.of(position, &x)?, rows.of(position, &experts)?);
             mixed.push(self.gates(params, &x, &[*task], cx)?.f_bmm(&experts)?.f_squeeze_dim(1)?);
         }
-        self.heads.forward(params, Features::Each(&mixed), wanted, cx)
+        Ok(TaskFeatures::Each(mixed).into())
     }
 
     fn smallest_batch(&self) -> usize {
-        let parts = self.bottom.iter().chain(&self.experts);
-        parts.map(Module::smallest_batch).fold(1, usize::max)
-    }
-
-    fn smallest_batch_of(&self, task: usize) -> usize {
-        self.heads.smallest_batch_of(task)
+        self.experts.smallest_batch().max(self.bottom.smallest_batch())
     }
 }
 
@@ -215,8 +151,9 @@ mod tests {
     use manytask_nn::nets::MlpConfig;
     use manytask_tensor::Kind;
 
-    use super::super::testing::{F64, blueprinted, inputs, mlp, tasks};
+    use super::super::testing::{F64, blueprinted, inputs, mlp, own_rows_are_as_shared_ones, tasks};
     use super::*;
+    use crate::architecture::TaskInputs;
 
     fn network(settings: &MmoeSettings, parts: &[(&str, MlpConfig)]) -> (Box<dyn Architecture>, Params) {
         let network = blueprinted(settings, &tasks(2), parts);
@@ -250,18 +187,7 @@ mod tests {
     #[test]
     fn own_rows_are_mixed_as_shared_ones() {
         let (network, params) = network(&MmoeSettings::default(), &[("trunk", mlp(&[5]))]);
-        let (a, b) = (inputs(6), inputs(9));
-        let both = TaskInputs {
-            all: manytask_data::Inputs::cat(&[&a, &b]).unwrap(),
-            rows: Rows::Own(vec![(0, 6), (6, 9)]),
-        };
-        let mut cx = Context::eval();
-        let own = network.forward(&params, &both, &[0, 1], &mut cx).unwrap();
-        for (position, x) in [a, b].iter().enumerate() {
-            let alone = network.forward(&params, &TaskInputs::shared(x), &[position], &mut cx).unwrap();
-            let difference = own.raw(position).unwrap() - alone.raw(0).unwrap();
-            assert!(difference.abs().max().double_value(&[]) < 1e-12);
-        }
+        own_rows_are_as_shared_ones(network.as_ref(), &params);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 use manytask_nn::layers::{BatchNorm, Linear};
-use manytask_nn::{Builder, Cx, Module};
+use manytask_nn::{Builder, Context, Module};
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ use crate::{Error, Result};
 ///
 /// `aᵢʲ = σ(BN(h [relu(BN(g [pʲ ; f(âᵢʲ⁻¹)]))]))`, `f = relu(BN(linear))` after average pooling to the stage's size.
 ///
-/// g, h and f are 1 × 1 convolutions, linear layers of rows. Departures from the paper, whose blocks are those of SegNet: as
+/// g, h and f are 1 × 1 convolutions, linear layers of rows. Departures from the paper, whose blocks are those of a segmentation network: as
 /// stages are not cut further, g looks at pʲ where the paper takes the block's first features; f is 1 × 1, the paper's 3 × 3.
 ///
 /// The trunk is shared, attention is each task's own. Parameters are named `trunk.…`, `attention.NAME.stageN.before.…` (f),
@@ -113,7 +113,7 @@ impl Layer {
         Ok(Self { linear, norm: BatchNorm::new(&mut scope.scope("norm"), outputs)? })
     }
 
-    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Cx) -> Result<Tensor> {
+    fn forward(&self, params: &Params, x: &Tensor, cx: &mut Context) -> Result<Tensor> {
         let y = per_channel(x, |rows| self.linear.forward(params, rows, cx))?;
         Ok(self.norm.forward(params, &y, cx)?)
     }
@@ -121,7 +121,13 @@ impl Layer {
 
 impl Attention {
     /// `âʲ` for pʲ and `âʲ⁻¹`.
-    fn forward(&self, params: &Params, p: &Tensor, before: Option<&Tensor>, cx: &mut Cx) -> Result<Tensor> {
+    fn forward(
+        &self,
+        params: &Params,
+        p: &Tensor,
+        before: Option<&Tensor>,
+        cx: &mut Context,
+    ) -> Result<Tensor> {
         let known = match (&self.before, before) {
             (Some(layer), Some(before)) => {
                 let before = layer.forward(params, &pooled_like(before, p)?, cx)?.f_relu()?;
@@ -141,7 +147,7 @@ impl Body for Mtan {
         x: &Tensor,
         rows: &Rows,
         wanted: &[usize],
-        cx: &mut Cx,
+        cx: &mut Context,
     ) -> Result<BodyOutput> {
         let mut stages = Vec::with_capacity(self.stages);
         let mut p = x.shallow_clone();
@@ -197,7 +203,7 @@ mod tests {
         let noise = |tensor: &Tensor| Ok(tensor + tensor.rand_like());
         let params = params.map_slots(&network.layout().trained(), |_, leaf| noise(leaf)).unwrap();
         let x = inputs(9);
-        let mut cx = Cx::train(Key::new(1, "a"));
+        let mut cx = Context::train(Key::new(1, "a"));
         let found = network.forward(&params, &TaskInputs::shared(&x), &[0, 1], &mut cx).unwrap();
         let p0 = linear(&params, &x.tensor(F64.0).unwrap(), "trunk.layer0").relu();
         let p1 = linear(&params, &p0, "trunk.layer1").relu();
@@ -230,7 +236,7 @@ mod tests {
             "the trunk is shared and nothing else"
         );
         let x = TaskInputs::shared(&images(6));
-        let found = network.forward(&params, &x, &[0, 1], &mut Cx::eval()).unwrap();
+        let found = network.forward(&params, &x, &[0, 1], &mut Context::eval()).unwrap();
         assert_eq!(found.raw(1).unwrap().size(), [6, 1]);
     }
 

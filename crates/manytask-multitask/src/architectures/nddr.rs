@@ -1,5 +1,5 @@
 use manytask_nn::layers::BatchNorm;
-use manytask_nn::{Builder, Cx, Module};
+use manytask_nn::{Builder, Context, Module};
 use manytask_tensor::{Init, Params, Role, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +67,8 @@ impl NddrSettings {
             trunks.push(trunk);
             features = size;
         }
-        let first = trunks.first().ok_or_else(|| Error::setting("a network without a task", "describe one"))?;
+        let first =
+            trunks.first().ok_or_else(|| Error::setting("a network without a task", "describe one"))?;
         let widths = stage_widths("nddr", first.as_ref())?;
         let other = (1.0 - self.own) / (names.len().max(2) - 1) as f64;
         let mut stages = Vec::with_capacity(widths.len());
@@ -79,10 +80,21 @@ impl NddrSettings {
                 let mut own = scope.scope(name);
                 let mut blocks = Vec::with_capacity(names.len());
                 for (from, name) in names.iter().enumerate() {
-                    let on = if names.len() == 1 { 1.0 } else if from == task { self.own } else { other };
+                    let on = if names.len() == 1 {
+                        1.0
+                    } else if from == task {
+                        self.own
+                    } else {
+                        other
+                    };
                     let mut block = own.scope("from");
                     let init = Init::Diagonal { on, off: 0.0 };
-                    blocks.push(block.scope(name).parameter("weight", &[width, width], init, Role::Weight)?);
+                    blocks.push(block.scope(name).parameter(
+                        "weight",
+                        &[width, width],
+                        init,
+                        Role::Weight,
+                    )?);
                 }
                 mixes.push(Mix { blocks, norm: BatchNorm::new(&mut own.scope("norm"), width)? });
             }
@@ -113,7 +125,7 @@ impl Body for Nddr {
         x: &Tensor,
         rows: &Rows,
         wanted: &[usize],
-        cx: &mut Cx,
+        cx: &mut Context,
     ) -> Result<BodyOutput> {
         let mut features: Vec<Tensor> = self.trunks.iter().map(|_| x.shallow_clone()).collect();
         for (stage, mixes) in self.stages.iter().enumerate() {
@@ -160,7 +172,7 @@ mod tests {
         let noise = |tensor: &Tensor| Ok(tensor + tensor.rand_like());
         let params = params.map_slots(&network.layout().trained(), |_, leaf| noise(leaf)).unwrap();
         let x = inputs(6);
-        let mut cx = Cx::train(Key::new(1, "a"));
+        let mut cx = Context::train(Key::new(1, "a"));
         let found = network.forward(&params, &TaskInputs::shared(&x), &[0, 2], &mut cx).unwrap();
         let x = x.tensor(F64.0).unwrap();
         let mut features: Vec<Tensor> = (0..3).map(|_| x.shallow_clone()).collect();
@@ -197,7 +209,7 @@ mod tests {
             assert!((block(from) - &eye * expected).abs().max().double_value(&[]) < 1e-12);
         }
         let x = TaskInputs::shared(&images(6));
-        let found = network.forward(&params, &x, &[0, 2], &mut Cx::eval()).unwrap();
+        let found = network.forward(&params, &x, &[0, 2], &mut Context::eval()).unwrap();
         assert_eq!(found.raw(1).unwrap().size(), [6, 1]);
     }
 

@@ -1,17 +1,17 @@
-use manytask_nn::{Builder, Cx, Module};
+use manytask_nn::{Builder, Context};
 use manytask_tensor::{Params, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
-    Architecture, ArchitectureSettings, Blueprint, Body, BodyOutput, BuiltBody, Experts, PartUse, Rows,
-    TaskFeatures, bottom, check_experts, gate, gate_weights, of_task, with_heads,
+    Architecture, ArchitectureSettings, Blueprint, Body, BodyOutput, Bottom, BuiltBody, Experts, PartUse,
+    Rows, TaskFeatures, check_experts, gate, gate_weights, of_task, with_heads,
 };
 use crate::{Error, Result};
 
 /// Levels at most.
 const MOST_LEVELS: usize = 64;
 
-/// Customized gate control (Tang et al. 2020, RecSys, <https://doi.org/10.1145/3383313.3412236>, equations 1 to 4): each task has
+/// Customized gate control (Tang et al. 2020, `RecSys`, <https://doi.org/10.1145/3383313.3412236>, equations 1 to 4): each task has
 /// experts of its own and a gate over these and the shared ones, `gᵏ(x) = softmax(Wᵏ x) [Eₖ(x); Eₛ(x)]`, `yᵏ = tᵏ(gᵏ(x))`.
 ///
 /// It is [`PleSettings`] with one level, with the same names of parameters.
@@ -24,7 +24,7 @@ pub struct CgcSettings {
     pub task_experts: usize,
 }
 
-/// Progressive layered extraction (Tang et al. 2020, RecSys, <https://doi.org/10.1145/3383313.3412236>, equations 5 to 7): levels
+/// Progressive layered extraction (Tang et al. 2020, `RecSys`, <https://doi.org/10.1145/3383313.3412236>, equations 5 to 7): levels
 /// of customized gate control one upon the other. At level j each task's experts and gate are given what the task's gate gave at
 /// level j − 1, the shared experts what the *shared* gate gave there, which mixes the experts of all tasks:
 ///
@@ -118,7 +118,7 @@ impl PleSettings {
         root: &mut Builder<'_>,
         shape: &[i64],
     ) -> Result<BuiltBody<Ple>> {
-        let (bottom, mut shape) = bottom(blueprint, root, shape)?;
+        let (bottom, mut shape) = Bottom::build(blueprint, root, shape)?;
         let mut levels = Vec::with_capacity(self.levels);
         let mut features = 0;
         for level in 0..self.levels {
@@ -167,7 +167,7 @@ impl PleSettings {
 
 #[derive(Debug)]
 struct Ple {
-    bottom: Option<Box<dyn Module>>,
+    bottom: Bottom,
     levels: Vec<Level>,
 }
 
@@ -203,7 +203,7 @@ impl Level {
     }
 
     /// What all tasks' gates and the shared one give, for what those of the level before gave.
-    fn below(&self, params: &Params, given: &Given, cx: &mut Cx) -> Result<Given> {
+    fn below(&self, params: &Params, given: &Given, cx: &mut Context) -> Result<Given> {
         let shared = self.shared.each(params, &given.shared, cx)?;
         let mut tasks = Vec::with_capacity(self.tasks.len());
         let mut all = Vec::new();
@@ -236,12 +236,9 @@ impl Body for Ple {
         x: &Tensor,
         rows: &Rows,
         wanted: &[usize],
-        cx: &mut Cx,
+        cx: &mut Context,
     ) -> Result<BodyOutput> {
-        let x = match &self.bottom {
-            None => x.shallow_clone(),
-            Some(bottom) => bottom.forward(params, x, cx)?,
-        };
+        let x = self.bottom.forward(params, x, cx)?;
         let Some((last, below)) = self.levels.split_last() else {
             return Err(Error::setting("`ple` without a level", "take at least 1"));
         };
@@ -266,7 +263,7 @@ impl Body for Ple {
         let shared = self.levels.iter().map(|level| &level.shared);
         let experts = shared.chain(below.iter().flat_map(|level| &level.tasks));
         let experts = experts.map(Experts::smallest_batch).fold(1, usize::max);
-        experts.max(self.bottom.as_ref().map_or(1, Module::smallest_batch))
+        experts.max(self.bottom.smallest_batch())
     }
 
     fn smallest_batch_of(&self, task: usize) -> usize {
@@ -294,7 +291,9 @@ mod tests {
         let (mut own, mut shared) = ([x.shallow_clone(), x.shallow_clone()], x.shallow_clone());
         for level in 0..levels {
             let of = |x: &Tensor, name: &str, count: usize| -> Vec<Tensor> {
-                (0..count).map(|e| linear(params, x, &format!("levels.{level}.{name}.{e}.layer0")).relu()).collect()
+                (0..count)
+                    .map(|e| linear(params, x, &format!("levels.{level}.{name}.{e}.layer0")).relu())
+                    .collect()
             };
             let e_shared = of(&shared, "shared", counts.0);
             let e_own = [of(&own[0], "tasks.t0", counts.1), of(&own[1], "tasks.t1", counts.1)];
@@ -327,7 +326,7 @@ mod tests {
             let params = network.layout().init(1, F64.0, F64.1).unwrap();
             let x = inputs(6);
             let found =
-                network.forward(&params, &TaskInputs::shared(&x), &[0, 1], &mut Cx::eval()).unwrap();
+                network.forward(&params, &TaskInputs::shared(&x), &[0, 1], &mut Context::eval()).unwrap();
             let features = expected(&params, levels, (shared, task), &x.tensor(Kind::Double).unwrap());
             for (task, features) in features.iter().enumerate() {
                 let expected = linear(&params, features, &format!("heads.t{task}"));
@@ -337,7 +336,7 @@ mod tests {
         }
     }
 
-    /// LibMTL has no shared gate, and gives the shared experts each task's own representation.
+    /// `LibMTL` has no shared gate, and gives the shared experts each task's own representation.
     #[test]
     fn every_level_but_the_last_has_a_shared_gate_over_all_experts() {
         let settings = PleSettings { levels: 3, shared_experts: 2, task_experts: 3 };
@@ -349,7 +348,8 @@ mod tests {
             layout.entries().iter().filter(|entry| of(&entry.name)).count()
         };
         assert_eq!([gates(0), gates(1), gates(2)], [3, 3, 2]);
-        let shape = |name: &str| layout.entries().iter().find(|entry| entry.name == name).unwrap().shape.clone();
+        let shape =
+            |name: &str| layout.entries().iter().find(|entry| entry.name == name).unwrap().shape.clone();
         assert_eq!(shape("levels.0.shared_gate.weight"), [8, 4]);
         assert_eq!(shape("levels.1.shared_gate.weight"), [8, 5]);
         assert_eq!(shape("levels.2.gates.t1.weight"), [5, 5]);
@@ -378,7 +378,8 @@ mod tests {
 
     #[test]
     fn own_rows_are_mixed_as_shared_ones() {
-        let network = blueprinted(&PleSettings::default(), &tasks(2), &[("trunk", mlp(&[5])), ("bottom", mlp(&[3]))]);
+        let network =
+            blueprinted(&PleSettings::default(), &tasks(2), &[("trunk", mlp(&[5])), ("bottom", mlp(&[3]))]);
         let params = network.layout().init(1, F64.0, F64.1).unwrap();
         super::super::testing::own_rows_are_as_shared_ones(network.as_ref(), &params);
     }

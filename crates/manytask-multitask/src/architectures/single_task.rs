@@ -1,13 +1,14 @@
 use std::sync::Arc;
 
-use manytask_nn::{Builder, Cx, Module};
+use manytask_nn::{Builder, Context, Module};
 use manytask_tensor::{Layout, Params};
 use serde::{Deserialize, Serialize};
 
-use crate::architecture::{
-    Architecture, ArchitectureSettings, Blueprint, Features, Heads, InputEncoder, Outputs, TaskInputs, of_task,
-};
 use crate::Result;
+use crate::architecture::{
+    Architecture, ArchitectureSettings, Blueprint, Features, Heads, InputEncoder, Outputs, TaskInputs,
+    of_task,
+};
 
 /// A network for each task that shares nothing with the others, embedded columns included: what multi-task networks are compared
 /// with, trained in one run.
@@ -66,7 +67,7 @@ impl Architecture for SingleTask {
         params: &Params,
         inputs: &TaskInputs,
         wanted: &[usize],
-        cx: &mut Cx,
+        cx: &mut Context,
     ) -> Result<Outputs> {
         let mut features = Vec::with_capacity(wanted.len());
         for (position, task) in wanted.iter().enumerate() {
@@ -92,11 +93,12 @@ mod tests {
 
     #[test]
     fn a_network_of_several_tasks_is_one_for_each() {
-        let network = blueprinted(&SingleTaskSettings {}, &tasks(2), &[("trunk", mlp(&[5])), ("head", mlp(&[3]))]);
+        let network =
+            blueprinted(&SingleTaskSettings {}, &tasks(2), &[("trunk", mlp(&[5])), ("head", mlp(&[3]))]);
         assert!(network.layout().entries().iter().all(|entry| matches!(entry.owner, Owner::Task(_))));
         let params = network.layout().init(1, F64.0, F64.1).unwrap();
         let x = TaskInputs::shared(&inputs(6));
-        let outputs = |params: &Params| network.forward(params, &x, &[0, 1], &mut Cx::eval()).unwrap();
+        let outputs = |params: &Params| network.forward(params, &x, &[0, 1], &mut Context::eval()).unwrap();
         let before = outputs(&params);
         let second = network.layout().select(|entry| entry.owner == Owner::Task(1));
         let after = outputs(&params.map_slots(&second, |_, leaf| Ok(leaf + 0.1)).unwrap());

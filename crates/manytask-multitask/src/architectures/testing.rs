@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use manytask_data::{Images, Inputs, Normalisation};
-use manytask_nn::{Builder, Cx, Precision};
 use manytask_nn::metrics::Output;
 use manytask_nn::nets::{Conv4, Conv4Config, MlpConfig};
+use manytask_nn::{Builder, Context, Precision};
 use manytask_tensor::random::Key;
 use manytask_tensor::{Kind, Params, Tensor};
 
-use crate::architecture::{ArchitectureSettings, Blueprint, Built, InputSizes, Rows, TaskInputs, TrunkSettings};
+use crate::architecture::{
+    ArchitectureSettings, Blueprint, Built, InputSizes, Rows, TaskInputs, TrunkSettings,
+};
 pub(super) use crate::testing::F64;
 use crate::{Architecture, Result, Task};
 
@@ -57,11 +59,11 @@ pub(super) fn linear(params: &Params, x: &Tensor, name: &str) -> Tensor {
 /// Each of two tasks on rows of its own has the outputs that it has when these rows are all there are.
 pub(super) fn own_rows_are_as_shared_ones(network: &dyn Architecture, params: &Params) {
     let (a, b) = (inputs(6), inputs(9));
-    let both =
-        TaskInputs { all: Inputs::cat(&[&a, &b]).unwrap(), rows: Rows::Own(vec![(0, 6), (6, 9)]) };
-    let own = network.forward(params, &both, &[0, 1], &mut Cx::eval()).unwrap();
+    let both = TaskInputs { all: Inputs::cat(&[&a, &b]).unwrap(), rows: Rows::Own(vec![(0, 6), (6, 9)]) };
+    let own = network.forward(params, &both, &[0, 1], &mut Context::eval()).unwrap();
     for (position, x) in [a, b].iter().enumerate() {
-        let alone = network.forward(params, &TaskInputs::shared(x), &[position], &mut Cx::eval()).unwrap();
+        let alone =
+            network.forward(params, &TaskInputs::shared(x), &[position], &mut Context::eval()).unwrap();
         let difference = own.raw(position).unwrap() - alone.raw(0).unwrap();
         assert!(difference.abs().max().double_value(&[]) < 1e-12);
     }

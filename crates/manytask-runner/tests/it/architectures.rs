@@ -108,7 +108,14 @@ fn start(problem: &dyn Problem) -> Params {
 /// Parameters none of which is 0, also where they start there.
 fn moved(problem: &dyn Problem) -> Params {
     let noise = |slot: Slot, leaf: &Tensor| {
-        Ok(leaf + Key::new(8, "noise").task(slot.index() as u64).uniform(0.01, 0.1, &leaf.size(), F64.0, F64.1)?)
+        Ok(leaf
+            + Key::new(8, "noise").task(slot.index() as u64).uniform(
+                0.01,
+                0.1,
+                &leaf.size(),
+                F64.0,
+                F64.1,
+            )?)
     };
     start(problem).map_slots(&problem.layout().trained(), noise).unwrap()
 }
