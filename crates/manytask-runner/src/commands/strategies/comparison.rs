@@ -226,9 +226,9 @@ fn split_of(finished: &[(Member, Finished)]) -> String {
 
 /// The mean over seeds of the mean change against equal weights on the validation split.
 fn validation_change(trials: &Trials, equal: &Trials) -> Option<f64> {
-    let changes = trials.iter().map(|(seed, trial)| {
-        let base = Evaluation::new(equal.get(seed)?.validation.clone());
-        delta_m(&Evaluation::new(trial.validation.clone()), &base).mean
+    let changes = equal.iter().map(|(seed, base)| {
+        let own = Evaluation::new(trials.get(seed)?.validation.clone());
+        delta_m(&own, &Evaluation::new(base.validation.clone())).mean
     });
     // A strategy that failed with some seeds is not the best.
     mean(&changes.collect::<Option<Vec<f64>>>()?)
