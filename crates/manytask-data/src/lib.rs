@@ -65,7 +65,7 @@ pub use input_columns::{InputColumns, Scale};
 pub use inputs::{Images, Inputs, Normalisation};
 pub use omniglot::{Omniglot, OmniglotSplit, RandomCharacters, Rotations, VinyalsFiles};
 pub use picture::{Channels, Resize};
-pub use pool::{ClassPool, EpisodeSpec, Episodes};
+pub use pool::{ClassPool, EpisodeRows, EpisodeSpec, Episodes};
 pub use prefetch::{Prefetch, Prefetched, gather, prefetch};
 pub use profile::{ColumnProfile, ColumnRole, TableProfile};
 pub use report::{ClassCounts, DataReport, InputCounts, LabelCounts, Note, NoteForm, TargetReport, TaskNote};

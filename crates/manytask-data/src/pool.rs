@@ -2,11 +2,14 @@
 
 use std::ops::Range;
 
-use manytask_tensor::random::stream;
 use manytask_tensor::{Device, Kind, Tensor};
-use rand::seq::index::sample;
 use serde::{Deserialize, Serialize};
 
+mod rows;
+#[cfg(test)]
+mod tests;
+
+pub use self::rows::EpisodeRows;
 use crate::bytes::digest;
 use crate::{Error, Result};
 
@@ -272,25 +275,14 @@ impl ClassPool {
     /// # Errors
     /// As [`ClassPool::check`], and when so many numbers do not fit in memory.
     pub fn episodes(&self, spec: EpisodeSpec, seed: u64, purpose: &str, ids: Range<u64>) -> Result<Episodes> {
-        self.check(spec, purpose)?;
         let tasks = ids.end.saturating_sub(ids.start) as i64;
-        let mut support = room(tasks, spec.ways, spec.shots)?;
-        let mut query = room(tasks, spec.ways, spec.queries)?;
-        for id in ids {
-            let mut rng = stream(seed, purpose, id, 0);
-            for class in sample(&mut rng, self.classes(), spec.ways) {
-                let start = self.starts.get(class).copied().unwrap_or_default();
-                let drawn = sample(&mut rng, self.count(class), spec.shots + spec.queries);
-                let mut rows = drawn.into_iter().map(|row| start + row as i64);
-                support.extend(rows.by_ref().take(spec.shots));
-                query.extend(rows);
-            }
-        }
+        let EpisodeRows { support, query } = self.draw(spec, seed, purpose, ids)?;
+        let (support_y, query_y) = self.labels_of(spec, tasks)?;
         Ok(Episodes {
             support_x: self.gather(&support, tasks)?,
-            support_y: self.labels(spec.ways, spec.shots, tasks)?,
+            support_y,
             query_x: self.gather(&query, tasks)?,
-            query_y: self.labels(spec.ways, spec.queries, tasks)?,
+            query_y,
         })
     }
 
@@ -325,6 +317,3 @@ pub(crate) fn room<T>(tasks: i64, rows: usize, each: usize) -> Result<Vec<T>> {
         ))),
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,7 @@
 //! What learners share that compare embeddings: one form with and without a task dimension.
 
 use manytask_multitask::{Error, Result};
+use manytask_nn::loss::present;
 use manytask_nn::metrics::Output;
 use manytask_tensor::{Kind, Params, Tensor};
 
@@ -70,6 +71,33 @@ pub(crate) fn one_hot(
     }
     let numbers = Tensor::f_arange(classes, (Kind::Int64, labels.device()))?.f_reshape([1, 1, classes])?;
     Ok(labels.f_unsqueeze(2)?.f_eq_tensor(&numbers)?.f_to_kind(kind)?)
+}
+
+/// Labels `[T, N, C]` (of classes 0 and 1, of regressions the values), and `[T, N, 1]` of 1 where they are there; a row of zeros
+/// where one is missing.
+pub(crate) fn targets(
+    learner: &str,
+    support: &Support<'_>,
+    classes: Option<i64>,
+    kind: Kind,
+) -> Result<(Tensor, Tensor)> {
+    if let Some(classes) = classes {
+        let y = one_hot(learner, &support.y, classes, support.tasks, kind)?;
+        let there = y.f_sum_dim_intlist([-1_i64].as_slice(), true, kind)?;
+        return Ok((y, there));
+    }
+    let y = with_dimension(&support.y, support.tasks)?;
+    let there = present(&y)?.f_all_dim(-1, true)?;
+    let y = y.f_where_self(&there, &y.f_zeros_like()?)?;
+    Ok((y, there.f_to_kind(kind)?))
+}
+
+/// Rows `[…, D]` scaled to length 1; a row of zeros stays one.
+pub(crate) fn normalised(x: &Tensor) -> Result<Tensor> {
+    /// Under the root, which has no derivative at 0.
+    const TINY: f64 = 1e-12;
+    let squares = x.f_square()?.f_sum_dim_intlist([-1_i64].as_slice(), true, x.kind())?;
+    Ok(x.f_div(&squares.f_add_scalar(TINY)?.f_sqrt()?)?)
 }
 
 /// The mean embedding of each class `[T, C, D]`, of embeddings `[T, N, D]` and labels `[T, N, C]` of 0 and 1.

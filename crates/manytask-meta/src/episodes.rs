@@ -17,6 +17,12 @@ pub trait EpisodeSource: Debug + Send {
     /// Whether there is a validation split.
     fn has_validation(&self) -> bool;
 
+    /// The classes of images that a split's tasks are drawn from, with the form of the tasks; `None` where there is no such split, or
+    /// tasks are not drawn from classes of images.
+    fn class_pool(&self, _split: Split) -> Option<(&ClassPool, EpisodeSpec)> {
+        None
+    }
+
     /// Refuses a split that cannot give such tasks: too few classes, or too few examples of one.
     ///
     /// # Errors
@@ -149,6 +155,10 @@ impl ImageEpisodes {
 impl EpisodeSource for ImageEpisodes {
     fn episodes(&self, split: Split, seed: u64, ids: Range<u64>, queries: Option<usize>) -> Result<Episodes> {
         Ok(self.pool(split)?.episodes(self.spec(queries), seed, purpose(split), ids)?)
+    }
+
+    fn class_pool(&self, split: Split) -> Option<(&ClassPool, EpisodeSpec)> {
+        Some((self.pool(split).ok()?, self.spec))
     }
 
     fn has_validation(&self) -> bool {

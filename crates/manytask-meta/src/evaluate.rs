@@ -1,5 +1,6 @@
 //! Judging a learner on tasks that are always the same.
 
+mod features;
 mod scores;
 mod summary;
 
@@ -7,8 +8,10 @@ use manytask_data::Episodes;
 use manytask_multitask::{Evaluation, Result, Split, TaskEvaluation};
 use manytask_tensor::{Params, no_grad};
 
+use self::features::Features;
 use self::scores::{LOG_LIKELIHOOD, TaskScore, primary, scores};
 use self::summary::Summary;
+use crate::episode::Episode;
 use crate::episodes::select;
 use crate::execution::{self, Execution};
 use crate::outer::GradientMode;
@@ -20,14 +23,20 @@ type Trace = Vec<Vec<TaskScore>>;
 
 pub(crate) fn evaluate(problem: &MetaProblem, params: &Params, split: Split) -> Result<Evaluation> {
     let all = problem.settings.evaluation_tasks as u64;
+    let params = features::with_base_mean(problem, params)?;
+    let features = Features::of(problem, &params, split)?;
     // No more at once than in training, so that the memory is that of a step.
-    let chunk = problem.settings.tasks_per_step.max(1) as u64;
+    let chunk =
+        features.as_ref().map_or(problem.settings.tasks_per_step.max(1) as u64, Features::tasks_at_once);
     let mut trace: Trace = Vec::new();
     let mut start = 0;
     while start < all {
         let ids = start..(start + chunk).min(all);
         start = ids.end;
-        let found = chunk_of(problem, params, split, ids)?;
+        let found = match &features {
+            Some(features) => features.chunk(problem, &params, split, ids)?,
+            None => chunk_of(problem, &params, split, ids)?,
+        };
         if trace.is_empty() {
             trace.resize_with(found.len(), Vec::new);
         }
@@ -88,14 +97,14 @@ fn chunk_of(
     let count = (ids.end - ids.start) as i64;
     let (objective, episodes) = (&problem.objective, problem.fixed(split, ids)?);
     let steps = problem.settings.evaluation_steps;
-    let params = params.detach()?;
-    if matches!(problem.execution(&params), Execution::Batched | Execution::Analytic) {
-        return trace(objective, &params.expand_tasks(count)?, &episodes, Some(count), steps);
+    if matches!(problem.execution(params), Execution::Batched | Execution::Analytic) {
+        let episode = objective.episode(&episodes, Some(count), None);
+        return trace(objective, &params.expand_tasks(count)?, &episode, steps);
     }
-    let traces = match problem.execution(&params) {
-        Execution::Threads(workers) => in_threads(objective, &params, &episodes, steps, workers)?,
+    let traces = match problem.execution(params) {
+        Execution::Threads(workers) => in_threads(objective, params, &episodes, steps, workers)?,
         _ => (0..count)
-            .map(|task| trace(objective, &params, &select(&episodes, task)?, None, steps))
+            .map(|task| of_task(objective, params, &select(&episodes, task)?, steps))
             .collect::<Result<_>>()?,
     };
     let mut joined: Trace = Vec::new();
@@ -112,11 +121,9 @@ fn chunk_of(
 fn trace(
     objective: &QueryObjective,
     params: &Params,
-    episodes: &Episodes,
-    tasks: Option<i64>,
+    episode: &Episode<'_>,
     steps: Option<u32>,
 ) -> Result<Trace> {
-    let episode = objective.episode(episodes, tasks, None);
     let mut predictor = objective.learner.adapt(&episode.support, params, GradientMode::Off)?;
     let last = objective.learner.steps().map_or(0, |own| steps.unwrap_or(own));
     let mut trace = Trace::with_capacity(last as usize + 1);
@@ -125,9 +132,18 @@ fn trace(
             predictor.advance()?;
         }
         let _off = no_grad();
-        trace.push(scores(objective, &predictor.predict(&episode.query_x)?, &episode)?);
+        trace.push(scores(objective, &predictor.predict(&episode.query_x)?, episode)?);
     }
     Ok(trace)
+}
+
+fn of_task(
+    objective: &QueryObjective,
+    params: &Params,
+    episodes: &Episodes,
+    steps: Option<u32>,
+) -> Result<Trace> {
+    trace(objective, params, &objective.episode(episodes, None, None), steps)
 }
 
 /// The traces of all tasks, an equal run of them in each thread.
@@ -147,7 +163,7 @@ fn in_threads(
         loads.push((params.detach()?, own));
     }
     let of_load = |(params, own): (Params, Vec<Episodes>)| {
-        own.iter().map(|episode| trace(objective, &params, episode, None, steps)).collect::<Result<Vec<_>>>()
+        own.iter().map(|episodes| of_task(objective, &params, episodes, steps)).collect::<Result<Vec<_>>>()
     };
     Ok(execution::in_threads(loads, of_load)?.concat())
 }

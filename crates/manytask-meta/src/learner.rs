@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use manytask_multitask::Result;
 use manytask_nn::Builder;
-use manytask_tensor::{Layout, Params, Tensor};
+use manytask_tensor::{Layout, Params, Slot, Tensor};
 
 use crate::analytic::Descent;
 use crate::episode::{Episode, Support};
@@ -24,6 +24,11 @@ pub trait LearnerSpec: Debug + Send + Sync {
     /// output for each class, or each number that is predicted.
     fn network(&self, shape: &EpisodeShape) -> NetworkShape {
         NetworkShape { input: shape.input.clone(), outputs: Some(shape.outputs) }
+    }
+
+    /// What its network learns from.
+    fn learns_from(&self) -> LearnsFrom {
+        LearnsFrom::Episodes
     }
 
     /// Adds the learner's own parameters, named within `learner`, and its state as entries of [`Role::Buffer`], to the layout
@@ -102,10 +107,31 @@ pub trait Learner: Debug + Send + Sync {
         Predicts::Values
     }
 
+    /// Whether the network does nothing but embed examples, one by one, and is not adapted: then embeddings of images that are in
+    /// several tasks may be computed once.
+    fn embeds(&self) -> bool {
+        false
+    }
+
+    /// The buffer `[D]` that holds the mean embedding of the examples of all training classes, where it has one. Whoever judges
+    /// parameters computes it for these; training does not read it.
+    fn base_mean(&self) -> Option<Slot> {
+        None
+    }
+
     /// The gradient descent that it is, where it is nothing else: then a step of training may be fused.
     fn descent(&self, _layout: &Layout) -> Option<Descent> {
         None
     }
+}
+
+/// What a network learns from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LearnsFrom {
+    /// Tasks, before which a [`Pretraining`](crate::Pretraining) may come.
+    Episodes,
+    /// A pretraining alone: nothing has a gradient in a task.
+    BaseClasses,
 }
 
 /// A network with its support set behind it.

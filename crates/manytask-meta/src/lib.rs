@@ -35,21 +35,27 @@
 mod analytic;
 mod batched_descent;
 mod checkpointing;
+mod classifier;
 mod embedding;
 mod episode;
 mod episodes;
 mod evaluate;
 mod execution;
+mod head;
 mod inner;
 mod learner;
 mod learners;
+mod logits;
 mod model;
 mod outer;
 mod pass;
 mod prediction;
+mod pretraining;
 mod problem;
+mod quadratic_program;
 mod ready;
 mod recorded;
+mod ridge;
 
 pub use manytask_data as data;
 pub use manytask_multitask as multitask;
@@ -57,13 +63,19 @@ pub use manytask_nn as nn;
 pub use manytask_tensor as tensor;
 
 pub use analytic::{Descent, Rates};
+pub use classifier::Classifier;
 pub use episode::{BatchNormStatistics, Episode, Support};
 pub use episodes::{EpisodeSource, GaussianProcessEpisodes, ImageEpisodes, SinusoidEpisodes, select};
 pub use execution::Execution;
 pub use inner::{Adapts, InnerLoop, InnerRule};
-pub use learner::{Learner, LearnerSpec, Objective, Predictor};
-pub use learners::{Cnp, Maml, MetaSgd, ProtoNet, R2d2, RelationNet};
+pub use learner::{Learner, LearnerSpec, LearnsFrom, Objective, Predictor};
+pub use learners::{
+    Baseline, BaselinePlusPlus, Cnp, Dsn, FeatureTransform, FineTuning, Frn, LrD2, Maml, MatchingNet,
+    MetaBaseline, MetaOptNetRr, MetaOptNetSvm, MetaSgd, ProtoMaml, ProtoNet, R2d2, RelationNet, Rfs,
+    SimpleShot,
+};
 pub use model::{Backbone, EpisodeShape, MetaModel, NetworkShape};
 pub use outer::{GradientMode, OuterGradient};
 pub use prediction::{Prediction, Predicts};
+pub use pretraining::Pretraining;
 pub use problem::{MetaProblem, MetaSettings};

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use manytask_multitask::Result;
+use manytask_multitask::{Error, Result};
 use manytask_nn::metrics::Output;
 use manytask_nn::{BatchNormPolicy, Builder, Context, Module};
 use manytask_tensor::{Device, Kind, Layout, LayoutBuilder, Tensor, no_grad};
 
-use crate::learner::{Learner, LearnerSpec};
+use crate::learner::{Learner, LearnerSpec, LearnsFrom};
+use crate::pretraining::{BaseClasses, Pretraining};
 
 /// The form of what tasks are made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct MetaModel {
     pub(crate) layout: Arc<Layout>,
     pub(crate) network: Box<dyn Module>,
     pub(crate) learner: Box<dyn Learner>,
+    pub(crate) learns_from: LearnsFrom,
+    pub(crate) base_classes: Option<BaseClasses>,
     pub(crate) shape: EpisodeShape,
     pub(crate) input: Vec<i64>,
 }
@@ -62,21 +65,55 @@ impl EpisodeShape {
     }
 }
 
+impl NetworkShape {
+    /// The tasks' examples, and no layer `head`: the network embeds them.
+    pub fn embedding(shape: &EpisodeShape) -> Self {
+        Self { input: shape.input.clone(), outputs: None }
+    }
+}
+
 impl MetaModel {
     /// Builds a learner on a network whose parameters are in `layout`, which gets the learner's own beside them.
     ///
     /// # Errors
     /// When the learner cannot work with the network or such tasks, or its settings are out of range.
     pub fn build(
-        mut layout: LayoutBuilder,
+        layout: LayoutBuilder,
         network: Box<dyn Module>,
         spec: &dyn LearnerSpec,
         shape: EpisodeShape,
     ) -> Result<Self> {
+        Self::build_pretrained(layout, network, spec, shape, None)
+    }
+
+    /// The same with a pretraining on so many training classes, whose classifier is an entry `pretraining.…` of the layout.
+    ///
+    /// # Errors
+    /// As [`MetaModel::build`]; also when a number of the pretraining is out of range.
+    pub fn build_pretrained(
+        mut layout: LayoutBuilder,
+        network: Box<dyn Module>,
+        spec: &dyn LearnerSpec,
+        shape: EpisodeShape,
+        pretraining: Option<(Pretraining, i64)>,
+    ) -> Result<Self> {
         let input = spec.network(&shape).input;
         let backbone = Backbone { network: &network, layout: layout.snapshot(), input: input.clone() };
         let learner = spec.build(&mut Builder::new(&mut layout).scope("learner"), &backbone, &shape)?;
-        Ok(Self { layout: layout.build(), network, learner, shape, input })
+        let base_classes = pretraining.map(|(settings, classes)| {
+            let b = &mut Builder::new(&mut layout);
+            BaseClasses::build(settings, &mut b.scope("pretraining"), &backbone, classes)
+        });
+        let base_classes = base_classes.transpose()?;
+        Ok(Self {
+            layout: layout.build(),
+            network,
+            learner,
+            learns_from: spec.learns_from(),
+            base_classes,
+            shape,
+            input,
+        })
     }
 
     /// The parameters of both.
@@ -86,6 +123,28 @@ impl MetaModel {
 }
 
 impl Backbone<'_> {
+    /// Refuses a network without parameters, for a learner that has none of its own.
+    ///
+    /// # Errors
+    /// With the learner's name.
+    pub(crate) fn trained(&self, learner: &str) -> Result<()> {
+        if !self.layout.trained().is_empty() {
+            return Ok(());
+        }
+        Err(Error::setting(
+            format!("`{learner}` with a network that has no parameters: there is nothing to learn"),
+            "give it a layer, with `hidden` or `output`",
+        ))
+    }
+
+    /// How many numbers come out of it for one row.
+    ///
+    /// # Errors
+    /// As [`Backbone::features`].
+    pub fn feature_count(&self) -> Result<i64> {
+        Ok(self.features()?.iter().product())
+    }
+
     /// The shape of what comes out of it for one row: a pass of two rows of zeros.
     ///
     /// # Errors

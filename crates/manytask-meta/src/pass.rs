@@ -12,7 +12,7 @@ use manytask_tensor::{Device, Graph, Kind, Params, Slot, Tensor, grad};
 use crate::analytic::AnalyticResult;
 use crate::episodes::select;
 use crate::execution::{self, Execution};
-use crate::learner::Objective;
+use crate::learner::{LearnsFrom, Objective};
 use crate::outer::{Outcome, outcome};
 use crate::problem::{MetaProblem, QueryObjective, key};
 use crate::recorded::Recorded;
@@ -22,6 +22,17 @@ pub(crate) fn forward<'a>(
     params: &'a Params,
     draw: Draw,
 ) -> Result<Box<dyn Pass + 'a>> {
+    if let Some(base_classes) = problem.base_classes.as_ref().filter(|base| base.holds(draw)) {
+        let (objective, recorded) = base_classes.objective(problem, params, draw)?;
+        let gradient = grad(&objective.losses, params, Graph::Free)?.flatten()?.f_unsqueeze(0)?;
+        return Ok(Box::new(PrecomputedPass::new(params, Losses::of(&objective, recorded)?, &gradient)?));
+    }
+    if problem.learns_from == LearnsFrom::BaseClasses {
+        return Err(Error::setting(
+            format!("step {} on tasks, in which nothing has a gradient", draw.step),
+            "let the pretraining take all steps",
+        ));
+    }
     let (episodes, ids) = problem.draw(draw)?;
     match problem.execution(params) {
         Execution::Loop => {

@@ -1,6 +1,6 @@
 use std::sync::{Arc, Mutex};
 
-use manytask_data::Episodes;
+use manytask_data::{ClassPool, EpisodeSpec, Episodes};
 use manytask_multitask::{Draw, Error, Evaluation, Identity, Offers, Pass, Problem, Result, Split, TaskVec};
 use manytask_nn::Module;
 use manytask_nn::layers::Restored;
@@ -17,8 +17,9 @@ use crate::episode::{BatchNormStatistics, Episode};
 use crate::episodes::EpisodeSource;
 use crate::execution::Execution;
 use crate::inner::MOST_STEPS;
-use crate::learner::Learner;
+use crate::learner::{Learner, LearnsFrom};
 use crate::model::MetaModel;
+use crate::pretraining::BaseClasses;
 use crate::{evaluate, pass, ready};
 
 /// Tasks drawn anew at each step: the losses are the query losses after a learner has seen each task's support set.
@@ -26,6 +27,9 @@ use crate::{evaluate, pass, ready};
 pub struct MetaProblem {
     pub(crate) layout: Arc<Layout>,
     pub(crate) objective: QueryObjective,
+    pub(crate) learns_from: LearnsFrom,
+    /// What is learned before the first task.
+    pub(crate) base_classes: Option<BaseClasses>,
     pub(crate) source: Box<dyn EpisodeSource>,
     pub(crate) settings: MetaSettings,
     /// The shape of a row that goes into the network.
@@ -124,10 +128,19 @@ impl MetaProblem {
     ) -> Result<Self> {
         settings.check()?;
         loss.check()?;
-        let MetaModel { layout, network, learner, shape, input } = model;
+        let MetaModel { layout, network, learner, learns_from, base_classes, shape, input } = model;
         let analytic = analytic(network.as_ref(), &layout, learner.as_ref(), &loss, settings.batch_norm);
         if let (Execution::Analytic, Err(reason)) = (settings.execution, &analytic) {
             return Err(Error::setting(format!("execution is analytic, but {reason}"), "take `auto`"));
+        }
+        if learner.base_mean().is_some()
+            && normalises(&layout)
+            && settings.batch_norm == BatchNormStatistics::Batch
+        {
+            return Err(Error::setting(
+                "a mean over all training classes with batch-norm that takes the statistics of each task",
+                "set batch_norm = \"running\" in [training], or take a network without batch-norm",
+            ));
         }
         let batched = BatchedDescent::of(network.as_ref(), &layout, learner.descent(&layout), &loss);
         let network: Box<dyn Module> = Box::new(Restored(network));
@@ -146,6 +159,8 @@ impl MetaProblem {
                 loss,
                 batch_norm: settings.batch_norm,
             },
+            learns_from,
+            base_classes,
             source,
             settings,
             network_input: input,
@@ -175,10 +190,30 @@ impl MetaProblem {
 
     /// The tasks of an evaluation with these numbers.
     pub(crate) fn fixed(&self, split: Split, ids: std::ops::Range<u64>) -> Result<Episodes> {
+        let (seed, ids) = self.evaluation_ids(ids);
+        self.source.episodes(split, seed, ids, self.settings.evaluation_queries)
+    }
+
+    /// The seed of an evaluation's tasks, and their numbers.
+    pub(crate) fn evaluation_ids(&self, ids: std::ops::Range<u64>) -> (u64, std::ops::Range<u64>) {
         // Numbered apart from the validation tasks that a method may draw in training.
         const FIRST: u64 = 1 << 40;
-        let ids = FIRST + ids.start..FIRST + ids.end;
-        self.source.episodes(split, self.settings.evaluation_seed, ids, self.settings.evaluation_queries)
+        (self.settings.evaluation_seed, FIRST + ids.start..FIRST + ids.end)
+    }
+
+    /// The classes of images that a split's tasks are drawn from, and their form.
+    pub(crate) fn class_pool(&self, split: Split) -> Result<(&ClassPool, EpisodeSpec)> {
+        self.source.class_pool(split).ok_or_else(|| {
+            Error::setting(
+                "tasks that are not drawn from classes of images, where all training classes are to be learned",
+                "take such tasks, e.g. `omniglot` or `image_folder`, or another learner without [pretraining]",
+            )
+        })
+    }
+
+    /// Whether an embedding depends on its example and the parameters alone.
+    pub(crate) fn embeds_one_by_one(&self) -> bool {
+        self.settings.batch_norm == BatchNormStatistics::Running || !normalises(&self.layout)
     }
 
     /// What it trains.
@@ -205,8 +240,29 @@ impl QueryObjective {
         tasks: Option<i64>,
         random: Option<(Key, Vec<u64>)>,
     ) -> Episode<'_> {
-        Episode::new((self.network.as_ref(), &self.loss), episodes, tasks, random, self.batch_norm)
+        self.episode_on(self.network.as_ref(), episodes, tasks, random)
     }
+
+    /// The same on another network, for examples that are for it.
+    pub(crate) fn episode_on<'a>(
+        &'a self,
+        network: &'a dyn Module,
+        episodes: &Episodes,
+        tasks: Option<i64>,
+        random: Option<(Key, Vec<u64>)>,
+    ) -> Episode<'a> {
+        Episode::new((network, &self.loss), episodes, tasks, random, self.batch_norm)
+    }
+
+    /// The network.
+    pub(crate) fn network(&self) -> &dyn Module {
+        self.network.as_ref()
+    }
+}
+
+/// Whether a network has batch-norm: its running statistics are the only buffers of that name.
+fn normalises(layout: &Layout) -> bool {
+    layout.entries().iter().any(|entry| entry.name.ends_with("running_mean"))
 }
 
 /// The fused form of a step, or what prevents it.
@@ -258,8 +314,9 @@ impl Problem for MetaProblem {
         pass::forward(self, params, draw)
     }
 
-    fn manages_threads(&self, params: &Params) -> bool {
-        matches!(self.execution(params), Execution::Analytic | Execution::Threads(2..))
+    fn manages_threads(&self, params: &Params, step: u64) -> bool {
+        let on_tasks = self.base_classes.as_ref().is_none_or(|base| step >= base.steps());
+        on_tasks && matches!(self.execution(params), Execution::Analytic | Execution::Threads(2..))
     }
 
     fn uncaptured(&self) -> Option<String> {
@@ -277,9 +334,6 @@ impl Problem for MetaProblem {
     }
 
     fn protocol(&self) -> Vec<(&'static str, String)> {
-        // Running statistics are the only buffers of a network.
-        let is_norm = |name: &str| name.ends_with("running_mean");
-        let normalised = self.layout.entries().iter().any(|entry| is_norm(&entry.name));
         let how = match self.settings.batch_norm {
             BatchNormStatistics::Batch => {
                 "statistics of each pass' own examples: a task's queries are normalised together (transductive)"
@@ -288,7 +342,7 @@ impl Problem for MetaProblem {
                 "running statistics, moved by the passes of the training: no prediction depends on other queries"
             }
         };
-        normalised.then(|| ("batch_norm", how.to_owned())).into_iter().collect()
+        normalises(&self.layout).then(|| ("batch_norm", how.to_owned())).into_iter().collect()
     }
 
     fn ready(&self, split: Split) -> Result<()> {

@@ -288,7 +288,7 @@ impl Problem for MultiTaskProblem {
         }
     }
 
-    fn manages_threads(&self, params: &Params) -> bool {
+    fn manages_threads(&self, params: &Params, _step: u64) -> bool {
         self.fused_chain(params).is_some()
     }
 

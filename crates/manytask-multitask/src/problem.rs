@@ -75,10 +75,10 @@ pub trait Problem: Debug + Send {
     /// The forward pass on one batch, with a graph to `params`, which must require gradients.
     fn forward<'a>(&'a self, params: &'a Params, draw: Draw) -> Result<Box<dyn Pass + 'a>>;
 
-    /// Whether its passes share out their work among threads themselves: the loop then keeps libtorch to one thread, see
+    /// Whether its passes of this step share out their work among threads themselves: the loop then keeps libtorch to one thread, see
     /// [`threads::with_single_threaded_torch`](manytask_tensor::threads::with_single_threaded_torch).
-    fn manages_threads(&self, params: &Params) -> bool {
-        let _ = params;
+    fn manages_threads(&self, params: &Params, step: u64) -> bool {
+        let _ = (params, step);
         false
     }
 

@@ -15,7 +15,7 @@ use manytask_tensor::{Device, Kind, Params, capture, threads};
 
 use crate::data::{Detail, say_report};
 use crate::episodes::EpisodeForm;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::plan::{
     EpisodesPlan, KEEP_CHECKPOINTS, LOG_EVERY_STEPS, Plan, RowsPlan, SAVE_EVERY_MINUTES, Spans, Work,
 };
@@ -245,7 +245,14 @@ fn with_episodes(plan: &Plan, episodes: &EpisodesPlan, device: Device) -> Result
     let spans = &plan.spans;
     let loaded = episodes.source.load(&plan.folder, device).map_err(|failure| spans.data.place(failure))?;
     let form = EpisodeForm { input: loaded.input, output: loaded.output, outputs: loaded.outputs };
-    let model = episodes.build(&form, plan.precision, spans)?;
+    let pretraining = plan.pretraining(episodes, Some(form.output))?;
+    let pretraining = pretraining.map(|pretraining| {
+        let classes = loaded.source.class_pool(Split::Train).map(|(pool, _)| pool.classes() as i64);
+        let missing =
+            || spans.data.diagnostic("[pretraining] on tasks that are not drawn from classes of images");
+        Ok::<_, Failure>((pretraining, classes.ok_or_else(missing)?))
+    });
+    let model = episodes.build(&form, pretraining.transpose()?, plan.precision, spans)?;
     let loss = match loaded.output {
         Output::Regression => Loss::Mse,
         Output::Multiclass => Loss::CrossEntropy { class_weights: None, label_smoothing: 0.0 },

@@ -341,6 +341,31 @@ const CHOICES: &[Choice] = &[
         ],
     },
     Choice {
+        kind: "feature transform",
+        place: "learner.transform",
+        names: &[
+            ("none", "features as they are", "transform = \"none\"\n"),
+            ("l2n", "scaled to length 1", "transform = \"l2n\"\n"),
+            (
+                "cl2n",
+                "centred by the mean over all training classes, then scaled to length 1",
+                "transform = \"cl2n\"\n",
+            ),
+        ],
+    },
+    Choice {
+        kind: "classifier",
+        place: "pretraining.classifier",
+        names: &[
+            ("linear", "inner products with an offset", "classifier = \"linear\"\n"),
+            (
+                "cosine",
+                "a fixed scale times cosines, with a learned length of each class vector",
+                "classifier = { cosine = { scale = 2.0 } }\n",
+            ),
+        ],
+    },
+    Choice {
         kind: "batch-norm statistics",
         place: "training.batch_norm",
         names: &[
@@ -405,6 +430,8 @@ mod tests {
         complete::<manytask_meta::Adapts>("adapts");
         complete::<manytask_meta::OuterGradient>("outer gradient");
         complete::<manytask_meta::BatchNormStatistics>("batch-norm statistics");
+        complete::<manytask_meta::FeatureTransform>("feature transform");
+        complete::<manytask_meta::Classifier>("classifier");
         complete::<manytask_data::TaskSampling>("task sampling");
         complete::<manytask_data::WeightIn>("weights");
         complete::<manytask_data::Quotes>("quotes");

@@ -17,11 +17,12 @@ use crate::threads;
 mod check;
 mod effective;
 mod episodes;
+mod pretraining;
 mod rows;
 mod sizes;
 mod training;
 
-pub use self::episodes::EpisodesPlan;
+pub use self::episodes::{EpisodesPlan, PretrainingSection};
 pub use self::rows::{RowsPlan, TaskSection};
 pub use self::training::TrainingSection;
 pub(crate) use self::training::{KEEP_CHECKPOINTS, LOG_EVERY_STEPS, SAVE_EVERY_MINUTES};
@@ -74,6 +75,8 @@ pub struct Spans {
     pub tasks: Option<SourceSpan>,
     /// `[learner]`, where it is written.
     pub learner: Option<SourceSpan>,
+    /// `[pretraining]`, where it is written.
+    pub pretraining: Option<SourceSpan>,
     /// The whole configuration.
     pub everything: SourceSpan,
 }
@@ -128,6 +131,7 @@ impl Plan {
         let aggregator = registries.aggregators.make(aggregator)?;
         let network = whole.required_table("network")?;
         let learner = whole.table("learner")?;
+        let pretraining = if learner.is_some() { whole.table("pretraining")? } else { None };
         let tasks = if learner.is_none() { whole.table("tasks")? } else { None };
         let spans = Spans {
             data: of_data,
@@ -136,11 +140,13 @@ impl Plan {
             training: of_training,
             tasks: tasks.as_ref().map(Section::span),
             learner: learner.as_ref().map(Section::span),
+            pretraining: pretraining.as_ref().map(Section::span),
             everything,
         };
         let work = if let Some(learner) = learner {
             let evaluation = whole.table("evaluation")?;
-            Work::Episodes(EpisodesPlan::read(data, network, learner, training, evaluation, registries)?)
+            let further = (pretraining, evaluation);
+            Work::Episodes(EpisodesPlan::read(data, network, learner, training, further, registries)?)
         } else {
             if let Some(kind) = data.peek("kind").filter(|kind| registries.episodes.has(kind)) {
                 let what = format!("`{kind}` gives episodes, and the configuration has no [learner]");

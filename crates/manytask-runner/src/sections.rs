@@ -12,7 +12,7 @@ pub(crate) struct Described {
 }
 
 /// All, in the order they stand in.
-pub(crate) const SECTIONS: [Described; 7] = [
+pub(crate) const SECTIONS: [Described; 8] = [
     Described {
         name: "run",
         summary: "keys before the first section",
@@ -96,6 +96,16 @@ early_stopping = { patience = 4, min_delta = 0.0 } # so many looks at the valida
 ",
     },
     Described {
+        name: "pretraining",
+        summary: "of learners on episodes of images: the first steps of the training are on single examples of all its classes",
+        text: "\
+[pretraining]
+steps = 400         # the first ones of training.steps, the others are on tasks; left out where the learner learns from no task: all
+batch_size = 128
+classifier = \"linear\" # or { cosine = { scale = 2.0 } }
+",
+    },
+    Described {
         name: "evaluation",
         summary: "of learners: always the same tasks",
         text: "\
@@ -153,6 +163,7 @@ mod tests {
             all.backbones.example("mlp").unwrap(),
             all.learners.example("maml").unwrap(),
             text("training", "learners").to_owned(),
+            text("pretraining", "").to_owned(),
             text("evaluation", "").to_owned(),
             OPTIMIZER.to_owned(),
         ];
@@ -160,6 +171,7 @@ mod tests {
         let plan = Plan::read(&source, &all).unwrap();
         let Work::Episodes(episodes) = plan.work else { panic!("episodes") };
         assert_eq!((episodes.settings.tasks_per_step, episodes.settings.evaluation_queries), (4, Some(15)));
+        assert_eq!(episodes.pretraining.unwrap().steps, Some(400));
     }
 
     #[test]

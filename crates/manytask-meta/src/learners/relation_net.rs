@@ -5,11 +5,11 @@ use manytask_nn::{Builder, Module};
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::embedding::{classes, embed, one_hot, with_dimension, without_dimension};
+use crate::embedding::{classes, one_hot, with_dimension, without_dimension};
 use crate::episode::{Episode, Support};
-use crate::learner::{Learner, LearnerSpec, Predictor};
+use crate::head::{Embedding, Head};
+use crate::learner::{Learner, LearnerSpec};
 use crate::model::{Backbone, EpisodeShape, NetworkShape};
-use crate::outer::GradientMode;
 use crate::prediction::Prediction;
 
 /// Relation networks (Sung et al. 2018, arXiv:1711.06025): a learned comparison says how much a query is of a class.
@@ -30,19 +30,11 @@ impl Default for RelationNet {
     }
 }
 
-/// What [`RelationNet`] builds.
+/// What [`RelationNet`] builds: fitted is the sum of each class' embeddings `[T, C, D]`.
 #[derive(Debug)]
 struct Relation {
     comparison: Mlp,
     classes: i64,
-}
-
-/// The sum of each class' embeddings `[T, C, D]`, and the parameters that embed and compare queries.
-struct Sums<'a> {
-    relation: &'a Relation,
-    support: &'a Support<'a>,
-    params: Params,
-    of_classes: Tensor,
 }
 
 impl LearnerSpec for RelationNet {
@@ -51,7 +43,7 @@ impl LearnerSpec for RelationNet {
     }
 
     fn network(&self, shape: &EpisodeShape) -> NetworkShape {
-        NetworkShape { input: shape.input.clone(), outputs: None }
+        NetworkShape::embedding(shape)
     }
 
     fn build(
@@ -67,24 +59,40 @@ impl LearnerSpec for RelationNet {
             ));
         }
         let classes = classes(self.name(), shape)?;
-        let features: i64 = backbone.features()?.iter().product();
+        let features = backbone.feature_count()?;
         let config = MlpConfig { output: Some(1), ..self.comparison.clone() };
         let comparison = Mlp::new(&mut b.scope("comparison"), 2 * features, &config)?;
-        Ok(Box::new(Relation { comparison, classes }))
+        Ok(Box::new(Embedding(Relation { comparison, classes })))
     }
 }
 
-impl Learner for Relation {
-    fn adapt<'a>(
-        &'a self,
-        support: &'a Support<'a>,
+impl Head for Relation {
+    type Fitted = Tensor;
+
+    fn fit(&self, embeddings: &Tensor, support: &Support<'_>, _params: &Params) -> Result<Tensor> {
+        let members = one_hot("relation_net", &support.y, self.classes, support.tasks, embeddings.kind())?;
+        Ok(members.f_transpose(1, 2)?.f_matmul(embeddings)?)
+    }
+
+    /// The logits of the relations.
+    fn predict(
+        &self,
+        sums: &Tensor,
+        queries: &Tensor,
+        support: &Support<'_>,
         params: &Params,
-        _mode: GradientMode,
-    ) -> Result<Box<dyn Predictor + 'a>> {
-        let embedded = embed(support, params, &support.x, 0)?;
-        let members = one_hot("relation_net", &support.y, self.classes, support.tasks, embedded.kind())?;
-        let of_classes = members.f_transpose(1, 2)?.f_matmul(&embedded)?;
-        Ok(Box::new(Sums { relation: self, support, params: params.share(), of_classes }))
+    ) -> Result<Tensor> {
+        let (tasks, count, features) = queries.size3()?;
+        let shape = [tasks, count, self.classes, features];
+        let pairs = Tensor::f_cat(
+            &[sums.f_unsqueeze(1)?.f_expand(shape, false)?, queries.f_unsqueeze(2)?.f_expand(shape, false)?],
+            -1,
+        )?;
+        let rows = pairs.f_reshape([tasks, count * self.classes, 2 * features])?;
+        let rows = without_dimension(&rows, support.tasks)?;
+        let comparison: &dyn Module = &self.comparison;
+        let logits = support.forward(comparison, params, &rows, 2)?;
+        Ok(logits.f_reshape([tasks, count, self.classes])?)
     }
 
     fn query_losses(&self, prediction: &Prediction, episode: &Episode<'_>) -> Result<Tensor> {
@@ -97,32 +105,5 @@ impl Learner for Relation {
         let squares = relations.f_sub(&truth)?.f_square()?.f_mul(&there)?;
         let means = sum(&squares)?.f_div(&sum(&there)?.f_clamp_min(1.0)?)?;
         without_dimension(&means, tasks)
-    }
-}
-
-impl Predictor for Sums<'_> {
-    /// The logits of the relations.
-    fn predict(&self, x: &Tensor) -> Result<Prediction> {
-        let query = embed(self.support, &self.params, x, 1)?;
-        let (&[tasks, queries, features], classes) = (query.size().as_slice(), self.relation.classes) else {
-            return Err(Error::setting(
-                "an embedding that is no vector",
-                "give a network with outputs [N, D]",
-            ));
-        };
-        let shape = [tasks, queries, classes, features];
-        let pairs = Tensor::f_cat(
-            &[
-                self.of_classes.f_unsqueeze(1)?.f_expand(shape, false)?,
-                query.f_unsqueeze(2)?.f_expand(shape, false)?,
-            ],
-            -1,
-        )?;
-        let rows = pairs.f_reshape([tasks, queries * classes, 2 * features])?;
-        let rows = without_dimension(&rows, self.support.tasks)?;
-        let comparison: &dyn Module = &self.relation.comparison;
-        let logits = self.support.forward(comparison, &self.params, &rows, 2)?;
-        let logits = logits.f_reshape([tasks, queries, classes])?;
-        Ok(Prediction::values(without_dimension(&logits, self.support.tasks)?))
     }
 }

@@ -7,8 +7,9 @@ use manytask_meta::nn::{Builder, layers::Activation, loss::Loss, metrics::Output
 use manytask_meta::tensor::random::Key;
 use manytask_meta::tensor::{Device, Kind, Layout, Params, Tensor};
 use manytask_meta::{
-    Cnp, EpisodeShape, Execution, LearnerSpec, Maml, MetaModel, MetaProblem, MetaSettings, MetaSgd,
-    OuterGradient, ProtoNet, R2d2, RelationNet,
+    Cnp, Dsn, EpisodeShape, Execution, Frn, LearnerSpec, LrD2, Maml, MatchingNet, MetaBaseline, MetaModel,
+    MetaOptNetRr, MetaOptNetSvm, MetaProblem, MetaSettings, MetaSgd, OuterGradient, ProtoMaml, ProtoNet,
+    R2d2, RelationNet,
 };
 
 use crate::source::{Written, sinusoids};
@@ -148,7 +149,19 @@ fn classes(order: [i64; 3], missing: bool, without: bool) -> Episodes {
 
 #[test]
 fn metric_learners_do_not_know_classes_by_number_and_pass_over_missing_labels() {
-    let learners: [&dyn LearnerSpec; 3] = [&ProtoNet::default(), &R2d2::default(), &RelationNet::default()];
+    let learners: [&dyn LearnerSpec; 11] = [
+        &ProtoNet::default(),
+        &R2d2::default(),
+        &RelationNet::default(),
+        &MatchingNet::default(),
+        &MetaBaseline::default(),
+        &MetaOptNetRr::default(),
+        &MetaOptNetSvm::default(),
+        &LrD2::default(),
+        &Dsn::default(),
+        &Frn::default(),
+        &ProtoMaml::default(),
+    ];
     for learner in learners {
         let of = |episodes| {
             let loss = Loss::CrossEntropy { class_weights: None, label_smoothing: 0.0 };
@@ -258,4 +271,25 @@ fn binary_and_multilabel_tasks_are_scored_as_such() {
         let error = MetaModel::build(layout, Box::new(net.unwrap()), learner, shape.clone()).unwrap_err();
         assert!(error.to_string().contains(learner.name()), "{error}");
     }
+}
+
+/// Many ports take the prototypes for constants, so that the network has no gradient through the layer that starts from them.
+#[test]
+fn proto_maml_has_the_gradient_of_prototypes_which_are_no_constants() {
+    let of = |learner: &dyn LearnerSpec| {
+        let loss = Loss::CrossEntropy { class_weights: None, label_smoothing: 0.0 };
+        pass(&written(learner, EpisodeShape::classes(&[4], 3), classes([0, 1, 2], false, false), loss))
+    };
+    let prototypes = of(&ProtoNet::default());
+    for outer_gradient in [OuterGradient::SecondOrder, OuterGradient::FirstOrder] {
+        // With a rate of nearly 0 it is a prototypical network: 2 q·c − ‖c‖² and −‖q − c‖² are the same to a softmax.
+        let still = ProtoMaml { inner_steps: 2, inner_learning_rate: 1e-14, outer_gradient };
+        let found = of(&still);
+        assert!(found.0.iter().zip(&prototypes.0).all(|(a, b)| (a - b).abs() < 1e-10), "{outer_gradient:?}");
+        assert!(found.1.max_difference(&prototypes.1).unwrap() < 1e-10, "{outer_gradient:?}");
+    }
+    let moved = |outer_gradient| of(&ProtoMaml { inner_steps: 2, inner_learning_rate: 0.1, outer_gradient });
+    let (first, second) = (moved(OuterGradient::FirstOrder), moved(OuterGradient::SecondOrder));
+    assert!(first.0.iter().zip(&second.0).all(|(a, b)| (a - b).abs() < 1e-12));
+    assert!(first.1.max_difference(&second.1).unwrap() > 1e-4);
 }

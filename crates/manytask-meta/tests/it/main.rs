@@ -5,5 +5,6 @@ mod golden;
 mod known_wrong;
 mod launched;
 mod learning;
+mod pretraining;
 mod settings;
 mod source;

@@ -30,7 +30,7 @@ impl Trainer<'_> {
     /// Makes the next step and counts it.
     pub(super) fn advance(&mut self) -> Result<StepReport> {
         let problem = self.problem;
-        let report = if problem.manages_threads(&self.params) {
+        let report = if problem.manages_threads(&self.params, self.progress.step) {
             catch_panics(|| threads::with_single_threaded_torch(|| self.step()))
         } else {
             catch_panics(|| self.step())

@@ -200,8 +200,13 @@ impl Plan {
         let offers = Offers { shared: true, representation: false, validation };
         let needs = self.check_aggregator(None, Identity::Resampled, offers)?;
         if let Some(outline) = outline {
-            let model = episodes.build(&outline.form, self.precision, spans)?;
+            let pretraining = self.pretraining(episodes, Some(outline.form.output))?;
+            // How many classes there are, the data say.
+            let pretraining = pretraining.map(|pretraining| (pretraining, 2));
+            let model = episodes.build(&outline.form, pretraining, self.precision, spans)?;
             self.check_episode_memory(episodes, &outline, model.layout(), &needs)?;
+        } else {
+            self.pretraining(episodes, None)?;
         }
         Ok(())
     }

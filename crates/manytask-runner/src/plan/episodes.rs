@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
-use manytask_meta::{Execution, LearnerSpec, MetaModel, MetaSettings};
+use manytask_meta::{Classifier, Execution, LearnerSpec, MetaModel, MetaSettings, Pretraining};
 use manytask_nn::{Builder, Precision};
 use manytask_tensor::Layout;
+use serde::{Deserialize, Serialize};
 
 use crate::config::Section;
 use crate::episodes::{BackboneSettings, EpisodeForm, EpisodeSettings};
@@ -17,6 +18,26 @@ pub struct EpisodesPlan {
     pub(crate) network: Box<dyn BackboneSettings>,
     pub(crate) learner: Arc<dyn LearnerSpec>,
     pub(crate) settings: MetaSettings,
+    pub(crate) pretraining: Option<PretrainingSection>,
+}
+
+/// `[pretraining]`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PretrainingSection {
+    /// How many of the training's steps it takes; left out: all, of a learner that learns from nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<u64>,
+    /// Examples in a step.
+    pub batch_size: usize,
+    /// The form of the classifier of all training classes.
+    pub classifier: Classifier,
+}
+
+impl Default for PretrainingSection {
+    fn default() -> Self {
+        Self { steps: None, batch_size: 128, classifier: Classifier::Linear }
+    }
 }
 
 impl EpisodesPlan {
@@ -25,7 +46,7 @@ impl EpisodesPlan {
         network: Section<'_>,
         learner: Section<'_>,
         mut training: Section<'_>,
-        evaluation: Option<Section<'_>>,
+        (pretraining, evaluation): (Option<Section<'_>>, Option<Section<'_>>),
         registries: &Registries,
     ) -> Result<Self> {
         let usual = MetaSettings::default();
@@ -58,15 +79,23 @@ impl EpisodesPlan {
             network: registries.backbones.make(network)?,
             learner: registries.learners.make(learner)?,
             settings,
+            pretraining: pretraining.map(Section::rest).transpose()?,
         })
     }
 
-    /// The network for examples of a form, with layers that compute in `precision`, and the learner on it.
+    /// The network for examples of a form, with layers that compute in `precision`, and the learner on it, after a pretraining on so many
+    /// classes where there is one.
     ///
     /// # Errors
     /// When a size is impossible, examples of this form are not for the network, or the learner cannot work with either; with
     /// the section's place.
-    pub(crate) fn build(&self, form: &EpisodeForm, precision: Precision, spans: &Spans) -> Result<MetaModel> {
+    pub(crate) fn build(
+        &self,
+        form: &EpisodeForm,
+        pretraining: Option<(Pretraining, i64)>,
+        precision: Precision,
+        spans: &Spans,
+    ) -> Result<MetaModel> {
         let mut layout = Layout::builder();
         let wanted = self.learner.network(form);
         let mut root = Builder::new(&mut layout);
@@ -75,7 +104,7 @@ impl EpisodesPlan {
         let network =
             network.map_err(|error| spans.network.place(Failure::new(Code::Config, error.to_string())))?;
         let span = spans.learner.as_ref().unwrap_or(&spans.everything);
-        MetaModel::build(layout, network, self.learner.as_ref(), form.clone())
+        MetaModel::build_pretrained(layout, network, self.learner.as_ref(), form.clone(), pretraining)
             .map_err(|error| span.place(error))
     }
 }

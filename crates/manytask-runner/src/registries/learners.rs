@@ -1,5 +1,6 @@
 //! Learners by their names in a configuration.
 
+mod heads;
 mod presets;
 
 use std::sync::Arc;
@@ -20,6 +21,8 @@ pub(super) fn learners() -> Registry<Any> {
     let mut registry = Registry::<Any>::new("learner", "learner");
     adapting(&mut registry);
     comparing(&mut registry);
+    heads::heads(&mut registry);
+    heads::pretrained(&mut registry);
     registry
 }
 

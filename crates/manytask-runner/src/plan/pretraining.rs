@@ -1,0 +1,73 @@
+//! What a pretraining and a learner ask of each other.
+
+use manytask_meta::{LearnsFrom, Pretraining};
+use manytask_nn::metrics::Output;
+
+use super::{EpisodesPlan, Plan};
+use crate::failure::Result;
+
+impl Plan {
+    /// The pretraining, where there is one; refuses one that the learner has no use for, and a learner that needs one and has none.
+    ///
+    /// # Errors
+    /// With the section's place and the remedy.
+    pub(crate) fn pretraining(
+        &self,
+        episodes: &EpisodesPlan,
+        output: Option<Output>,
+    ) -> Result<Option<Pretraining>> {
+        let learner = episodes.learner.name();
+        let of_base_classes = episodes.learner.learns_from() == LearnsFrom::BaseClasses;
+        let span =
+            self.spans.pretraining.as_ref().or(self.spans.learner.as_ref()).unwrap_or(&self.spans.everything);
+        let refuse = |what: String, hint: &str| Err(span.diagnostic(what).hint(hint));
+        let Some(section) = episodes.pretraining else {
+            return if of_base_classes {
+                refuse(
+                    format!(
+                        "`{learner}` learns from all training classes before the first task, and there is no [pretraining]"
+                    ),
+                    "add the section [pretraining], e.g. with batch_size = 128",
+                )
+            } else {
+                Ok(None)
+            };
+        };
+        if output.is_some_and(|output| output != Output::Multiclass) {
+            return refuse(
+                "[pretraining] on tasks without classes".into(),
+                "take tasks with classes, or leave [pretraining] out",
+            );
+        }
+        let all = self.training(None)?.steps;
+        let steps = match section.steps {
+            None if !of_base_classes => {
+                return refuse(
+                    format!(
+                        "[pretraining] does not say how many of the {all} steps it takes, and `{learner}` learns from tasks"
+                    ),
+                    "set `steps` in [pretraining]; the other steps of [training] are on tasks",
+                );
+            }
+            Some(steps) if of_base_classes && steps != all => {
+                return refuse(
+                    format!(
+                        "[pretraining] has {steps} `steps` of {all}, and `{learner}` learns from no task"
+                    ),
+                    "leave `steps` out of [pretraining]: it takes those of [training]",
+                );
+            }
+            Some(steps) if steps > all => {
+                return refuse(
+                    format!("[pretraining] has {steps} `steps`, and [training] only {all}"),
+                    "steps of [pretraining] are the first ones of [training]; set fewer, or more there",
+                );
+            }
+            steps => steps.unwrap_or(all),
+        };
+        let pretraining =
+            Pretraining { steps, batch_size: section.batch_size, classifier: section.classifier };
+        pretraining.check().map_err(|error| span.place(error))?;
+        Ok(Some(pretraining))
+    }
+}
