@@ -20,7 +20,7 @@ fn way(seen: &Seen) -> String {
         Some(Execution::Analytic) => ", analytic".into(),
         Some(Execution::Threads(_)) => ", threads".into(),
         Some(Execution::Loop) => ", loop".into(),
-        Some(Execution::Batched | Execution::Auto) => ", batched".into(),
+        Some(Execution::Batched | Execution::Auto | Execution::Verify) => ", batched".into(),
     }
 }
 

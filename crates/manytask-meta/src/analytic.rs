@@ -12,7 +12,7 @@ use manytask_data::Episodes;
 use manytask_multitask::{Error, Result};
 use manytask_nn::Module;
 use manytask_nn::dense::{PlainLoss, Target};
-use manytask_nn::fused::{FusedNet, NetTangents, NetTrace, Rows, sides};
+use manytask_nn::fused::{FusedNet, NetTangents, NetTrace, NotFused, Rows, sides};
 use manytask_nn::loss::Loss;
 use manytask_tensor::dense::{Real, uninit_with, values};
 use manytask_tensor::{Kind, Layout, Params, Slot, Tensor, threads};
@@ -80,26 +80,27 @@ pub(crate) struct AnalyticResult {
 }
 
 impl Analytic {
-    /// The fused form, or what prevents it.
-    pub(crate) fn of(
+    /// The fused form.
+    ///
+    /// # Errors
+    /// With what prevents it.
+    pub(crate) fn compile(
         network: &dyn Module,
         layout: &Layout,
         descent: Option<Descent>,
         loss: &Loss,
-    ) -> std::result::Result<Self, &'static str> {
+    ) -> std::result::Result<Self, NotFused> {
         // Rates, which are the learner's, stand behind the network's parameters.
         let is_rate = |slot: &Slot| matches!(&descent, Some(Descent { rates: Rates::Each(rates), .. }) if rates.contains(slot));
-        let net = FusedNet::of(network, layout).filter(|net| {
-            let trained = layout.trained();
-            net.slots().eq(trained.into_iter().filter(|slot| !is_rate(slot)))
-        });
-        let net = net.ok_or(
-            "the network is not, in full precision, a chain of linear layers with relu, leaky_relu, tanh, sigmoid or \
-             identity, or blocks of convolution, batch-norm, relu and pooling before one",
-        )?;
-        let descent = descent.ok_or("the learner is not plain gradient descent")?;
-        let loss =
-            PlainLoss::of(loss).ok_or("the loss is not plain mse, cross_entropy or binary_cross_entropy")?;
+        let net = FusedNet::compile(network, layout)?;
+        if !net.slots().eq(layout.trained().into_iter().filter(|slot| !is_rate(slot))) {
+            return Err(NotFused::because("a learner with parameters of its own beside learned rates"));
+        }
+        let descent =
+            descent.ok_or(const { NotFused::because("a learner that is not plain gradient descent") })?;
+        let loss = PlainLoss::of(loss).ok_or(const {
+            NotFused::because("a loss that is not plain mse, cross_entropy or binary_cross_entropy")
+        })?;
         let (mut moving, mut end) = (Vec::<Range<usize>>::new(), 0);
         let sizes = net.slots().map(|slot| {
             let shape = layout.entry(slot).map_or(&[][..], |entry| &entry.shape);

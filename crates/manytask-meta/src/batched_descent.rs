@@ -50,7 +50,8 @@ impl BatchedDescent {
         descent: Option<Descent>,
         loss: &Loss,
     ) -> Option<Self> {
-        let chain = DenseChain::of(network, layout)
+        let chain = DenseChain::compile(network, layout)
+            .ok()
             .filter(|chain| chain.is_piecewise_linear() && chain.slots().eq(layout.trained()))?;
         let descent = descent.filter(|descent| {
             descent.checkpoint_every.is_none() && descent.outer_gradient != OuterGradient::Difference

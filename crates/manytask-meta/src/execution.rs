@@ -20,6 +20,9 @@ pub enum Execution {
     /// On a processor analytic where that can be, threads, as many as may be used, for convolutions (a loop for a single task); else batched.
     #[default]
     Auto,
+    /// As `auto`, and besides through the graph (in a loop where `auto` is batched): a step ends with an error where they differ.
+    /// It costs as much as both.
+    Verify,
 }
 
 impl Execution {
@@ -27,6 +30,7 @@ impl Execution {
     pub(crate) fn resolve(self, layout: &Layout, device: Device, analytic: bool, tasks: usize) -> Self {
         let convolutions = || layout.entries().iter().any(|entry| entry.shape.len() == 4);
         match self {
+            Self::Verify => Self::Auto.resolve(layout, device, analytic, tasks),
             Self::Auto if device == Device::Cpu && analytic => Self::Analytic,
             // A single task has all threads to itself.
             Self::Auto if device == Device::Cpu && convolutions() && tasks == 1 => Self::Loop,

@@ -5,7 +5,9 @@ mod fused;
 use std::fmt::Debug;
 
 use manytask_multitask::Result;
-use manytask_tensor::{Params, Slot, Tensor};
+use manytask_nn::Module;
+use manytask_nn::fused::{FusedNet, NotFused};
+use manytask_tensor::{Layout, Params, Slot, Tensor};
 
 use crate::embedding::{embed, without_dimension};
 use crate::episode::{Episode, Support};
@@ -88,6 +90,10 @@ impl<H: Head> Learner for Embedding<H> {
 
     fn query_losses(&self, prediction: &Prediction, episode: &Episode<'_>) -> Result<Tensor> {
         self.0.query_losses(prediction, episode)
+    }
+
+    fn fused(&self, network: &dyn Module, layout: &Layout) -> std::result::Result<(), NotFused> {
+        FusedNet::compile(network, layout).map(drop)
     }
 
     fn gradient(&self, episode: &Episode<'_>, params: &Params) -> Result<Option<(Objective, Params)>> {

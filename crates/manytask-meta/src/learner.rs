@@ -3,7 +3,8 @@
 use std::fmt::Debug;
 
 use manytask_multitask::Result;
-use manytask_nn::Builder;
+use manytask_nn::fused::NotFused;
+use manytask_nn::{Builder, Module};
 use manytask_tensor::{Layout, Params, Slot, Tensor};
 
 use crate::analytic::Descent;
@@ -90,6 +91,15 @@ pub trait Learner: Debug + Send + Sync {
     /// As [`Learner::adapt`].
     fn gradient(&self, _episode: &Episode<'_>, _params: &Params) -> Result<Option<(Objective, Params)>> {
         Ok(None)
+    }
+
+    /// Whether [`Learner::gradient`] is fused with such a network.
+    ///
+    /// # Errors
+    /// With what prevents it.
+    fn fused(&self, network: &dyn Module, layout: &Layout) -> std::result::Result<(), NotFused> {
+        let _ = (network, layout);
+        Err(NotFused::because("a learner that is not plain gradient descent"))
     }
 
     /// How many steps it adapts by in training; `None` if it does not adapt step by step.

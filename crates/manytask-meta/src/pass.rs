@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 use manytask_data::Episodes;
-use manytask_multitask::{Combination, Draw, Error, Jacobian, Level, Pass, Result, Shared, layer_columns};
+use manytask_multitask::{
+    Combination, Draw, Error, Jacobian, Level, Pass, Result, Shared, VerifiedPass, layer_columns,
+};
 use manytask_nn::Context;
 use manytask_tensor::capture::Outputs;
 use manytask_tensor::{Device, Graph, Kind, Params, Slot, Tensor, grad};
@@ -33,8 +35,25 @@ pub(crate) fn forward<'a>(
             "let the pretraining take all steps",
         ));
     }
+    let execution = problem.execution(params);
+    let pass = computed(problem, params, draw, execution)?;
+    if problem.settings.execution != Execution::Verify {
+        return Ok(pass);
+    }
+    // Tasks along a dimension go through the graph on a processor, whatever is fused of one task.
+    let other = if execution == Execution::Batched { Execution::Loop } else { Execution::Batched };
+    let graph = computed(problem, params, draw, other)?;
+    Ok(Box::new(VerifiedPass::new(pass, graph, params.kind())?))
+}
+
+fn computed<'a>(
+    problem: &'a MetaProblem,
+    params: &'a Params,
+    draw: Draw,
+    execution: Execution,
+) -> Result<Box<dyn Pass + 'a>> {
     let (episodes, ids) = problem.draw(draw)?;
-    match problem.execution(params) {
+    match execution {
         Execution::Loop => {
             let rows = empty_rows(params, ids.len())?;
             let found = rows_of(&problem.objective, params, &episodes, draw, &ids, 0..ids.len(), &rows)?;
@@ -47,7 +66,7 @@ pub(crate) fn forward<'a>(
         }
         Execution::Analytic => {
             let found =
-                problem.analytic.as_ref().map(|analytic| analytic.run(params, &episodes)).transpose()?;
+                problem.analytic.as_ref().ok().map(|analytic| analytic.run(params, &episodes)).transpose()?;
             match found.flatten() {
                 Some(AnalyticResult { losses, rows }) => Ok(Box::new(PrecomputedPass::new(
                     params,
@@ -58,7 +77,9 @@ pub(crate) fn forward<'a>(
                 None => at_once(problem, params, &episodes, draw, ids),
             }
         }
-        Execution::Batched | Execution::Auto => at_once(problem, params, &episodes, draw, ids),
+        Execution::Batched | Execution::Auto | Execution::Verify => {
+            at_once(problem, params, &episodes, draw, ids)
+        }
     }
 }
 

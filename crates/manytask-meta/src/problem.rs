@@ -3,12 +3,13 @@ use std::sync::{Arc, Mutex};
 use manytask_data::{ClassPool, EpisodeSpec, Episodes};
 use manytask_multitask::{Draw, Error, Evaluation, Identity, Offers, Pass, Problem, Result, Split, TaskVec};
 use manytask_nn::Module;
+use manytask_nn::fused::NotFused;
 use manytask_nn::layers::Restored;
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Output;
 use manytask_tensor::capture::Recorder;
 use manytask_tensor::random::Key;
-use manytask_tensor::{Layout, Params, Role, Slot};
+use manytask_tensor::{Device, Layout, Params, Role, Slot};
 use serde::{Deserialize, Serialize};
 
 use crate::analytic::Analytic;
@@ -37,7 +38,7 @@ pub struct MetaProblem {
     shared: Vec<Slot>,
     names: Vec<String>,
     /// The fused form, where there is one.
-    pub(crate) analytic: Option<Analytic>,
+    pub(crate) analytic: std::result::Result<Analytic, NotFused>,
     /// The fused form of all tasks at once, where there is one.
     pub(crate) batched: Option<BatchedDescent>,
     /// Meta-batches that a GPU launches as a whole, and what they give.
@@ -131,7 +132,8 @@ impl MetaProblem {
         let MetaModel { layout, network, learner, learns_from, base_classes, shape, input } = model;
         let analytic = analytic(network.as_ref(), &layout, learner.as_ref(), &loss, settings.batch_norm);
         if let (Execution::Analytic, Err(reason)) = (settings.execution, &analytic) {
-            return Err(Error::setting(format!("execution is analytic, but {reason}"), "take `auto`"));
+            let what = format!("`execution` is \"analytic\", but there is {reason}");
+            return Err(Error::setting(what, "take `auto`"));
         }
         if learner.base_mean().is_some()
             && normalises(&layout)
@@ -145,7 +147,7 @@ impl MetaProblem {
         let batched = BatchedDescent::of(network.as_ref(), &layout, learner.descent(&layout), &loss);
         let network: Box<dyn Module> = Box::new(Restored(network));
         Ok(Self {
-            analytic: analytic.ok(),
+            analytic,
             batched,
             recorder: Recorder::default(),
             form: Mutex::default(),
@@ -226,7 +228,7 @@ impl MetaProblem {
         self.settings.execution.resolve(
             &self.layout,
             params.device(),
-            self.analytic.is_some(),
+            self.analytic.is_ok(),
             self.settings.tasks_per_step,
         )
     }
@@ -272,12 +274,12 @@ fn analytic(
     learner: &dyn Learner,
     loss: &Loss,
     batch_norm: BatchNormStatistics,
-) -> std::result::Result<Analytic, &'static str> {
+) -> std::result::Result<Analytic, NotFused> {
     let normalises = layout.entries().iter().any(|entry| entry.role == Role::Buffer);
     if normalises && batch_norm == BatchNormStatistics::Running {
-        return Err("batch-norm normalises with running statistics");
+        return Err(NotFused::because("batch-norm with running statistics"));
     }
-    Analytic::of(network, layout, learner.descent(layout), loss)
+    Analytic::compile(network, layout, learner.descent(layout), loss)
 }
 
 /// The key of a step's randomness.
@@ -288,6 +290,22 @@ pub(crate) fn key(draw: Draw) -> Key {
 impl Problem for MetaProblem {
     fn layout(&self) -> &Arc<Layout> {
         &self.layout
+    }
+
+    fn fused(&self, params: &Params) -> std::result::Result<(), NotFused> {
+        match (self.execution(params), &self.analytic) {
+            (Execution::Analytic, _) => Ok(()),
+            (Execution::Batched, _) if self.batched.is_some() && params.device() != Device::Cpu => Ok(()),
+            _ if params.device() != Device::Cpu => {
+                Err(NotFused::because("a network that is not, on a GPU, a chain of linear layers"))
+            }
+            (_, Ok(_)) => Err(NotFused::because("an `execution` that goes through the graph")),
+            (Execution::Batched, Err(reason)) => Err(reason.clone()),
+            (_, Err(reason)) => {
+                let (network, learner) = (self.objective.network(), &self.objective.learner);
+                learner.fused(network, &self.layout).map_err(|_| reason.clone())
+            }
+        }
     }
 
     fn shared(&self) -> &[Slot] {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use manytask_data::Inputs;
 use manytask_nn::Context;
 use manytask_nn::dense::DenseChain;
+use manytask_nn::fused::NotFused;
 use manytask_tensor::{Layout, Owner, Params, Slot, Tensor};
 
 pub(crate) use self::body::{Body, BodyOutput, BuiltBody, TaskFeatures, of_task, with_heads};
@@ -25,7 +26,7 @@ pub(crate) use self::experts::{Bottom, Experts, check_experts, gate, gate_logits
 pub(crate) use self::heads::stacked_weights;
 pub use self::heads::{Features, Heads};
 pub use self::outputs::{Auxiliary, OutputGroup, Outputs};
-pub(crate) use self::outputs::{predict, written_chain};
+pub(crate) use self::outputs::{fused_chain, predict};
 pub use self::rows::{Rows, TaskInputs};
 pub use self::settings::{ArchitectureSettings, Blueprint, Built, PartUse, TrunkSettings};
 pub(crate) use self::stages::{per_channel, pooled_like, run_stage, stage_widths};
@@ -106,9 +107,14 @@ pub trait Bottleneck: Debug + Send + Sync {
     /// What makes each task's outputs of the representation.
     fn heads(&self) -> &Heads;
 
-    /// All that is shared as a chain of linear layers whose activations are piecewise linear, where it is nothing else.
-    fn chain(&self) -> Option<&DenseChain> {
-        None
+    /// All that is shared as a chain of linear layers whose activations are piecewise linear.
+    ///
+    /// # Errors
+    /// With what else is shared.
+    fn chain(&self) -> std::result::Result<&DenseChain, &NotFused> {
+        static NO_CHAIN: NotFused =
+            NotFused::because("an architecture whose trunk is not asked for its layers");
+        Err(&NO_CHAIN)
     }
 }
 

@@ -56,7 +56,7 @@ pub fn delta_m_all(
     network: &Evaluation,
     baseline: &Evaluation,
     higher_is_better: impl Fn(&str) -> Option<bool>,
-) -> AllFigures {
+) -> AllMetrics {
     let mut left_out = Vec::new();
     let delta = compare(network, baseline, |task, base| {
         let mut changes = Vec::with_capacity(task.metrics.len());
@@ -68,12 +68,12 @@ pub fn delta_m_all(
         }
         mean(&changes)
     });
-    AllFigures { delta, left_out }
+    AllMetrics { delta, left_out }
 }
 
 /// A comparison over all metrics.
 #[derive(Debug, Clone, PartialEq)]
-pub struct AllFigures {
+pub struct AllMetrics {
     /// The mean changes.
     pub delta: Delta,
     /// What could not be compared: task and metric.

@@ -50,6 +50,19 @@ pub enum Error {
         /// What differs.
         message: String,
     },
+    /// A fused pass and the graph do not agree: a mistake in the program.
+    #[error(
+        "the fused pass and the graph differ in {what}: by {difference:.1e} of its length, where {tolerance:.0e} is rounding; train with \
+         execution = \"graph\", and report it with the configuration"
+    )]
+    NotVerified {
+        /// What differs, with the task's number.
+        what: String,
+        /// The length of the difference as a share of that of the graph's.
+        difference: f64,
+        /// The largest that would be rounding.
+        tolerance: f64,
+    },
     /// An aggregator took what it had not declared, or a problem does not keep its word: a mistake in the program.
     #[error("aggregator `{aggregator}`: {message}")]
     Contract {

@@ -19,6 +19,7 @@ mod task;
 mod testing;
 mod train;
 mod trunk_inputs;
+mod verified;
 
 pub use aggregator::{
     Aggregator, BatchGradients, BatchOf, Combination, Demand, GivenBatch, GivenStep, Gives, GramianWeighting,
@@ -30,13 +31,14 @@ pub use architecture::{
     Architecture, ArchitectureSettings, Blueprint, Bottleneck, Built, InputSizes, PartUse, TrunkSettings,
 };
 pub use architectures::HardSharing;
-pub use delta::{AllFigures, Delta, delta_m, delta_m_all};
+pub use delta::{AllMetrics, Delta, delta_m, delta_m_all};
 pub use error::{Error, Result};
 pub use gramian::{Gramian, Jacobian};
-pub use multi_task::{Batches, MultiTaskProblem, TaskSplits};
+pub use multi_task::{Batches, Execution, MultiTaskProblem, TaskSplits};
 pub use problem::{AuxiliaryLoss, Draw, Evaluation, Identity, Offers, Pass, Problem, Split, TaskEvaluation};
 pub use task::Task;
 pub use train::{
     Best, EarlyStopping, Event, Finish, Goal, Monitor, OPTIMIZER, PARAMS, Progress, STATE, StepReport,
     Trainer, Training, Worsened,
 };
+pub use verified::VerifiedPass;

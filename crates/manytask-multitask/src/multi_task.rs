@@ -18,13 +18,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use manytask_data as data;
 use manytask_data::{Batch, BatchOrder, Batcher, LastBatch, TaskSampling};
 use manytask_nn::dense::DenseChain;
+use manytask_nn::fused::NotFused;
 use manytask_nn::{Context, Progress};
 use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Layout, Params, Slot, no_grad};
 use serde::{Deserialize, Serialize};
 
 use self::losses::Losses;
-use crate::architecture::{Owned, TaskInputs, written_chain};
+use crate::architecture::{Owned, TaskInputs, fused_chain};
+use crate::verified::VerifiedPass;
 use crate::{
     Architecture, Draw, Error, Evaluation, Identity, Offers, Pass, Problem, Result, Split, Task, TaskVec,
 };
@@ -57,6 +59,19 @@ impl Batches {
     }
 }
 
+/// How the passes of a [`MultiTaskProblem`] are computed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Execution {
+    /// Fused where network and device have such passes, else through the graph.
+    #[default]
+    Auto,
+    /// Through the graph alone, cut at the bottleneck where there is one.
+    Graph,
+    /// Both ways: a step ends with an error where they differ. It costs as much as both.
+    Verify,
+}
+
 /// The splits of the data of a problem, on the device of its network.
 pub type TaskSplits = data::Splits<data::SplitData>;
 
@@ -78,6 +93,7 @@ pub struct MultiTaskProblem {
     gaps: [Vec<bool>; 3],
     /// The form for GPUs, where the problem has one.
     stacked: Option<stacked::Stacked>,
+    execution: Execution,
 }
 
 /// A batcher that was asked for before.
@@ -138,7 +154,14 @@ impl MultiTaskProblem {
             steps_per_epoch: batcher.batches_per_epoch(),
             batchers: Mutex::default(),
             gaps: [train?, validation?, test?],
+            execution: Execution::Auto,
         })
+    }
+
+    /// The same, with passes that are computed in this way.
+    #[must_use]
+    pub fn executed(self, execution: Execution) -> Self {
+        Self { execution, ..self }
     }
 
     /// The network.
@@ -268,28 +291,35 @@ impl Problem for MultiTaskProblem {
     }
 
     fn forward<'a>(&'a self, params: &'a Params, draw: Draw) -> Result<Box<dyn Pass + 'a>> {
-        if let Some(pass) = stacked::forward(self, params, draw)? {
-            return Ok(pass);
+        if self.execution != Execution::Graph
+            && let Some(pass) = stacked::forward(self, params, draw)?
+        {
+            return self.verified(pass, params, draw);
         }
         let batch = self.batch(draw)?;
         let present = self.present(draw.split, &batch)?;
         if present.is_empty() {
             return Ok(Box::new(empty::EmptyPass::new(self, params)));
         }
-        // From the most special to the most general.
-        let Some(cut) = self.architecture.bottleneck() else {
-            return Ok(Box::new(graph::GraphPass::forward(self, params, &batch, present, draw)?));
+        let fused = match self.architecture.bottleneck() {
+            Some(cut) => dense::forward(self, cut, params, &batch, &present, draw)?,
+            None => None,
         };
-        match dense::forward(self, cut, params, &batch, &present, draw)? {
-            Some(pass) => Ok(pass),
-            None => {
-                Ok(Box::new(bottleneck::BottleneckPass::forward(self, cut, params, &batch, present, draw)?))
-            }
+        match fused {
+            Some(pass) => self.verified(pass, params, draw),
+            None => self.through_graph(params, &batch, present, draw),
         }
     }
 
+    fn fused(&self, params: &Params) -> std::result::Result<(), NotFused> {
+        if self.stacked.is_some() && self.execution != Execution::Graph && params.device() != Device::Cpu {
+            return Ok(());
+        }
+        self.fused_chain(params).map(drop).map_err(Clone::clone)
+    }
+
     fn manages_threads(&self, params: &Params, _step: u64) -> bool {
-        self.fused_chain(params).is_some()
+        self.fused_chain(params).is_ok()
     }
 
     fn uncaptured(&self) -> Option<String> {
@@ -338,8 +368,46 @@ impl MultiTaskProblem {
         Losses::new(self, batch, present, &outputs)
     }
 
+    /// The pass through the graph, cut at the bottleneck where there is one.
+    fn through_graph<'a>(
+        &'a self,
+        params: &'a Params,
+        batch: &Batch,
+        present: Vec<usize>,
+        draw: Draw,
+    ) -> Result<Box<dyn Pass + 'a>> {
+        Ok(match self.architecture.bottleneck() {
+            Some(cut) => {
+                Box::new(bottleneck::BottleneckPass::forward(self, cut, params, batch, present, draw)?)
+            }
+            None => Box::new(graph::GraphPass::forward(self, params, batch, present, draw)?),
+        })
+    }
+
+    /// A fused pass, beside that through the graph where this is asked for.
+    fn verified<'a>(
+        &'a self,
+        fused: Box<dyn Pass + 'a>,
+        params: &'a Params,
+        draw: Draw,
+    ) -> Result<Box<dyn Pass + 'a>> {
+        if self.execution != Execution::Verify {
+            return Ok(fused);
+        }
+        let batch = self.batch(draw)?;
+        let present = self.present(draw.split, &batch)?;
+        let graph = self.through_graph(params, &batch, present, draw)?;
+        Ok(Box::new(VerifiedPass::new(fused, graph, params.kind())?))
+    }
+
     /// The trunk as a chain, where passes with these parameters are fused.
-    fn fused_chain(&self, params: &Params) -> Option<&DenseChain> {
-        written_chain(self.architecture.bottleneck()?.chain(), params)
+    fn fused_chain(&self, params: &Params) -> std::result::Result<&DenseChain, &NotFused> {
+        static NO_BOTTLENECK: NotFused = NotFused::because("an architecture without a bottleneck");
+        static ASKED: NotFused = NotFused::because("`execution = \"graph\"`");
+        match (self.execution, self.architecture.bottleneck()) {
+            (Execution::Graph, _) => Err(&ASKED),
+            (_, Some(cut)) => fused_chain(cut, params),
+            (_, None) => Err(&NO_BOTTLENECK),
+        }
     }
 }

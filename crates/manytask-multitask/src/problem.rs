@@ -2,6 +2,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use manytask_nn::Context;
+use manytask_nn::fused::NotFused;
 use manytask_tensor::{Layout, Params, Slot};
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +81,16 @@ pub trait Problem: Debug + Send {
     fn manages_threads(&self, params: &Params, step: u64) -> bool {
         let _ = (params, step);
         false
+    }
+
+    /// Whether passes on these parameters are fused: computed by closed forms instead of through the graph. Told when a training
+    /// starts.
+    ///
+    /// # Errors
+    /// With what prevents it.
+    fn fused(&self, params: &Params) -> std::result::Result<(), NotFused> {
+        let _ = params;
+        Err(NotFused::because("a problem of its own"))
     }
 
     /// Why its passes on a GPU are not launched as a whole, where that was tried and failed; see

@@ -2,7 +2,7 @@
 //!
 //! A graph knows nothing of what it holds. Of a chain `aₗ = f(aₗ₋₁ Wₗᵀ + bₗ)` everything is known: the gradient of one layer is
 //! `δₗᵀ aₗ₋₁`, so that many tasks' gradients share their inputs, and the product of the Hessian with a vector is one pass
-//! forward and one back (Pearlmutter 1994). [`DenseChain::of`] finds the chain in a network; the passes of shared trunks and of
+//! forward and one back (Pearlmutter 1994). [`DenseChain::compile`] finds the chain in a network; the passes of shared trunks and of
 //! inner loops are made of it, and give what a graph gives, within rounding.
 
 mod activation;
@@ -21,42 +21,54 @@ pub use self::input::Input;
 pub use self::loss::{PlainLoss, Target};
 pub use self::tangent::Tangents;
 use crate::Module;
-use crate::fused::Primitive;
+use crate::fused::{NotFused, Primitive, count};
 
 impl DenseChain {
-    /// The chain that a network is; `None` where it is something else, or has an activation without a [`DenseActivation`].
-    pub fn of(module: &dyn Module, layout: &Layout) -> Option<Self> {
-        Self::parse(&module.primitives()?, layout).filter(|chain| !chain.layers.is_empty())
+    /// The chain that a network is.
+    ///
+    /// # Errors
+    /// With what in the network is none, or an activation without a [`DenseActivation`].
+    pub fn compile(module: &dyn Module, layout: &Layout) -> Result<Self, NotFused> {
+        let chain = Self::parse(&module.primitives()?, layout)?;
+        if chain.layers.is_empty() {
+            return Err(NotFused::new("a network without a layer"));
+        }
+        Ok(chain)
     }
 
     /// A chain, which may be empty, of exactly these primitives.
-    pub(crate) fn parse(primitives: &[Primitive], layout: &Layout) -> Option<Self> {
+    pub(crate) fn parse(primitives: &[Primitive], layout: &Layout) -> Result<Self, NotFused> {
         let mut layers: Vec<DenseLayer> = Vec::new();
         for primitive in primitives {
             match *primitive {
                 Primitive::Flatten if layers.is_empty() => {}
-                Primitive::Flatten => return None,
+                Primitive::Flatten => return Err(NotFused::new("flattening behind a linear layer")),
                 Primitive::Linear { weight, bias } => {
-                    let [outputs, inputs] = layout.entry(weight).ok()?.shape[..] else { return None };
-                    let (inputs, outputs) = (usize::try_from(inputs).ok()?, usize::try_from(outputs).ok()?);
-                    layers.push(DenseLayer {
-                        weight,
-                        bias,
-                        inputs,
-                        outputs,
-                        activation: DenseActivation::Identity,
-                    });
+                    let shape = layout.entry(weight).map_or(&[][..], |entry| &entry.shape);
+                    let &[outputs, inputs] = shape else {
+                        return Err(NotFused::new("a linear layer whose weight is no matrix"));
+                    };
+                    let (inputs, outputs) = (count(inputs)?, count(outputs)?);
+                    let activation = DenseActivation::Identity;
+                    layers.push(DenseLayer { weight, bias, inputs, outputs, activation });
                 }
                 Primitive::Activation(activation) => {
-                    let last =
-                        layers.last_mut().filter(|last| last.activation == DenseActivation::Identity)?;
-                    last.activation = DenseActivation::of(activation)?;
+                    let fused = DenseActivation::of(activation).ok_or_else(|| {
+                        NotFused::new(format!("the activation {activation:?}").to_lowercase())
+                    })?;
+                    match layers.last_mut() {
+                        Some(last) if last.activation == DenseActivation::Identity => last.activation = fused,
+                        _ => return Err(NotFused::new("an activation that follows no linear layer")),
+                    }
                 }
                 Primitive::Convolution { .. } | Primitive::BatchNorm { .. } | Primitive::MaxPool(_) => {
-                    return None;
+                    return Err(NotFused::new(
+                        "convolution, batch-norm or pooling outside of blocks of convolution, batch-norm, relu and \
+                         pooling by 2",
+                    ));
                 }
             }
         }
-        Some(Self { layers })
+        Ok(Self { layers })
     }
 }

@@ -3,6 +3,7 @@
 
 mod block;
 mod norm;
+mod not_fused;
 mod planes;
 #[cfg(test)]
 mod tests;
@@ -11,6 +12,8 @@ use manytask_tensor::dense::{Real, values};
 use manytask_tensor::{Layout, Params, Slot, Tensor};
 
 use self::block::{Block, BlockTangents, BlockTrace};
+pub use self::not_fused::NotFused;
+pub(crate) use self::not_fused::count;
 use self::planes::Planes;
 use crate::dense::{DenseChain, PlainLoss, Tangents, Target, Trace};
 use crate::layers::{Activation, ConvConfig};
@@ -89,8 +92,11 @@ pub struct NetTangents<T> {
 }
 
 impl FusedNet {
-    /// The fused form of a network; `None` where it is something else.
-    pub fn of(module: &dyn Module, layout: &Layout) -> Option<Self> {
+    /// The fused form of a network.
+    ///
+    /// # Errors
+    /// With what in the network has no fused form.
+    pub fn compile(module: &dyn Module, layout: &Layout) -> Result<Self, NotFused> {
         let primitives = module.primitives()?;
         let (mut blocks, mut rest) = (Vec::new(), primitives.as_slice());
         while let [
@@ -102,10 +108,9 @@ impl FusedNet {
         ] = rest
         {
             if *config != ConvConfig::same(config.inputs, config.outputs, 3) {
-                return None;
+                return Err(NotFused::new("a convolution that is not 3 × 3 with stride and padding 1"));
             }
-            let (inputs, outputs) =
-                (usize::try_from(config.inputs).ok()?, usize::try_from(config.outputs).ok()?);
+            let (inputs, outputs) = (count(config.inputs)?, count(config.outputs)?);
             blocks.push(Block {
                 kernel: *weight,
                 bias: *bias,
@@ -118,7 +123,10 @@ impl FusedNet {
             rest = after;
         }
         let dense = DenseChain::parse(rest, layout)?;
-        (!blocks.is_empty() || !dense.layers().is_empty()).then_some(Self { blocks, dense })
+        if blocks.is_empty() && dense.layers().is_empty() {
+            return Err(NotFused::new("a network without a layer"));
+        }
+        Ok(Self { blocks, dense })
     }
 
     /// The number of all parameters.

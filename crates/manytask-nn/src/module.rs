@@ -2,7 +2,7 @@ use std::fmt::Debug;
 
 use manytask_tensor::{Init, LayoutBuilder, Owner, Params, Role, Slot, Tensor};
 
-use crate::fused::Primitive;
+use crate::fused::{NotFused, Primitive};
 use crate::{Context, Precision, Result};
 
 /// The definition of a network or a layer.
@@ -16,10 +16,13 @@ pub trait Module: Debug + Send + Sync {
     /// When the input's shape does not fit, or the parameters are another network's.
     fn forward(&self, params: &Params, x: &Tensor, cx: &mut Context) -> Result<Tensor>;
 
-    /// The primitives that it is made of, first to last; `None` where it is anything else. What answers here must be the whole
-    /// of what `forward` does, in training and in evaluation.
-    fn primitives(&self) -> Option<Vec<Primitive>> {
-        None
+    /// The primitives that it is made of, first to last. What answers here must be the whole of what `forward` does, in training
+    /// and in evaluation.
+    ///
+    /// # Errors
+    /// With what it is, where it is anything else: then the graph computes it.
+    fn primitives(&self) -> Result<Vec<Primitive>, NotFused> {
+        Err(NotFused::opaque::<Self>())
     }
 
     /// The fewest rows that a batch may have in training: 1, or 2 where statistics are taken over the batch of a single value
@@ -52,7 +55,7 @@ impl<M: Module + ?Sized> Module for Box<M> {
         (**self).forward(params, x, cx)
     }
 
-    fn primitives(&self) -> Option<Vec<Primitive>> {
+    fn primitives(&self) -> Result<Vec<Primitive>, NotFused> {
         (**self).primitives()
     }
 
@@ -70,7 +73,7 @@ impl<M: Module + ?Sized> Module for std::sync::Arc<M> {
         (**self).forward(params, x, cx)
     }
 
-    fn primitives(&self) -> Option<Vec<Primitive>> {
+    fn primitives(&self) -> Result<Vec<Primitive>, NotFused> {
         (**self).primitives()
     }
 

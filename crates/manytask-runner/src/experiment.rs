@@ -208,7 +208,7 @@ fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
     let batch = streams.iter().map(|count| (*count as usize).min(rows.batches.size)).sum();
     plan.check_step_memory(network.layout(), (batch, &loaded.inputs.shape(0)), (&needs, tasks.len()))?;
     let problem = MultiTaskProblem::new(network, tasks, splits.to_device(device)?, rows.batches)?;
-    let problem = Box::new(problem);
+    let problem = Box::new(problem.executed(rows.execution));
     let notes = note.into_iter().chain(of_repeats(&problem)?).collect();
     Ok(Loaded {
         problem,

@@ -299,6 +299,23 @@ const CHOICES: &[Choice] = &[
         ],
     },
     Choice {
+        kind: "execution of rows",
+        place: "training.execution of tasks on rows",
+        names: &[
+            (
+                "auto",
+                "fused passes where network and device have them, else the graph",
+                "execution = \"auto\"\n",
+            ),
+            ("graph", "through the graph alone", "execution = \"graph\"\n"),
+            (
+                "verify",
+                "both, at the cost of both: a step ends with an error where they differ by more than rounding",
+                "execution = \"verify\"\n",
+            ),
+        ],
+    },
+    Choice {
         kind: "execution",
         place: "training.execution",
         names: &[
@@ -315,6 +332,11 @@ const CHOICES: &[Choice] = &[
                 "execution = \"analytic\"\n",
             ),
             ("auto", "what is fastest for the network and the device", "execution = \"auto\"\n"),
+            (
+                "verify",
+                "as auto, and in a loop through the graph, at the cost of both: a step ends with an error where they differ by more than rounding",
+                "execution = \"verify\"\n",
+            ),
         ],
     },
     Choice {
@@ -427,6 +449,7 @@ mod tests {
         complete::<manytask_multitask::Goal>("goal");
         complete::<manytask_nn::optim::Decay>("decay");
         complete::<manytask_meta::Execution>("execution");
+        complete::<manytask_multitask::Execution>("execution of rows");
         complete::<manytask_meta::Adapts>("adapts");
         complete::<manytask_meta::OuterGradient>("outer gradient");
         complete::<manytask_meta::BatchNormStatistics>("batch-norm statistics");

@@ -65,6 +65,7 @@ batch_size = 256
 batch_order = \"shuffled\" # or \"sequential\"
 last_batch = \"keep\" # or \"drop\": one that is not full is left out; a single row left over joins the batch before
 task_sampling = \"equal\" # with `tasks_by`: as many rows of each task in a batch, so that those of small tasks are seen several times in an epoch; or \"proportional\": each row once
+execution = \"auto\" # fused passes where there are such; or \"graph\", or \"verify\": both ways, and an error where they differ
 validate_every_epochs = 1 # or `validate_every_steps = 100`; left out: never
 save_every_steps = 100 # checkpoints, beside those of the best and the last parameters, and of every epoch that ends more than a second after the last one (up to ten where writing takes long)
 save_every_minutes = 5.0 # checkpoints by the clock, beside those
@@ -83,7 +84,7 @@ early_stopping = { patience = 4, min_delta = 0.0 } # so many looks at the valida
 [training]
 steps = 1000
 tasks_per_step = 4
-execution = \"auto\" # loop, batched, auto or { threads = 2 }
+execution = \"auto\" # or loop, { threads = 2 }, batched, analytic; or verify: both as auto and through the graph, and an error where they differ
 batch_norm = \"batch\" # normalises with the statistics of each pass' own examples, in evaluation too (transductive); or \"running\": with running ones in evaluation
 validate_every_steps = 100 # left out: never
 save_every_steps = 100 # checkpoints, beside those of the best and the last parameters, and of every epoch that ends more than a second after the last one (up to ten where writing takes long)

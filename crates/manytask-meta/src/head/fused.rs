@@ -25,7 +25,7 @@ pub(super) fn gradient<H: Head>(
         return Ok(None);
     }
     let layout = params.layout();
-    let Some(net) = FusedNet::of(support.network, layout) else { return Ok(None) };
+    let Ok(net) = FusedNet::compile(support.network, layout) else { return Ok(None) };
     match params.kind() {
         Kind::Float => run::<f32, H>(head, &net, episode, params),
         Kind::Double => run::<f64, H>(head, &net, episode, params),

@@ -97,7 +97,7 @@ impl Heads {
         let own =
             |task: usize| layout.select(|entry| entry.role.is_trained() && entry.owner == Owner::Task(task));
         let find = |task: usize| {
-            let chain = DenseChain::of(self.heads.get(task)?.as_ref(), layout)?;
+            let chain = DenseChain::compile(self.heads.get(task)?.as_ref(), layout).ok()?;
             let [layer] = chain.layers() else { return None };
             let slots: Vec<Slot> = own(task);
             (layer.activation == DenseActivation::Identity && chain.slots().eq(slots)).then_some(*layer)

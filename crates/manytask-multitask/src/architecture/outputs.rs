@@ -1,10 +1,11 @@
 use manytask_data::Inputs;
 use manytask_nn::Context;
 use manytask_nn::dense::{DenseChain, Trace};
+use manytask_nn::fused::NotFused;
 use manytask_tensor::dense::{Real, from_fn};
 use manytask_tensor::{Device, Kind, Params, Tensor, no_grad, threads};
 
-use super::{Architecture, Features, Rows, TaskInputs};
+use super::{Architecture, Bottleneck, Features, Rows, TaskInputs};
 use crate::trunk_inputs::TrunkInputs;
 use crate::{Error, Result};
 
@@ -138,11 +139,11 @@ fn forward(
 ) -> Result<Outputs> {
     let mut cx = Context::eval();
     if let Some(cut) = architecture.bottleneck()
-        && let Some(chain) = written_chain(cut.chain(), params)
+        && let Ok(chain) = fused_chain(cut, params)
     {
         let representation = match params.kind() {
-            Kind::Double => written_out::<f64>(chain, params, inputs)?,
-            _ => written_out::<f32>(chain, params, inputs)?,
+            Kind::Double => fused_representation::<f64>(chain, params, inputs)?,
+            _ => fused_representation::<f32>(chain, params, inputs)?,
         };
         return cut.heads().forward(params, Features::All(&representation, &Rows::Shared), tasks, &mut cx);
     }
@@ -150,13 +151,21 @@ fn forward(
 }
 
 /// The chain, where passes with these parameters are fused: on a processor, in f32 or f64.
-pub(crate) fn written_chain<'c>(chain: Option<&'c DenseChain>, params: &Params) -> Option<&'c DenseChain> {
-    let kind = matches!(params.kind(), Kind::Float | Kind::Double);
-    chain.filter(|_| kind && params.device() == Device::Cpu)
+pub(crate) fn fused_chain<'c>(
+    cut: &'c dyn Bottleneck,
+    params: &Params,
+) -> std::result::Result<&'c DenseChain, &'c NotFused> {
+    static ELEMENTS: NotFused = NotFused::because("parameters that are neither float32 nor float64");
+    static DEVICE: NotFused = NotFused::because("parameters that are not in the processor's memory");
+    match (params.kind(), params.device()) {
+        (Kind::Float | Kind::Double, Device::Cpu) => cut.chain(),
+        (_, Device::Cpu) => Err(&ELEMENTS),
+        _ => Err(&DEVICE),
+    }
 }
 
 /// The representation without libtorch.
-fn written_out<T: Real>(chain: &DenseChain, params: &Params, inputs: &Inputs) -> Result<Tensor> {
+fn fused_representation<T: Real>(chain: &DenseChain, params: &Params, inputs: &Inputs) -> Result<Tensor> {
     let inputs = TrunkInputs::new(inputs, chain, T::KIND)?;
     let mut trace = Trace::default();
     chain.forward(&chain.borrow(params)?, inputs.borrow()?, &mut trace, threads::get())?;

@@ -2,9 +2,10 @@ use std::sync::Arc;
 
 use manytask_data::Inputs;
 use manytask_nn::dense::DenseChain;
+use manytask_nn::fused::NotFused;
 use manytask_nn::layers::Restored;
 use manytask_nn::{Builder, Context, Module};
-use manytask_tensor::{Layout, Params, Tensor};
+use manytask_tensor::{Layout, Params, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -23,7 +24,7 @@ pub struct HardSharing {
     encoder: InputEncoder,
     trunk: Box<dyn Module>,
     heads: Heads,
-    chain: Option<DenseChain>,
+    chain: std::result::Result<DenseChain, NotFused>,
 }
 
 /// The settings of [`HardSharing`]: none beside its trunk and heads.
@@ -74,11 +75,26 @@ impl HardSharing {
         let heads = Heads::new(&mut root, tasks, features, head)?;
         let layout = layout.build();
         let shared = Owned::of(&layout, tasks.len())?.shared;
-        let chain = DenseChain::of(trunk.as_ref(), &layout)
-            .filter(|chain| chain.is_piecewise_linear() && chain.slots().eq(shared.iter().copied()));
+        let chain = shared_chain(trunk.as_ref(), &layout, &shared);
         let heads = heads.within(&layout);
         Ok(Self { layout, encoder, trunk: Box::new(Restored(trunk)), heads, chain })
     }
+}
+
+/// All that is shared, where it is a chain. Activations that are no lines are left to the graph, whose exponentials are faster.
+fn shared_chain(
+    trunk: &dyn Module,
+    layout: &Layout,
+    shared: &[Slot],
+) -> std::result::Result<DenseChain, NotFused> {
+    let chain = DenseChain::compile(trunk, layout)?;
+    if !chain.is_piecewise_linear() {
+        return Err(NotFused::because("an activation that is not piecewise linear, in a trunk"));
+    }
+    if !chain.slots().eq(shared.iter().copied()) {
+        return Err(NotFused::because("embedded columns before the trunk"));
+    }
+    Ok(chain)
 }
 
 impl Architecture for HardSharing {
@@ -123,8 +139,7 @@ impl Bottleneck for HardSharing {
         &self.heads
     }
 
-    // Curved activations are left to the graph, whose exponentials are faster.
-    fn chain(&self) -> Option<&DenseChain> {
+    fn chain(&self) -> std::result::Result<&DenseChain, &NotFused> {
         self.chain.as_ref()
     }
 }

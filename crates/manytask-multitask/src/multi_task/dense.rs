@@ -105,7 +105,7 @@ pub(super) fn forward<'a>(
     present: &[usize],
     draw: Draw,
 ) -> Result<Option<Box<dyn Pass + 'a>>> {
-    let Some(chain) = problem.fused_chain(params) else { return Ok(None) };
+    let Ok(chain) = problem.fused_chain(params) else { return Ok(None) };
     Ok(Some(match params.kind() {
         Kind::Double => Box::new(DensePass::<f64>::new(problem, (cut, chain), params, batch, present, draw)?),
         _ => Box::new(DensePass::<f32>::new(problem, (cut, chain), params, batch, present, draw)?),

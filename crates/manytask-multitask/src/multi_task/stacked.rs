@@ -18,8 +18,8 @@ use manytask_tensor::{Device, Kind, Params, Tensor, no_grad, send};
 use self::groups::Groups;
 use super::{MultiTaskProblem, broken, context, direction_of_layers, gradient};
 use crate::{
-    Architecture, Bottleneck, Combination, Draw, Gramian, Jacobian, Level, Pass, Problem, Result, Shared,
-    Split, Task, layer_columns,
+    Architecture, Combination, Draw, Gramian, Jacobian, Level, Pass, Problem, Result, Shared, Split, Task,
+    layer_columns,
 };
 
 /// What of a problem is the same in every step.
@@ -49,7 +49,7 @@ impl Stacked {
         train: &data::SplitData,
     ) -> Result<Option<Self>> {
         let weighted = train.tasks.iter().any(|task| task.weight.is_some());
-        let Some(cut) = network.bottleneck().filter(|cut| cut.chain().is_some()) else { return Ok(None) };
+        let Some(cut) = network.bottleneck().filter(|cut| cut.chain().is_ok()) else { return Ok(None) };
         if !train.is_single_input() || weighted {
             return Ok(None);
         }
@@ -110,7 +110,7 @@ pub(super) fn forward<'a>(
 }
 
 fn chain_of(architecture: &dyn Architecture) -> Option<&DenseChain> {
-    architecture.bottleneck().and_then(Bottleneck::chain)
+    architecture.bottleneck()?.chain().ok()
 }
 
 fn of_problem<'a>(

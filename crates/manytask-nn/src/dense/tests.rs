@@ -29,7 +29,7 @@ fn case(activation: Activation, hidden: Vec<i64>, outputs: i64) -> Case {
     let config = MlpConfig { hidden, output: Some(outputs), activation, ..MlpConfig::default() };
     let net = Mlp::new(&mut Builder::new(&mut layout), 4, &config).unwrap();
     let layout = layout.build();
-    let chain = DenseChain::of(&net, &layout).unwrap();
+    let chain = DenseChain::compile(&net, &layout).unwrap();
     let params = layout.init(2, Kind::Double, Device::Cpu).unwrap().require_grad().unwrap();
     Case { net, chain, params, x: normal("x", &[ROWS, 4]) }
 }
@@ -116,12 +116,12 @@ fn what_is_no_chain_is_not_taken_for_one() {
     let linear = |b: &mut Builder<'_>, name: &str| Linear::new(&mut b.scope(name), 2, 2).unwrap();
     let (first, second) = (linear(&mut b, "a"), linear(&mut b, "b"));
     let layout = layout.build();
-    let of = |layers: Vec<Box<dyn Module>>| DenseChain::of(&Sequential(layers), &layout);
-    assert!(of(vec![Box::new(first.clone()), Box::new(second.clone())]).is_some());
-    assert!(of(vec![Box::new(first.clone()), Box::new(Dropout::new(0.5).unwrap())]).is_none());
-    assert!(of(vec![Box::new(first.clone()), Box::new(Activation::Gelu)]).is_none());
-    assert!(of(vec![Box::new(Activation::Relu), Box::new(first)]).is_none());
-    assert!(of(vec![]).is_none());
+    let of = |layers: Vec<Box<dyn Module>>| DenseChain::compile(&Sequential(layers), &layout);
+    assert!(of(vec![Box::new(first.clone()), Box::new(second.clone())]).is_ok());
+    assert!(of(vec![Box::new(first.clone()), Box::new(Dropout::new(0.5).unwrap())]).is_err());
+    assert!(of(vec![Box::new(first.clone()), Box::new(Activation::Gelu)]).is_err());
+    assert!(of(vec![Box::new(Activation::Relu), Box::new(first)]).is_err());
+    assert!(of(vec![]).is_err());
 }
 
 #[test]

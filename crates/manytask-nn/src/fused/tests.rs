@@ -22,7 +22,7 @@ fn loss_gradient_and_hessian_product_are_the_graphs() {
         let config = Conv4Config { hidden, blocks, output: Some(3) };
         let net = Conv4::new(&mut Builder::new(&mut layout), channels, side, &config).unwrap();
         let layout = layout.build();
-        let written = FusedNet::of(&net, &layout).unwrap();
+        let written = FusedNet::compile(&net, &layout).unwrap();
         let params = layout.init(2, Kind::Double, Device::Cpu).unwrap();
         let start = params.flatten().unwrap();
         let params = params.unflatten(&(&start + normal("start", &start.size()) * 0.2)).unwrap();

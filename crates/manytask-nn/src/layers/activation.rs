@@ -1,7 +1,7 @@
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::fused::Primitive;
+use crate::fused::{NotFused, Primitive};
 use crate::{Context, Module, Result};
 
 /// A function applied to each number.
@@ -47,8 +47,8 @@ impl Module for Activation {
         })
     }
 
-    fn primitives(&self) -> Option<Vec<Primitive>> {
-        Some(vec![Primitive::Activation(*self)])
+    fn primitives(&self) -> Result<Vec<Primitive>, NotFused> {
+        Ok(vec![Primitive::Activation(*self)])
     }
 }
 

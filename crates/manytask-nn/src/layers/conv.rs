@@ -1,6 +1,6 @@
 use manytask_tensor::{OpContext, Params, Role, Slot, Tensor};
 
-use crate::fused::Primitive;
+use crate::fused::{NotFused, Primitive};
 use crate::init::{FanMode, Gain, fans, kaiming_uniform};
 use crate::{Builder, Context, Error, Module, Precision, Result};
 
@@ -114,8 +114,9 @@ impl Module for Conv2d {
         }
     }
 
-    fn primitives(&self) -> Option<Vec<Primitive>> {
+    fn primitives(&self) -> Result<Vec<Primitive>, NotFused> {
         let Self { weight, bias, config, precision } = *self;
-        (precision == Precision::Full).then(|| vec![Primitive::Convolution { weight, bias, config }])
+        NotFused::unless_full(precision)?;
+        Ok(vec![Primitive::Convolution { weight, bias, config }])
     }
 }

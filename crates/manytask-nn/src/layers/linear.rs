@@ -1,6 +1,6 @@
 use manytask_tensor::{Init, OpContext, Params, Role, Slot, Tensor, baddbmm};
 
-use crate::fused::Primitive;
+use crate::fused::{NotFused, Primitive};
 use crate::{Builder, Context, Error, Module, Precision, Result};
 
 /// `y = x Wᵀ + b`, from `[B, in]` to `[B, out]`; with a task dimension from `[T, B, in]` to `[T, B, out]`.
@@ -71,9 +71,9 @@ impl Module for Linear {
         }
     }
 
-    fn primitives(&self) -> Option<Vec<Primitive>> {
-        (self.precision == Precision::Full)
-            .then(|| vec![Primitive::Linear { weight: self.weight, bias: self.bias }])
+    fn primitives(&self) -> Result<Vec<Primitive>, NotFused> {
+        NotFused::unless_full(self.precision)?;
+        Ok(vec![Primitive::Linear { weight: self.weight, bias: self.bias }])
     }
 }
 

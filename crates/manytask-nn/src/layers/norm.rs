@@ -1,6 +1,6 @@
 use manytask_tensor::{Init, Params, Role, Slot, Tensor};
 
-use crate::fused::Primitive;
+use crate::fused::{NotFused, Primitive};
 use crate::{BatchNormPolicy, Builder, Context, Error, Mode, Module, Result};
 
 /// `(x − mean) / √(variance + ε) · weight + bias` for each channel, over the batch and the picture (Ioffe & Szegedy 2015):
@@ -127,8 +127,8 @@ impl Module for BatchNorm {
         }
     }
 
-    fn primitives(&self) -> Option<Vec<Primitive>> {
-        Some(vec![Primitive::BatchNorm { weight: self.weight, bias: self.bias, eps: self.eps }])
+    fn primitives(&self) -> Result<Vec<Primitive>, NotFused> {
+        Ok(vec![Primitive::BatchNorm { weight: self.weight, bias: self.bias, eps: self.eps }])
     }
 
     fn smallest_batch(&self) -> usize {

@@ -1,6 +1,6 @@
 use manytask_tensor::{Params, Tensor};
 
-use crate::fused::Primitive;
+use crate::fused::{NotFused, Primitive};
 use crate::{Context, Error, Module, Result};
 
 /// The largest of each `size × size` pixels, without overlap: `[…, C, H, W]` to `[…, C, H/size, W/size]`.
@@ -85,8 +85,8 @@ impl Module for MaxPool2d {
         )
     }
 
-    fn primitives(&self) -> Option<Vec<Primitive>> {
-        Some(vec![Primitive::MaxPool(self.size)])
+    fn primitives(&self) -> Result<Vec<Primitive>, NotFused> {
+        Ok(vec![Primitive::MaxPool(self.size)])
     }
 }
 
@@ -120,7 +120,7 @@ impl Module for Flatten {
         Ok(x.f_flatten(first, -1)?)
     }
 
-    fn primitives(&self) -> Option<Vec<Primitive>> {
-        Some(vec![Primitive::Flatten])
+    fn primitives(&self) -> Result<Vec<Primitive>, NotFused> {
+        Ok(vec![Primitive::Flatten])
     }
 }

@@ -1,6 +1,6 @@
 use manytask_tensor::{Params, Tensor};
 
-use crate::fused::Primitive;
+use crate::fused::{NotFused, Primitive};
 use crate::{Context, Module, Result, Staged};
 
 /// What a module gives, in the element type of its parameters, whatever [`Precision`](crate::Precision) its layers compute in.
@@ -14,7 +14,7 @@ impl<M: Module> Module for Restored<M> {
         Ok(self.0.forward(params, x, cx)?.f_to_kind(params.kind())?)
     }
 
-    fn primitives(&self) -> Option<Vec<Primitive>> {
+    fn primitives(&self) -> Result<Vec<Primitive>, NotFused> {
         self.0.primitives()
     }
 

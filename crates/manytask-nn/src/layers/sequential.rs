@@ -1,6 +1,6 @@
 use manytask_tensor::{Params, Tensor};
 
-use crate::fused::Primitive;
+use crate::fused::{NotFused, Primitive};
 use crate::{Context, Module, Result, Staged};
 
 /// Layers one after another. Its stages are those of its last layer, where that has some: the others belong to the first.
@@ -12,9 +12,9 @@ impl Module for Sequential {
         self.0.iter().try_fold(x.shallow_clone(), |x, layer| layer.forward(params, &x, cx))
     }
 
-    fn primitives(&self) -> Option<Vec<Primitive>> {
-        let parts: Option<Vec<_>> = self.0.iter().map(Module::primitives).collect();
-        Some(parts?.into_iter().flatten().collect())
+    fn primitives(&self) -> Result<Vec<Primitive>, NotFused> {
+        let parts: Vec<_> = self.0.iter().map(Module::primitives).collect::<Result<_, _>>()?;
+        Ok(parts.into_iter().flatten().collect())
     }
 
     fn smallest_batch(&self) -> usize {

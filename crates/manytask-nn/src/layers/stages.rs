@@ -1,6 +1,6 @@
 use manytask_tensor::{Params, Tensor};
 
-use crate::fused::Primitive;
+use crate::fused::{NotFused, Primitive};
 use crate::layers::Sequential;
 use crate::{Context, Error, Module, Result, Staged};
 
@@ -29,9 +29,9 @@ impl Module for Stages {
         self.stages.iter().try_fold(x.shallow_clone(), |x, stage| stage.forward(params, &x, cx))
     }
 
-    fn primitives(&self) -> Option<Vec<Primitive>> {
-        let parts: Option<Vec<_>> = self.stages.iter().map(Module::primitives).collect();
-        Some(parts?.into_iter().flatten().collect())
+    fn primitives(&self) -> Result<Vec<Primitive>, NotFused> {
+        let parts: Vec<_> = self.stages.iter().map(Module::primitives).collect::<Result<_, _>>()?;
+        Ok(parts.into_iter().flatten().collect())
     }
 
     fn smallest_batch(&self) -> usize {

@@ -1,7 +1,7 @@
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::fused::Primitive;
+use crate::fused::{NotFused, Primitive};
 use crate::layers::{Activation, BatchNorm, Conv2d, ConvConfig, Flatten, Linear, MaxPool2d, Stages};
 use crate::{Builder, Context, Error, Module, Result, Staged};
 
@@ -104,7 +104,7 @@ impl Module for Conv4 {
         self.layers.forward(params, x, cx)
     }
 
-    fn primitives(&self) -> Option<Vec<Primitive>> {
+    fn primitives(&self) -> Result<Vec<Primitive>, NotFused> {
         self.layers.primitives()
     }
 

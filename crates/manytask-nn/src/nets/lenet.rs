@@ -1,7 +1,7 @@
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::fused::Primitive;
+use crate::fused::{NotFused, Primitive};
 use crate::layers::{Activation, ChannelDropout, Conv2d, ConvConfig, Flatten, Linear, MaxPool2d, Stages};
 use crate::{Builder, Context, Error, Module, Result, Staged};
 
@@ -105,7 +105,7 @@ impl Module for LeNet {
         self.layers.forward(params, x, cx)
     }
 
-    fn primitives(&self) -> Option<Vec<Primitive>> {
+    fn primitives(&self) -> Result<Vec<Primitive>, NotFused> {
         self.layers.primitives()
     }
 

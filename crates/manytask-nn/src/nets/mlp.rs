@@ -1,7 +1,7 @@
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::fused::Primitive;
+use crate::fused::{NotFused, Primitive};
 use crate::init::{self, FanMode, Gain};
 use crate::layers::{Activation, BatchNorm, Dropout, LayerNorm, Linear, Stages};
 use crate::{Builder, Context, Error, Module, Result, Staged};
@@ -137,7 +137,7 @@ impl Module for Mlp {
         self.layers.forward(params, x, cx)
     }
 
-    fn primitives(&self) -> Option<Vec<Primitive>> {
+    fn primitives(&self) -> Result<Vec<Primitive>, NotFused> {
         self.layers.primitives()
     }
 

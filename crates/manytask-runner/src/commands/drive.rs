@@ -40,6 +40,10 @@ impl Drive<'_> {
         for note in self.folder.notes() {
             say(&format!("note: {note}"));
         }
+        say(&match self.experiment.problem.fused(trainer.params()) {
+            Ok(()) => "passes: fused".to_owned(),
+            Err(reason) => format!("passes: through the graph, because of {reason}"),
+        });
         let (began, before) = (Instant::now(), self.manifest.seconds);
         let outcome = self.run(&mut trainer);
         if let Some(reason) = self.experiment.problem.uncaptured() {

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use manytask_data::{BatchOrder, LastBatch, TaskSampling};
-use manytask_multitask::{Architecture, Batches, Task};
+use manytask_multitask::{Architecture, Batches, Execution, Task};
 use manytask_nn::Precision;
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::{Metric, Output};
@@ -20,6 +20,7 @@ pub struct RowsPlan {
     pub(crate) network: NetworkPlan,
     pub(crate) tasks: BTreeMap<String, TaskSection>,
     pub(crate) batches: Batches,
+    pub(crate) execution: Execution,
     pub(crate) only: Vec<String>,
 }
 
@@ -48,6 +49,7 @@ impl RowsPlan {
             last: training.take_or("last_batch", LastBatch::default())?,
             sampling: training.take_or("task_sampling", TaskSampling::default())?,
         };
+        let execution = training.take_or("execution", Execution::default())?;
         if batches.size == 0 {
             return Err(span.diagnostic("`batch_size` is 0"));
         }
@@ -64,6 +66,7 @@ impl RowsPlan {
             network: NetworkPlan::read(network, registries)?,
             tasks: described,
             batches,
+            execution,
             only,
         })
     }

@@ -39,6 +39,12 @@ int renameat2(int a, const char *b, int c, const char *d, unsigned int flags) {
     if (is_off("renameat2")) { errno = EINVAL; return -1; }
     return real(a, b, c, d, flags);
 }
+
+int unlinkat(int folder, const char *name, int flags) {
+    int (*real)(int, const char *, int) = (int (*)(int, const char *, int))dlsym(RTLD_NEXT, "unlinkat");
+    if (is_off("unlinkat") && strcmp(name, "params.safetensors") == 0) { errno = EACCES; return -1; }
+    return real(folder, name, flags);
+}
 "#;
 
 /// The library; `None` where there is no C compiler.
@@ -73,4 +79,52 @@ fn a_training_goes_on_without_what_the_file_system_lacks_and_says_so() {
         let results = |name: &str| place.read(&format!("runs/{name}/results.json"));
         assert_eq!(results("whole"), results(lacks));
     }
+}
+
+#[test]
+fn an_old_checkpoint_that_cannot_be_removed_ends_no_training() {
+    let place = Place::new();
+    let Some(library) = shim(&place) else {
+        println!("skipped: no C compiler");
+        return;
+    };
+    let old = || {
+        let names = fs_err::read_dir(place.at("runs/a/checkpoints")).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("step-")).count()
+    };
+    let saves = "training.save_every_steps=8";
+    let mut command = place.command(&["train", "a.toml", "--quiet", "--name", "a", saves]);
+    let ended = said(command.env("LD_PRELOAD", &library).env("LACKS", "unlinkat").output().unwrap());
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.err.contains("note:") && ended.err.contains("runs/a/checkpoints/step-"), "{ended:?}");
+    assert!(old() > 2, "what could not be removed is still there");
+    place.good(&["resume", "runs/a", "training.epochs=7", "--quiet"]);
+    assert!(old() <= 2, "the best and the latest stay");
+}
+
+#[cfg(unix)]
+#[test]
+fn folders_may_have_any_name() {
+    use std::os::unix::ffi::OsStrExt;
+    let place = Place::new();
+    let odd = place.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9 \n"));
+    fs_err::create_dir(&odd).unwrap();
+    for name in ["a.toml", "people.csv"] {
+        fs_err::copy(place.at(name), odd.join(name)).unwrap();
+    }
+    for arguments in [
+        &["train", "a.toml", "--quiet", "--name", "a"][..],
+        &["eval", "runs/a"],
+        &["resume", "runs/a", "--quiet"],
+        &["predict", "runs/a", "--input", "people.csv"],
+    ] {
+        let ended = said(place.command(arguments).current_dir(&odd).output().unwrap());
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {ended:?}");
+    }
+    // A run that lies elsewhere cannot name its data.
+    let elsewhere = place.at("runs").display().to_string();
+    let mut command = place.command(&["train", "a.toml", "--quiet", "--runs", &elsewhere]);
+    let ended = said(command.current_dir(&odd).output().unwrap());
+    assert!(ended.code == Some(4) && ended.err.contains("not UTF-8"), "{ended:?}");
 }

@@ -6,6 +6,7 @@ mod architectures;
 mod command;
 mod commands;
 mod configs;
+mod conformance;
 mod damaged;
 mod encoding_report;
 mod episodes;
