@@ -5,7 +5,7 @@ use toml::Value;
 use crate::failure::{Code, Failure, Result};
 
 /// Before the name of a task that is trained alone.
-pub(super) const ALONE: &str = "alone ";
+pub(super) const ALONE: &str = "alone-";
 /// Before the weights of a weighted sum of the losses.
 pub(super) const SCALARIZATION: &str = "scalarization ";
 /// The mean of the losses, which every scalarization is compared with on the validation split.
@@ -204,7 +204,7 @@ mod tests {
         let own: toml::Table = toml::from_str("kind = 'cagrad'\nc = 0.7").unwrap();
         let own = Value::Table(own);
         let all = of_plan(&tasks(2), Some(&own), None).unwrap();
-        assert_eq!(names(&all)[..3], ["alone t\"0", "alone t\"1", "equal_weights"]);
+        assert_eq!(names(&all)[..3], ["alone-t\"0", "alone-t\"1", "equal_weights"]);
         let cagrad: Vec<&Variant> = all.iter().filter(|variant| variant.name == "cagrad").collect();
         assert_eq!(cagrad.len(), 1);
         assert!(cagrad[0].overrides.is_empty());
