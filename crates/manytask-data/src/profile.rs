@@ -63,7 +63,7 @@ impl TableProfile {
     /// # Errors
     /// When a column is not there, or none matches.
     pub fn matching(&self, columns: &crate::Columns) -> Result<Vec<String>> {
-        Ok(columns.find(&self.table, &std::collections::HashSet::new(), "targets")?.names)
+        self.table.matching(columns)
     }
 
     /// The distinct values of a column with the number of their rows, the most frequent first.

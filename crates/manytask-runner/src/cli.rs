@@ -39,6 +39,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Predict for the rows of a file
     Predict(PredictArgs),
+    /// Show the runs in a folder, the best first
+    Runs(RunsArgs),
     /// Check configurations without training
     Check(CheckArgs),
     /// List what a configuration can name
@@ -203,6 +205,9 @@ pub struct EvalArgs {
     /// Which parameters: best, latest, or a checkpoint such as step-100
     #[arg(long, default_value = "best")]
     pub checkpoint: Which,
+    /// A table with inputs and labels to judge by, in place of the data of the configuration
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["split", "baseline"])]
+    pub data: Option<PathBuf>,
     /// Runs of single tasks to compare with; shows Δm
     #[arg(long, value_name = "RUN", num_args = 1..)]
     pub baseline: Vec<PathBuf>,
@@ -242,6 +247,9 @@ pub struct PredictArgs {
     /// A CSV file for the predictions; otherwise, and for -, they go to stdout
     #[arg(long)]
     pub output: Option<PathBuf>,
+    /// Columns of the table that stand before the predictions, with commas between; * stands for any characters
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    pub keep: Vec<String>,
     /// cpu, cuda, cuda:N or auto; otherwise as in the training, or the processor where that is not there
     #[arg(long)]
     pub device: Option<String>,
@@ -267,9 +275,26 @@ pub struct CheckArgs {
     pub data: bool,
 }
 
+/// Arguments of `runs`.
+#[derive(Debug, Args)]
+pub struct RunsArgs {
+    /// The folder of runs
+    #[arg(default_value = "runs")]
+    pub folder: PathBuf,
+    /// The metric to sort by; otherwise each run's first
+    #[arg(long, value_name = "METRIC")]
+    pub by: Option<String>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of `list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
     /// One kind of names only, such as aggregator, or what a section can name, such as data
     pub kind: Option<String>,
 }
@@ -277,6 +302,9 @@ pub struct ListArgs {
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
     /// A name of `manytask list`, of a thing or of a section
     pub name: String,
 }

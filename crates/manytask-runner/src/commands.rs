@@ -14,6 +14,7 @@ mod predictions;
 mod record;
 mod repeat;
 mod resume;
+mod runs;
 mod strategies;
 mod studies;
 mod train;
@@ -38,6 +39,7 @@ pub(crate) fn run(command: &Command, registries: &Registries) -> Result<()> {
         Command::Resume(arguments) => resume::resume(arguments, registries),
         Command::Eval(arguments) => eval::eval(arguments, registries),
         Command::Predict(arguments) => predict::predict(arguments, registries),
+        Command::Runs(arguments) => runs::runs(arguments),
         Command::Check(arguments) => check::check(arguments, registries),
         Command::List(arguments) => list::list(arguments, registries),
         Command::Explain(arguments) => list::explain(arguments, registries),

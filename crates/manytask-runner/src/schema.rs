@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use manytask_data::{ImageSchema, ImageTask, Inputs, Note, Schema, Table, TargetKind};
+use manytask_data::{ImageSchema, ImageTask, Inputs, Note, Schema, SplitData, Splits, Table, TargetKind};
 use manytask_multitask::{InputSizes, Task};
 use manytask_nn::metrics::Output;
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,20 @@ pub(crate) struct InputRows {
     pub(crate) files: Option<Vec<String>>,
     table: Option<Table>,
     notes: Vec<Note>,
+}
+
+/// What a file with labels holds for a network.
+#[derive(Debug)]
+pub(crate) struct LabelledRows {
+    pub(crate) splits: Splits<SplitData>,
+    pub(crate) notes: Vec<Note>,
+}
+
+impl InputRows {
+    /// The table that they are from, where it is one.
+    pub(crate) fn table(&self) -> Option<&Table> {
+        self.table.as_ref()
+    }
 }
 
 impl InputSchema {
@@ -113,6 +127,24 @@ impl InputSchema {
                 Ok(InputRows { inputs: vec![rows.inputs], streams, count, files, table: None, notes })
             }
         }
+    }
+
+    /// Inputs and labels of the rows of a file, in the place of a test split.
+    ///
+    /// # Errors
+    /// When it is missing or damaged, or has not what the network was trained on; `None` for images, whose labels stand in other
+    /// files.
+    pub(crate) fn labelled(&self, path: &Path) -> manytask_data::Result<Option<LabelledRows>> {
+        let Self::Table(schema) = self else { return Ok(None) };
+        let table = schema.read(path)?;
+        let all: Vec<usize> = (0..table.rows()).collect();
+        // Nothing is trained on the first; a problem has one.
+        let splits = Splits {
+            train: schema.split(&table, &all)?,
+            validation: None,
+            test: Some(schema.split(&table, &all)?),
+        };
+        Ok(Some(LabelledRows { splits, notes: schema.review(&table, &all, "the file")? }))
     }
 
     /// What is odd about rows that were read.

@@ -115,7 +115,7 @@ pub(super) fn differing(one: &BTreeMap<String, String>, other: &BTreeMap<String,
 }
 
 /// All values by their dotted keys.
-fn flat(table: &Table) -> BTreeMap<String, String> {
+pub(super) fn flat(table: &Table) -> BTreeMap<String, String> {
     fn collect(table: &Table, before: &str, into: &mut BTreeMap<String, String>) {
         for (key, value) in table {
             let name = format!("{before}{key}");

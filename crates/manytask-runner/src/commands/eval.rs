@@ -1,19 +1,26 @@
 //! `manytask eval`: a run's parameters are judged again.
 
-use manytask_multitask::{Evaluation, Problem, Split, delta_m};
+use std::path::Path;
+
+use manytask_multitask::{Evaluation, MultiTaskProblem, Problem, Split, delta_m};
+use manytask_tensor::threads;
 use serde_json::json;
 
 use super::baselines::baselines;
 use super::changes::Purpose;
 use super::drive::name_of;
 use super::opened::Opened;
+use super::predict::{no_schema, of_input, schema};
 use super::train::with_options;
 use crate::cli::{EvalArgs, SplitName};
 use crate::data::Detail;
-use crate::failure::Result;
+use crate::experiment::threads_of;
+use crate::failure::{Code, Failure, Result};
+use crate::plan::Work;
 use crate::registries::Registries;
 use crate::report::{circumstances, print, say, say_circumstances, table};
 use crate::run::{RunFolder, json as to_json};
+use crate::schema::LabelledRows;
 
 /// `manytask eval`.
 pub(super) fn eval(arguments: &EvalArgs, registries: &Registries) -> Result<()> {
@@ -24,6 +31,9 @@ pub(super) fn eval(arguments: &EvalArgs, registries: &Registries) -> Result<()> 
     let overrides: Vec<String> = arguments.overrides.iter().cloned().chain(swallowed).collect();
     let overrides = with_options(&overrides, arguments.device.as_deref(), arguments.threads);
     let opened = Opened::new(RunFolder::view(&arguments.run)?, &overrides, Purpose::Eval)?;
+    if let Some(data) = &arguments.data {
+        return of_file(&opened, data, arguments, registries);
+    }
     let experiment = opened.load(registries)?;
     experiment.say_data(Detail::Brief);
     let problem: &dyn Problem = experiment.problem.as_ref();
@@ -58,6 +68,37 @@ pub(super) fn eval(arguments: &EvalArgs, registries: &Registries) -> Result<()> 
         say_circumstances(problem, &evaluation);
         Ok(())
     }
+}
+
+/// Judges by the labels of another file; the data of the training are not needed.
+fn of_file(opened: &Opened, data: &Path, arguments: &EvalArgs, registries: &Registries) -> Result<()> {
+    let schema = schema(opened)?;
+    let plan = opened.plan(registries)?;
+    let Work::Rows(rows) = &plan.work else { return Err(no_schema(opened)) };
+    threads::set(threads_of(&plan))?;
+    let device = plan.device.resolve()?;
+    let Some(LabelledRows { splits, notes }) = schema.labelled(data).map_err(of_input)? else {
+        return Err(Failure::new(Code::Usage, "--data is for tables, and this run is on images")
+            .hint("name files with labels under [data] of another configuration"));
+    };
+    let tasks = rows.kept(rows.describe(schema.tasks())?);
+    let names: Vec<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
+    let splits = splits.select(&names)?.to_device(device)?;
+    let network = rows.network.build(&schema.sizes(), &tasks, plan.precision)?;
+    let problem = MultiTaskProblem::new(network, tasks, splits, rows.batches)?;
+    let (params, step) = opened.folder.params(arguments.checkpoint, problem.layout(), device)?;
+    let evaluation = problem.evaluate(&params, Split::Test)?;
+    for note in notes {
+        say(&format!("note: {note}"));
+    }
+    if arguments.json {
+        let mut all = json!({ "step": step, "data": data.display().to_string(), "tasks": evaluation.tasks });
+        circumstances(&mut all, &problem, &evaluation);
+        return print(&String::from_utf8_lossy(&to_json(&all)?));
+    }
+    print(&format!("{}, parameters of step {step}\n{}", data.display(), table(&evaluation, None)))?;
+    say_circumstances(&problem, &evaluation);
+    Ok(())
 }
 
 /// Says which tasks no baseline has: Δm is without them.

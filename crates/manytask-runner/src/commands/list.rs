@@ -1,5 +1,7 @@
 use std::fmt::Write as _;
 
+use serde_json::{Value, json};
+
 use crate::cli::{ExplainArgs, ListArgs};
 use crate::failure::{Code, Failure, Result};
 use crate::names::choices;
@@ -79,6 +81,12 @@ pub(super) fn list(arguments: &ListArgs, registries: &Registries) -> Result<()> 
                 .hint(format!("there are {text}")));
         }
     }
+    if arguments.json {
+        let kinds: Vec<&str> = sorts.iter().map(|(kind, _)| *kind).collect();
+        let of = |name: &Known| json!({ "kind": name.kind, "section": name.section, "name": name.name, "summary": name.summary });
+        let names: Vec<Value> = all.iter().filter(|name| kinds.contains(&name.kind)).map(of).collect();
+        return print(&format!("{:#}\n", Value::from(names)));
+    }
     let width = all.iter().map(|name| name.name.len()).max().unwrap_or_default();
     let mut text = String::new();
     for (kind, section) in sorts {
@@ -108,6 +116,23 @@ pub(super) fn explain(arguments: &ExplainArgs, registries: &Registries) -> Resul
             Some(near) => format!("did you mean `{near}`?"),
             None => "`manytask list` shows all names".to_owned(),
         }));
+    }
+    if arguments.json {
+        let of = |name: &&Known| {
+            json!({
+                "kind": name.kind,
+                "section": name.section,
+                "name": name.name,
+                "summary": name.summary,
+                "about": name.about,
+                "example": name.example,
+            })
+        };
+        let names: Vec<Value> = found.iter().map(of).collect();
+        return print(&format!(
+            "{:#}\n",
+            json!({ "names": names, "keys": keys.lines().collect::<Vec<_>>() })
+        ));
     }
     let explained = found.iter().map(|name| {
         let about = if name.about.is_empty() { String::new() } else { format!("\n{}\n", name.about) };

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use manytask_data::{Columns, Table};
 use manytask_multitask::Task;
 use manytask_tensor::io::write_atomically;
 use manytask_tensor::{Kind, Tensor, threads};
@@ -27,7 +28,13 @@ pub(super) fn predict(arguments: &PredictArgs, registries: &Registries) -> Resul
     if let Some(output) = output {
         spare(output, &arguments.input, &arguments.run)?;
     }
-    let asked = Asked { input: &arguments.input, overrides: &overrides, checkpoint: arguments.checkpoint };
+    let keep = Columns::from(arguments.keep.as_slice());
+    let asked = Asked {
+        input: &arguments.input,
+        overrides: &overrides,
+        checkpoint: arguments.checkpoint,
+        keep: &keep,
+    };
     let Predicted { predictions, count, notes } = if Study::is_at(&arguments.run) {
         of_study(&arguments.run, &asked, registries)?
     } else {
@@ -52,6 +59,8 @@ pub(super) struct Asked<'a> {
     pub(super) input: &'a Path,
     pub(super) overrides: &'a [String],
     pub(super) checkpoint: Which,
+    /// Columns of the file that stand before the predictions.
+    pub(super) keep: &'a Columns,
 }
 
 /// Predictions for all rows of a file.
@@ -75,8 +84,41 @@ pub(super) fn of_run(run: &Path, asked: &Asked<'_>, registries: &Registries) -> 
     threads::set(threads_of(&plan))?;
     let input = schema.read(asked.input).map_err(of_input)?;
     let predictions = computed(asked.checkpoint, &opened, &schema, &plan, rows, &input)?;
+    let predictions = predictions.with_kept(kept(&input, asked)?);
     let notes = schema.review(&input).map_err(of_input)?;
     Ok(Predicted { predictions, count: input.count, notes: notes.iter().map(ToString::to_string).collect() })
+}
+
+/// The columns of the input that are kept, as they stand in it.
+fn kept(input: &InputRows, asked: &Asked<'_>) -> Result<Vec<(String, Vec<String>)>> {
+    if asked.keep.0.is_empty() {
+        return Ok(Vec::new());
+    }
+    let Some(table) = input.table() else {
+        let what = format!("--keep names columns of a table, and {} is none", asked.input.display());
+        return Err(
+            Failure::new(Code::Usage, what).hint("leave --keep out: pictures are named by their files")
+        );
+    };
+    let of = |name: String| {
+        let column = table.column(&name).map_err(of_input)?;
+        let texts = (0..input.count).map(|row| column.text(row).unwrap_or_default().to_owned());
+        Ok((name, texts.collect()))
+    };
+    let names = table.matching(asked.keep).map_err(|_| no_such_column(table, asked));
+    names?.into_iter().map(of).collect()
+}
+
+/// What is said of a column that is to be kept and is not there.
+fn no_such_column(table: &Table, asked: &Asked<'_>) -> Failure {
+    let absent = asked.keep.0.iter().find(|name| table.matching(&Columns::from(name.as_str())).is_err());
+    let absent = absent.map_or("", String::as_str);
+    let what = format!("--keep: {} has no column `{absent}`", asked.input.display());
+    let failure = Failure::new(Code::Usage, what);
+    match crate::config::nearest(absent, table.names()) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure,
+    }
 }
 
 /// The mean of what the networks of a study predict.
@@ -147,7 +189,7 @@ fn computed(
 }
 
 /// How inputs are read, as the run wrote it.
-fn schema(opened: &Opened) -> Result<InputSchema> {
+pub(super) fn schema(opened: &Opened) -> Result<InputSchema> {
     let path = opened.folder.path().join(SCHEMA);
     let written = opened.manifest.as_ref().and_then(|manifest| manifest.schema_digest.as_ref());
     let damaged = |why: &str| {
@@ -167,7 +209,7 @@ fn schema(opened: &Opened) -> Result<InputSchema> {
     serde_json::from_slice(&text).map_err(|error| damaged(&format!("is damaged: {error}")))
 }
 
-fn no_schema(opened: &Opened) -> Failure {
+pub(super) fn no_schema(opened: &Opened) -> Failure {
     let what = format!(
         "{} is a run on no table or images, whose predictions are for no file",
         opened.folder.path().display()
@@ -176,7 +218,7 @@ fn no_schema(opened: &Opened) -> Failure {
 }
 
 /// A mistake in the input is one of data, whatever it would be in a training.
-fn of_input(error: impl Into<Failure>) -> Failure {
+pub(super) fn of_input(error: impl Into<Failure>) -> Failure {
     match error.into() {
         Failure { code: Code::Config, message, hints } => Failure { code: Code::Data, message, hints },
         other => other,

@@ -12,6 +12,8 @@ pub(super) struct Predictions {
     /// What names each row: its task, where tasks have rows of their own, or its file.
     rows_by: Option<(&'static str, Vec<String>)>,
     columns: Vec<Column>,
+    /// Columns of the input, which stand before.
+    kept: Vec<(String, Vec<String>)>,
     rows: usize,
 }
 
@@ -35,7 +37,7 @@ impl Predictions {
             fill(&mut own, &all, values)?;
             columns.append(&mut own);
         }
-        Ok(Self { rows_by: None, columns, rows })
+        Ok(Self { rows_by: None, columns, kept: Vec::new(), rows })
     }
 
     /// The columns of one target, each row with the prediction of its task; `names` and `streams` are of all tasks, `tasks` of
@@ -60,13 +62,23 @@ impl Predictions {
         for (rows, values) in tasks {
             fill(&mut columns, rows, values)?;
         }
-        Ok(Self { rows_by: Some(("task", of_rows)), columns, rows })
+        Ok(Self { rows_by: Some(("task", of_rows)), columns, kept: Vec::new(), rows })
     }
 
     /// The same with the file of each row, where each has one of its own.
     pub(super) fn of_files(self, files: Option<Vec<String>>) -> Self {
         let rows_by = files.map(|files| ("file", files)).or(self.rows_by);
         Self { rows_by, ..self }
+    }
+
+    /// The same with columns of the input before them. A prediction that is called as one of them is `predicted_NAME`.
+    pub(super) fn with_kept(mut self, kept: Vec<(String, Vec<String>)>) -> Self {
+        for column in &mut self.columns {
+            while kept.iter().any(|(name, _)| *name == column.name) {
+                column.name.insert_str(0, "predicted_");
+            }
+        }
+        Self { kept, ..self }
     }
 
     /// The same with other names of the rows.
@@ -101,6 +113,7 @@ impl Predictions {
         Self {
             columns: columns.collect(),
             rows_by: all.first().and_then(|(first, _)| first.rows_by.clone()),
+            kept: all.first().map(|(first, _)| first.kept.clone()).unwrap_or_default(),
             rows,
         }
     }
@@ -131,20 +144,23 @@ impl Predictions {
 
     /// A line of names, and one for each row of the input. Numbers are as short as they can be without a loss.
     pub(super) fn csv(&self) -> String {
-        let names = self
-            .rows_by
-            .iter()
-            .map(|(name, _)| *name)
-            .chain(self.columns.iter().map(|column| column.name.as_str()));
+        let before = self.rows_by.iter().map(|(name, rows)| (*name, rows));
+        let before: Vec<(&str, &Vec<String>)> =
+            before.chain(self.kept.iter().map(|(name, rows)| (name.as_str(), rows))).collect();
+        let names = before.iter().map(|(name, _)| *name);
+        let names = names.chain(self.columns.iter().map(|column| column.name.as_str()));
         let mut text = names.map(quoted).collect::<Vec<_>>().join(",");
         text.push('\n');
         for row in 0..self.rows {
             let start = text.len();
-            if let Some(name) = self.rows_by.as_ref().and_then(|(_, names)| names.get(row)) {
-                text.push_str(&quoted(name));
+            for (number, (_, rows)) in before.iter().enumerate() {
+                if number > 0 {
+                    text.push(',');
+                }
+                text.push_str(&quoted(rows.get(row).map_or("", String::as_str)));
             }
             for (number, column) in self.columns.iter().enumerate() {
-                if number > 0 || self.rows_by.is_some() {
+                if number > 0 || !before.is_empty() {
                     text.push(',');
                 }
                 if let Some(value) = column.value(row) {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use manytask_data::Columns;
 use manytask_tensor::io::write_atomically;
 
 use crate::commands::predict::{Asked, of_run};
@@ -32,7 +33,8 @@ pub(super) fn write(
     for (member, _) in finished {
         let of_fold: Vec<bool> =
             folds.of_rows.iter().map(|fold| fold.is_some() && *fold == member.fold).collect();
-        let asked = Asked { input: &folds.path, overrides: &[], checkpoint: Which::Best };
+        let asked =
+            Asked { input: &folds.path, overrides: &[], checkpoint: Which::Best, keep: &Columns::default() };
         let predicted = of_run(&study.run_of(member), &asked, registries)?;
         all.push((predicted.predictions, of_fold));
     }
