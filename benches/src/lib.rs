@@ -212,6 +212,7 @@ fn training(steps: u64, learning_rate: f64, optimizer: Optimizer) -> Training {
         clip_norm: None,
         validate_every: None,
         save_every: None,
+        diagnose_every: None,
         monitor: Monitor::default(),
         early_stopping: None,
     }

@@ -88,6 +88,7 @@ pub use self::rlw::{Rlw, WeightDistribution};
 pub use self::scale_invariant::ScaleInvariant;
 pub use self::sdmgrad::SdmGrad;
 pub use self::softadapt::{ChangeRate, SoftAdapt};
+pub(crate) use self::spectrum::condition_number;
 pub use self::stch::Stch;
 pub use self::tchebycheff::{MaximumForm, Tchebycheff};
 pub use self::trimmed_mean::TrimmedMean;

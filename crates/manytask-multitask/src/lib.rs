@@ -38,7 +38,7 @@ pub use multi_task::{Batches, Execution, MultiTaskProblem, TaskSplits};
 pub use problem::{AuxiliaryLoss, Draw, Evaluation, Identity, Offers, Pass, Problem, Split, TaskEvaluation};
 pub use task::Task;
 pub use train::{
-    Best, EarlyStopping, Event, Finish, Goal, Monitor, OPTIMIZER, PARAMS, Progress, STATE, StepReport,
-    Trainer, Training, Worsened,
+    Best, Diagnostics, EarlyStopping, Event, Finish, Goal, Monitor, OPTIMIZER, PARAMS, Progress, STATE,
+    StepReport, Trainer, Training, Worsened,
 };
 pub use verified::VerifiedPass;

@@ -1,6 +1,7 @@
 //! The training loop, of any problem with any aggregator.
 
 mod advance;
+mod diagnostics;
 mod settings;
 mod state;
 mod step;
@@ -14,6 +15,7 @@ use std::path::Path;
 use manytask_nn::optim::OptimizerState;
 use manytask_tensor::{Params, catch_panics};
 
+pub use self::diagnostics::Diagnostics;
 pub use self::settings::{EarlyStopping, Goal, Monitor, Training};
 pub use self::state::{Best, OPTIMIZER, PARAMS, Progress, STATE};
 pub use self::validation::Worsened;
@@ -99,6 +101,8 @@ pub struct StepReport {
     /// Whether the tasks' gradients cancelled in the direction of the shared parameters (a Pareto-stationary point, where MGDA
     /// and Nash-MTL stay), so that none of these moved. Known of methods that weigh gradients.
     pub stationary: bool,
+    /// How the tasks' gradients stand to each other and to the step, where this was asked for and a task was present.
+    pub diagnostics: Option<Diagnostics>,
 }
 
 /// Why a training ended.
@@ -129,6 +133,12 @@ impl<'p> Trainer<'p> {
             return Err(Error::setting(
                 "validate_every is set, but the data have no validation split",
                 "add one to the split, or leave validate_every out",
+            ));
+        }
+        if training.diagnose_every.is_some() && !problem.offers().shared {
+            return Err(Error::setting(
+                "diagnose_every is set, but tasks share no parameters, so that they have no gradients to compare",
+                "leave it out",
             ));
         }
         problem.ready(Split::Train)?;

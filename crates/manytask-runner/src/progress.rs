@@ -201,6 +201,7 @@ mod tests {
             terms: Vec::new(),
             learning_rate: 0.1,
             gradient_norm: None,
+            diagnostics: None,
             stationary: false,
         }
     }

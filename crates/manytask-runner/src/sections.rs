@@ -71,6 +71,7 @@ save_every_steps = 100 # checkpoints, beside those of the best and the last para
 save_every_minutes = 5.0 # checkpoints by the clock, beside those
 keep_checkpoints = 1 # how many of the latest stay, beside the best
 log_every_steps = 50 # lines of training losses in metrics.jsonl
+diagnose_every_steps = 100 # how the tasks' gradients stand to each other: norms, cosines, conflicts, condition number, and whether the step is down for each task; left out: never
 clip_norm = 1.0     # the largest norm of the gradient; left out: any
 only_tasks = [\"income\"] # left out: all
 monitor = { metric = \"loss\" } # what decides which parameters are the best; with `task` where one alone counts
@@ -91,6 +92,7 @@ save_every_steps = 100 # checkpoints, beside those of the best and the last para
 save_every_minutes = 5.0 # checkpoints by the clock, beside those
 keep_checkpoints = 1 # how many of the latest stay, beside the best
 log_every_steps = 50 # lines of training losses in metrics.jsonl
+diagnose_every_steps = 100 # how the tasks' gradients stand to each other: norms, cosines, conflicts, condition number, and whether the step is down for each task; left out: never
 clip_norm = 1.0     # the largest norm of the gradient; left out: any
 monitor = { metric = \"loss\" } # what decides which parameters are the best
 early_stopping = { patience = 4, min_delta = 0.0 } # so many looks at the validation split without a metric better by more than min_delta
@@ -186,6 +188,7 @@ mod tests {
             save_every_minutes: Some(1.0),
             keep_checkpoints: Some(1),
             log_every_steps: Some(1),
+            diagnose_every_steps: Some(1),
             clip_norm: Some(1.0),
             monitor: Some(manytask_multitask::Monitor::default()),
             early_stopping: Some(manytask_multitask::EarlyStopping { patience: 1, min_delta: 0.0 }),

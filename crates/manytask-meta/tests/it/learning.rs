@@ -207,6 +207,7 @@ fn training(steps: u64) -> Training {
         clip_norm: None,
         validate_every: None,
         save_every: None,
+        diagnose_every: None,
         monitor: Monitor::default(),
         early_stopping: None,
     }

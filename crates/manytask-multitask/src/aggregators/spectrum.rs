@@ -29,6 +29,15 @@ struct Rotation {
     sine: f64,
 }
 
+/// The largest singular value of the matrix whose Gramian this is through the smallest; infinite where that is rounding.
+pub(crate) fn condition_number(gramian: &Gramian) -> f64 {
+    let Some(spectrum) = Spectrum::new(gramian) else { return f64::NAN };
+    let largest = spectrum.values().iter().copied().fold(0.0, f64::max);
+    let smallest = spectrum.values().iter().copied().fold(f64::INFINITY, f64::min);
+    let rounding = gramian.size() as f64 * f64::EPSILON * largest;
+    if smallest > rounding { (largest / smallest).sqrt() } else { f64::INFINITY }
+}
+
 impl Spectrum {
     /// `None` where the QL algorithm does not end.
     pub(super) fn new(gramian: &Gramian) -> Option<Self> {

@@ -5,7 +5,7 @@ use manytask_nn::{Context, clip};
 use manytask_tensor::{Owner, Params, catch_panics, threads};
 
 use super::step::LoopStep;
-use super::{StepReport, Trainer};
+use super::{Diagnostics, StepReport, Trainer};
 use crate::{Draw, Level, Pass, Result, Split, TaskVec};
 
 /// How much of the mean over recent steps a step makes up.
@@ -24,6 +24,7 @@ struct Learned {
     /// Before clipping, where gradients are clipped.
     gradient_norm: Option<f64>,
     stationary: bool,
+    diagnostics: Option<Diagnostics>,
 }
 
 impl Trainer<'_> {
@@ -90,7 +91,7 @@ impl Trainer<'_> {
         self.count_losses(&losses);
         let Place { epoch, learning_rate, .. } = place;
         let (present, losses) = (losses.present().to_vec(), losses.values().to_vec());
-        let Learned { gradient_norm, stationary } = learned;
+        let Learned { gradient_norm, stationary, diagnostics } = learned;
         Ok(StepReport {
             step: step + 1,
             epoch,
@@ -102,6 +103,7 @@ impl Trainer<'_> {
             learning_rate,
             gradient_norm,
             stationary,
+            diagnostics,
         })
     }
 
@@ -132,6 +134,12 @@ impl Trainer<'_> {
         let gradient = pass.finish(&combination)?;
         let buffers = pass.take_context().take_buffers();
         drop(pass);
+        // Counted from 1, as steps are reported.
+        let due =
+            self.training.diagnose_every.is_some_and(|every| (place.draw.step + 1).is_multiple_of(every));
+        let diagnostics = due
+            .then(|| Diagnostics::of(self.problem, live, place.draw, &combination, &gradient))
+            .transpose()?;
         let (gradient, gradient_norm) = self.clipped(live, gradient, place.draw)?;
         let (rate, active) = (place.learning_rate, Active::Tasks(losses.present()));
         self.training.optimizer.step(&mut self.params, &gradient, &mut self.optimizer, rate, active)?;
@@ -140,7 +148,7 @@ impl Trainer<'_> {
             self.aggregator.after_step(&after)?;
         }
         Context::apply_buffers(&mut self.params, buffers)?;
-        Ok(Learned { gradient_norm, stationary })
+        Ok(Learned { gradient_norm, stationary, diagnostics })
     }
 
     /// The gradient as the optimizer takes it, and its norm before where it is clipped.

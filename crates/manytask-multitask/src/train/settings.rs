@@ -25,6 +25,8 @@ pub struct Training {
     pub validate_every: Option<u64>,
     /// Steps between two checkpoints, beside those of the best parameters.
     pub save_every: Option<u64>,
+    /// Steps between two looks at how the tasks' gradients stand to each other, see [`Diagnostics`](crate::Diagnostics).
+    pub diagnose_every: Option<u64>,
     /// What decides which parameters are the best.
     pub monitor: Monitor,
     /// When to end before the last step.
@@ -175,7 +177,7 @@ impl Training {
         if self.clip_norm.is_some_and(|norm| !(norm.is_finite() && norm > 0.0)) {
             return refuse("a clip_norm that is not above 0", "leave it out to clip nothing");
         }
-        if self.validate_every == Some(0) || self.save_every == Some(0) {
+        if [self.validate_every, self.save_every, self.diagnose_every].contains(&Some(0)) {
             return refuse("an interval of 0 steps", "leave it out, or write at least 1");
         }
         if let Some(stopping) = self.early_stopping {

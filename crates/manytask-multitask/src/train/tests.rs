@@ -1,4 +1,5 @@
 mod batches;
+mod diagnosed;
 mod methods;
 mod validation;
 
@@ -20,6 +21,7 @@ fn training(steps: u64) -> Training {
         clip_norm: Some(5.0),
         validate_every: Some(5),
         save_every: None,
+        diagnose_every: None,
         monitor: Monitor::default(),
         early_stopping: None,
     }

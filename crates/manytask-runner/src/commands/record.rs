@@ -1,6 +1,6 @@
 //! What of a training goes into `metrics.jsonl` and TensorBoard's file, and what is said of an evaluation.
 
-use manytask_multitask::{Evaluation, Event, StepReport};
+use manytask_multitask::{Diagnostics, Evaluation, Event, StepReport};
 
 use crate::failure::Result;
 use crate::progress::Progress;
@@ -64,6 +64,10 @@ impl Recorder<'_> {
                 if due(self.every) || self.epoch.is_some_and(due) || report.step == self.last {
                     self.waiting = self.of_step(report);
                 }
+                if let Some(diagnostics) = &report.diagnostics {
+                    self.waiting.extend(self.of_diagnostics(report, diagnostics));
+                    progress.line(&shown(report.step, diagnostics));
+                }
             }
             Event::EpochDone { step, means, .. } => {
                 let origin = self.origin(*step, Split::Train);
@@ -109,6 +113,32 @@ impl Recorder<'_> {
         Ok(())
     }
 
+    fn of_diagnostics(&self, report: &StepReport, diagnostics: &Diagnostics) -> Vec<Record> {
+        let origin = self.origin(report.step, Split::Train);
+        let name = |place: usize| {
+            report.present.get(place).and_then(|task| self.tasks.get(*task)).map(String::as_str)
+        };
+        let each = |metric: &str, values: &[f64]| -> Vec<Record> {
+            values
+                .iter()
+                .enumerate()
+                .map(|(place, value)| origin.record(name(place), metric, Some(*value)))
+                .collect()
+        };
+        let mut records = each("gradient_norm", &diagnostics.norms);
+        records.extend(each("descent", &diagnostics.descent));
+        records.extend(diagnostics.cosines.iter().map(|(a, b, cosine)| {
+            origin.record(name(*a), &format!("cosine/{}", name(*b).unwrap_or_default()), Some(*cosine))
+        }));
+        let whole = [
+            ("conflict_rate", diagnostics.conflict_rate),
+            ("condition_number", diagnostics.condition_number),
+            ("descends_for_all", f64::from(u8::from(diagnostics.descends_for_all()))),
+        ];
+        records.extend(whole.map(|(metric, value)| origin.record(None, metric, Some(value))));
+        records
+    }
+
     fn of_step(&self, report: &StepReport) -> Vec<Record> {
         let origin = self.origin(report.step, Split::Train);
         let by_task = |metric, values: &[f64]| -> Vec<Record> {
@@ -126,6 +156,22 @@ impl Recorder<'_> {
         records.extend(report.gradient_norm.map(|norm| origin.record(None, "gradient_norm", Some(norm))));
         records
     }
+}
+
+/// What is said of the tasks' gradients.
+fn shown(step: u64, diagnostics: &Diagnostics) -> String {
+    let pairs = diagnostics.cosines.len();
+    let conflicts = diagnostics.cosines.iter().filter(|(.., cosine)| *cosine < 0.0).count();
+    let up = diagnostics.descent.iter().filter(|cosine| **cosine < 0.0).count();
+    let down = match up {
+        _ if diagnostics.descends_for_all() => "the step is down for every task".to_owned(),
+        0 => "the step is level for some task".to_owned(),
+        up => format!("the step is up for {up} of {} tasks", diagnostics.descent.len()),
+    };
+    let condition = number(diagnostics.condition_number);
+    format!(
+        "step {step}: {conflicts} of {pairs} pairs of gradients conflict, condition number {condition}, {down}"
+    )
 }
 
 fn of_evaluation(origin: Origin, evaluation: &Evaluation, improved: bool) -> Vec<Record> {

@@ -46,6 +46,7 @@ impl Plan {
             clip_norm: section.clip_norm,
             validate_every: section.validate_every(steps_per_epoch),
             save_every: section.save_every_steps,
+            diagnose_every: section.diagnose_every_steps,
             monitor: section.monitor.clone().unwrap_or_default(),
             early_stopping: section.early_stopping,
         };

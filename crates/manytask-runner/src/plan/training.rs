@@ -29,6 +29,8 @@ pub struct TrainingSection {
     pub keep_checkpoints: Option<usize>,
     /// Steps between two lines of training losses in `metrics.jsonl`.
     pub log_every_steps: Option<u64>,
+    /// Steps between two looks at how the tasks' gradients stand to each other.
+    pub diagnose_every_steps: Option<u64>,
     /// The largest norm of a gradient.
     pub clip_norm: Option<f64>,
     /// What decides which parameters are the best.
@@ -49,6 +51,7 @@ impl TrainingSection {
             save_every_minutes: Some(section.take_or("save_every_minutes", SAVE_EVERY_MINUTES)?),
             keep_checkpoints: Some(section.take_or("keep_checkpoints", KEEP_CHECKPOINTS)?),
             log_every_steps: Some(section.take_or("log_every_steps", LOG_EVERY_STEPS)?),
+            diagnose_every_steps: section.take("diagnose_every_steps")?,
             clip_norm: section.take("clip_norm")?,
             monitor: section.take("monitor")?,
             early_stopping: section.take("early_stopping")?,
@@ -70,7 +73,13 @@ impl TrainingSection {
         if read.save_every_minutes.is_some_and(|minutes| !(minutes.is_finite() && minutes > 0.0)) {
             return Err(span.diagnostic("`save_every_minutes` is not above 0"));
         }
-        let zero = [read.steps, read.validate_every_steps, read.save_every_steps, read.log_every_steps];
+        let zero = [
+            read.steps,
+            read.validate_every_steps,
+            read.save_every_steps,
+            read.log_every_steps,
+            read.diagnose_every_steps,
+        ];
         if zero.contains(&Some(0)) {
             return Err(span.diagnostic("[training] has a number of steps that is 0"));
         }

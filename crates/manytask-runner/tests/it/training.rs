@@ -124,3 +124,24 @@ fn a_training_that_diverges_says_so_whether_its_losses_stay_finite_or_not() {
     let said = place.good(&["train", "a.toml", "--name", "usual"]);
     assert!(!said.err.contains("worse"), "{said:?}");
 }
+
+#[test]
+fn how_gradients_stand_to_each_other_is_recorded_and_changes_no_result() {
+    let place = Place::new();
+    place.good(&["train", "a.toml", "--quiet", "--name", "plain"]);
+    let said = place.good(&["train", "a.toml", "--name", "seen", "training.diagnose_every_steps=8"]);
+    assert!(said.err.contains("pairs of gradients conflict, condition number"), "{said:?}");
+    let results = |name: &str| place.read(&format!("runs/{name}/results.json"));
+    assert_eq!(results("plain"), results("seen"));
+    let metrics = place.read("runs/seen/metrics.jsonl");
+    let records: Vec<Record> = metrics.lines().map(|line| Record::read(line.as_bytes()).unwrap()).collect();
+    let of = |metric: &str| records.iter().filter(|record| record.metric == metric).collect::<Vec<_>>();
+    for metric in ["conflict_rate", "condition_number", "descends_for_all"] {
+        let steps: Vec<u64> = of(metric).iter().map(|record| record.step).collect();
+        assert_eq!(steps, [8, 16, 24, 32, 40], "{metric}");
+        assert!(of(metric).iter().all(|record| record.task.is_none()));
+    }
+    assert!(of("descent").iter().all(|record| record.task.is_some() && record.value.is_some()));
+    let said = place.run(&["train", "a.toml", "training.diagnose_every_steps=0"]);
+    assert_eq!(said.code, Some(3), "{said:?}");
+}

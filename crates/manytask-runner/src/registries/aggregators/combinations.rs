@@ -22,7 +22,8 @@ fn turned(registry: &mut Registry<Any>) {
         "pcgrad",
         "gradients without their components against each other",
         "Yu et al. 2020, arXiv:2001.06782: each task's gradient gives up, in random order, what goes against the others; \
-         the sum is followed.",
+         the sum is followed. With two tasks it is twice upgrad's direction; Adam, whose steps do not depend on a factor, makes both \
+         the same.",
     );
     method::<GradVac>(
         registry,
@@ -36,7 +37,7 @@ fn turned(registry: &mut Registry<Any>) {
         "upgrad",
         "the mean of gradients that each were projected to go against no task",
         "Quinton & Rey 2024, arXiv:2406.16232: each gradient's nearest vector whose inner products with all gradients are at \
-         least 0, found exactly; their mean is followed.",
+         least 0, found exactly; their mean is followed. With two tasks it is half of pcgrad's direction, and with Adam the same.",
     );
     method::<DualProj>(
         registry,

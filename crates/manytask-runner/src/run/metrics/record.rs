@@ -24,7 +24,8 @@ pub struct Record {
     /// The task; `None` where it is no matter of a task.
     pub task: Option<String>,
     /// What the value is: `loss`, `epoch_loss` (the mean over an epoch), `weight`, `learning_rate`, `gradient_norm`, `auxiliary/NAME`
-    /// (an auxiliary loss of the network), the name of a metric, or `improved`: 1 where the evaluation found the best parameters so far, 0 where not.
+    /// (an auxiliary loss of the network), of gradients `gradient_norm` of a task, `cosine/OTHER` with that of another task, `descent` (the
+    /// cosine with the step), `conflict_rate`, `condition_number`, `descends_for_all`, the name of a metric, or `improved`: 1 where the evaluation found the best parameters so far, 0 where not.
     pub metric: String,
     /// The number; `None` where it has no value, is NaN or infinite.
     pub value: Option<f64>,
