@@ -2,6 +2,7 @@
 
 mod category;
 mod number;
+mod shape;
 #[cfg(test)]
 mod tests;
 
@@ -9,8 +10,8 @@ use manytask_tensor::{Kind, Tensor};
 use serde::{Deserialize, Serialize};
 
 use self::category::Category;
-pub(crate) use self::number::CLIP;
 use self::number::Number;
+pub(crate) use self::number::{BINS, CLIP};
 use crate::input_columns::{InputColumns, Resolved};
 use crate::report::capped;
 use crate::table::{Column, MISSING};
@@ -85,7 +86,7 @@ impl Encoder {
             numeric: resolved
                 .numeric
                 .iter()
-                .map(|name| Number::fit(table, table.column(name)?, inputs.scale, inputs.clip, rows))
+                .map(|name| Number::fit(table, table.column(name)?, inputs, rows))
                 .collect::<Result<_>>()?,
             one_hot: categories(&resolved.one_hot)?,
             embedding: categories(&resolved.embedding)?,
@@ -156,7 +157,7 @@ impl Encoder {
     pub fn input_names(&self) -> Vec<String> {
         let numbers = self.numeric.iter().flat_map(|number| {
             let indicator = (number.missing == Missing::Seen).then(|| format!("{} is missing", number.name));
-            std::iter::once(number.name.clone()).chain(indicator)
+            number.names().into_iter().chain(indicator)
         });
         let categories = self.one_hot.iter().flat_map(|category| {
             let missing =

@@ -27,6 +27,9 @@ pub struct InputColumns {
     /// Absent: 10.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<f64>,
+    /// The most inputs that a number becomes with [`Scale::Piecewise`]. Absent: 32.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bins: Option<usize>,
 }
 
 /// What is done to numeric inputs.
@@ -36,6 +39,15 @@ pub enum Scale {
     /// Mean 0 and standard deviation 1 over the training split.
     #[default]
     Standard,
+    /// The median becomes 0, and what lies between the quartiles of the training split 1; as [`Scale::Standard`] where the
+    /// quartiles are equal.
+    Robust,
+    /// The quantiles of the training split become those of the normal distribution, linear between at most 1000 of them;
+    /// numbers outside the training range are taken for its bounds.
+    Quantile,
+    /// A number for each of some bins with as many training rows: how much of the bin lies below the number (Gorishniy et al. 2022,
+    /// arXiv:2203.05556, equation 1); numbers outside the training range are taken for its bounds.
+    Piecewise,
     /// Left as they are.
     Raw,
 }
@@ -60,11 +72,27 @@ impl InputColumns {
 
     /// Settings out of range, or without effect.
     pub(crate) fn check(&self) -> Result<()> {
+        match self.bins {
+            Some(_) if self.scale != Scale::Piecewise => {
+                let message = "inputs: `bins` is for scale = \"piecewise\"; leave it out, or set that";
+                return Err(Error::config(message));
+            }
+            Some(bins) if !(1..=1024).contains(&bins) => {
+                return Err(Error::config(format!("inputs: `bins` is {bins}, it must be from 1 to 1024")));
+            }
+            _ => {}
+        }
         let Some(clip) = self.clip else { return Ok(()) };
-        if self.scale == Scale::Raw {
-            let message =
-                "inputs: `clip` is for standardised numbers, and `scale` is \"raw\"; leave one of them out";
-            return Err(Error::config(message));
+        let other = match self.scale {
+            Scale::Standard | Scale::Robust => None,
+            Scale::Raw => Some("raw"),
+            Scale::Quantile => Some("quantile"),
+            Scale::Piecewise => Some("piecewise"),
+        };
+        if let Some(scale) = other {
+            return Err(Error::config(format!(
+                "inputs: `clip` is for standardised numbers, and `scale` is \"{scale}\"; leave one of them out"
+            )));
         }
         if clip.is_finite() && clip >= 0.0 {
             return Ok(());
@@ -220,6 +248,9 @@ mod tests {
             ("", "no column is an input"),
             ("numeric = 'age'\nclip = inf", "at least 0"),
             ("numeric = 'age'\nclip = 3\nscale = 'raw'", "leave one of them out"),
+            ("numeric = 'age'\nclip = 3\nscale = 'quantile'", "leave one of them out"),
+            ("numeric = 'age'\nbins = 3", "is for scale = \"piecewise\""),
+            ("numeric = 'age'\nbins = 0\nscale = 'piecewise'", "it must be from 1 to 1024"),
         ];
         for (text, expected) in cases {
             let error = resolve(text, &table).unwrap_err().to_string();

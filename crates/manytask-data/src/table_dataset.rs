@@ -13,7 +13,7 @@ pub use self::cache::Cached;
 pub use self::schema::Schema;
 use self::schema::TasksBy;
 use crate::bytes::digest;
-use crate::encoder::CLIP;
+use crate::encoder::{BINS, CLIP};
 use crate::findings::FindingContext;
 use crate::input_columns::Resolved;
 use crate::parallel::in_threads;
@@ -178,8 +178,10 @@ impl TableDataset {
     pub fn written_out(&self) -> Self {
         let mut all = self.clone();
         all.targets = self.targets.iter().map(TargetSpec::written_out).collect();
-        if self.inputs.scale == Scale::Standard {
-            all.inputs.clip.get_or_insert(CLIP);
+        match self.inputs.scale {
+            Scale::Standard | Scale::Robust => _ = all.inputs.clip.get_or_insert(CLIP),
+            Scale::Piecewise => _ = all.inputs.bins.get_or_insert(BINS),
+            Scale::Quantile | Scale::Raw => {}
         }
         all.weight_in = self.weight.as_ref().map(|_| self.weight_in.unwrap_or_default());
         all

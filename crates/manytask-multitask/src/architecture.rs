@@ -3,6 +3,7 @@
 mod body;
 mod conditioned;
 mod encoder;
+mod ensemble;
 mod experts;
 mod heads;
 mod outputs;
@@ -22,6 +23,7 @@ use manytask_tensor::{Layout, Owner, Params, Slot, Tensor};
 pub(crate) use self::body::{Body, BodyOutput, BuiltBody, TaskFeatures, of_task, with_heads};
 pub(crate) use self::conditioned::Conditioned;
 pub use self::encoder::{InputEncoder, InputSizes};
+pub(crate) use self::ensemble::{Ensemble, Sharing};
 pub(crate) use self::experts::{Bottom, Experts, check_experts, gate, gate_logits, gate_weights};
 pub(crate) use self::heads::stacked_weights;
 pub use self::heads::{Features, Heads};

@@ -15,6 +15,7 @@ mod nddr;
 mod ple;
 mod single_task;
 mod soft_sharing;
+mod tabm;
 #[cfg(test)]
 mod testing;
 
@@ -32,4 +33,5 @@ pub use mtan::MtanSettings;
 pub use nddr::NddrSettings;
 pub use ple::{CgcSettings, PleSettings};
 pub use single_task::SingleTaskSettings;
-pub use soft_sharing::{SoftSharing, SoftSharingSettings};
+pub use soft_sharing::{Distance, SoftSharing, SoftSharingSettings};
+pub use tabm::TabmSettings;

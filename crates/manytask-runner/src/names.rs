@@ -151,6 +151,21 @@ const CHOICES: &[Choice] = &[
                 "numbers with mean 0 and deviation 1 over the training split",
                 "scale = \"standard\"\n",
             ),
+            (
+                "robust",
+                "the median 0 and the distance of the quartiles 1, for numbers with outliers",
+                "scale = \"robust\"\n",
+            ),
+            (
+                "quantile",
+                "the quantiles of the training split become those of the normal distribution",
+                "scale = \"quantile\"\n",
+            ),
+            (
+                "piecewise",
+                "an input for each of `bins` with as many rows: how much of the bin lies below the number",
+                "scale = \"piecewise\"\nbins = 32\n",
+            ),
             ("raw", "numbers as they are", "scale = \"raw\"\n"),
         ],
     },
@@ -181,6 +196,26 @@ const CHOICES: &[Choice] = &[
         names: &[
             ("none", "characters as they are", "rotations = \"none\"\n"),
             ("quarter", "each character is four classes, by quarters of a turn", "rotations = \"quarter\"\n"),
+        ],
+    },
+    Choice {
+        kind: "gate",
+        place: "network.routing of dselect_k",
+        names: &[
+            ("example", "a gate that looks at the row's inputs", "routing = \"example\"\n"),
+            ("task", "a gate that is the same for all rows", "routing = \"task\"\n"),
+        ],
+    },
+    Choice {
+        kind: "distance",
+        place: "network.distance of soft_sharing",
+        names: &[
+            ("squared", "the mean squared distance to the other tasks' trunks", "distance = \"squared\"\n"),
+            (
+                "trace_norm",
+                "the sum of the singular values of all trunks' parameters, a row for each task",
+                "distance = \"trace_norm\"\n",
+            ),
         ],
     },
     Choice {

@@ -13,7 +13,7 @@ use manytask_data::{
 };
 use manytask_meta::LearnerSpec;
 use manytask_multitask::{AggregatorSettings, ArchitectureSettings};
-use manytask_nn::nets::{Conv4Config, LeNetConfig, MlpConfig};
+use manytask_nn::nets::{Conv4Config, LeNetConfig, MlpConfig, ResidualMlpConfig};
 use manytask_nn::optim::{Adam, AdamW, Optimizer, RmsProp, Sgd};
 use manytask_nn::schedule::ScheduleKind;
 
@@ -220,6 +220,14 @@ fn trunks() -> Registry<Box<dyn TrunkSettings>> {
         "Linear layers, each followed by normalisation, activation and dropout.",
         &MlpConfig { hidden: vec![128], ..MlpConfig::default() },
         |mlp: MlpConfig| Box::new(mlp) as Box<dyn TrunkSettings>,
+    );
+    registry.add(
+        "residual_mlp",
+        "a residual network of linear layers, for tables",
+        "Gorishniy et al. 2021, arXiv:2106.11959 (ResNet): a linear layer to `width`, `blocks` of x + dropout(linear(dropout(relu(linear(norm(x)))))) through\n\
+         `expansion` times the width, relu(norm(x)) at the end. `norm` is \"batch\" (the paper's), \"layer\" or \"none\".",
+        &ResidualMlpConfig::default(),
+        |residual: ResidualMlpConfig| Box::new(residual) as Box<dyn TrunkSettings>,
     );
     registry.add(
         "lenet",

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::shape::{Shape, quantiles};
 use super::{Missing, codes};
-use crate::input_columns::Scale;
+use crate::input_columns::{InputColumns, Scale};
 use crate::moments::{Moments, dwarfing};
 use crate::report::{quoted, short};
 use crate::table::{Column, level_value};
@@ -30,6 +31,9 @@ pub(super) struct Number {
     /// What the training split had; unknown of runs of earlier versions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     seen: Option<Seen>,
+    /// What becomes of it instead, where it is not shifted and divided alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shape: Option<Shape>,
 }
 
 /// The numbers of the training split.
@@ -46,13 +50,7 @@ struct Seen {
 impl Number {
     /// # Errors
     /// When the column has text, no number in these rows, or one so large that its deviation overflows.
-    pub(super) fn fit(
-        table: &Table,
-        column: &Column,
-        scale: Scale,
-        clip: Option<f64>,
-        rows: &[usize],
-    ) -> Result<Self> {
+    pub(super) fn fit(table: &Table, column: &Column, inputs: &InputColumns, rows: &[usize]) -> Result<Self> {
         let by_level = table.level_numbers(column)?;
         let values = || codes(column, rows).map(|code| level_value(&by_level, code));
         let Some(moments) = Moments::of(&values()) else {
@@ -68,14 +66,24 @@ impl Number {
             let row = largest.max_by(|a, b| a.1.abs().total_cmp(&b.1.abs())).map_or(0, |(row, _)| *row);
             return Err(table.value_error(column, row, TOO_LARGE));
         }
-        let (shift, inverse_std) = match scale {
-            Scale::Raw => (0.0, 1.0),
-            Scale::Standard => (moments.mean, moments.inverse_std()),
+        let sorted = || {
+            let mut numbers: Vec<f64> = values().filter(|value| !value.is_nan()).collect();
+            numbers.sort_unstable_by(f64::total_cmp);
+            numbers
+        };
+        let standard = (moments.mean, moments.inverse_std());
+        let ((shift, inverse_std), shape) = match inputs.scale {
+            Scale::Raw => ((0.0, 1.0), None),
+            Scale::Standard => (standard, None),
+            Scale::Robust => (robust(&sorted()).unwrap_or(standard), None),
+            Scale::Quantile => (standard, Some(Shape::quantile(&sorted())?)),
+            Scale::Piecewise => (standard, Some(Shape::piecewise(&sorted(), inputs.bins.unwrap_or(BINS)))),
         };
         let missing = if moments.count < rows.len() { Missing::Seen } else { Missing::Unseen };
-        let clip = match scale {
+        let clip = match inputs.scale {
             Scale::Raw => None,
-            Scale::Standard => Some(clip.unwrap_or(CLIP)),
+            Scale::Standard | Scale::Robust => Some(inputs.clip.unwrap_or(CLIP)),
+            Scale::Quantile | Scale::Piecewise => Some(0.0),
         };
         Ok(Self {
             name: column.name().to_owned(),
@@ -84,11 +92,25 @@ impl Number {
             inverse_std,
             missing,
             seen: Some(Seen { low: moments.low, high: moments.high, clip }),
+            shape,
         })
     }
 
     pub(super) fn width(&self) -> usize {
-        1 + usize::from(self.missing == Missing::Seen)
+        self.numbers() + usize::from(self.missing == Missing::Seen)
+    }
+
+    /// The inputs that a number becomes.
+    fn numbers(&self) -> usize {
+        self.shape.as_ref().map_or(1, Shape::width)
+    }
+
+    /// The names of these inputs.
+    pub(super) fn names(&self) -> Vec<String> {
+        match self.shape.as_ref().and_then(Shape::bins) {
+            None => vec![self.name.clone()],
+            Some(bins) => bins.iter().map(|low| format!("{} above {}", self.name, short(*low))).collect(),
+        }
     }
 
     /// Writes the inputs of these rows into `dense`, whose rows have `width` numbers, at place `at`.
@@ -101,22 +123,34 @@ impl Number {
         at: usize,
     ) -> Result<()> {
         let column = table.column(&self.name)?;
-        let by_level: Vec<f32> =
-            table.level_numbers(column)?.into_iter().map(|number| self.scaled(number)).collect();
-        let fill = self.scaled(self.fill);
+        let numbers = self.numbers();
+        let (mut by_level, mut fill) = (Vec::new(), Vec::new());
+        for number in table.level_numbers(column)? {
+            self.write(number, &mut by_level);
+        }
+        self.write(self.fill, &mut fill);
         for ((target, code), row) in dense.chunks_mut(width.max(1)).zip(codes(column, rows)).zip(rows) {
-            let value = by_level.get(code as usize);
-            if value.is_some_and(|value| !value.is_finite()) {
+            let start = (code as usize).saturating_mul(numbers);
+            let value = by_level.get(start..start.saturating_add(numbers));
+            if value.is_some_and(|value| value.iter().any(|value| !value.is_finite())) {
                 return Err(table.value_error(column, *row, TOO_LARGE));
             }
-            if let Some(cell) = target.get_mut(at) {
-                *cell = *value.unwrap_or(&fill);
+            if let Some(cells) = target.get_mut(at..at + numbers) {
+                cells.copy_from_slice(value.unwrap_or(&fill));
             }
-            if let (Missing::Seen, None, Some(cell)) = (self.missing, value, target.get_mut(at + 1)) {
+            if let (Missing::Seen, None, Some(cell)) = (self.missing, value, target.get_mut(at + numbers)) {
                 *cell = 1.0;
             }
         }
         Ok(())
+    }
+
+    /// Appends the inputs of a number.
+    fn write(&self, number: f64, out: &mut Vec<f32>) {
+        match &self.shape {
+            None => out.push(self.scaled(number)),
+            Some(shape) => shape.write(number, out),
+        }
     }
 
     /// Not finite where it is beyond single precision.
@@ -188,6 +222,7 @@ impl Number {
         if let Some((row, _)) = far().next() {
             let taken = match seen.clip {
                 _ if self.inverse_std == 0.0 => "the column did not vary there and is no help".to_owned(),
+                Some(0.0) => "they are taken for its bounds".to_owned(),
                 Some(clip) => format!("values beyond {clip} times its width are taken for that bound"),
                 None => "they are taken as they are".to_owned(),
             };
@@ -225,6 +260,17 @@ impl Seen {
         }
     }
 }
+
+/// The median, and the inverse of what lies between the quartiles; `None` where that is nothing.
+fn robust(sorted: &[f64]) -> Option<(f64, f64)> {
+    let quartiles: Vec<f64> = quantiles(sorted, 5).map(|(_, value)| value).collect();
+    let &[_, low, median, high, _] = quartiles.as_slice() else { return None };
+    let inverse = (high - low).recip();
+    (high > low && inverse.is_finite()).then_some((median, inverse))
+}
+
+/// The bins of numbers where none are set.
+pub(crate) const BINS: usize = 32;
 
 /// Values that differ by less than this share of their size hardly vary.
 const ALIKE: f64 = 1e-9;

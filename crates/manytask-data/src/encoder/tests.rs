@@ -71,6 +71,34 @@ fn numbers_far_from_zero_stay_apart_and_too_large_ones_are_refused() {
 }
 
 #[test]
+fn numbers_take_other_scales() {
+    let table = table("x\n0\n1\n2\n4\n8\n?\n100\n");
+    let train = [0, 1, 2, 3, 4, 5];
+    let encoded = |inputs: &str, rows: &[usize]| {
+        let encoder = fit(&table, inputs, &train);
+        let dense = encoder.encode(&table, rows).unwrap().matrix().unwrap();
+        assert_eq!(dense.size()[1], encoder.width());
+        assert_eq!(encoder.input_names().len() as i64, encoder.width());
+        (encoder, numbers(&dense))
+    };
+    // The median is 2, the quartiles are 1 and 4; a second input says what is missing, which becomes the mean, 3.
+    let (_, robust) = encoded("numeric = 'x'\nscale = 'robust'\nclip = 1e9", &[0, 2, 3, 6]);
+    assert_eq!(robust, [-2.0 / 3.0, 0.0, 0.0, 0.0, 2.0 / 3.0, 0.0, 98.0 / 3.0, 0.0]);
+    let (encoder, bins) = encoded("numeric = 'x'\nscale = 'piecewise'\nbins = 4", &[1, 5, 6]);
+    assert_eq!(bins, [1.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 0.5, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0]);
+    let names = ["x above 0", "x above 1", "x above 2", "x above 4", "x is missing"];
+    assert_eq!(encoder.input_names(), names);
+    let notes = encoder.review(&table, &[6], "the test split").unwrap();
+    assert!(notes[0].0.contains("they are taken for its bounds"), "{notes:?}");
+    let (encoder, scores) = encoded("numeric = 'x'\nscale = 'quantile'", &[2, 4, 6]);
+    assert!(scores[0].abs() < 1e-6 && (scores[2] - 5.199_337_6).abs() < 1e-4, "{scores:?}");
+    assert_eq!(scores[2], scores[4], "what is above the training range is taken for its bound");
+    // What was fitted is what a saved run has.
+    let text = serde_json::to_string(&encoder).unwrap();
+    assert_eq!(serde_json::from_str::<Encoder>(&text).unwrap(), encoder);
+}
+
+#[test]
 fn raw_numbers_stay() {
     let table = table("x\n1\n3\n?\n");
     let encoder = fit(&table, "numeric = 'x'\nscale = 'raw'", &[0, 1]);

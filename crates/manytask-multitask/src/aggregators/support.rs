@@ -96,6 +96,15 @@ pub(super) fn finite(what: &str, value: f64) -> Result<()> {
     }
 }
 
+/// A share, from 0 to 1.
+pub(super) fn share(what: &str, value: f64) -> Result<()> {
+    if (0.0..=1.0).contains(&value) {
+        Ok(())
+    } else {
+        Err(Error::setting(format!("{what} is {value}"), "write a number from 0 to 1"))
+    }
+}
+
 /// A learning rate of a method's own, which may be left out.
 pub(super) fn rate(method: &str, rate: Option<f64>) -> Result<()> {
     match rate {

@@ -6,7 +6,8 @@ use super::support::{finite, rate};
 use crate::{Aggregator, LossWeighting, Needs, OnLosses, Result, State, StepInfo};
 
 /// Uncertainty weighting (Kendall et al. 2018): each task has a learned log-variance s, and the objective is
-/// `Σ (e^(−sᵢ) lᵢ + sᵢ) / 2`, or `Σ e^(−sᵢ) lᵢ + sᵢ / 2` in the form for classification.
+/// `Σ (e^(−sᵢ) lᵢ + sᵢ) / 2`, or `Σ e^(−sᵢ) lᵢ + sᵢ / 2` in the form for classification. In the revised form (Liebel & Körner 2018,
+/// arXiv:1805.06334, equation 3) it is `Σ e^(−sᵢ) lᵢ / 2 + ln(1 + e^(sᵢ))`, which is never below 0.
 ///
 /// The log-variances follow their own gradient with their own Adam (β 0.9 and 0.999), without weight decay; that of an
 /// absent task rests.
@@ -30,6 +31,8 @@ pub enum Form {
     Regression,
     /// A softmax with temperature, `e^(−s) l + s / 2`.
     Classification,
+    /// The normal one with a regulariser that is never below 0, `e^(−s) l / 2 + ln(1 + e^s)`.
+    Revised,
 }
 
 impl Default for UncertaintyWeighting {
@@ -75,14 +78,17 @@ impl LossWeighting for Uncertainty {
 
     fn weights(&mut self, step: &StepInfo<'_>) -> Result<Vec<f64>> {
         let rate = self.settings.learning_rate.unwrap_or(step.learning_rate);
-        let half = if self.settings.form == Form::Regression { 0.5 } else { 1.0 };
+        let half = if self.settings.form == Form::Classification { 1.0 } else { 0.5 };
+        // The slope of what keeps s from growing.
+        let pull = |s: f64| if self.settings.form == Form::Revised { 1.0 / (1.0 + (-s).exp()) } else { 0.5 };
         let Memory { log_variance, optimizer } = &mut self.memory;
         let mut weights = Vec::with_capacity(step.losses.len());
         for (task, loss) in step.losses.iter() {
             if let Some(s) = log_variance.get_mut(task) {
                 let weight = half * (-*s).exp();
                 weights.push(weight);
-                optimizer.step(ScalarRule::Adam, task, s, 0.5 - weight * loss, rate);
+                let gradient = pull(*s) - weight * loss;
+                optimizer.step(ScalarRule::Adam, task, s, gradient, rate);
             }
         }
         Ok(weights)

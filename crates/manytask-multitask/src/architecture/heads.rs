@@ -170,7 +170,7 @@ impl Heads {
                 groups.push(OutputGroup { positions: vec![position], raw });
             }
         }
-        Ok(Outputs { groups, auxiliary: Vec::new() })
+        Ok(Outputs { groups, members: 1, auxiliary: Vec::new() })
     }
 
     /// The positions whose heads are computed together, in the order of the first of each.

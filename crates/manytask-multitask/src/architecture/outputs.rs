@@ -19,6 +19,9 @@ const IMAGES: i64 = 512;
 pub struct Outputs {
     /// Outputs of one size that were computed together are one tensor.
     pub groups: Vec<OutputGroup>,
+    /// How many members of an ensemble the rows are of, one member's after the other's: a loss is then the mean of the members'.
+    /// 1 where there is one network, and in evaluation.
+    pub members: i64,
     /// Auxiliary losses, in training.
     pub auxiliary: Vec<Auxiliary>,
 }
@@ -28,7 +31,7 @@ pub struct Outputs {
 pub struct OutputGroup {
     /// Their positions among the wanted tasks.
     pub positions: Vec<usize>,
-    /// `[G, B, outputs]`, a slice for each.
+    /// `[G, B, outputs]`, a slice for each; with members `[G, members · B, outputs]`.
     pub raw: Tensor,
 }
 
@@ -55,7 +58,7 @@ impl Outputs {
             .iter()
             .enumerate()
             .map(|(position, raw)| Ok(OutputGroup { positions: vec![position], raw: raw.f_unsqueeze(0)? }));
-        Ok(Self { groups: groups.collect::<Result<_>>()?, auxiliary: Vec::new() })
+        Ok(Self { groups: groups.collect::<Result<_>>()?, members: 1, auxiliary: Vec::new() })
     }
 
     /// The same with auxiliary losses.

@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use manytask_nn::layers::{Flatten, Linear, Restored, Sequential};
-use manytask_nn::nets::{Conv4, Conv4Config, LeNet, LeNetConfig, Mlp, MlpConfig};
+use manytask_nn::nets::{
+    Conv4, Conv4Config, LeNet, LeNetConfig, Mlp, MlpConfig, ResidualMlp, ResidualMlpConfig,
+};
 use manytask_nn::{Builder, Module, Precision};
 
 use super::{Architecture, Heads, InputEncoder, InputSizes};
@@ -24,12 +26,21 @@ impl TrunkSettings for MlpConfig {
     fn build(&self, b: &mut Builder<'_>, inputs: &[i64]) -> manytask_nn::Result<Built> {
         let net = Mlp::new(b, inputs.iter().product(), self)?;
         let features = net.features();
-        Ok(if inputs.len() == 1 {
-            (Box::new(net), features)
-        } else {
-            (Box::new(Sequential(vec![Box::new(Flatten), Box::new(net)])), features)
-        })
+        Ok((flattened(inputs, Box::new(net)), features))
     }
+}
+
+impl TrunkSettings for ResidualMlpConfig {
+    fn build(&self, b: &mut Builder<'_>, inputs: &[i64]) -> manytask_nn::Result<Built> {
+        let net = ResidualMlp::new(b, inputs.iter().product(), self)?;
+        let features = net.features();
+        Ok((flattened(inputs, Box::new(net)), features))
+    }
+}
+
+/// A network of rows of numbers for rows of any shape.
+fn flattened(inputs: &[i64], net: Box<dyn Module>) -> Box<dyn Module> {
+    if inputs.len() == 1 { net } else { Box::new(Sequential(vec![Box::new(Flatten), net])) }
 }
 
 impl TrunkSettings for LeNetConfig {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use manytask_nn::{Builder, Context, Mode, Module};
-use manytask_tensor::{Layout, Params, Slot, Tensor};
+use manytask_tensor::{Kind, Layout, Params, Slot, Tensor, number_like};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -17,6 +17,9 @@ use crate::{Error, Result};
 /// `Lₐ + λ/(K−1) Σ_b ‖θₐ − θ_b‖²` in which the others' trunks are constants: its gradient by θₐ is that of all distances
 /// together, and trunks are their tasks' own, which rest while these are absent. Logged as `trunk_distance/TASK`.
 ///
+/// With [`Distance::TraceNorm`] (Yang & Hospedales 2017, arXiv:1606.04038, equation 2 with the last axis flattened) it is `λ ‖Θ‖_*`, the sum of
+/// the singular values of each parameter with a row for each task, which draws the trunks into a space of few dimensions.
+///
 /// Parameters are named `trunks.NAME.…`, `heads.NAME.…`. Without embedded columns tasks share none, so methods that combine
 /// gradients of shared parameters are refused.
 #[derive(Debug)]
@@ -27,7 +30,7 @@ pub struct SoftSharing {
     /// The trained parameters of each task's trunk, in one order.
     slots: Vec<Vec<Slot>>,
     heads: Heads,
-    strength: f64,
+    settings: SoftSharingSettings,
 }
 
 /// The settings of [`SoftSharing`] beside its parts.
@@ -36,11 +39,24 @@ pub struct SoftSharing {
 pub struct SoftSharingSettings {
     /// λ, at least 0. The paper tunes it on held-out data.
     pub strength: f64,
+    /// What draws trunks towards each other.
+    pub distance: Distance,
+}
+
+/// What draws trunks towards each other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Distance {
+    /// The mean squared distance to the other tasks' trunks.
+    #[default]
+    Squared,
+    /// The sum of the singular values of the tasks' parameters.
+    TraceNorm,
 }
 
 impl Default for SoftSharingSettings {
     fn default() -> Self {
-        Self { strength: 1e-2 }
+        Self { strength: 1e-2, distance: Distance::Squared }
     }
 }
 
@@ -78,14 +94,18 @@ impl ArchitectureSettings for SoftSharingSettings {
             layout.select(|entry| entry.role.is_trained() && entry.name.starts_with(&prefix))
         });
         let (slots, heads) = (slots.collect(), heads.within(&layout));
-        Ok(Box::new(SoftSharing { layout, encoder, trunks, slots, heads, strength: self.strength }))
+        Ok(Box::new(SoftSharing { layout, encoder, trunks, slots, heads, settings: self.clone() }))
     }
 }
 
 impl SoftSharing {
-    /// `λ/(K−1) Σ_b ‖θₐ − θ_b‖²` of each wanted task a, with a graph to θₐ alone.
+    /// λ times the distance of each wanted task a, with a graph to θₐ alone.
     fn distances(&self, params: &Params, wanted: &[usize]) -> Result<Vec<Auxiliary>> {
         let tasks = self.trunks.len();
+        let factor = match self.settings.distance {
+            Distance::Squared => self.settings.strength / (tasks - 1).max(1) as f64,
+            Distance::TraceNorm => self.settings.strength,
+        };
         let mut sums: Option<Tensor> = None;
         for place in 0..self.slots.first().map_or(0, Vec::len) {
             let of = |task: usize| -> Result<&Tensor> {
@@ -97,21 +117,18 @@ impl SoftSharing {
             };
             let all = (0..tasks).map(of).collect::<Result<Vec<_>>>()?;
             let all = Tensor::f_stack(&all, 0)?.f_detach()?.f_flatten(1, -1)?;
-            let mean = all.f_mean_dim([0].as_slice(), true, all.kind())?;
-            // Σ_b ‖θₐ − θ_b‖² = K ‖θₐ − m‖² + Σ_b ‖θ_b − m‖², with the mean m.
-            let spread = all.f_sub(&mean)?.f_square()?.f_sum(all.kind())?;
             let own = wanted.iter().map(|task| of(*task)).collect::<Result<Vec<_>>>()?;
-            let own = Tensor::f_stack(&own, 0)?.f_flatten(1, -1)?.f_sub(&mean)?.f_square()?;
-            let own = own.f_sum_dim_intlist([1].as_slice(), false, own.kind())?;
-            let count = Tensor::from(tasks as f64).f_to_kind(own.kind())?.f_to_device(own.device())?;
-            let sum = own.f_mul(&count)?.f_add(&spread)?;
+            let own = Tensor::f_stack(&own, 0)?.f_flatten(1, -1)?;
+            let sum = match self.settings.distance {
+                Distance::Squared => squared(&all, &own)?,
+                Distance::TraceNorm => trace_norm(&all, &own, wanted)?,
+            };
             sums = Some(match sums {
                 None => sum,
                 Some(before) => before.f_add(&sum)?,
             });
         }
         let Some(sums) = sums else { return Ok(Vec::new()) };
-        let factor = self.strength / (tasks - 1).max(1) as f64;
         let factor = Tensor::from(factor).f_to_kind(sums.kind())?.f_to_device(sums.device())?;
         let values = sums.f_mul(&factor)?.f_unbind(0)?;
         let auxiliary = wanted.iter().zip(values);
@@ -119,6 +136,36 @@ impl SoftSharing {
             .map(|(task, value)| Auxiliary { name: "trunk_distance", task: Some(*task), value })
             .collect())
     }
+}
+
+/// `Σ_b ‖θₐ − θ_b‖²` for rows `θₐ` of `own`, over the rows `θ_b` of `all`, which are constants.
+fn squared(all: &Tensor, own: &Tensor) -> Result<Tensor> {
+    let mean = all.f_mean_dim([0].as_slice(), true, all.kind())?;
+    // Σ_b ‖θₐ − θ_b‖² = K ‖θₐ − m‖² + Σ_b ‖θ_b − m‖², with the mean m.
+    let spread = all.f_sub(&mean)?.f_square()?.f_sum(all.kind())?;
+    let own = own.f_sub(&mean)?.f_square()?;
+    let own = own.f_sum_dim_intlist([1].as_slice(), false, own.kind())?;
+    let count = all.size().first().copied().unwrap_or_default() as f64;
+    Ok(own.f_mul(&number_like(count, &own)?)?.f_add(&spread)?)
+}
+
+/// `‖Θ‖_*` with the rows of `all`, once for each wanted task; its slope by the task's own row is that of `(Θ Θᵀ)^(−½) Θ`, and the others
+/// are constants. Of a singular value of 0 it is 0, a subgradient.
+fn trace_norm(all: &Tensor, own: &Tensor, wanted: &[usize]) -> Result<Tensor> {
+    let (squares, vectors) = all.f_matmul(&all.f_tr()?)?.f_linalg_eigh("L")?;
+    let values = squares.f_clamp_min(0.0)?.f_sqrt()?;
+    // As many digits as squares of numbers leave.
+    let largest = values.f_max()?.f_double_value(&[])?;
+    let least = largest * if all.kind() == Kind::Double { 1e-7 } else { 1e-3 };
+    let kept = values.f_gt(least)?.f_to_kind(all.kind())?;
+    let inverse = values.f_clamp_min(f64::MIN_POSITIVE.max(least))?.f_reciprocal()?.f_mul(&kept)?;
+    let root = vectors.f_mul(&inverse.f_unsqueeze(0)?)?.f_matmul(&vectors.f_tr()?)?;
+    let slopes = root.f_matmul(all)?;
+    let rows: Vec<i64> = wanted.iter().map(|task| *task as i64).collect();
+    let slopes = slopes.f_index_select(0, &Tensor::f_from_slice(&rows)?.f_to_device(all.device())?)?;
+    // The value of the norm with the slope of ⟨slope, θₐ⟩.
+    let linear = own.f_mul(&slopes)?.f_sum_dim_intlist([1].as_slice(), false, own.kind())?;
+    Ok(linear.f_sub(&linear.f_detach()?)?.f_add(&values.f_sum(all.kind())?)?)
 }
 
 impl Architecture for SoftSharing {
@@ -168,7 +215,7 @@ mod tests {
 
     #[test]
     fn each_task_has_the_mean_squared_distance_to_the_others_with_the_gradient_of_all_distances() {
-        let settings = SoftSharingSettings { strength: 0.3 };
+        let settings = SoftSharingSettings { strength: 0.3, ..SoftSharingSettings::default() };
         let network = blueprinted(&settings, &tasks(3), &[("trunk", mlp(&[5]))]);
         let layout = network.layout();
         let params = layout.init(1, F64.0, F64.1).unwrap().require_grad().unwrap();
@@ -198,12 +245,38 @@ mod tests {
     }
 
     #[test]
+    fn the_trace_norm_is_the_sum_of_singular_values_with_its_gradient() {
+        let settings = SoftSharingSettings { strength: 0.3, distance: Distance::TraceNorm };
+        let network = blueprinted(&settings, &tasks(3), &[("trunk", mlp(&[5]))]);
+        let params = network.layout().init(1, F64.0, F64.1).unwrap().require_grad().unwrap();
+        let mut cx = Context::train(Key::new(1, "a"));
+        let x = TaskInputs::shared(&inputs(6));
+        let outputs = network.forward(&params, &x, &[0, 2], &mut cx).unwrap();
+        let leaf = |task: usize, part: &str| params.named(&format!("trunks.t{task}.layer0.{part}")).unwrap();
+        let norm = |part: &str| {
+            let rows: Vec<Tensor> = (0..3).map(|task| leaf(task, part).reshape([-1])).collect();
+            Tensor::linalg_svdvals(&Tensor::stack(&rows, 0), "gesvd").sum(F64.0)
+        };
+        let expected = (norm("weight") + norm("bias")) * 0.3;
+        for (auxiliary, task) in outputs.auxiliary.iter().zip([0, 2]) {
+            assert!((&auxiliary.value - &expected).abs().double_value(&[]) < 1e-10);
+            for part in ["weight", "bias"] {
+                let own =
+                    gradients(&auxiliary.value, &[leaf(task, part), leaf(1, part)], Graph::Keep).unwrap();
+                let of_norm = gradients(&expected, &[leaf(task, part)], Graph::Keep).unwrap();
+                assert!((&own[0] - &of_norm[0]).abs().max().double_value(&[]) < 1e-10, "{part}");
+                assert_eq!(own[1].abs().max().double_value(&[]), 0.0, "an absent task's trunk rests");
+            }
+        }
+    }
+
+    #[test]
     fn trunks_are_their_tasks_own_and_start_apart() {
         let network = blueprinted(&SoftSharingSettings::default(), &tasks(2), &[("trunk", mlp(&[5]))]);
         assert!(network.layout().entries().iter().all(|entry| matches!(entry.owner, Owner::Task(_))));
         let params = network.layout().init(1, F64.0, F64.1).unwrap();
         let weight = |task: usize| params.named(&format!("trunks.t{task}.layer0.weight")).unwrap();
         assert_ne!(weight(0), weight(1));
-        assert!(SoftSharingSettings { strength: -1.0 }.check().is_err());
+        assert!(SoftSharingSettings { strength: -1.0, ..SoftSharingSettings::default() }.check().is_err());
     }
 }

@@ -173,7 +173,7 @@ impl Linear {
         }
         heads.sort_by_key(|(position, ..)| *position);
         let heads = heads.into_iter().map(|(_, layer, start)| (layer, start)).collect();
-        let outputs_of = Outputs { groups, auxiliary: Vec::new() };
+        let outputs_of = Outputs { groups, members: 1, auxiliary: Vec::new() };
         Ok((Self { representation, outputs, weight, heads }, outputs_of))
     }
 }

@@ -103,10 +103,15 @@ fn shares(present: &[usize], outputs: &Outputs, like: &Tensor) -> Result<Tensor>
 
 /// The losses of the present tasks, `[K]`.
 fn vector(problem: &MultiTaskProblem, batch: &Batch, present: &[usize], outputs: &Outputs) -> Result<Tensor> {
+    let repeated = repeated(batch, outputs.members)?;
+    let (targets, weights) = match &repeated {
+        Some((targets, weights)) => (targets, weights),
+        None => (&batch.targets, &batch.weights),
+    };
     let labelled = present.iter().enumerate().map(|(position, &task)| {
-        let described = problem.tasks.get(task).zip(batch.targets.get(task));
+        let described = problem.tasks.get(task).zip(targets.get(task));
         let (task_of, target) = described.ok_or_else(|| broken("a task without labels"))?;
-        let weight = batch.weights.get(task).and_then(Option::as_ref);
+        let weight = weights.get(task).and_then(Option::as_ref);
         Ok(Labelled { task: task_of, raw: outputs.raw(position)?, target, weight })
     });
     let labelled = labelled.collect::<Result<Vec<_>>>()?;
@@ -133,6 +138,26 @@ fn vector(problem: &MultiTaskProblem, batch: &Batch, present: &[usize], outputs:
         return Ok(all);
     }
     Ok(all.f_index_select(0, &Tensor::f_from_slice(&indices)?.f_to_device(all.device())?)?)
+}
+
+/// Labels and weights of rows for each task.
+type Labels = (Vec<Tensor>, Vec<Option<Tensor>>);
+
+/// Labels and weights as often as there are members whose outputs stand one after the other; `None` with one member.
+fn repeated(batch: &Batch, members: i64) -> Result<Option<Labels>> {
+    if members == 1 {
+        return Ok(None);
+    }
+    let of = |rows: &Tensor| -> Result<Tensor> {
+        let mut times = vec![1; rows.dim()];
+        if let Some(first) = times.first_mut() {
+            *first = members;
+        }
+        Ok(rows.f_repeat(times)?)
+    };
+    let targets = batch.targets.iter().map(of).collect::<Result<_>>()?;
+    let weights = batch.weights.iter().map(|weight| weight.as_ref().map(of).transpose());
+    Ok(Some((targets, weights.collect::<Result<_>>()?)))
 }
 
 /// The losses of tasks with one kind of loss, in one go.

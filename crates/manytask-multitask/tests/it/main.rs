@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a function that a test calls may fail it, as the test itself may")]
 
 mod aggregators;
+mod balancing;
 mod contracts;
 mod golden;
 mod pipelines;

@@ -130,6 +130,7 @@ pub(super) const AGGREGATION: &[Choice] = &[
                 "a softmax with temperature, exp(-s) l + s / 2",
                 "form = \"classification\"\n",
             ),
+            ("revised", "the normal one, with a regulariser that is never below 0", "form = \"revised\"\n"),
         ],
     },
     Choice {
@@ -138,6 +139,19 @@ pub(super) const AGGREGATION: &[Choice] = &[
         names: &[
             ("plain", "the change of a loss as it is", "rate = \"plain\"\n"),
             ("normalised", "by the sum of the sizes of all changes", "rate = \"normalised\"\n"),
+        ],
+    },
+    Choice {
+        kind: "balance",
+        place: "aggregator.strategy of metabalance",
+        names: &[
+            (
+                "shorten",
+                "auxiliary gradients that are longer than the primary one",
+                "strategy = \"shorten\"\n",
+            ),
+            ("lengthen", "those that are shorter", "strategy = \"lengthen\"\n"),
+            ("both", "both", "strategy = \"both\"\n"),
         ],
     },
 ];

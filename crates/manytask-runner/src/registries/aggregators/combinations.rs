@@ -1,8 +1,8 @@
 //! Methods that combine the gradients of the shared parameters; heads follow their own losses.
 
 use manytask_multitask::aggregators::{
-    AlignedMtl, CaGrad, Config, DbMtl, DualProj, FairGrad, GradDrop, GradVac, ImtlG, Krum, Mgda, MoCo, MoDo,
-    NashMtl, PcGrad, SdmGrad, TrimmedMean, UpGrad,
+    AlignedMtl, CaGrad, Config, DbMtl, DualProj, FairGrad, GradDrop, GradVac, ImtlG, Krum, MetaBalance, Mgda,
+    MoCo, MoDo, NashMtl, PcGrad, SdmGrad, TrimmedMean, UpGrad,
 };
 
 use super::{Any, method};
@@ -17,6 +17,13 @@ pub(super) fn add(registry: &mut Registry<Any>) {
 
 /// Gradients that are turned away from conflicts.
 fn turned(registry: &mut Registry<Any>) {
+    method::<MetaBalance>(
+        registry,
+        "metabalance",
+        "auxiliary gradients of the length of the primary task's",
+        "He et al. 2022, arXiv:2203.06801: parameter by parameter g = r (m_primary / m) g + (1 - r) g with moving averages m of the gradients' lengths; the sum is \
+         followed. `primary` is a task by name, left out the first; `relaxation` is r, `strategy` shorten, lengthen or both.",
+    );
     method::<PcGrad>(
         registry,
         "pcgrad",

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use manytask_multitask::aggregators::{
-    AutoLambda, Cosmos, Dwa, EqualWeights, ExcessMtl, Famo, FixedWeights, GeometricMean, GradNorm, ImtlL,
-    Lbtw, Pbi, Rlw, ScaleInvariant, SoftAdapt, Stch, Tchebycheff, UncertaintyWeighting, UwSo,
+    AutoLambda, Cosmos, Dwa, EqualWeights, ExcessMtl, Famo, FixedWeights, GeometricMean, GradNorm, Igb,
+    ImtlL, Lbtw, Pbi, ReLoBRaLo, Rlw, ScaleInvariant, SoftAdapt, Stch, Tchebycheff, UncertaintyWeighting,
+    UwSo,
 };
 
 use super::{Any, method};
@@ -70,6 +71,20 @@ fn by_values(registry: &mut Registry<Any>) {
         "tasks that have learned less of the epoch count more",
         "Liu, Liang & Gitter 2019 (loss-balanced task weighting): w = (l / l0)^α with the loss l0 of the task's first batch of the epoch.",
     );
+    method::<ReLoBRaLo>(
+        registry,
+        "relobralo",
+        "losses that have fallen least count more, with a memory that is forgotten now and then",
+        "Bischof & Kraus 2021, arXiv:2110.09813: w = α (ρ w + (1 - ρ) b(first)) + (1 - α) b(last), b(t') = K softmax(l / (T l(t'))) against the losses of the \
+         first and of the last step; ρ is 1 with the probability `lookback`. Losses must be above 0.",
+    );
+    method::<Igb>(
+        registry,
+        "igb",
+        "tasks count by the share of their loss that is left",
+        "Dai et al. 2023 (improvable gap balancing, its first version), arXiv:2307.15429: w = K r / Σ r with r = l / l0 and a task's mean loss l0 of its first \
+         epoch; 1 until then. Losses must be above 0.",
+    );
     method::<Rlw>(
         registry,
         "rlw",
@@ -116,7 +131,8 @@ fn learned(registry: &mut Registry<Any>) {
         "uncertainty_weighting",
         "losses weighted by learned variances",
         "Kendall, Gal & Cipolla 2018, arXiv:1705.07115: Σ (exp(-s) l + s) / 2 with a learned s for each task, which has its \
-         own Adam and no weight decay. The best s is ln l.",
+         own Adam and no weight decay. The best s is ln l. `form` = classification does not halve the loss; revised is Σ exp(-s) l / 2 + ln(1 + exp(s)), \
+         which is never below 0 (Liebel & Körner 2018, arXiv:1805.06334).",
     );
     method::<ImtlL>(
         registry,

@@ -1,7 +1,7 @@
 //! Architectures in which tasks share, change or exchange the features of trunks.
 
 use manytask_multitask::architectures::{
-    AdapterSettings, FilmSettings, LoraSettings, MtanSettings, NddrSettings, SingleTaskSettings,
+    AdapterSettings, FilmSettings, LoraSettings, MtanSettings, NddrSettings, SingleTaskSettings, TabmSettings,
 };
 
 use super::{Any, architecture};
@@ -58,5 +58,14 @@ pub(super) fn add(registry: &mut Registry<Any>) {
         "one trunk, each of whose weights a task changes by a matrix of low rank",
         "Hu et al. 2022, arXiv:2106.09685: task i computes with W + alpha / r B_i A_i for every weight W of the trunk, matrices of the task's own of the rank r = `rank`          (1 to 65536); `alpha` is finite. B starts at 0: it starts as hard_sharing. The trunk is trained too. A kernel of a convolution is taken as a matrix of a row for          each channel that comes out. Trunks with batch-norm are refused: its statistics would be those of one task.\n\
          The trunk is shared, A and B are each task's own. A step costs as much as one of a trunk for each task.",
+    );
+    architecture::<TabmSettings>(
+        registry,
+        "tabm",
+        "k networks in one for tables, which share weights and are averaged",
+        "Gorishniy et al. 2025, arXiv:2410.24210: `members` (1 to 4096) networks of the form `trunk` with the same weights but for a factor of each member's own for \
+         every input and output of a layer; biases and heads are each member's own. The training loss is the mean of the members' losses, predictions are the mean of \
+         their probabilities or values. Numbers do well with scale = \"quantile\" or \"piecewise\" under [data.inputs]. Trunks with batch-norm are refused: take norm = \"layer\".\n\
+         The trunk is shared, heads are each task's own. A step costs as much as one of `members` trunks.",
     );
 }
