@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::attack::{self, Kind};
 use crate::bench;
 use crate::install::{Existing, Supply};
+use crate::reproduce;
 use crate::scaling::TABLES;
 use crate::setup::{self, Output};
 use crate::test::Extent;
@@ -23,6 +24,7 @@ pub(crate) enum Command {
     Attack(attack::Options),
     Peers,
     Scaling(Option<String>),
+    Reproduce(reproduce::Options),
     Ci,
     Doctor,
 }
@@ -63,6 +65,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
         "attack" => attack(words).map(Command::Attack),
         "peers" => nothing_more("peers", &words).map(|()| Command::Peers),
         "scaling" => scaling(words).map(Command::Scaling),
+        "reproduce" => reproduce(words).map(Command::Reproduce),
         "ci" => nothing_more("ci", &words).map(|()| Command::Ci),
         "doctor" => nothing_more("doctor", &words).map(|()| Command::Doctor),
         other => Err(UsageError(format!("there is no command `{other}`"))),
@@ -180,6 +183,20 @@ fn scaling(words: Vec<String>) -> Result<Option<String>> {
     words.next().map_or(Ok(table), |word| Err(unknown("scaling", &word)))
 }
 
+fn reproduce(words: Vec<String>) -> Result<reproduce::Options> {
+    let mut options = reproduce::Options::default();
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "multitask" => {}
+            "--quick" => options.extent = reproduce::Extent::Quick,
+            "--binary" => options.binary = Some(PathBuf::from(value(&word, words.next())?)),
+            _ => return Err(unknown("reproduce", &word)),
+        }
+    }
+    Ok(options)
+}
+
 fn nothing_more(command: &str, words: &[String]) -> Result<()> {
     words.first().map_or(Ok(()), |word| Err(unknown(command, word)))
 }
@@ -221,6 +238,8 @@ mod tests {
         assert_eq!(read("install"), Ok(Command::Install(None)));
         assert_eq!(read("install --root here"), Ok(Command::Install(Some("here".into()))));
         assert_eq!(read("scaling"), Ok(Command::Scaling(None)));
+        let options = reproduce::Options { extent: reproduce::Extent::Quick, binary: Some("m".into()) };
+        assert_eq!(read("reproduce multitask --quick --binary m"), Ok(Command::Reproduce(options)));
         assert_eq!(read("scaling memory"), Ok(Command::Scaling(Some("memory".to_owned()))));
         assert_eq!(read("doctor"), Ok(Command::Doctor));
         for line in ["help", "--help", "setup --help", "train x.toml -h"] {

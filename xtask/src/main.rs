@@ -24,6 +24,7 @@ mod pip;
 mod platform;
 mod program;
 mod repo;
+mod reproduce;
 mod requirements;
 mod scaling;
 mod setup;
@@ -74,6 +75,10 @@ Usage: cargo xtask COMMAND
   scaling [TABLE]
             measure the tables of docs/scaling.md anew, or one of them: trunk, waves, width, steps, threads, memory,
             checkpoints, ways, precision; or that of a GPU in benches/RESULTS.md: gpu
+  reproduce [multitask]
+            train what docs/results/multitask.md has, and write its tables anew
+              --quick          the tables of shipped data alone; the others need MANYTASK_DATA
+              --binary PATH    a manytask that was built already
   ci        what continuous integration runs: `test`, the crate in examples/downstream, the documents
   doctor    what was found, what is missing, how to fix it
 
@@ -113,6 +118,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Attack(options) => attack::attack(&repo, options),
         Command::Peers => peers::peers(&repo).map(|_| ExitCode::SUCCESS),
         Command::Scaling(table) => scaling::scaling(&repo, table.as_deref()),
+        Command::Reproduce(options) => reproduce::reproduce(&repo, &options),
         Command::Ci => ci::ci(&repo),
         Command::Doctor => doctor::doctor(&repo),
     }

@@ -83,7 +83,8 @@ fn data() -> Registry<Box<dyn DataSettings>> {
         "Columns are numeric, one-hot or embedded inputs, or labels; missing labels are left out of losses and metrics.\n\
          Inputs: `*` in a name stands for any characters, `rest` for all columns that are not named elsewhere; a column that\n\
          is called so itself is named with a backslash: '\\rest', 'a\\*b'. Numbers are standardised in double precision,\n\
-         those farther outside the training range than `clip` times its width are taken for that bound. Categories are\n\
+         those farther outside the training range than `clip` times its width are taken for that bound; with `scale` = robust, quantile,\n\
+         piecewise (with `bins`) or raw they become something else, see `explain piecewise`. Categories are\n\
          compared by value: 1 and 1.0, True and TRUE are one; where a number has leading zeros they are codes: 007 is not 7.\n\
          Targets: `columns` as for inputs; each column is a task (without `name`), or a label of one `multilabel` task. Of\n\
          `binary` and `multilabel` targets `positive` lists what means yes and `negative` what means no: left out, the one\n\

@@ -133,7 +133,7 @@ mod tests {
         let score = |share: f64| f64::from(written(&shape, sorted[(share * 29_999.0) as usize])[0]);
         // The quantiles of the normal distribution.
         for (share, expected) in [(0.5, 0.0), (0.841_344_7, 1.0), (0.022_750_1, -2.0), (0.998_650_1, 3.0)] {
-            assert!((score(share) - expected).abs() < 0.01, "{share}: {}", score(share));
+            assert!((score(share) - expected).abs() < 0.02, "{share}: {}", score(share));
         }
         assert_eq!(written(&shape, -1e300), written(&shape, sorted[0]));
         assert_eq!(written(&shape, 1e300), written(&shape, sorted[29_999]));
