@@ -118,7 +118,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Attack(options) => attack::attack(&repo, options),
         Command::Peers => peers::peers(&repo).map(|_| ExitCode::SUCCESS),
         Command::Scaling(table) => scaling::scaling(&repo, table.as_deref()),
-        Command::Reproduce(options) => reproduce::reproduce(&repo, &options),
+        Command::Reproduce(options) => reproduce::reproduce(&repo, options),
         Command::Ci => ci::ci(&repo),
         Command::Doctor => doctor::doctor(&repo),
     }

@@ -24,7 +24,7 @@ pub(crate) struct Options {
 /// How much is trained.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Extent {
-    /// Every table; those of data that are not shipped need MANYTASK_DATA.
+    /// Every table; those of data that are not shipped need `MANYTASK_DATA`.
     #[default]
     All,
     /// The tables of shipped data.
@@ -41,7 +41,7 @@ struct Table {
     name: &'static str,
     /// The configuration, from the repository's root.
     config: &'static str,
-    /// The folder of its data below MANYTASK_DATA; absent: they are shipped.
+    /// The folder of its data below `MANYTASK_DATA`; absent: they are shipped.
     data: Option<&'static str>,
     /// Each row is trained with the seeds from 1 to this.
     seeds: u64,
@@ -69,8 +69,9 @@ pub(crate) fn reproduce(repo: &Repository, options: &Options) -> Result<ExitCode
     let path = repo.root().join(PAGE);
     let folder = repo.target_dir()?.join("reproduce");
     fs_err::create_dir_all(&folder)?;
-    for table in tables::all() {
-        let Some(data) = data_of(&table, options.extent)? else { continue };
+    let is_meant = |table: &Table| options.extent == Extent::All || table.data.is_none();
+    for table in tables::all().into_iter().filter(is_meant) {
+        let data = data_of(&table)?;
         let mut lines = header(&table);
         for row in &table.rows {
             let found = (1..=table.seeds)
@@ -88,16 +89,13 @@ pub(crate) fn reproduce(repo: &Repository, options: &Options) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// Where a table's data are: `Some(None)` with the configuration, `None` where it is left out.
-fn data_of(table: &Table, extent: Extent) -> Result<Option<Option<PathBuf>>> {
-    let Some(folder) = table.data else { return Ok(Some(None)) };
-    if extent == Extent::Quick {
-        return Ok(None);
-    }
+/// Where a table's data are, if not with the configuration.
+fn data_of(table: &Table) -> Result<Option<PathBuf>> {
+    let Some(folder) = table.data else { return Ok(None) };
     let all = std::env::var_os("MANYTASK_DATA").with_context(|| {
         format!("{}: MANYTASK_DATA is not set: name the folder of `{folder}`, or give `--quick`", table.name)
     })?;
-    Ok(Some(Some(Path::new(&all).join(folder))))
+    Ok(Some(Path::new(&all).join(folder)))
 }
 
 /// The first metric of each task of one training.

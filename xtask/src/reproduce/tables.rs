@@ -70,10 +70,10 @@ fn census() -> Table {
     const HEAD: &str = r#"network.head={kind="mlp",hidden=[16]}"#;
     let mut rows = vec![
         row("`hard_sharing`", &[]),
-        row("`mmoe`, 8 experts of 64", &[r#"network.kind="mmoe""#, r#"network.trunk.hidden=[64]"#, HEAD]),
-        row("`cgc`, 2 + 2 experts of 64", &[r#"network.kind="cgc""#, r#"network.trunk.hidden=[64]"#, HEAD]),
-        row("`ple`, 2 levels", &[r#"network.kind="ple""#, r#"network.trunk.hidden=[64]"#, HEAD]),
-        row("`adatt`, 2 levels", &[r#"network.kind="adatt""#, r#"network.trunk.hidden=[64]"#, HEAD]),
+        row("`mmoe`, 8 experts of 64", &[r#"network.kind="mmoe""#, "network.trunk.hidden=[64]", HEAD]),
+        row("`cgc`, 2 + 2 experts of 64", &[r#"network.kind="cgc""#, "network.trunk.hidden=[64]", HEAD]),
+        row("`ple`, 2 levels", &[r#"network.kind="ple""#, "network.trunk.hidden=[64]", HEAD]),
+        row("`adatt`, 2 levels", &[r#"network.kind="adatt""#, "network.trunk.hidden=[64]", HEAD]),
         row("`hard_sharing`, scale = \"piecewise\"", &[r#"data.inputs.scale="piecewise""#]),
     ];
     if let Some(mmoe) = rows.iter_mut().find(|row| row.name.starts_with("`mmoe`")) {
