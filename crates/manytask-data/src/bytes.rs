@@ -1,11 +1,12 @@
-//! Whole files into memory, unpacked when they are gzip by content.
+//! Whole files into memory, unpacked when they are gzip, or zip with a single file, by content.
 
 use std::borrow::Cow;
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
+use zip::ZipArchive;
 
 use crate::{Error, Result};
 
@@ -14,17 +15,46 @@ pub(crate) fn read_raw(path: &Path) -> Result<Vec<u8>> {
     fs_err::read(path).map_err(|error| Error::io(path, error))
 }
 
-/// The content: unpacked if the first two bytes are gzip's magic number, whatever the file is called.
+/// The content: unpacked if the first bytes are gzip's or zip's magic number, whatever the file is called.
 ///
 /// # Errors
 /// When the packed content is damaged, or unpacks to more than the memory that is free.
 pub(crate) fn unpack<'a>(path: &Path, raw: &'a [u8]) -> Result<Cow<'a, [u8]>> {
-    if !raw.starts_with(&[0x1f, 0x8b]) {
+    let is_gzip = raw.starts_with(&[0x1f, 0x8b]);
+    if !is_gzip && !is_zip(raw) {
         return Ok(Cow::Borrowed(raw));
     }
     // Where the system does not say what is free, the disk has set a bound: gzip packs a thousandfold at most.
     let most = manytask_tensor::memory::free().map_or(u64::MAX, |free| free as u64);
-    Ok(Cow::Owned(unpack_within(path, raw, most)?))
+    if is_gzip {
+        return Ok(Cow::Owned(unpack_within(path, raw, most)?));
+    }
+    Ok(unzipped(path, raw, most)?.map_or(Cow::Borrowed(raw), Cow::Owned))
+}
+
+fn is_zip(raw: &[u8]) -> bool {
+    raw.starts_with(b"PK\x03\x04")
+}
+
+/// The content of an archive with a single file; `None` where there are several, as in documents of offices.
+fn unzipped(path: &Path, raw: &[u8], most: u64) -> Result<Option<Vec<u8>>> {
+    let damaged = |message: String| Error::corrupt(path, "zip", format!("{message}; fetch it again"));
+    let Ok(mut archive) = ZipArchive::new(Cursor::new(raw)) else { return Ok(None) };
+    if archive.len() != 1 {
+        return Ok(None);
+    }
+    let file = archive.by_index(0).map_err(|error| damaged(error.to_string()))?;
+    let mut content = Vec::new();
+    file.take(most).read_to_end(&mut content).map_err(|error| damaged(error.to_string()))?;
+    if content.len() as u64 == most {
+        let what = format!("unpacks to more than the {most} bytes of memory that are free");
+        return Err(Error::corrupt(
+            path,
+            "zip",
+            format!("{what}; take a machine with more, or a smaller table"),
+        ));
+    }
+    Ok(Some(content))
 }
 
 fn unpack_within(path: &Path, raw: &[u8], most: u64) -> Result<Vec<u8>> {
@@ -75,6 +105,28 @@ mod tests {
         assert_eq!(&*unpack(path, b"abc").unwrap(), b"abc");
         let error = unpack(path, &[0x1f, 0x8b, 8, 0]).unwrap_err();
         assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_zip_with_one_file_is_unpacked_and_another_is_left() {
+        let zip = |names: &[&str]| {
+            let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+            for name in names {
+                writer.start_file(*name, zip::write::SimpleFileOptions::default()).unwrap();
+                std::io::Write::write_all(&mut writer, b"a,b\n1,2\n").unwrap();
+            }
+            writer.finish().unwrap().into_inner()
+        };
+        let path = Path::new("x");
+        assert_eq!(&*unpack(path, &zip(&["t.csv"])).unwrap(), b"a,b\n1,2\n");
+        let two = zip(&["t.csv", "u.csv"]);
+        assert_eq!(&*unpack(path, &two).unwrap(), two);
+        let packed = zip(&["t.csv"]);
+        assert!(unzipped(path, &packed, 4).unwrap_err().to_string().contains("more than the 4 bytes"));
+        let mut cut = packed.clone();
+        let middle = 30 + "t.csv".len() + 2;
+        cut[middle] ^= 0xff;
+        assert!(unpack(path, &cut).is_err());
     }
 
     #[test]

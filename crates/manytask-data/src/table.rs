@@ -12,6 +12,7 @@ mod rows;
 mod source;
 #[cfg(test)]
 mod tests;
+mod typed;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ pub use self::memory::{ColumnData, MemoryTable};
 pub(crate) use self::number::NumberFormat;
 pub use self::number::{Decimal, Thousands};
 pub use self::source::{Quotes, Separator, TableSource};
+pub(crate) use self::typed::is_typed;
 use crate::error::{nearest, shown};
 use crate::{Error, Result};
 

@@ -79,6 +79,9 @@ pub struct TrainArgs {
     /// Read the data, make one step, and write nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// A run whose best parameters are the first ones, where they fit the network
+    #[arg(long, value_name = "RUN")]
+    pub init_from: Option<PathBuf>,
     /// Train once for each of so many folds of the table, each the test split in turn
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(2..=1000))]
     pub folds: Option<u64>,

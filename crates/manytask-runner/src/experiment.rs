@@ -1,5 +1,7 @@
 //! A plan with its data: what can be trained.
 
+mod first;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use manytask_nn::metrics::Output;
 use manytask_tensor::capture::Capture;
 use manytask_tensor::{Device, Kind, Params, capture, threads};
 
+use self::first::first_from;
 use crate::data::{Detail, say_report};
 use crate::episodes::EpisodeForm;
 use crate::failure::{Failure, Result};
@@ -101,7 +104,10 @@ impl Experiment {
         let aggregator = aggregator.map_err(|error| of_aggregator.place(error))?;
         check(aggregator.as_ref(), self.problem.as_ref()).map_err(|error| of_aggregator.place(error))?;
         self.ready()?;
-        let start = self.start().map_err(|failure| network.place(failure))?;
+        let (start, notes) = self.first().map_err(|failure| network.place(failure))?;
+        for note in &notes {
+            say(note);
+        }
         Trainer::new(self.problem.as_ref(), aggregator, self.training.clone(), &start)
             .map_err(|error| training.place(error))
     }
@@ -156,9 +162,18 @@ impl Experiment {
     /// The parameters before the first step.
     ///
     /// # Errors
-    /// When memory runs out.
+    /// When memory runs out, or the run that they are taken from does not fit.
     pub fn start(&self) -> Result<Params> {
-        Ok(self.problem.layout().init(self.plan.seed, Kind::Float, self.device)?)
+        Ok(self.first()?.0)
+    }
+
+    /// The same, with what is to be said of them.
+    fn first(&self) -> Result<(Params, Vec<String>)> {
+        let drawn = self.problem.layout().init(self.plan.seed, Kind::Float, self.device)?;
+        match &self.plan.training.init_from {
+            None => Ok((drawn, Vec::new())),
+            Some(run) => first_from(&drawn, run, self.schema.as_ref()),
+        }
     }
 }
 

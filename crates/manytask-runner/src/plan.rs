@@ -123,7 +123,8 @@ impl Plan {
         let folder = source.folder().join(folder);
         let mut training = whole.required_table("training")?;
         let of_training = training.span();
-        let section = TrainingSection::read(&mut training)?;
+        let mut section = TrainingSection::read(&mut training)?;
+        section.init_from = section.init_from.map(|run| source.folder().join(run));
         let (optimizer, learning_rate) = optimizer(whole.required_table("optimizer")?, registries)?;
         let schedule = schedule(whole.table("schedule")?, registries)?;
         let aggregator = whole.required_table("aggregator")?;

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use crate::bytes::{read_raw, unpack};
 use crate::report::{examples, quoted};
-use crate::table::{Column, NumberFormat};
+use crate::table::{Column, NumberFormat, is_typed};
 use crate::{Decimal, Note, Result, Separator, Table, TableSource};
 
 /// Different texts in a column of numbers that may be marks of missing values.
@@ -16,6 +17,11 @@ const NUMBERS: f64 = 0.7;
 /// # Errors
 /// The first way's, when it can be read in none.
 pub(super) fn found(path: &Path) -> Result<(Table, TableSource, Vec<Note>)> {
+    let plain = TableSource::new(path);
+    let raw = read_raw(path)?;
+    if is_typed(&unpack(path, &raw)?) {
+        return Ok((Table::read(&plain)?, plain, Vec::new()));
+    }
     let (table, mut source) = with_header(separated(path))?;
     source.decimal = decimal(&table, &source)?;
     let mut table = Table::read(&source)?;

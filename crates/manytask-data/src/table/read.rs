@@ -6,7 +6,7 @@ use super::look::{self, Other};
 use super::pieces::{self, Read, Rules, Seen};
 use super::rows::{Cursor, Dialect, SyntaxError, SyntaxErrorKind, line_ends};
 use super::source::TableSource;
-use super::{Column, Table, foreign};
+use super::{Column, Table, foreign, typed};
 use crate::bytes::{digest, read_raw, unpack};
 use crate::error::shown;
 use crate::{Error, Result};
@@ -18,6 +18,10 @@ pub(super) fn read(source: &TableSource, threads: usize) -> Result<Table> {
     let numbers = source.numbers()?;
     let raw = read_raw(path)?;
     let content = unpack(path, &raw)?;
+    if let Some(table) = typed::read(source, &content) {
+        // The file's own bytes, as for CSV.
+        return Ok(Table { digest: digest([raw.as_slice()]), ..table? });
+    }
     if let Some(error) = foreign::refused(path, &content) {
         return Err(error);
     }

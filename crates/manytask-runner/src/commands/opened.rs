@@ -10,7 +10,7 @@ use crate::failure::{Code, Failure, Result};
 use crate::plan::Plan;
 use crate::registries::Registries;
 use crate::report::say;
-use crate::run::{CONFIG, Manifest, RunFolder, of_checkpoint};
+use crate::run::{CONFIG, Manifest, RunFolder, Which, of_checkpoint};
 
 /// A run with its configuration.
 #[derive(Debug)]
@@ -71,6 +71,12 @@ impl Opened {
             }
             say(&format!("note: {error}: computed on the processor"));
             plan.device = manytask_tensor::DeviceChoice::Cpu;
+        }
+        // Whatever it began with, it has parameters of its own once there is a checkpoint.
+        if self.purpose != Purpose::Resume
+            || self.folder.find(Which::Latest).is_ok_and(|found| found.is_some())
+        {
+            plan.training.init_from = None;
         }
         Ok(plan)
     }

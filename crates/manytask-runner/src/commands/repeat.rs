@@ -5,7 +5,6 @@ mod summary;
 
 use self::summary::Answer;
 use super::studies::{self, Wanted, look, member, seeds};
-use super::train::with_options;
 use crate::cli::TrainArgs;
 use crate::config::Source;
 use crate::failure::{Code, Failure, Result};
@@ -17,9 +16,8 @@ use crate::report::{print, say};
 use crate::study::{Lost, Question, Spec, Study};
 
 /// `manytask train` with `--folds` or `--seeds`.
-pub(super) fn repeat(arguments: &TrainArgs, registries: &Registries) -> Result<()> {
-    let overrides = with_options(&arguments.overrides, arguments.device.as_deref(), arguments.threads);
-    let spec = spec(arguments, &overrides, registries)?;
+pub(super) fn repeat(arguments: &TrainArgs, overrides: &[String], registries: &Registries) -> Result<()> {
+    let spec = spec(arguments, overrides, registries)?;
     let ending = match (arguments.folds, arguments.seeds) {
         (Some(folds), None) => format!("{folds}-folds"),
         (None, seeds) => format!("{}-seeds", seeds.unwrap_or(1)),
@@ -27,7 +25,7 @@ pub(super) fn repeat(arguments: &TrainArgs, registries: &Registries) -> Result<(
     };
     let wanted = Wanted {
         config: &arguments.config,
-        overrides: &overrides,
+        overrides,
         runs: &arguments.runs,
         name: arguments.name.as_deref(),
         ending: &ending,

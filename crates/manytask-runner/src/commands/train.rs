@@ -22,14 +22,14 @@ use crate::signals::Signals;
 
 /// `manytask train`.
 pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()> {
+    let overrides = overrides(arguments)?;
     if arguments.folds.is_some() || arguments.seeds.is_some() {
-        return super::repeat::repeat(arguments, registries);
+        return super::repeat::repeat(arguments, &overrides, registries);
     }
     if arguments.jobs.is_some() {
         return Err(Failure::new(Code::Usage, "--jobs is for several trainings")
             .hint("ask for them with --folds or --seeds, or leave it out"));
     }
-    let overrides = with_options(&arguments.overrides, arguments.device.as_deref(), arguments.threads);
     let source = Source::read(&arguments.config, &overrides)?;
     let named = |failure| source.name(failure);
     let plan = Plan::read(&source, registries).map_err(named)?;
@@ -109,6 +109,20 @@ pub(super) fn with_options(
     overrides.iter().cloned().chain(device).chain(threads).collect()
 }
 
+/// The changes that the arguments of `train` make.
+fn overrides(arguments: &TrainArgs) -> Result<Vec<String>> {
+    let mut overrides = with_options(&arguments.overrides, arguments.device.as_deref(), arguments.threads);
+    if let Some(run) = &arguments.init_from {
+        let run = std::path::absolute(run)?;
+        let Some(run) = run.to_str() else {
+            let what = format!("--init-from {}: the name of this folder is not UTF-8", run.display());
+            return Err(Failure::new(Code::Usage, what).hint("a configuration cannot name it: rename it"));
+        };
+        overrides.push(format!("training.init_from={}", toml::Value::from(run)));
+    }
+    Ok(overrides)
+}
+
 /// The name of a run: that of the configuration, or of the run that it is the configuration of.
 pub(super) fn name_for(config: &Path) -> String {
     let name = run_of(config).and_then(Path::file_name).or_else(|| config.file_stem());
@@ -141,6 +155,12 @@ pub(super) fn effective(
                 .hint("a configuration cannot name it: rename it, or keep the runs inside it with --runs"));
         };
         data.insert("folder".into(), toml::Value::String(name));
+    }
+    if let Some(toml::Value::Table(training)) = table.get_mut("training")
+        && let Some(toml::Value::String(run)) = training.get_mut("init_from")
+        && let Some(absolute) = source.folder().join(&run).to_str()
+    {
+        absolute.clone_into(run);
     }
     let text = toml::to_string(&table).map_err(|error| Failure::new(Code::Bug, error.to_string()))?;
     Ok((text, from_run))

@@ -6,7 +6,8 @@ use std::path::Path;
 use toml::de::DeValue;
 
 /// The keys that hold paths; `*` is any name.
-const KEYS: [&[&str]; 4] = [
+const KEYS: [&[&str]; 5] = [
+    &["training", "init_from"],
     &["data", "folder"],
     &["data", "source", "path"],
     &["data", "split", "files", "*"],

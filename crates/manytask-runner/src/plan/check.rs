@@ -15,6 +15,9 @@ impl Plan {
     /// At the first mistake, with its place (exit code 3).
     pub fn check(&self) -> Result<()> {
         self.check_validation()?;
+        if let Some(run) = &self.training.init_from {
+            crate::run::RunFolder::view(run)?;
+        }
         match &self.work {
             Work::Rows(rows) => {
                 self.training(Some(1)).map_err(|failure| self.spans.training.place(failure))?;

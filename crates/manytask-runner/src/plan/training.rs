@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use manytask_multitask::{EarlyStopping, Monitor};
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +39,8 @@ pub struct TrainingSection {
     pub monitor: Option<Monitor>,
     /// When to end early.
     pub early_stopping: Option<EarlyStopping>,
+    /// A run whose best parameters are the first ones, where they fit the network; otherwise these are drawn.
+    pub init_from: Option<PathBuf>,
 }
 
 impl TrainingSection {
@@ -55,6 +59,7 @@ impl TrainingSection {
             clip_norm: section.take("clip_norm")?,
             monitor: section.take("monitor")?,
             early_stopping: section.take("early_stopping")?,
+            init_from: section.take("init_from")?,
         };
         if read.epochs.is_some() == read.steps.is_some() {
             return Err(span.diagnostic("[training] needs `epochs` or `steps`, and not both"));

@@ -98,3 +98,54 @@ fn names_can_be_read_by_programs() {
     let explained: Value = serde_json::from_str(&place.good(&["explain", "mgda", "--json"]).out).unwrap();
     assert!(explained["names"][0]["example"].as_str().unwrap().contains("kind = \"mgda\""));
 }
+
+#[test]
+fn a_training_begins_with_the_parameters_of_another_run() {
+    let place = Place::new();
+    place.good(&["train", "a.toml", "training.epochs=12", "--name", "first"]);
+    let loss = |arguments: &[&str]| -> f64 {
+        let said = place.good(&[&["train", "a.toml", "--dry-run"], arguments].concat());
+        let losses =
+            said.err.lines().find_map(|line| line.strip_prefix("one step was made, losses ")).unwrap();
+        losses.split([',', ';']).next().unwrap().parse().unwrap()
+    };
+    // The loss before the first step.
+    assert!(loss(&["--init-from", "runs/first"]) < 0.8 * loss(&[]));
+    let said = place.good(&[
+        "train",
+        "a.toml",
+        "--init-from",
+        "runs/first",
+        "training.epochs=2",
+        "--name",
+        "second",
+    ]);
+    assert!(said.err.contains("parameters begin as those of") && !said.err.contains("are drawn"), "{said:?}");
+    // A run that was ended before its first checkpoint begins anew with the same.
+    let whole = place.read("runs/second/results.json");
+    for name in fs_err::read_dir(place.at("runs/second/checkpoints")).unwrap() {
+        let path = name.unwrap().path();
+        if path.is_dir() { fs_err::remove_dir_all(path).unwrap() } else { fs_err::remove_file(path).unwrap() }
+    }
+    place.good(&["resume", "runs/second"]);
+    assert_eq!(place.read("runs/second/results.json"), whole);
+    // What was taken over is the run's own: the other may go.
+    fs_err::rename(place.at("runs/first"), place.at("runs/moved")).unwrap();
+    place.good(&["eval", "runs/second"]);
+    place.good(&["resume", "runs/second", "training.epochs=3"]);
+    // A head of another task is drawn, another trunk fits nowhere, and other inputs are not taken for these.
+    let only =
+        ["train", "a.toml", "--dry-run", "--init-from", "runs/moved", "training.only_tasks=[\"rich\"]"];
+    assert!(place.good(&only).err.contains("parameters begin as those of"));
+    for (change, code, words) in [
+        ("network.trunk.hidden=[9]", 0, "are drawn"),
+        ("data.inputs.numeric=[\"hours\",\"age\"]", 3, "the inputs of"),
+        ("data.inputs.numeric=[\"hours\"]", 0, "its first layer is drawn"),
+    ] {
+        let said = place.run(&["train", "a.toml", "--dry-run", "--init-from", "runs/moved", change]);
+        assert_eq!(said.code, Some(code), "{change}: {said:?}");
+        assert!(said.err.contains(words), "{change}: {said:?}");
+    }
+    let said = place.run(&["train", "a.toml", "--init-from", "runs/nothing"]);
+    assert!(said.code == Some(4) && said.err.contains("is not the folder of a run"), "{said:?}");
+}
