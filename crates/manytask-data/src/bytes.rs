@@ -36,11 +36,23 @@ fn is_zip(raw: &[u8]) -> bool {
     raw.starts_with(b"PK\x03\x04")
 }
 
-/// The content of an archive with a single file; `None` where there are several, as in documents of offices.
+/// Endings of files that are tables.
+const TABLES: [&str; 8] = ["csv", "tsv", "tab", "txt", "dat", "json", "jsonl", "ndjson"];
+
+/// The content of an archive with a single file that is called as a table is; `None` where there are several, as in documents of
+/// offices, or it is another one.
 fn unzipped(path: &Path, raw: &[u8], most: u64) -> Result<Option<Vec<u8>>> {
     let damaged = |message: String| Error::corrupt(path, "zip", format!("{message}; fetch it again"));
     let Ok(mut archive) = ZipArchive::new(Cursor::new(raw)) else { return Ok(None) };
     if archive.len() != 1 {
+        return Ok(None);
+    }
+    let is_table = archive
+        .file_names()
+        .next()
+        .and_then(|name| Path::new(name).extension())
+        .is_some_and(|ending| TABLES.iter().any(|known| ending.eq_ignore_ascii_case(known)));
+    if !is_table {
         return Ok(None);
     }
     let file = archive.by_index(0).map_err(|error| damaged(error.to_string()))?;
@@ -119,8 +131,9 @@ mod tests {
         };
         let path = Path::new("x");
         assert_eq!(&*unpack(path, &zip(&["t.csv"])).unwrap(), b"a,b\n1,2\n");
-        let two = zip(&["t.csv", "u.csv"]);
-        assert_eq!(&*unpack(path, &two).unwrap(), two);
+        for other in [zip(&["t.csv", "u.csv"]), zip(&["a.npy"])] {
+            assert_eq!(&*unpack(path, &other).unwrap(), other);
+        }
         let packed = zip(&["t.csv"]);
         assert!(unzipped(path, &packed, 4).unwrap_err().to_string().contains("more than the 4 bytes"));
         let mut cut = packed.clone();
