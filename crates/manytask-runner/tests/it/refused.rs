@@ -160,7 +160,7 @@ fn mistakes_in_the_arguments() {
         (&["check", "a.toml", "people.csv"], 3, "people.csv:1:"),
         (&["resume", "runs/none"], 4, "is not the folder of a run"),
         (&["eval", "."], 4, "is not the folder of a run"),
-        (&["list", "colours"], 2, "no sort of names `colours`"),
+        (&["list", "colours"], 2, "no kind of names `colours`"),
         (&["completions", "cmd"], 2, "cmd"),
     ] {
         let said = place.run(arguments);
