@@ -56,8 +56,6 @@ struct Row {
     name: &'static str,
     /// `key=value` arguments of `manytask train`.
     settings: Vec<&'static str>,
-    /// What a paper has, with its source, for each task.
-    published: &'static str,
 }
 
 /// Trains the tables and writes them between their marks of the page.
@@ -139,14 +137,7 @@ fn metric(results: &Value, task: &str, path: &Path) -> Result<f64> {
 fn header(table: &Table) -> Vec<String> {
     let mut names: Vec<String> = vec!["setting".to_owned()];
     names.extend(table.tasks.iter().map(|task| format!("`{task}`")));
-    if has_published(table) {
-        names.push("published".to_owned());
-    }
     vec![format!("| {} |", names.join(" | ")), format!("|{}", "---|".repeat(names.len()))]
-}
-
-fn has_published(table: &Table) -> bool {
-    table.rows.iter().any(|row| !row.published.is_empty())
 }
 
 /// A row: the mean over seeds, with half the width of its 95 % interval where there are several.
@@ -156,9 +147,6 @@ fn line(table: &Table, row: &Row, found: &[Vec<f64>]) -> String {
         let values: Vec<f64> = found.iter().filter_map(|seed| seed.get(task).copied()).collect();
         let (mean, half) = interval(&values);
         cells.push(half.map_or_else(|| format!("{mean:.4}"), |half| format!("{mean:.4} ± {half:.4}")));
-    }
-    if has_published(table) {
-        cells.push(row.published.to_owned());
     }
     format!("| {} |", cells.join(" | "))
 }

@@ -65,7 +65,7 @@ pub(super) fn add(registry: &mut Registry<Any>) {
         "k networks in one for tables, which share weights and are averaged",
         "Gorishniy et al. 2025, arXiv:2410.24210: `members` (1 to 4096) networks of the form `trunk` with the same weights but for a factor of each member's own for \
          every input and output of a layer; biases and heads are each member's own. The training loss is the mean of the members' losses, predictions are the mean of \
-         their probabilities or values. Numbers do well with scale = \"quantile\" or \"piecewise\" under [data.inputs]. Trunks with batch-norm are refused: take norm = \"layer\".\n\
+         their probabilities or values. The paper takes numbers with scale = \"quantile\". Trunks with batch-norm are refused: take norm = \"layer\".\n\
          The trunk is shared, heads are each task's own. A step costs as much as one of `members` trunks.",
     );
 }
