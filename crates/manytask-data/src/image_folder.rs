@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use manytask_tensor::{Tensor, threads};
 use serde::{Deserialize, Serialize};
 
+use crate::bytes::read_raw;
 use crate::parallel::in_threads;
 use crate::picture::{Form, Sizes, check_size, decode};
 use crate::report::examples;
@@ -85,6 +86,47 @@ pub fn read(folder: &Path, form: PictureForm) -> Result<PictureClasses<ClassPool
     let classes = ClassPool::new(Tensor::f_from_slice(&pixels)?.f_reshape(shape)?, &counts, names)?;
     let notes = found.left_out().into_iter().chain(sizes.note(form)).collect();
     Ok(PictureClasses { classes, notes })
+}
+
+/// Pictures without classes.
+#[derive(Debug)]
+pub struct Pictures {
+    /// `[N, C, size, size]` uint8.
+    pub pixels: Tensor,
+    /// The name of each one's file.
+    pub files: Vec<String>,
+    /// What was done to them that nobody asked for.
+    pub notes: Vec<Note>,
+}
+
+/// Reads a picture, or those of a folder in the order of their names.
+///
+/// # Errors
+/// When nothing is there, or a picture cannot be read.
+pub fn pictures(path: &Path, form: PictureForm) -> Result<Pictures> {
+    form.check()?;
+    let files: Vec<PathBuf> = if path.is_dir() {
+        entries(path)?.into_iter().filter(|path| is_image(path)).collect()
+    } else {
+        vec![path.to_owned()]
+    };
+    if files.is_empty() {
+        let message = "has no .png, .jpg or .jpeg file; give a folder of pictures, or a picture";
+        return Err(Error::corrupt(path, "the folder", message));
+    }
+    let form = Form { resize: form.resize, ..Form::square(form.channels, form.size) };
+    let (mut pixels, mut sizes) = (Vec::new(), Sizes::default());
+    for file in &files {
+        let picture = decode(&read_raw(file)?, file, "content", form)?;
+        pixels.extend(picture.pixels);
+        sizes.see(file, picture.read);
+    }
+    let shape = [-1, form.channels.count() as i64, form.height as i64, form.width as i64];
+    Ok(Pictures {
+        pixels: Tensor::f_from_slice(&pixels)?.f_reshape(shape)?,
+        files: files.iter().map(|path| file_name(path)).collect(),
+        notes: sizes.note(form).into_iter().collect(),
+    })
 }
 
 /// The same, divided into classes to train on, to validate on and to be judged by; relative paths of lists start from `folder`.
@@ -210,7 +252,7 @@ impl<'a> Found<'a> {
 fn decoded(classes: &[(PathBuf, Vec<PathBuf>)], form: Form) -> Result<(Vec<u8>, Sizes)> {
     let (mut pixels, mut sizes) = (Vec::new(), Sizes::default());
     for file in classes.iter().flat_map(|(_, files)| files) {
-        let picture = decode(&crate::bytes::read_raw(file)?, file, "content", form)?;
+        let picture = decode(&read_raw(file)?, file, "content", form)?;
         pixels.extend(picture.pixels);
         sizes.see(file, picture.read);
     }

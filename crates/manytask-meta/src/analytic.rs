@@ -42,6 +42,8 @@ pub enum Rates {
     One(f64),
     /// Parameters: for each slot that moves one of the same shape, in the same order.
     Each(Vec<Slot>),
+    /// Parameters of one number: for each step one of each slot that moves, in the same order; steps beyond have the last one's.
+    EachStep(Vec<Vec<Slot>>),
 }
 
 /// A network, a learner and a loss that all have a fused form.
@@ -433,7 +435,7 @@ impl Analytic {
     fn rate<T: Real>(&self) -> T {
         match self.descent.rates {
             Rates::One(rate) => T::of(rate),
-            Rates::Each(_) => T::one(),
+            Rates::Each(_) | Rates::EachStep(_) => T::one(),
         }
     }
 

@@ -37,7 +37,9 @@ pub(crate) fn gradient(
     put(&mut cotangent, &trained, gradients(&total, &tensors(&end, &trained)?, Graph::Free)?)?;
     // What the passes on the way back record was recorded on the way there.
     let recorded = support.take_recorded();
-    if inner.outer_gradient == OuterGradient::SecondOrder || matches!(inner.rates, Rates::Each(_)) {
+    if inner.outer_gradient == OuterGradient::SecondOrder
+        || matches!(inner.rates, Rates::Each(_) | Rates::EachStep(_))
+    {
         let mut stop = inner.steps;
         for start in kept.into_iter().rev() {
             let first = (stop - 1) / every * every;

@@ -53,11 +53,22 @@ pub struct Episode<'a> {
     pub query_y: Tensor,
 }
 
+/// What is random in the tasks of a step of the training.
+#[derive(Debug, Clone)]
+pub(crate) struct Randomness {
+    /// Of the step.
+    pub(crate) key: Key,
+    /// The numbers of the tasks.
+    pub(crate) ids: Vec<u64>,
+    /// The step, counted from 0.
+    pub(crate) step: u64,
+}
+
 /// How forward passes are made.
 #[derive(Debug)]
 struct Passes {
     /// The key of their randomness, and the tasks' numbers that enter it. Absent in evaluation, where nothing is random.
-    random: Option<(Key, Vec<u64>)>,
+    random: Option<Randomness>,
     batch_norm: BatchNormStatistics,
     recorded: RefCell<Recorded>,
 }
@@ -68,7 +79,7 @@ impl<'a> Episode<'a> {
         (network, loss): (&'a dyn Module, &'a Loss),
         episodes: &Episodes,
         tasks: Option<i64>,
-        random: Option<(Key, Vec<u64>)>,
+        random: Option<Randomness>,
         batch_norm: BatchNormStatistics,
     ) -> Self {
         let own = Tensor::shallow_clone;
@@ -115,9 +126,14 @@ impl Support<'_> {
         self.passes.random.is_some()
     }
 
+    /// The step of the training, counted from 0; `None` in evaluation.
+    pub fn step(&self) -> Option<u64> {
+        self.passes.random.as_ref().map(|random| random.step)
+    }
+
     /// The key of what is drawn in a task of a training, and the numbers of the tasks that enter it; `None` in evaluation.
     pub fn random(&self) -> Option<(Key, &[u64])> {
-        self.passes.random.as_ref().map(|(key, ids)| (*key, ids.as_slice()))
+        self.passes.random.as_ref().map(|random| (random.key, random.ids.as_slice()))
     }
 
     /// What was recorded so far, leaving nothing.
@@ -134,7 +150,7 @@ impl Support<'_> {
     fn context(&self, number: u64) -> Context {
         let cx = match &self.passes.random {
             None => Context::eval(),
-            Some((key, ids)) => match (self.tasks, ids.as_slice()) {
+            Some(Randomness { key, ids, .. }) => match (self.tasks, ids.as_slice()) {
                 (None, [id]) => Context::train(key.within(number).task(*id)),
                 _ => Context::train(key.within(number)).with_tasks(ids.clone()),
             },

@@ -9,6 +9,7 @@ use manytask_multitask::{Evaluation, Result, Split, TaskEvaluation};
 use manytask_tensor::{Params, no_grad};
 
 use self::features::Features;
+pub(crate) use self::features::with_base_mean;
 use self::scores::{LOG_LIKELIHOOD, TaskScore, primary, scores};
 use self::summary::Summary;
 use crate::episode::Episode;
@@ -23,7 +24,7 @@ type Trace = Vec<Vec<TaskScore>>;
 
 pub(crate) fn evaluate(problem: &MetaProblem, params: &Params, split: Split) -> Result<Evaluation> {
     let all = problem.settings.evaluation_tasks as u64;
-    let params = features::with_base_mean(problem, params)?;
+    let params = with_base_mean(problem, params)?;
     let features = Features::of(problem, &params, split)?;
     // No more at once than in training, so that the memory is that of a step.
     let chunk =

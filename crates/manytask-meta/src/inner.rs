@@ -136,7 +136,7 @@ impl Learner for InnerLoop {
     }
 
     fn descent(&self, _layout: &Layout) -> Option<Descent> {
-        self.rule.is_plain().then(|| Descent {
+        (self.rule.is_plain() && !matches!(self.rates, Rates::EachStep(_))).then(|| Descent {
             steps: self.steps,
             rates: self.rates.clone(),
             slots: self.slots.clone(),
@@ -167,7 +167,7 @@ impl<'a> Adaptation<'a> {
     ) -> Result<Self> {
         let rate = match &inner.rates {
             Rates::One(rate) => params.leaves().first().map(|like| number_like(*rate, like)).transpose()?,
-            Rates::Each(_) => None,
+            Rates::Each(_) | Rates::EachStep(_) => None,
         };
         let state = if inner.rule.is_plain() { None } else { Some(inner.rule.0.init(params)?) };
         let params = if mode == GradientMode::Off { params.detach()? } else { params.share() };
@@ -212,11 +212,29 @@ impl<'a> Adaptation<'a> {
                     let of = rates.get(place).copied().unwrap_or(*slot);
                     params.get(of)?.f_neg()?
                 }
+                (None, Rates::EachStep(steps)) => self.rate_of_step(steps, place, &params, &gradient)?,
                 (rate, _) => rate.as_ref().map_or_else(|| Ok(Tensor::from(0.0)), Tensor::f_neg)?,
             };
             next.put(*slot, params.get(*slot)?.f_addcmul(&gradient, &down)?)?;
         }
         Ok(next)
+    }
+
+    /// `−α` of a slot in this step, of a shape that goes with its gradient.
+    fn rate_of_step(
+        &self,
+        steps: &[Vec<Slot>],
+        place: usize,
+        params: &Params,
+        gradient: &Tensor,
+    ) -> Result<Tensor> {
+        let step = steps.get(self.done as usize).or(steps.last());
+        let Some(slot) = step.and_then(|slots| slots.get(place)) else { return Ok(Tensor::from(0.0)) };
+        let mut shape = vec![1; gradient.dim()];
+        if let (Some(first), Some(tasks)) = (shape.first_mut(), self.support.tasks) {
+            *first = tasks;
+        }
+        Ok(params.get(*slot)?.f_neg()?.f_reshape(shape)?)
     }
 
     fn by_optimizer(&mut self, params: &Params, found: Vec<Tensor>, rate: &Tensor) -> Result<Params> {

@@ -129,6 +129,11 @@ pub trait Learner: Debug + Send + Sync {
         None
     }
 
+    /// Whether its objective depends on the step of the training, so that a recording of one is not that of another.
+    fn changes_with_steps(&self) -> bool {
+        false
+    }
+
     /// The gradient descent that it is, where it is nothing else: then a step of training may be fused.
     fn descent(&self, _layout: &Layout) -> Option<Descent> {
         None

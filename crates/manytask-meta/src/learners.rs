@@ -1,11 +1,14 @@
 //! The learners, each with its settings.
 
 mod baseline;
+mod cavia;
 mod cnp;
 mod dsn;
 mod frn;
+mod imaml;
 mod lr_d2;
 mod maml;
+mod maml_pp;
 mod matching_net;
 mod meta_baseline;
 mod meta_opt_net;
@@ -18,11 +21,14 @@ mod rfs;
 mod simple_shot;
 
 pub use baseline::{Baseline, BaselinePlusPlus, FineTuning};
+pub use cavia::Cavia;
 pub use cnp::Cnp;
 pub use dsn::Dsn;
 pub use frn::Frn;
+pub use imaml::Imaml;
 pub use lr_d2::LrD2;
 pub use maml::Maml;
+pub use maml_pp::{LearnedRates, MamlPlusPlus};
 pub use matching_net::MatchingNet;
 pub use meta_baseline::MetaBaseline;
 pub use meta_opt_net::{MetaOptNetRr, MetaOptNetSvm};

@@ -32,6 +32,7 @@
 //! # Ok::<(), manytask_meta::multitask::Error>(())
 //! ```
 
+mod adapter;
 mod analytic;
 mod batched_descent;
 mod checkpointing;
@@ -62,6 +63,7 @@ pub use manytask_multitask as multitask;
 pub use manytask_nn as nn;
 pub use manytask_tensor as tensor;
 
+pub use adapter::Adapter;
 pub use analytic::{Descent, Rates};
 pub use classifier::Classifier;
 pub use episode::{BatchNormStatistics, Episode, Support};
@@ -70,9 +72,9 @@ pub use execution::Execution;
 pub use inner::{Adapts, InnerLoop, InnerRule};
 pub use learner::{Learner, LearnerSpec, LearnsFrom, Objective, Predictor};
 pub use learners::{
-    Baseline, BaselinePlusPlus, Cnp, Dsn, FeatureTransform, FineTuning, Frn, LrD2, Maml, MatchingNet,
-    MetaBaseline, MetaOptNetRr, MetaOptNetSvm, MetaSgd, ProtoMaml, ProtoNet, R2d2, RelationNet, Rfs,
-    SimpleShot,
+    Baseline, BaselinePlusPlus, Cavia, Cnp, Dsn, FeatureTransform, FineTuning, Frn, Imaml, LearnedRates,
+    LrD2, Maml, MamlPlusPlus, MatchingNet, MetaBaseline, MetaOptNetRr, MetaOptNetSvm, MetaSgd, ProtoMaml,
+    ProtoNet, R2d2, RelationNet, Rfs, SimpleShot,
 };
 pub use model::{Backbone, EpisodeShape, MetaModel, NetworkShape};
 pub use outer::{GradientMode, OuterGradient};

@@ -16,7 +16,7 @@ use crate::episodes::select;
 use crate::execution::{self, Execution};
 use crate::learner::{LearnsFrom, Objective};
 use crate::outer::{Outcome, outcome};
-use crate::problem::{MetaProblem, QueryObjective, key};
+use crate::problem::{MetaProblem, QueryObjective, randomness};
 use crate::recorded::Recorded;
 
 pub(crate) fn forward<'a>(
@@ -91,12 +91,13 @@ fn at_once<'a>(
     draw: Draw,
     ids: Vec<u64>,
 ) -> Result<Box<dyn Pass + 'a>> {
-    if params.device() != Device::Cpu || problem.recorder.rehearses() {
+    let launches = params.device() != Device::Cpu || problem.recorder.rehearses();
+    if launches && !problem.learner().changes_with_steps() {
         return recorded(problem, params, episodes, draw, &ids);
     }
     let tasks = ids.len() as i64;
     let expanded = params.expand_tasks(tasks)?;
-    let episode = problem.objective.episode(episodes, Some(tasks), Some((key(draw), ids)));
+    let episode = problem.objective.episode(episodes, Some(tasks), Some(randomness(draw, ids)));
     match outcome(problem.objective.learner.as_ref(), &episode, &expanded)? {
         Outcome::Gradient(objective, gradient) => {
             let losses = Losses::of(&objective, episode.support.take_recorded())?;
@@ -142,7 +143,8 @@ fn recorded<'a>(
             return Ok(vec![rows, losses.f_to_kind(Kind::Double)?]);
         }
         let expanded = params.expand_tasks(tasks)?;
-        let episode = problem.objective.episode(&of(inputs)?, Some(tasks), Some((key(draw), ids.to_vec())));
+        let episode =
+            problem.objective.episode(&of(inputs)?, Some(tasks), Some(randomness(draw, ids.to_vec())));
         let (objective, gradient) = match outcome(problem.objective.learner.as_ref(), &episode, &expanded)? {
             Outcome::Gradient(objective, gradient) => (objective, gradient),
             Outcome::Graph(objective) => {
@@ -288,7 +290,7 @@ fn rows_of(
     let mut all = Losses::default();
     for (number, (task, id)) in range.zip(ids).enumerate() {
         let one = select(episodes, task as i64)?;
-        let episode = objective.episode(&one, None, Some((key(draw), vec![*id])));
+        let episode = objective.episode(&one, None, Some(randomness(draw, vec![*id])));
         let (objective, gradient) = match outcome(objective.learner.as_ref(), &episode, params)? {
             Outcome::Gradient(objective, gradient) => (objective, gradient),
             Outcome::Graph(objective) => {

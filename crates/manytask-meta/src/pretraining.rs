@@ -12,7 +12,7 @@ use crate::embedding::flat;
 use crate::learner::Objective;
 use crate::logits::positive;
 use crate::model::Backbone;
-use crate::problem::{MetaProblem, key};
+use crate::problem::{MetaProblem, randomness};
 use crate::recorded::Recorded;
 
 /// A phase before the tasks: the network learns to classify single examples of all training classes, by cross-entropy behind a
@@ -109,7 +109,7 @@ impl BaseClasses {
         let (x, y) = pool.batch(self.settings.batch_size, draw.seed, number)?;
         let (x, own) = (x.f_to_kind(params.kind())?, Tensor::shallow_clone);
         let batch = Episodes { support_x: own(&x), support_y: own(&y), query_x: x, query_y: y };
-        let episode = problem.objective.episode(&batch, None, Some((key(draw), vec![0])));
+        let episode = problem.objective.episode(&batch, None, Some(randomness(draw, vec![0])));
         let support = &episode.support;
         let features = support.forward(support.network, params, &support.x, 0)?;
         let features = flat(&features, None)?.f_squeeze_dim(0)?;

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::analytic::Analytic;
 use crate::batched_descent::BatchedDescent;
-use crate::episode::{BatchNormStatistics, Episode};
+use crate::episode::{BatchNormStatistics, Episode, Randomness};
 use crate::episodes::EpisodeSource;
 use crate::execution::Execution;
 use crate::inner::MOST_STEPS;
@@ -145,7 +145,6 @@ impl MetaProblem {
             ));
         }
         let batched = BatchedDescent::of(network.as_ref(), &layout, learner.descent(&layout), &loss);
-        let network: Box<dyn Module> = Box::new(Restored(network));
         Ok(Self {
             analytic,
             batched,
@@ -154,13 +153,7 @@ impl MetaProblem {
             shared: layout.trained(),
             names: (0..settings.tasks_per_step).map(|task| format!("task{task}")).collect(),
             layout,
-            objective: QueryObjective {
-                network,
-                learner,
-                output: shape.output,
-                loss,
-                batch_norm: settings.batch_norm,
-            },
+            objective: QueryObjective::new(network, learner, shape.output, loss, settings.batch_norm),
             learns_from,
             base_classes,
             source,
@@ -235,12 +228,28 @@ impl MetaProblem {
 }
 
 impl QueryObjective {
+    /// Of a network, which may compute in another precision than its parameters have.
+    pub(crate) fn new(
+        network: Box<dyn Module>,
+        learner: Box<dyn Learner>,
+        output: Output,
+        loss: Loss,
+        batch_norm: BatchNormStatistics,
+    ) -> Self {
+        Self { network: Box::new(Restored(network)), learner, output, loss, batch_norm }
+    }
+
+    /// Whether batch-norm has running statistics in evaluation.
+    pub(crate) fn has_running_statistics(&self) -> bool {
+        self.batch_norm == BatchNormStatistics::Running
+    }
+
     /// What a learner is given of some episodes.
     pub(crate) fn episode(
         &self,
         episodes: &Episodes,
         tasks: Option<i64>,
-        random: Option<(Key, Vec<u64>)>,
+        random: Option<Randomness>,
     ) -> Episode<'_> {
         self.episode_on(self.network.as_ref(), episodes, tasks, random)
     }
@@ -251,7 +260,7 @@ impl QueryObjective {
         network: &'a dyn Module,
         episodes: &Episodes,
         tasks: Option<i64>,
-        random: Option<(Key, Vec<u64>)>,
+        random: Option<Randomness>,
     ) -> Episode<'a> {
         Episode::new((network, &self.loss), episodes, tasks, random, self.batch_norm)
     }
@@ -263,7 +272,7 @@ impl QueryObjective {
 }
 
 /// Whether a network has batch-norm: its running statistics are the only buffers of that name.
-fn normalises(layout: &Layout) -> bool {
+pub(crate) fn normalises(layout: &Layout) -> bool {
     layout.entries().iter().any(|entry| entry.name.ends_with("running_mean"))
 }
 
@@ -282,9 +291,10 @@ fn analytic(
     Analytic::compile(network, layout, learner.descent(layout), loss)
 }
 
-/// The key of a step's randomness.
-pub(crate) fn key(draw: Draw) -> Key {
-    Key::new(draw.seed, "adapt").step(draw.step).within(u64::from(draw.replica))
+/// What is random in the tasks with these numbers.
+pub(crate) fn randomness(draw: Draw, ids: Vec<u64>) -> Randomness {
+    let key = Key::new(draw.seed, "adapt").step(draw.step).within(u64::from(draw.replica));
+    Randomness { key, ids, step: draw.step }
 }
 
 impl Problem for MetaProblem {
@@ -365,6 +375,10 @@ impl Problem for MetaProblem {
 
     fn ready(&self, split: Split) -> Result<()> {
         ready::ready(self, split)
+    }
+
+    fn prepared(&self, params: &Params) -> Result<Params> {
+        evaluate::with_base_mean(self, params)
     }
 
     fn evaluate(&self, params: &Params, split: Split) -> Result<Evaluation> {

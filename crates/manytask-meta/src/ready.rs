@@ -5,6 +5,7 @@ use manytask_multitask::{Error, Result, Split};
 use manytask_tensor::no_grad;
 use manytask_tensor::random::Key;
 
+use crate::episode::Randomness;
 use crate::episodes::{purpose, select};
 use crate::problem::MetaProblem;
 
@@ -22,7 +23,8 @@ fn fits(problem: &MetaProblem, episode: &Episodes, split: Split) -> Result<()> {
     let _off = no_grad();
     let params = problem.layout.zeros(episode.support_x.kind(), episode.support_x.device())?;
     // As in training, where a batch-norm takes the statistics of what it sees.
-    let random = (split == Split::Train).then(|| (Key::new(0, "ready"), vec![0]));
+    let random =
+        (split == Split::Train).then(|| Randomness { key: Key::new(0, "ready"), ids: vec![0], step: 0 });
     let episode = problem.objective.episode(episode, None, random);
     let support = &episode.support;
     for (x, set) in [(&support.x, "support set"), (&episode.query_x, "query set")] {

@@ -131,6 +131,15 @@ pub trait Problem: Debug + Send {
         Ok(true)
     }
 
+    /// The parameters with what of them is a function of the others and the training data, for whoever predicts without a problem; an
+    /// evaluation does so by itself.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    fn prepared(&self, params: &Params) -> Result<Params> {
+        Ok(params.detach()?)
+    }
+
     /// Losses and metrics over a whole split.
     fn evaluate(&self, params: &Params, split: Split) -> Result<Evaluation>;
 }

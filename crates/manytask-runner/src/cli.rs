@@ -39,6 +39,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Predict for the rows of a file
     Predict(PredictArgs),
+    /// Label pictures from a few examples of each class, with a learner
+    Adapt(AdaptArgs),
     /// Show the runs in a folder, the best first
     Runs(RunsArgs),
     /// Check configurations without training
@@ -253,6 +255,34 @@ pub struct PredictArgs {
     /// Columns of the table that stand before the predictions, with commas between; * stands for any characters
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     pub keep: Vec<String>,
+    /// cpu, cuda, cuda:N or auto; otherwise as in the training, or the processor where that is not there
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Threads of each kernel
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Which parameters: best, latest, or a checkpoint such as step-100
+    #[arg(long, default_value = "best")]
+    pub checkpoint: Which,
+}
+
+/// Arguments of `adapt`.
+#[derive(Debug, Args)]
+pub struct AdaptArgs {
+    /// The run's folder
+    pub run: PathBuf,
+    /// Changes, such as device=cpu
+    #[arg(value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Examples: a folder with a folder of pictures for each class, which is called as that
+    #[arg(long)]
+    pub support: PathBuf,
+    /// What is to be labelled: a picture, or a folder of pictures
+    #[arg(long)]
+    pub query: PathBuf,
+    /// A CSV file for the labels; otherwise, and for -, they go to stdout
+    #[arg(long)]
+    pub output: Option<PathBuf>,
     /// cpu, cuda, cuda:N or auto; otherwise as in the training, or the processor where that is not there
     #[arg(long)]
     pub device: Option<String>,

@@ -1,5 +1,6 @@
 //! What the commands do.
 
+mod adapt;
 mod baselines;
 mod changes;
 mod check;
@@ -38,6 +39,7 @@ pub(crate) fn run(command: &Command, registries: &Registries) -> Result<()> {
         Command::Inspect(arguments) => inspect::inspect(arguments, registries),
         Command::Resume(arguments) => resume::resume(arguments, registries),
         Command::Eval(arguments) => eval::eval(arguments, registries),
+        Command::Adapt(arguments) => adapt::adapt(arguments, registries),
         Command::Predict(arguments) => predict::predict(arguments, registries),
         Command::Runs(arguments) => runs::runs(arguments),
         Command::Check(arguments) => check::check(arguments, registries),

@@ -5,6 +5,7 @@ mod images;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
+use manytask_data::image_folder::PictureForm;
 use manytask_data::{
     DataReport, EpisodeSpec, GaussianProcess, Note, Omniglot, OmniglotSplit, RandomCharacters, Rotations,
     Sinusoid, VinyalsFiles,
@@ -30,6 +31,11 @@ pub trait EpisodeSettings: Debug + Send + Sync {
     /// # Errors
     /// When a file is missing or damaged.
     fn load(&self, folder: &Path, device: Device) -> Result<LoadedEpisodes>;
+
+    /// What pictures become, where tasks are of pictures out of a folder.
+    fn pictures(&self) -> Option<PictureForm> {
+        None
+    }
 
     /// What the settings say by themselves, before anything is read; `None` where that is nothing.
     ///

@@ -398,6 +398,18 @@ const CHOICES: &[Choice] = &[
         ],
     },
     Choice {
+        kind: "learned rates",
+        place: "learner.learned_rates",
+        names: &[
+            ("none", "one rate, which is fixed", "learned_rates = \"none\"\n"),
+            (
+                "per_tensor_and_step",
+                "a rate of each tensor in each inner step, of any sign",
+                "learned_rates = \"per_tensor_and_step\"\n",
+            ),
+        ],
+    },
+    Choice {
         kind: "feature transform",
         place: "learner.transform",
         names: &[
@@ -488,6 +500,7 @@ mod tests {
         complete::<manytask_meta::Adapts>("adapts");
         complete::<manytask_meta::OuterGradient>("outer gradient");
         complete::<manytask_meta::BatchNormStatistics>("batch-norm statistics");
+        complete::<manytask_meta::LearnedRates>("learned rates");
         complete::<manytask_meta::FeatureTransform>("feature transform");
         complete::<manytask_meta::Classifier>("classifier");
         complete::<manytask_data::TaskSampling>("task sampling");

@@ -9,8 +9,8 @@ use manytask_meta::nn::nets::{Conv4, Conv4Config, Mlp, MlpConfig};
 use manytask_meta::nn::{Builder, Module, layers::Activation, loss::Loss};
 use manytask_meta::tensor::{Device, Kind, Layout, LayoutBuilder, Params, Tensor};
 use manytask_meta::{
-    Adapts, EpisodeShape, LearnerSpec, Maml, MetaModel, MetaProblem, MetaSettings, MetaSgd, OuterGradient,
-    ProtoNet, R2d2,
+    Adapts, EpisodeShape, Imaml, LearnerSpec, Maml, MetaModel, MetaProblem, MetaSettings, MetaSgd,
+    OuterGradient, ProtoNet, R2d2,
 };
 use serde_json::Value;
 
@@ -270,4 +270,11 @@ fn golden_r2d2() {
 #[test]
 fn golden_meta_sgd() {
     compare("meta_sgd", |case| Box::new(MetaSgd { inner_steps: case.inner_steps, ..MetaSgd::default() }));
+}
+
+/// The optimum of the inner problem is reached to the last digits, and the system is solved.
+#[test]
+fn golden_imaml() {
+    let exact = Imaml { inner_steps: 120, inner_learning_rate: 0.04, lambda: 20.0, cg_steps: 70 };
+    compare("imaml_exact", |_| Box::new(exact));
 }

@@ -7,9 +7,9 @@ use manytask_meta::nn::{Builder, layers::Activation, loss::Loss, metrics::Output
 use manytask_meta::tensor::random::Key;
 use manytask_meta::tensor::{Device, Kind, Layout, Params, Tensor};
 use manytask_meta::{
-    Cnp, Dsn, EpisodeShape, Execution, Frn, LearnerSpec, LrD2, Maml, MatchingNet, MetaBaseline, MetaModel,
-    MetaOptNetRr, MetaOptNetSvm, MetaProblem, MetaSettings, MetaSgd, OuterGradient, ProtoMaml, ProtoNet,
-    R2d2, RelationNet,
+    Cavia, Cnp, Dsn, EpisodeShape, Execution, Frn, Imaml, LearnedRates, LearnerSpec, LrD2, Maml,
+    MamlPlusPlus, MatchingNet, MetaBaseline, MetaModel, MetaOptNetRr, MetaOptNetSvm, MetaProblem,
+    MetaSettings, MetaSgd, OuterGradient, ProtoMaml, ProtoNet, R2d2, RelationNet,
 };
 
 use crate::source::{Written, sinusoids};
@@ -292,4 +292,99 @@ fn proto_maml_has_the_gradient_of_prototypes_which_are_no_constants() {
     let (first, second) = (moved(OuterGradient::FirstOrder), moved(OuterGradient::SecondOrder));
     assert!(first.0.iter().zip(&second.0).all(|(a, b)| (a - b).abs() < 1e-12));
     assert!(first.1.max_difference(&second.1).unwrap() > 1e-4);
+}
+
+/// Ports leave the proximal term out of the inner steps, or end with one of it; on a quadratic both show.
+#[test]
+fn implicit_maml_on_a_quadratic_is_its_closed_form() {
+    let (x, y, q, r) =
+        (normal("x", &[1, 5, 3]), normal("y", &[1, 5, 1]), normal("q", &[1, 4, 3]), normal("r", &[1, 4, 1]));
+    let own = Tensor::shallow_clone;
+    let episodes = Episodes { support_x: own(&x), support_y: own(&y), query_x: own(&q), query_y: own(&r) };
+    let lambda = 1.5;
+    let learner = Imaml { inner_steps: 400, inner_learning_rate: 0.1, lambda, cg_steps: 12 };
+    let mut layout = Layout::builder();
+    let config = MlpConfig { output: Some(1), hidden: Vec::new(), ..MlpConfig::default() };
+    let net = Mlp::new(&mut Builder::new(&mut layout), 3, &config).unwrap();
+    let model = MetaModel::build(layout, Box::new(net), &learner, EpisodeShape::regression(3, 1)).unwrap();
+    let problem = MetaProblem::new(model, Box::new(Written(episodes)), Loss::Mse, settings(1)).unwrap();
+    let start = start(&problem).flatten().unwrap().unsqueeze(-1);
+    let (losses, found) = pass(&problem);
+    // Mean squared errors of x̃ φ with x̃ = [x, 1].
+    let with_one = |x: &Tensor| Tensor::cat(&[x.select(0, 0), Tensor::ones([x.size()[1], 1], ON)], 1);
+    let (x, y, q, r) = (with_one(&x), y.select(0, 0), with_one(&q), r.select(0, 0));
+    let hessian = x.transpose(0, 1).matmul(&x) * (2.0 / 5.0);
+    let system = &hessian + Tensor::eye(4, ON) * lambda;
+    let right = x.transpose(0, 1).matmul(&y) * (2.0 / 5.0) + &start * lambda;
+    let optimum = Tensor::linalg_solve(&system, &right, true);
+    let gap = q.matmul(&optimum) - r;
+    let slope = q.transpose(0, 1).matmul(&gap) * (2.0 / 4.0);
+    let expected = Tensor::linalg_solve(&system, &slope, true) * lambda;
+    assert!((gap.square().mean(ON.0).double_value(&[]) - losses[0]).abs() < 1e-10);
+    let difference = (found.flatten().unwrap().unsqueeze(-1) - expected).abs().max().double_value(&[]);
+    assert!(difference < 1e-10, "{difference}");
+}
+
+/// A rate of each tensor and step, of any sign, that learns under constant inner gradients too; a layer's weight and bias have their own.
+#[test]
+fn maml_plus_plus_learns_a_rate_of_each_tensor_and_step() {
+    let of = |first_order_steps| {
+        let learner = MamlPlusPlus {
+            inner_steps: 2,
+            multi_step_loss_steps: 0,
+            first_order_steps,
+            ..MamlPlusPlus::default()
+        };
+        pass(&sinusoids(&learner, settings(3)).unwrap()).1
+    };
+    let (second, first) = (of(0), of(100));
+    let rates: Vec<String> =
+        second.iter().map(|(entry, _)| entry.name.clone()).filter(|name| name.contains(".rate.")).collect();
+    assert_eq!(rates.len(), 2 * 6, "{rates:?}");
+    for name in &rates {
+        let of = |params: &Params| params.named(name).unwrap().double_value(&[0]);
+        assert!(of(&second).abs() > 1e-9 && of(&first).abs() > 1e-9, "{name}");
+    }
+    assert_ne!(
+        second.named("learner.rate.0.layer0.weight").unwrap(),
+        second.named("learner.rate.0.layer0.bias").unwrap()
+    );
+    assert!(second.max_difference(&first).unwrap() > 1e-4);
+}
+
+#[test]
+fn the_parts_of_maml_plus_plus_without_any_of_them_are_maml() {
+    let parts = MamlPlusPlus {
+        inner_steps: 2,
+        inner_learning_rate: 0.05,
+        learned_rates: LearnedRates::None,
+        multi_step_loss_steps: 0,
+        ..MamlPlusPlus::default()
+    };
+    let maml = Maml { inner_steps: 2, inner_learning_rate: 0.05, ..Maml::default() };
+    let of = |learner: &dyn LearnerSpec| pass(&sinusoids(learner, settings(3)).unwrap());
+    let (found, expected) = (of(&parts), of(&maml));
+    assert!(found.1.max_difference(&expected.1).unwrap() < 1e-12);
+    // With all steps' losses, equally at first, it is something else.
+    let all = of(&MamlPlusPlus { multi_step_loss_steps: 10, ..parts });
+    assert!(all.1.max_difference(&expected.1).unwrap() > 1e-4);
+}
+
+/// The context is 0 at the start of each task: what other tasks did to it is nothing.
+#[test]
+fn cavia_adapts_a_context_that_starts_at_0_in_each_task_and_nothing_else() {
+    let of = |tasks: i64| {
+        let take = |name: &str, shape: &[i64]| normal(name, shape).narrow(0, 0, tasks);
+        let episodes = Episodes {
+            support_x: take("x", &[3, 5, 1]),
+            support_y: take("y", &[3, 5, 1]),
+            query_x: take("q", &[3, 4, 1]),
+            query_y: take("r", &[3, 4, 1]),
+        };
+        let learner = Cavia { inner_steps: 2, context_parameters: 2, ..Cavia::default() };
+        let problem = written(&learner, EpisodeShape::regression(1, 1), episodes, Loss::Mse);
+        pass(&problem).0
+    };
+    let (three, one) = (of(3), of(1));
+    assert!((three[0] - one[0]).abs() < 1e-12 && (three[0] - three[1]).abs() > 1e-6);
 }

@@ -79,6 +79,10 @@ impl ImageFolderSection {
 }
 
 impl EpisodeSettings for ImageFolderSection {
+    fn pictures(&self) -> Option<PictureForm> {
+        Some(self.form())
+    }
+
     fn outline(&self) -> Result<Option<EpisodeOutline>> {
         self.form().check()?;
         outline(&self.split, self.spec(), Some(self.form().shape()))

@@ -1,5 +1,6 @@
 //! Learners by their names in a configuration.
 
+mod gradients;
 mod heads;
 mod presets;
 
@@ -20,6 +21,7 @@ type Any = Arc<dyn LearnerSpec>;
 pub(super) fn learners() -> Registry<Any> {
     let mut registry = Registry::<Any>::new("learner", "learner");
     adapting(&mut registry);
+    gradients::gradients(&mut registry);
     comparing(&mut registry);
     heads::heads(&mut registry);
     heads::pretrained(&mut registry);

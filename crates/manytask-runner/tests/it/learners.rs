@@ -151,7 +151,8 @@ fn a_meta_gradient_is_that_of_differences() {
     let mut compared = 0;
     for name in registered() {
         let problem = plain(&name, Execution::Batched);
-        if problem.learner().outer_gradient() != OuterGradient::SecondOrder {
+        // That of `imaml` is the gradient of an optimum, which its steps only near: golden values know it.
+        if problem.learner().outer_gradient() != OuterGradient::SecondOrder || name == "imaml" {
             continue;
         }
         let params = start(&problem);

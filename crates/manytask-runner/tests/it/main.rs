@@ -1,6 +1,7 @@
 //! The command, as a user runs it.
 #![expect(clippy::unwrap_used, reason = "a function that a test calls may fail it, as the test itself may")]
 
+mod adapt;
 mod after_training;
 mod aggregators;
 mod architectures;
