@@ -44,6 +44,11 @@ impl Plan {
                 }
             }
             Work::Episodes(episodes) => {
+                // As in training, where the learner adapts in steps.
+                let steps = all.get("learner").and_then(|learner| learner.get("inner_steps")).cloned();
+                if let Some(steps) = steps {
+                    within(&mut all, "evaluation", |evaluation| missing(evaluation, "inner_steps", &steps))?;
+                }
                 if let Some(outline) = episodes.source.outline().map_err(place)? {
                     within(&mut all, "evaluation", |evaluation| {
                         missing(evaluation, "queries", &outline.spec.queries)

@@ -239,6 +239,16 @@ fn the_effective_configuration_has_the_defaults() {
 }
 
 #[test]
+fn what_an_evaluation_takes_from_training_is_printed() {
+    let place = Place::new();
+    let learner = "[data]\nkind = \"sinusoid\"\n[network]\nkind = \"mlp\"\n[learner]\nkind = \"maml\"\ninner_steps = 3\n\
+                   [aggregator]\nkind = \"equal_weights\"\n[optimizer]\nkind = \"adam\"\nlearning_rate = 1e-3\n[training]\nsteps = 2\n";
+    place.write("learner.toml", learner);
+    let printed = place.good(&["check", "--print", "learner.toml"]).out.parse::<toml::Table>().unwrap();
+    assert_eq!(printed["evaluation"]["inner_steps"].as_integer(), Some(3));
+}
+
+#[test]
 fn with_data_check_says_what_a_training_would() {
     let place = Place::new();
     let table = place.read("people.csv").replace(",0,", ",1,");
