@@ -229,7 +229,7 @@ fn schedules_are_pytorchs() {
 }
 
 #[test]
-fn a_warm_up_rises_to_the_course() {
+fn a_warm_up_rises_to_the_schedule() {
     let schedule = Schedule { warm_up: 4, kind: ScheduleKind::Constant };
     let rates: Vec<f64> = (0..6).map(|step| schedule.rate(1.0, step, 10, &PlateauState::default())).collect();
     for (found, expected) in rates.iter().zip([0.2, 0.4, 0.6, 0.8, 1.0, 1.0]) {
