@@ -83,7 +83,7 @@ struct Shuffle {
 }
 
 impl Batcher {
-    /// Batches of `size` rows from streams with these numbers of rows, see [`SplitData::streams`](crate::SplitRule::streams).
+    /// Batches of `size` rows from streams with these numbers of rows, see [`SplitData::streams`](crate::SplitData::streams).
     ///
     /// # Errors
     /// When the size is 0 or there is no row at all.
