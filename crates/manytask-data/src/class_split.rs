@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use manytask_tensor::ShownPath as _;
 use manytask_tensor::random::stream;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
@@ -110,7 +111,7 @@ fn by_lot(all: &ClassPool, fractions: Fractions, source: &Path) -> Result<Splits
         if share > 0.0 && classes == 0 {
             return Err(Error::config(format!(
                 "split: {key} = {share} of the {count} classes of {} makes no class; take a larger share",
-                source.display()
+                source.shown()
             )));
         }
     }
@@ -118,7 +119,7 @@ fn by_lot(all: &ClassPool, fractions: Fractions, source: &Path) -> Result<Splits
         return Err(Error::config(format!(
             "split: {validation} classes for validation and {test} for test leave none of the {count} of {} to train on; \
              take smaller shares, or add classes",
-            source.display()
+            source.shown()
         )));
     }
     let mut order: Vec<usize> = (0..count).collect();
@@ -149,10 +150,10 @@ pub(crate) fn listed(
         let place = format!("line {}", number + 1);
         let Some(&class) = index.get(line) else {
             let suggestion = did_you_mean(nearest(line, index.keys().copied()).as_deref());
-            let message = format!("no class `{line}` in {}{suggestion}", source.display());
+            let message = format!("no class `{line}` in {}{suggestion}", source.shown());
             return Err(Error::corrupt(path, place, message));
         };
-        match taken.insert(class, format!("{}, {place}", path.display())) {
+        match taken.insert(class, format!("{}, {place}", path.shown())) {
             None => Ok(class),
             Some(before) => {
                 let message =

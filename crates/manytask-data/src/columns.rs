@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use manytask_tensor::ShownPath as _;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -89,7 +90,7 @@ impl Columns {
                         found.names.extend(seen.insert(name.to_owned()).then(|| name.to_owned()));
                     }
                     if hits == 0 {
-                        let file = table.path().display();
+                        let file = table.path().shown();
                         return Err(Error::config(format!("{what}: no column of {file} matches `{text}`")));
                     }
                 }

@@ -1,5 +1,6 @@
 use std::path::{Path, PathBuf};
 
+use manytask_tensor::ShownPath as _;
 use manytask_tensor::TchError;
 
 /// The result of this crate's functions.
@@ -10,7 +11,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// A file that is not there.
-    #[error("{}: not found; {hint}", path.display())]
+    #[error("{}: not found; {hint}", path.shown())]
     Missing {
         /// The file or folder.
         path: PathBuf,
@@ -18,7 +19,7 @@ pub enum Error {
         hint: String,
     },
     /// The system refused to read a file.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", path.shown())]
     Io {
         /// The file.
         path: PathBuf,
@@ -26,7 +27,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file that is damaged, or not of the format it should be.
-    #[error("{}: {place}: {message}", path.display())]
+    #[error("{}: {place}: {message}", path.shown())]
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -36,7 +37,7 @@ pub enum Error {
         message: String,
     },
     /// A column that the table does not have.
-    #[error("{}: no column `{}`{}", path.display(), shown(column), did_you_mean(suggestion.as_deref()))]
+    #[error("{}: no column `{}`{}", path.shown(), shown(column), did_you_mean(suggestion.as_deref()))]
     Column {
         /// The table's file.
         path: PathBuf,
@@ -46,7 +47,7 @@ pub enum Error {
         suggestion: Option<String>,
     },
     /// A column that a file must have and does not: a file of another split, or one that a model is given.
-    #[error("{}: no column `{}`{}", path.display(), shown(column), clause(hint))]
+    #[error("{}: no column `{}`{}", path.shown(), shown(column), clause(hint))]
     Lacks {
         /// The table's file.
         path: PathBuf,
@@ -56,7 +57,7 @@ pub enum Error {
         hint: String,
     },
     /// A value that cannot be used where it stands.
-    #[error("{}: row {row}, column `{}`: `{}` is not {expected}", path.display(), shown(column), shown(text))]
+    #[error("{}: row {row}, column `{}`: `{}` is not {expected}", path.shown(), shown(column), shown(text))]
     Value {
         /// The table's file.
         path: PathBuf,

@@ -9,6 +9,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+use manytask_tensor::ShownPath as _;
 use manytask_tensor::Tensor;
 use manytask_tensor::random::Key;
 use serde::{Deserialize, Serialize};
@@ -327,7 +328,7 @@ fn same_shape(read: Splits<Labelled>) -> Result<Splits<Labelled>> {
         let message = format!(
             "has images of {}, those of {} are {}; give images of one size",
             crate::report::shape(&shape(of)),
-            read.train.path.display(),
+            read.train.path.shown(),
             crate::report::shape(&expected)
         );
         return Err(Error::corrupt(&of.path, "header", message));

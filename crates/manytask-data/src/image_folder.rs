@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use manytask_tensor::ShownPath as _;
 use manytask_tensor::{Tensor, threads};
 use serde::{Deserialize, Serialize};
 
@@ -223,7 +224,7 @@ impl<'a> Found<'a> {
     /// What is told of files and folders that are in no class.
     fn left_out(&self) -> Vec<Note> {
         let names = |paths: &[PathBuf]| {
-            let own = |path: &PathBuf| path.strip_prefix(self.folder).unwrap_or(path).display().to_string();
+            let own = |path: &PathBuf| path.strip_prefix(self.folder).unwrap_or(path).shown().to_string();
             let names: Vec<String> = paths.iter().map(own).collect();
             examples(names.iter().map(String::as_str))
         };
@@ -232,7 +233,7 @@ impl<'a> Found<'a> {
             notes.push(Note(format!(
                 "{} files or folders of {} are no pictures (.png, .jpg, .jpeg) of a class and are left out: {}",
                 self.others.len(),
-                self.folder.display(),
+                self.folder.shown(),
                 names(&self.others)
             )));
         }
@@ -240,7 +241,7 @@ impl<'a> Found<'a> {
             notes.push(Note(format!(
                 "{} folders of {} have no picture and are no classes: {}",
                 self.empty.len(),
-                self.folder.display(),
+                self.folder.shown(),
                 names(&self.empty)
             )));
         }

@@ -4,6 +4,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::{DynamicImage, ImageReader, Limits};
+use manytask_tensor::ShownPath as _;
 use manytask_tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
@@ -93,7 +94,7 @@ impl Sizes {
     pub(crate) fn see(&mut self, file: &Path, size: (usize, usize)) {
         self.count += 1;
         if !self.seen.iter().any(|(seen, _)| *seen == size) {
-            self.seen.push((size, file.display().to_string()));
+            self.seen.push((size, file.shown().to_string()));
         }
     }
 

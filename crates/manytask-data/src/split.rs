@@ -7,6 +7,7 @@ mod tests;
 
 use std::path::PathBuf;
 
+use manytask_tensor::ShownPath as _;
 use serde::{Deserialize, Serialize};
 
 use self::draw::{grouped, groups, per_group, random};
@@ -136,7 +137,7 @@ impl SplitRule {
         if indices.train.is_empty() {
             return Err(Error::config(format!(
                 "split: no row of {} is left for training; make `validation` and `test` smaller",
-                table.path().display()
+                table.path().shown()
             )));
         }
         self.check_shares(table, &indices)?;
@@ -180,7 +181,7 @@ impl SplitRule {
                 return Err(Error::config(format!(
                     "split: {key} = {share} of the {} rows of {}{of} makes no row; take a larger share, or leave it out",
                     table.rows(),
-                    table.path().display()
+                    table.path().shown()
                 )));
             }
         }

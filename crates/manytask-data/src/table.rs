@@ -17,6 +17,7 @@ mod typed;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use manytask_tensor::ShownPath as _;
 use manytask_tensor::threads;
 
 pub(crate) use self::header::Named;
@@ -254,7 +255,7 @@ impl Table {
         if self.appended.is_empty() {
             format!("row {}", row + 1)
         } else {
-            format!("row {} of {}", row + 1, path.display())
+            format!("row {} of {}", row + 1, path.shown())
         }
     }
 

@@ -5,6 +5,7 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
+use manytask_tensor::ShownPath as _;
 use manytask_tensor::{Kind, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -58,7 +59,7 @@ impl TargetEncoder {
             spec.columns.0.iter().map(|name| table.column(name)).collect::<Result<_>>()?;
         for column in &columns {
             if rows.iter().all(|&row| column.text(row).is_none()) {
-                let (name, file) = (column.name(), table.path().display());
+                let (name, file) = (column.name(), table.path().shown());
                 let message = format!(
                     "target `{}`: column `{name}` of {file} has no label in the training split",
                     spec.name

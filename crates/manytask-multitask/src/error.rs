@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use manytask_tensor::ShownPath as _;
+
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -35,7 +37,7 @@ pub enum Error {
         what: String,
     },
     /// A saved state that does not belong to this run.
-    #[error("{}: {message}", path.display())]
+    #[error("{}: {message}", path.shown())]
     Incompatible {
         /// The file.
         path: PathBuf,

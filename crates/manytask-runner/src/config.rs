@@ -13,6 +13,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use manytask_tensor::ShownPath as _;
 use toml::Spanned;
 use toml::de::DeTable;
 
@@ -20,6 +21,7 @@ pub(crate) use self::diagnostic::nearest;
 pub use self::section::Section;
 pub use self::span::SourceSpan;
 use crate::failure::{Code, Failure, Result};
+pub(crate) use overrides::one_line;
 
 /// The text of a configuration, with overrides behind it, so that every place in either has one number.
 #[derive(Debug, Clone)]
@@ -37,7 +39,7 @@ impl Source {
     /// # Errors
     /// When the file is not there, is a folder, or is not UTF-8 (exit code 3).
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
-        let refuse = |what: String| Failure::new(Code::Config, format!("{}: {what}", path.display()));
+        let refuse = |what: String| Failure::new(Code::Config, format!("{}: {what}", path.shown()));
         let bytes = match bounded(path) {
             Ok(bytes) if bytes.len() as u64 > LARGEST => {
                 return Err(refuse(format!(
@@ -49,7 +51,7 @@ impl Source {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let failure = refuse("there is no such configuration".into());
                 return Err(match neighbour(path) {
-                    Some(name) => failure.hint(format!("did you mean `{}`?", name.display())),
+                    Some(name) => failure.hint(format!("did you mean `{}`?", name.shown())),
                     None => failure,
                 });
             }
@@ -97,12 +99,12 @@ impl Source {
         if failure.code != Code::Config || self.is_named_in(&failure) {
             return failure;
         }
-        Failure { message: format!("{}: {}", self.path.display(), failure.message), ..failure }
+        Failure { message: format!("{}: {}", self.path.shown(), failure.message), ..failure }
     }
 
     /// Whether a mistake says already where it is.
     fn is_named_in(&self, failure: &Failure) -> bool {
-        let path = format!("{}:", self.path.display());
+        let path = format!("{}:", self.path.shown());
         failure.message.starts_with(&path) || failure.message.starts_with("in the argument")
     }
 
@@ -120,7 +122,7 @@ impl Source {
     pub fn section(&self) -> Result<Section<'_>> {
         let table = self.table()?;
         if table.get_ref().is_empty() {
-            return Err(Failure::new(Code::Config, format!("{}: is empty", self.path.display()))
+            return Err(Failure::new(Code::Config, format!("{}: is empty", self.path.shown()))
                 .hint("`manytask explain NAME` shows what can stand in a configuration"));
         }
         Ok(Section::whole(self, table))

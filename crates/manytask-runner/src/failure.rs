@@ -105,9 +105,9 @@ impl Failure {
         text
     }
 
-    /// A file that cannot be read or written. `fs_err` names it in its message.
+    /// A file that cannot be read or written. `fs_err` names it in its message, as it is.
     pub fn io(error: &std::io::Error) -> Self {
-        Self::new(Code::Data, error.to_string())
+        Self::new(Code::Data, error.to_string().replace('\n', "\\n"))
     }
 }
 

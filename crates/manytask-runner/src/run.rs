@@ -15,6 +15,7 @@ mod which;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
+use manytask_tensor::ShownPath as _;
 use manytask_tensor::io::{Support, is_unsupported, sync_folder, write_atomically};
 
 pub use self::checkpoints::{BestKept, Written};
@@ -71,12 +72,12 @@ impl RunFolder {
     pub fn view(path: &Path) -> Result<Self> {
         if !path.join(CONFIG).is_file() {
             if Study::is_at(path) {
-                let what = format!("{} is the folder of a study of several runs", path.display());
+                let what = format!("{} is the folder of a study of several runs", path.shown());
                 return Err(
                     Failure::new(Code::Data, what).hint("name one of the runs in its folder `members`")
                 );
             }
-            return Err(Failure::new(Code::Data, format!("{} is not the folder of a run", path.display()))
+            return Err(Failure::new(Code::Data, format!("{} is not the folder of a run", path.shown()))
                 .hint("name a folder that `manytask train` has made, such as runs/quickstart"));
         }
         Ok(Self { path: path.to_owned(), _lock: None, notes: Vec::new() })
@@ -91,24 +92,24 @@ impl RunFolder {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let what = format!("{}: another process works in this folder", path.display());
+                let what = format!("{}: another process works in this folder", path.shown());
                 return Err(Failure::new(Code::InUse, what).hint("wait for it, or end it first"));
             }
             Err(TryLockError::Error(error)) if is_unsupported(&error) => notes.push(format!(
                 "the file system of {} has no locks ({error}): see to it that no second process works in this run",
-                path.display()
+                path.shown()
             )),
             Err(TryLockError::Error(error)) => {
-                let what = format!("{}: cannot be locked: {error}", name.display());
+                let what = format!("{}: cannot be locked: {error}", name.shown());
                 return Err(Failure::new(Code::Data, what));
             }
         }
         let synced = sync_folder(&path)
-            .map_err(|error| Failure::new(Code::Data, format!("{}: {error}", path.display())))?;
+            .map_err(|error| Failure::new(Code::Data, format!("{}: {error}", path.shown())))?;
         if synced == Support::Absent {
             notes.push(format!(
                 "the file system of {} cannot secure names against a loss of power: after one, the last checkpoint may be gone",
-                path.display()
+                path.shown()
             ));
         }
         Ok(Self { path, _lock: Some(file), notes })
@@ -211,5 +212,5 @@ pub fn json(value: &impl serde::Serialize) -> Result<Vec<u8>> {
 pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T> {
     let text = fs_err::read(path)?;
     serde_json::from_slice(&text)
-        .map_err(|error| Failure::new(Code::Checkpoint, format!("{}: is damaged: {error}", path.display())))
+        .map_err(|error| Failure::new(Code::Checkpoint, format!("{}: is damaged: {error}", path.shown())))
 }

@@ -10,6 +10,7 @@ mod pool;
 
 use std::path::{Path, PathBuf};
 
+use manytask_tensor::ShownPath as _;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::member::{Finished, Member, State};
@@ -123,13 +124,13 @@ impl Study {
             match difference(&path, base, spec)? {
                 None => return Ok((Self::open(&path)?, Begun::Before)),
                 Some(what) if exact == Exact::Yes => {
-                    let what = format!("{} is there already, {what}", path.display());
+                    let what = format!("{} is there already, {what}", path.shown());
                     return Err(Failure::new(Code::Usage, what).hint("take another name"));
                 }
                 Some(_) => {}
             }
         }
-        Err(Failure::new(Code::Data, format!("no name is left for {}", runs.join(name).display())))
+        Err(Failure::new(Code::Data, format!("no name is left for {}", runs.join(name).shown())))
     }
 
     /// The folder.

@@ -3,6 +3,8 @@ use std::path::{Path, PathBuf};
 
 use tch::{TchError, Tensor};
 
+use crate::ShownPath as _;
+
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -114,7 +116,7 @@ pub enum Error {
         reason: String,
     },
     /// A file could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", path.shown())]
     Io {
         /// The file.
         path: PathBuf,
@@ -122,7 +124,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A file of tensors that is damaged.
-    #[error("{}: {message}", path.display())]
+    #[error("{}: {message}", path.shown())]
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -130,7 +132,7 @@ pub enum Error {
         message: String,
     },
     /// A file of tensors that belongs to another network.
-    #[error("{}: {message}", path.display())]
+    #[error("{}: {message}", path.shown())]
     Incompatible {
         /// The file.
         path: PathBuf,

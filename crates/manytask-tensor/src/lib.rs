@@ -42,6 +42,7 @@ mod params;
 pub mod random;
 pub mod rows;
 mod scalar;
+mod shown;
 pub mod threads;
 
 pub use autograd::{Graph, NoGrad, grad, gradients, hvp, jacobian, no_grad, vjp};
@@ -51,4 +52,5 @@ pub use init::Init;
 pub use layout::{Entry, Layout, LayoutBuilder, Owner, Role, Slot};
 pub use params::{Params, write_in_turn};
 pub use scalar::{baddbmm, baddbmm_scaled, catch_panics, masked_fill, number_like};
+pub use shown::ShownPath;
 pub use tch::{Device, IndexOp, Kind, Reduction, TchError, Tensor};

@@ -1,5 +1,6 @@
 //! Columns of numbers.
 
+use manytask_tensor::ShownPath as _;
 use serde::{Deserialize, Serialize};
 
 use super::shape::{Shape, quantiles};
@@ -56,7 +57,7 @@ impl Number {
         let Some(moments) = Moments::of(&values()) else {
             let message = format!(
                 "{}: column `{}` has no value in the training split; put it under `ignore`",
-                table.path().display(),
+                table.path().shown(),
                 column.name()
             );
             return Err(Error::config(message));

@@ -1,3 +1,4 @@
+use manytask_tensor::ShownPath as _;
 use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Kind, Tensor};
 use serde::{Deserialize, Serialize};
@@ -51,7 +52,7 @@ impl Pairs {
         if side < height || side < width {
             return Err(Error::config(format!(
                 "pairs: `canvas` is {side}, but the images of {} are {height} x {width} pixels; take a larger one",
-                of.path.display()
+                of.path.shown()
             )));
         }
         let second = Key::new(seed, &format!("pairs, {split}")).permutation(count as usize);

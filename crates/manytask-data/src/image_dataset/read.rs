@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use manytask_tensor::ShownPath as _;
 use manytask_tensor::Tensor;
 
 use super::{ImageFiles, ImageTarget, rows_of};
@@ -74,7 +75,7 @@ impl Labelled {
                 "target `{}`: there is no column {} of labels for {}: `labels` has {} in all, counted from 0",
                 target.name,
                 target.column,
-                self.path.display(),
+                self.path.shown(),
                 self.columns.len()
             ))
         })
@@ -178,7 +179,7 @@ fn as_columns(path: &Path, labels: &Tensor, (images, count): (&Path, i64)) -> Re
         let message = format!(
             "has {} labels, but {} has {count} images; give the labels of the same images",
             sizes.first().copied().unwrap_or_default(),
-            images.display()
+            images.shown()
         );
         return Err(Error::corrupt(path, "header", message));
     }

@@ -3,6 +3,7 @@
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
+use manytask_tensor::ShownPath as _;
 use manytask_tensor::Tensor;
 use zip::ZipArchive;
 
@@ -86,7 +87,7 @@ impl Source {
         if !path.exists() {
             let hint = format!(
                 "get images_background.zip and images_evaluation.zip from github.com/brendenlake/omniglot (folder python) and put them into {}",
-                folder.display()
+                folder.shown()
             );
             return Err(Error::Missing { path, hint });
         }

@@ -1,5 +1,6 @@
 //! Folds of a cross-validation.
 
+use manytask_tensor::ShownPath as _;
 use manytask_tensor::random::stream;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
@@ -56,7 +57,7 @@ impl Fold {
             return Err(Error::config(format!(
                 "fold: {} {what} of {} cannot make {} folds; take fewer",
                 units.len(),
-                table.path().display(),
+                table.path().shown(),
                 self.count
             )));
         }
@@ -77,7 +78,7 @@ impl Fold {
                 "split: validation = {} of the {} rows of {} makes no row; take a larger share, or leave it out",
                 share_of(split),
                 table.rows(),
-                table.path().display()
+                table.path().shown()
             )));
         }
         if indices.train.is_empty() {

@@ -1,5 +1,7 @@
 //! A file into a table, with a message for every mistake.
 
+use manytask_tensor::ShownPath as _;
+
 use super::header::names;
 use super::interner::Marks;
 use super::look::{self, Other};
@@ -91,7 +93,7 @@ pub(super) fn parse(
 
 /// What was read otherwise than line by line.
 fn notes(place: &Place, read: &Read, blank_end: usize) -> Vec<String> {
-    let path = place.source.path.display();
+    let path = place.source.path.shown();
     let first = |seen: &Seen| place.line(seen.first_left);
     let mut notes = Vec::new();
     if read.blank.count > 0 {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use manytask_tensor::ShownPath as _;
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -104,7 +105,7 @@ impl Answers {
                 "target `{}`: the value {} does not occur in {}{}",
                 spec.name,
                 quoted(value),
-                table.path().display(),
+                table.path().shown(),
                 did_you_mean(nearest(value, levels()).as_deref())
             ))),
         }
@@ -140,7 +141,7 @@ fn only_other(
                  no under `negative` (all others: negative = \"rest\"), or list them under `missing`",
                 spec.name,
                 column.name(),
-                table.path().display(),
+                table.path().shown(),
                 distinct.len(),
                 shown.collect::<Vec<_>>().join(", ")
             )));

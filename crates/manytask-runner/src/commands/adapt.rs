@@ -6,6 +6,7 @@ use manytask_data::image_folder::{self, PictureForm};
 use manytask_meta::{Adapter, BatchNormStatistics};
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Output;
+use manytask_tensor::ShownPath as _;
 use manytask_tensor::io::write_atomically;
 use manytask_tensor::{Device, Kind, Layout, Params, Tensor, threads};
 
@@ -31,12 +32,12 @@ pub(super) fn adapt(arguments: &AdaptArgs, registries: &Registries) -> Result<()
     let Work::Episodes(episodes) = &plan.work else {
         return Err(Failure::new(
             Code::Usage,
-            format!("{} is a run without a [learner]", arguments.run.display()),
+            format!("{} is a run without a [learner]", arguments.run.shown()),
         )
         .hint("ask it with `manytask predict`"));
     };
     let Some(form) = episodes.source.pictures() else {
-        let what = format!("{} has not learned from a folder of pictures", arguments.run.display());
+        let what = format!("{} has not learned from a folder of pictures", arguments.run.shown());
         return Err(
             Failure::new(Code::Usage, what).hint("adapt takes runs of [data] kind = \"image_folder\"")
         );
@@ -71,7 +72,7 @@ pub(super) fn adapt(arguments: &AdaptArgs, registries: &Registries) -> Result<()
             say(&format!(
                 "the classes of {} pictures are in {}",
                 found.values.size().first().unwrap_or(&0),
-                path.display()
+                path.shown()
             ));
             Ok(())
         }
@@ -86,7 +87,7 @@ fn adapter(
     support: &Path,
 ) -> Result<Adapter> {
     let refuse = |what: String, hint: String| {
-        Err(Failure::new(Code::Data, format!("{}: {what}", support.display())).hint(hint))
+        Err(Failure::new(Code::Data, format!("{}: {what}", support.shown())).hint(hint))
     };
     if classes.len() < 2 {
         return refuse(

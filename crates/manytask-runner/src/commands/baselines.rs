@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use manytask_multitask::{Evaluation, Split, TaskEvaluation};
+use manytask_tensor::ShownPath as _;
 use serde::Deserialize;
 
 use super::changes;
@@ -39,7 +40,7 @@ pub(super) fn baselines(
         same_rows(&folder, &manifest, opened, experiment)?;
         for task in results(run, &manifest, split)? {
             if !names.insert(task.name.clone()) {
-                let what = format!("{}: another baseline has task `{}` too", run.display(), task.name);
+                let what = format!("{}: another baseline has task `{}` too", run.shown(), task.name);
                 return Err(Failure::new(Code::Usage, what).hint("name one run for each task"));
             }
             tasks.push(task);
@@ -50,11 +51,11 @@ pub(super) fn baselines(
 
 fn results(run: &Path, manifest: &Manifest, split: Split) -> Result<Vec<TaskEvaluation>> {
     let path = run.join(RESULTS);
-    let damaged = |why: &str| Failure::new(Code::Checkpoint, format!("{}: {why}", path.display()));
+    let damaged = |why: &str| Failure::new(Code::Checkpoint, format!("{}: {why}", path.shown()));
     let text = match fs_err::read(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let what = format!("{}: this run has no result yet", run.display());
+            let what = format!("{}: this run has no result yet", run.shown());
             return Err(Failure::new(Code::Data, what)
                 .hint("let it end, with `manytask resume` if it was interrupted"));
         }
@@ -66,7 +67,7 @@ fn results(run: &Path, manifest: &Manifest, split: Split) -> Result<Vec<TaskEval
     let results: Results =
         serde_json::from_slice(&text).map_err(|error| damaged(&format!("is damaged: {error}")))?;
     if results.split != name_of(split) {
-        let what = format!("{}: its result is of the {} split", run.display(), results.split);
+        let what = format!("{}: its result is of the {} split", run.shown(), results.split);
         return Err(Failure::new(Code::Usage, what).hint(format!("compare with --split {}", results.split)));
     }
     Ok(results.tasks)
@@ -79,7 +80,7 @@ fn same_rows(
     opened: &Opened,
     experiment: &Experiment,
 ) -> Result<()> {
-    let run = folder.path().display();
+    let run = folder.path().shown();
     let refuse = |what: String| {
         Err(Failure::new(Code::Checkpoint, format!("{run}: cannot be compared: {what}"))
             .hint("train the baseline on the same data and split: only `training.only_tasks` should differ"))

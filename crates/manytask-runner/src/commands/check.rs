@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use manytask_tensor::ShownPath as _;
+
 use crate::cli::CheckArgs;
 use crate::config::Source;
 use crate::data::Detail;
@@ -15,7 +17,7 @@ pub(super) fn check(arguments: &CheckArgs, registries: &Registries) -> Result<()
     for path in &arguments.configs {
         match checked(path, arguments, registries) {
             Ok(settings) => {
-                say(&format!("{}: good", path.display()));
+                say(&format!("{}: good", path.shown()));
                 if arguments.print {
                     let text = toml::to_string(&settings);
                     print(&text.map_err(|error| Failure::new(Code::Bug, error.to_string()))?)?;

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use manytask_multitask::{Evaluation, Event, Finish, Identity, Split, Trainer, Worsened};
+use manytask_tensor::ShownPath as _;
 use serde_json::json;
 
 use super::record::{Recorder, Still};
@@ -36,7 +37,7 @@ impl Drive<'_> {
     /// Trains to the end, and judges the best parameters.
     pub(super) fn finish(mut self, mut trainer: Trainer<'_>) -> Result<()> {
         let path = self.folder.path();
-        say(&format!("run: {}", path.display()));
+        say(&format!("run: {}", path.shown()));
         for note in self.folder.notes() {
             say(&format!("note: {note}"));
         }
@@ -145,12 +146,12 @@ impl Drive<'_> {
             let path = self.folder.path().join("metrics.jsonl");
             say(&format!(
                 "note: {}: was written by an earlier version; it now has a line for each number",
-                path.display()
+                path.shown()
             ));
         }
         for number in record.metrics.damaged() {
             let path = self.folder.path().join("metrics.jsonl");
-            say(&format!("note: {}: line {number} is damaged; it stays as it is", path.display()));
+            say(&format!("note: {}: line {number} is damaged; it stays as it is", path.shown()));
         }
         // Lines are on the disk before the checkpoint of their step.
         let due = if start == last { start } else { start - start % record.every };
@@ -158,7 +159,7 @@ impl Drive<'_> {
             let (path, last) = (self.folder.path().join("metrics.jsonl"), record.metrics.last());
             say(&format!(
                 "note: {}: lines of the steps {} to {due} are missing; it goes on without them",
-                path.display(),
+                path.shown(),
                 last + 1
             ));
         }
@@ -224,7 +225,7 @@ impl Drive<'_> {
             return failure;
         }
         match self.folder.find(Which::Latest) {
-            Ok(Some(path)) => failure.hint(format!("the last good checkpoint is {}", path.display())),
+            Ok(Some(path)) => failure.hint(format!("the last good checkpoint is {}", path.shown())),
             _ => failure.hint("there is no checkpoint of it"),
         }
     }

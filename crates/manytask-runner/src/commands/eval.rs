@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use manytask_multitask::{Evaluation, MultiTaskProblem, Problem, Split, delta_m};
+use manytask_tensor::ShownPath as _;
 use manytask_tensor::threads;
 use serde_json::json;
 
@@ -92,11 +93,11 @@ fn of_file(opened: &Opened, data: &Path, arguments: &EvalArgs, registries: &Regi
         say(&format!("note: {note}"));
     }
     if arguments.json {
-        let mut all = json!({ "step": step, "data": data.display().to_string(), "tasks": evaluation.tasks });
+        let mut all = json!({ "step": step, "data": data.shown().to_string(), "tasks": evaluation.tasks });
         circumstances(&mut all, &problem, &evaluation);
         return print(&String::from_utf8_lossy(&to_json(&all)?));
     }
-    print(&format!("{}, parameters of step {step}\n{}", data.display(), table(&evaluation, None)))?;
+    print(&format!("{}, parameters of step {step}\n{}", data.shown(), table(&evaluation, None)))?;
     say_circumstances(&problem, &evaluation);
     Ok(())
 }

@@ -6,6 +6,7 @@ mod text;
 use std::path::{Path, PathBuf};
 
 use manytask_data::{Columns, TableProfile};
+use manytask_tensor::ShownPath as _;
 use manytask_tensor::io::write_atomically;
 
 use self::draft::{Asked, Draft};
@@ -39,7 +40,7 @@ pub(super) fn init(arguments: &InitArgs, registries: &Registries) -> Result<()> 
         &output,
         text::config(&draft, &format!("manytask train {}", quoted(&output))).as_bytes(),
     )?;
-    say(&format!("written: {}", output.display()));
+    say(&format!("written: {}", output.shown()));
     for note in profile.notes.iter().map(|note| note.0.as_str()).chain(draft.notes.iter().map(String::as_str))
     {
         say(&format!("note: {note}"));
@@ -79,7 +80,7 @@ fn output(arguments: &InitArgs) -> Result<PathBuf> {
     let stem = name.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or("table").to_owned();
     let path = arguments.output.clone().unwrap_or_else(|| PathBuf::from(format!("{stem}.toml")));
     if path.exists() {
-        let what = format!("{} is there already", path.display());
+        let what = format!("{} is there already", path.shown());
         return Err(Failure::new(Code::Usage, what).hint("give another file with --output, or remove it"));
     }
     Ok(path)
@@ -90,7 +91,7 @@ fn from(output: &Path, data: &Path) -> Result<String> {
     let beside = output.parent().is_none_or(|folder| folder.as_os_str().is_empty());
     let path = if beside || data.is_absolute() { data.to_owned() } else { std::path::absolute(data)? };
     path.to_str().map(str::to_owned).ok_or_else(|| {
-        let what = format!("{}: the name of this file is not UTF-8", data.display());
+        let what = format!("{}: the name of this file is not UTF-8", data.shown());
         Failure::new(Code::Data, what).hint("a configuration cannot name it: rename it")
     })
 }

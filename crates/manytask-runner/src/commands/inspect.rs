@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use manytask_data::{ColumnProfile, TableProfile};
+use manytask_tensor::ShownPath as _;
 use serde_json::json;
 
 use crate::cli::InspectArgs;
@@ -77,7 +78,7 @@ fn columns(path: &Path, profile: &TableProfile) -> String {
     let header = if source.header { "" } else { ", without a header" };
     format!(
         "{}: {} rows, {} columns, separated by `{separator}`{header}\n{table}{more}",
-        path.display(),
+        path.shown(),
         profile.rows,
         profile.columns.len()
     )

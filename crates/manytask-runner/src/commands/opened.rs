@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use manytask_tensor::ShownPath as _;
+
 use super::changes::{self, Purpose};
 use super::train::digest;
 use crate::config::Source;
@@ -54,7 +56,7 @@ impl Opened {
                 edited = changes::differing(&manifest.fixed, &changes::fixed(&own));
             }
             let what = if edited.is_empty() { String::new() } else { format!(": {}", edited.join(", ")) };
-            say(&format!("note: {} was changed since this run began{what}", path.display()));
+            say(&format!("note: {} was changed since this run began{what}", path.shown()));
         }
         Ok(Self { folder, manifest, source, changed, edited, purpose })
     }
@@ -95,7 +97,7 @@ impl Opened {
             match loaded.and_then(|experiment| self.fits(&experiment).map(|()| experiment)) {
                 Ok(experiment) => {
                     if moved {
-                        say(&format!("note: the data are taken from {}", folder.display()));
+                        say(&format!("note: the data are taken from {}", folder.shown()));
                     }
                     return Ok(experiment);
                 }
@@ -141,7 +143,7 @@ impl Opened {
     /// Refuses other data, or the same in other parts, than those of the run.
     fn fits(&self, experiment: &Experiment) -> Result<()> {
         let Some(manifest) = &self.manifest else { return Ok(()) };
-        let run = self.folder.path().display();
+        let run = self.folder.path().shown();
         let refuse = |what: &str, hint: &str| {
             Err(Failure::new(Code::Checkpoint, format!("{run}: {what} since this run began")).hint(hint))
         };

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use manytask_data::{Columns, Table};
 use manytask_multitask::Task;
+use manytask_tensor::ShownPath as _;
 use manytask_tensor::io::write_atomically;
 use manytask_tensor::{Kind, Tensor, threads};
 
@@ -48,7 +49,7 @@ pub(super) fn predict(arguments: &PredictArgs, registries: &Registries) -> Resul
         None => print(&text),
         Some(path) => {
             write_atomically(path, text.as_bytes())?;
-            say(&format!("predictions for {count} rows are in {}", path.display()));
+            say(&format!("predictions for {count} rows are in {}", path.shown()));
             Ok(())
         }
     }
@@ -95,7 +96,7 @@ fn kept(input: &InputRows, asked: &Asked<'_>) -> Result<Vec<(String, Vec<String>
         return Ok(Vec::new());
     }
     let Some(table) = input.table() else {
-        let what = format!("--keep names columns of a table, and {} is none", asked.input.display());
+        let what = format!("--keep names columns of a table, and {} is none", asked.input.shown());
         return Err(
             Failure::new(Code::Usage, what).hint("leave --keep out: pictures are named by their files")
         );
@@ -113,7 +114,7 @@ fn kept(input: &InputRows, asked: &Asked<'_>) -> Result<Vec<(String, Vec<String>
 fn no_such_column(table: &Table, asked: &Asked<'_>) -> Failure {
     let absent = asked.keep.0.iter().find(|name| table.matching(&Columns::from(name.as_str())).is_err());
     let absent = absent.map_or("", String::as_str);
-    let what = format!("--keep: {} has no column `{absent}`", asked.input.display());
+    let what = format!("--keep: {} has no column `{absent}`", asked.input.shown());
     let failure = Failure::new(Code::Usage, what);
     match crate::config::nearest(absent, table.names()) {
         Some(near) => failure.hint(format!("did you mean `{near}`?")),
@@ -125,7 +126,7 @@ fn no_such_column(table: &Table, asked: &Asked<'_>) -> Failure {
 fn of_study(study: &Path, asked: &Asked<'_>, registries: &Registries) -> Result<Predicted> {
     let spec = Study::spec_of(study)?;
     if spec.question != Question::Repetition {
-        let what = format!("{} compares strategies, which do not predict together", study.display());
+        let what = format!("{} compares strategies, which do not predict together", study.shown());
         return Err(Failure::new(Code::Usage, what).hint("name one of the runs in its folder `members`"));
     }
     let (finished, open) = finished_of(study, &spec)?;
@@ -134,7 +135,7 @@ fn of_study(study: &Path, asked: &Asked<'_>, registries: &Registries) -> Result<
         all.push(of_run(&run_of(study, member), asked, registries)?);
     }
     let Some(first) = all.first() else {
-        let what = format!("{}: no run of this study has a result yet", study.display());
+        let what = format!("{}: no run of this study has a result yet", study.shown());
         return Err(
             Failure::new(Code::Data, what).hint("let it end, with `manytask resume` if it was interrupted")
         );
@@ -193,7 +194,7 @@ pub(super) fn schema(opened: &Opened) -> Result<InputSchema> {
     let path = opened.folder.path().join(SCHEMA);
     let written = opened.manifest.as_ref().and_then(|manifest| manifest.schema_digest.as_ref());
     let damaged = |why: &str| {
-        let what = format!("{}: {why}", path.display());
+        let what = format!("{}: {why}", path.shown());
         Failure::new(Code::Checkpoint, what).hint("bring the file back, or train anew with `manytask train`")
     };
     let text = match fs_err::read(&path) {
@@ -212,7 +213,7 @@ pub(super) fn schema(opened: &Opened) -> Result<InputSchema> {
 pub(super) fn no_schema(opened: &Opened) -> Failure {
     let what = format!(
         "{} is a run on no table or images, whose predictions are for no file",
-        opened.folder.path().display()
+        opened.folder.path().shown()
     );
     Failure::new(Code::Usage, what).hint("judge it with `manytask eval`")
 }
@@ -239,7 +240,7 @@ fn spare(output: &Path, input: &Path, run: &Path) -> Result<()> {
         "out_of_fold.csv",
     ];
     let refuse = |what: &str| {
-        Err(Failure::new(Code::Usage, format!("--output {}: this is {what}", output.display()))
+        Err(Failure::new(Code::Usage, format!("--output {}: this is {what}", output.shown()))
             .hint("give another file, or - for stdout"))
     };
     let Some(place) = placed(output) else { return Ok(()) };

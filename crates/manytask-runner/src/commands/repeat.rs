@@ -3,6 +3,8 @@
 mod out_of_fold;
 mod summary;
 
+use manytask_tensor::ShownPath as _;
+
 use self::summary::Answer;
 use super::studies::{self, Wanted, look, member, seeds};
 use crate::cli::TrainArgs;
@@ -59,7 +61,7 @@ fn spec(arguments: &TrainArgs, overrides: &[String], registries: &Registries) ->
 /// Refuses folds of what has none.
 fn has_folds(source: &Source, plan: &Plan) -> Result<()> {
     let refuse = |what: &str| {
-        Err(Failure::new(Code::Usage, format!("{}: {what}", source.path().display()))
+        Err(Failure::new(Code::Usage, format!("{}: {what}", source.path().shown()))
             .hint("repeat the training with --seeds instead"))
     };
     match &plan.work {
@@ -82,7 +84,7 @@ pub(super) fn report(study: &Study, lost: &[Lost], registries: &Registries) -> R
         say(&format!("note: {note}"));
     }
     if let Some(path) = out_of_fold::write(study, &finished, registries)? {
-        say(&format!("out-of-fold predictions are in {}", path.display()));
+        say(&format!("out-of-fold predictions are in {}", path.shown()));
     }
     let schema =
         study.spec.members.iter().any(|member| study.run_of(member).join(crate::run::SCHEMA).is_file());

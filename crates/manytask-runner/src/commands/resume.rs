@@ -4,6 +4,7 @@ use std::path::Path;
 
 use manytask_multitask::Trainer;
 use manytask_nn::schedule::ScheduleKind;
+use manytask_tensor::ShownPath as _;
 
 use super::changes::Purpose;
 use super::drive::Drive;
@@ -58,7 +59,7 @@ fn of_study(arguments: &ResumeArgs, registries: &Registries) -> Result<()> {
         + usize::from(arguments.threads.is_some())
         + usize::from(arguments.checkpoint != Which::Latest);
     if changes > 0 {
-        let what = format!("{} is a study, whose runs go on as they began", arguments.run.display());
+        let what = format!("{} is a study, whose runs go on as they began", arguments.run.shown());
         return Err(Failure::new(Code::Usage, what)
             .hint("only --jobs and --quiet can be given; begin another one for changes"));
     }
@@ -74,7 +75,7 @@ fn refuse_edits(opened: &Opened) -> Result<()> {
     let path = opened.folder.path().join(CONFIG);
     let what = format!(
         "{}: `{}` was changed, which a run that has begun cannot go on with",
-        path.display(),
+        path.shown(),
         opened.edited.join("`, `")
     );
     Err(Failure::new(Code::Checkpoint, what).hint("change it back, or train anew with `manytask train`"))
@@ -84,16 +85,13 @@ fn refuse_edits(opened: &Opened) -> Result<()> {
 fn restore(opened: &Opened, trainer: &mut Trainer<'_>, which: Which) -> Result<()> {
     let folder = &opened.folder;
     let Some(checkpoint) = folder.find(which)? else {
-        say(&format!(
-            "note: {} has no checkpoint yet: it starts from the beginning",
-            folder.path().display()
-        ));
+        say(&format!("note: {} has no checkpoint yet: it starts from the beginning", folder.path().shown()));
         return Ok(());
     };
     trainer.restore(&checkpoint).map_err(of_checkpoint)?;
     let step = trainer.progress().step;
     if step_of_folder(&checkpoint) != Some(step) {
-        let what = format!("{}: its state is that after {step} steps", checkpoint.display());
+        let what = format!("{}: its state is that after {step} steps", checkpoint.shown());
         return Err(Failure::new(Code::Checkpoint, what));
     }
     if which == Which::Latest {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use manytask_tensor::ShownPath as _;
 use serde::{Deserialize, Serialize};
 
 use super::changes::flat;
@@ -78,18 +79,18 @@ pub(super) fn runs(arguments: &RunsArgs) -> Result<()> {
     for path in folders(folder)? {
         match entry(&path, arguments.by.as_deref()) {
             Ok(found) => entries.extend(found),
-            Err(failure) => say(&format!("note: {}: left out: {}", path.display(), failure.message)),
+            Err(failure) => say(&format!("note: {}: left out: {}", path.shown(), failure.message)),
         }
     }
     if entries.is_empty() {
-        let what = format!("{}: there is no run in this folder", folder.display());
+        let what = format!("{}: there is no run in this folder", folder.shown());
         return Err(
             Failure::new(Code::Data, what).hint("name the folder that `manytask train` has put runs into")
         );
     }
     if let Some(metric) = arguments.by.as_ref().filter(|_| entries.iter().all(|entry| entry.score.is_none()))
     {
-        let what = format!("no run of {} has the metric `{metric}`", folder.display());
+        let what = format!("no run of {} has the metric `{metric}`", folder.shown());
         return Err(Failure::new(Code::Usage, what).hint("leave --by out to see which there are"));
     }
     differences(&mut entries);
@@ -104,7 +105,7 @@ pub(super) fn runs(arguments: &RunsArgs) -> Result<()> {
 /// The folders in a folder, by name.
 fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
     if !folder.is_dir() {
-        let what = format!("{} is no folder", folder.display());
+        let what = format!("{} is no folder", folder.shown());
         return Err(
             Failure::new(Code::Data, what).hint("name the folder that `manytask train` has put runs into")
         );

@@ -5,6 +5,8 @@ mod comparison;
 mod text;
 mod variants;
 
+use manytask_tensor::ShownPath as _;
+
 use self::comparison::Comparison;
 use self::variants::{ALONE, Variant, of_plan};
 use super::studies::{self, Wanted, look, member, seeds};
@@ -34,12 +36,12 @@ pub(super) fn compare(arguments: &CompareArgs, registries: &Registries) -> Resul
     let source = &looked.source;
     let plan = Plan::read(source, registries).map_err(|failure| source.name(failure))?;
     if let Work::Episodes(_) = plan.work {
-        let what = format!("{}: its tasks are drawn anew at each step", source.path().display());
+        let what = format!("{}: its tasks are drawn anew at each step", source.path().shown());
         return Err(Failure::new(Code::Usage, what).hint("strategies are compared for tasks on rows"));
     }
     let tasks = looked.experiment.problem.tasks().to_vec();
     if tasks.len() < 2 {
-        let what = format!("{}: there is a single task", source.path().display());
+        let what = format!("{}: there is a single task", source.path().shown());
         return Err(Failure::new(Code::Usage, what).hint("strategies are compared for two tasks or more"));
     }
     let configured = source.effective()?.get("aggregator").cloned();

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use manytask_tensor::Device;
+use manytask_tensor::ShownPath as _;
 
 use super::repeat;
 use super::strategies;
@@ -75,7 +76,7 @@ pub(super) fn train(wanted: &Wanted<'_>, looked: Looked, spec: &Spec, registries
     let (base, _) = effective(&source, experiment.data_folder(), threads, &wanted.runs.join(&name))?;
     drop(experiment);
     let (study, begun) = Study::take(wanted.runs, &name, exact, &base, spec)?;
-    say(&format!("study: {}", study.path().display()));
+    say(&format!("study: {}", study.path().shown()));
     if begun == Begun::Before {
         say("note: this study was begun before: it goes on");
     }
@@ -112,13 +113,13 @@ fn failed(study: &Study, lost: &[Lost]) -> Result<()> {
         "{} of {} runs of {} failed, the first is {}: {}",
         lost.len(),
         study.spec.members.len(),
-        study.path().display(),
+        study.path().shown(),
         first.member.name,
         first.why
     );
     let log = study.log_of(&first.member);
     let again = format!("`{} resume {}` tries them again", program(), quoted(study.path()));
-    Err(Failure::new(first.code, what).hint(format!("{} has all that it said; {again}", log.display())))
+    Err(Failure::new(first.code, what).hint(format!("{} has all that it said; {again}", log.shown())))
 }
 
 /// The seeds of so many repetitions: that of the configuration and those behind it.

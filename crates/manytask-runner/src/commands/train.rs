@@ -4,12 +4,13 @@ use std::path::{Component, Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use manytask_multitask::Trainer;
+use manytask_tensor::ShownPath as _;
 use sha2::{Digest, Sha256};
 
 use super::changes;
 use super::drive::Drive;
 use crate::cli::TrainArgs;
-use crate::config::Source;
+use crate::config::{Source, one_line};
 use crate::data::Detail;
 use crate::experiment::{Experiment, threads_of};
 use crate::failure::{Code, Failure, Result};
@@ -94,7 +95,7 @@ fn load(plan: Plan, source: &Source, config: &Path, registries: &Registries) -> 
     let Some(Ok(beside)) = beside.map(fs_err::canonicalize) else { return Err(named(failure)) };
     let plan = Plan { folder: beside.clone(), ..Plan::read(source, registries).map_err(named)? };
     let Ok(experiment) = Experiment::load(plan) else { return Err(named(failure)) };
-    say(&format!("note: the data are taken from {}", beside.display()));
+    say(&format!("note: the data are taken from {}", beside.shown()));
     Ok(experiment)
 }
 
@@ -115,10 +116,10 @@ fn overrides(arguments: &TrainArgs) -> Result<Vec<String>> {
     if let Some(run) = &arguments.init_from {
         let run = std::path::absolute(run)?;
         let Some(run) = run.to_str() else {
-            let what = format!("--init-from {}: the name of this folder is not UTF-8", run.display());
+            let what = format!("--init-from {}: the name of this folder is not UTF-8", run.shown());
             return Err(Failure::new(Code::Usage, what).hint("a configuration cannot name it: rename it"));
         };
-        overrides.push(format!("training.init_from={}", toml::Value::from(run)));
+        overrides.push(format!("training.init_from={}", one_line(run)));
     }
     Ok(overrides)
 }
@@ -150,7 +151,7 @@ pub(super) fn effective(
         && !folder.as_os_str().is_empty()
     {
         let Some(name) = folder.to_str().map(str::to_owned).or_else(|| from_run.clone()) else {
-            let what = format!("{}: the name of this folder is not UTF-8", folder.display());
+            let what = format!("{}: the name of this folder is not UTF-8", folder.shown());
             return Err(Failure::new(Code::Data, what)
                 .hint("a configuration cannot name it: rename it, or keep the runs inside it with --runs"));
         };

@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use manytask_tensor::ShownPath as _;
+
 use super::Source;
 use crate::failure::{Code, Failure};
 
@@ -26,7 +28,7 @@ impl Source {
         } else {
             let number = self.text.get(..start).unwrap_or_default().matches('\n').count() + 1;
             let margin = " ".repeat(number.to_string().len());
-            let file = self.path.display();
+            let file = self.path.shown();
             let _ = write!(
                 message,
                 "{file}:{number}:{}: {what}\n{margin} |\n{number} | {line}\n{margin} | {blanks}{carets}",

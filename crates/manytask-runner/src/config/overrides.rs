@@ -126,6 +126,17 @@ fn put<'s>(
     }
 }
 
+/// A text as a value of TOML in one line, as a change of a configuration needs it.
+pub(crate) fn one_line(text: &str) -> String {
+    let value = toml::Value::from(text).to_string();
+    // For a text of several lines that is one of several lines too; the escapes of JSON are those of TOML.
+    if value.contains('\n') {
+        serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+    } else {
+        value
+    }
+}
+
 /// The parts of the key and where the value begins. Names with dots or equal signs stand in quotes.
 fn split(change: &str) -> Result<(Vec<Part>, usize), &'static str> {
     if change.contains('\n') {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use manytask_multitask::PARAMS;
+use manytask_tensor::ShownPath as _;
 use manytask_tensor::{Params, checkpoint};
 
 use crate::failure::{Code, Failure, Result};
@@ -24,7 +25,7 @@ pub(super) fn first_from(
 ) -> Result<(Params, Vec<String>)> {
     let folder = RunFolder::view(run)?;
     let Some(found) = folder.find(Which::Best)? else {
-        return Err(Failure::new(Code::Checkpoint, format!("{} has no checkpoint", run.display())));
+        return Err(Failure::new(Code::Checkpoint, format!("{} has no checkpoint", run.shown())));
     };
     let mut notes = inputs_fit(run, schema)?;
     let (mut tensors, _) =
@@ -39,7 +40,7 @@ pub(super) fn first_from(
     }
     let all = leaves.len();
     if own.len() == all {
-        let what = format!("no parameter of {} has the name and shape of one of this network", run.display());
+        let what = format!("no parameter of {} has the name and shape of one of this network", run.shown());
         return Err(Failure::new(Code::Config, what)
             .hint("its trunk must be alike: take the same kind and sizes under [network]"));
     }
@@ -53,7 +54,7 @@ pub(super) fn first_from(
     notes.push(format!(
         "note: {} of {all} parameters begin as those of {}{rest}",
         all - own.len(),
-        run.display()
+        run.shown()
     ));
     Ok((Params::new(drawn.layout().clone(), leaves)?, notes))
 }
@@ -67,7 +68,7 @@ fn inputs_fit(run: &Path, schema: Option<&InputSchema>) -> Result<Vec<String>> {
     if own.len() != other.len() {
         return Ok(vec![format!(
             "note: {} has {} inputs and this network {}: its first layer is drawn",
-            run.display(),
+            run.shown(),
             other.len(),
             own.len()
         )]);
@@ -77,7 +78,7 @@ fn inputs_fit(run: &Path, schema: Option<&InputSchema>) -> Result<Vec<String>> {
         Some((own, other)) => {
             let what = format!(
                 "the inputs of {} are others: `{other}` stands there where `{own}` stands here",
-                run.display()
+                run.shown()
             );
             Err(Failure::new(Code::Config, what)
                 .hint("name the same columns in the same order under [data.inputs]"))

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use manytask_tensor::ShownPath as _;
 use manytask_tensor::io::{exchange, sync_folder};
 
 use super::seal::{Cause, Seal};
@@ -152,7 +153,7 @@ pub(super) fn remove(folder: &Path) -> Result<()> {
 /// Makes the names in a folder survive a loss of power, where the file system can.
 fn sync(folder: &Path) -> Result<()> {
     let failed = |error: std::io::Error| {
-        Failure::new(crate::failure::Code::Data, format!("{}: {error}", folder.display()))
+        Failure::new(crate::failure::Code::Data, format!("{}: {error}", folder.shown()))
     };
     sync_folder(folder).map(|_| ()).map_err(failed)
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use manytask_tensor::ShownPath as _;
 use manytask_tensor::io::sync_folder;
 
 use super::checkpoints::{is_unfinished, remove};
@@ -41,8 +42,8 @@ impl RunFolder {
             Ok(path) => Ok(Self { path, ..folder }),
             Err(mut failure) => {
                 // The name that the user knows.
-                let aside = folder.path().display().to_string();
-                failure.message = failure.message.replace(&aside, &runs.join(name).display().to_string());
+                let aside = folder.path().shown().to_string();
+                failure.message = failure.message.replace(&aside, &runs.join(name).shown().to_string());
                 folder.discard();
                 Err(failure)
             }
@@ -96,7 +97,7 @@ fn take_name(folder: &Path, runs: &Path, name: &str, exact: Exact) -> Result<Pat
             }
             Err(error) if !is_taken(&path, &error) => return Err(in_place(&path, &error)),
             Err(_) if exact == Exact::Yes => {
-                let what = format!("{} is there already", path.display());
+                let what = format!("{} is there already", path.shown());
                 let failure = Failure::new(Code::Usage, what);
                 return Err(if path.join(CONFIG).is_file() {
                     let resume = format!("{} resume {}", program(), quoted(&path));
@@ -108,11 +109,11 @@ fn take_name(folder: &Path, runs: &Path, name: &str, exact: Exact) -> Result<Pat
             Err(_) => {}
         }
     }
-    Err(Failure::new(Code::Data, format!("no name is left for {}", runs.join(name).display())))
+    Err(Failure::new(Code::Data, format!("no name is left for {}", runs.join(name).shown())))
 }
 
 fn in_place(path: &Path, error: &std::io::Error) -> Failure {
-    Failure::new(Code::Data, format!("{}: cannot be made: {error}", path.display()))
+    Failure::new(Code::Data, format!("{}: cannot be made: {error}", path.shown()))
 }
 
 /// Whether a name could not be had because something has it.

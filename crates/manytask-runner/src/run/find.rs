@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manytask_multitask::{PARAMS, STATE};
+use manytask_tensor::ShownPath as _;
 use manytask_tensor::{Device, Layout, Params, checkpoint};
 use serde::Deserialize;
 
@@ -37,7 +38,7 @@ impl RunFolder {
         let checked = if path.is_dir() {
             Seal::check(&path, step).map_err(of_checkpoint)
         } else {
-            let what = format!("{}: there is no such checkpoint", path.display());
+            let what = format!("{}: there is no such checkpoint", path.shown());
             let by = if which == Which::Step(step) {
                 String::new()
             } else {
@@ -73,11 +74,8 @@ impl RunFolder {
         device: Device,
     ) -> Result<(Params, u64)> {
         let Some(found) = found else {
-            return Err(Failure::new(
-                Code::Checkpoint,
-                format!("{} has no checkpoint", self.path().display()),
-            )
-            .hint("it was ended before its first one: start it again with `manytask resume`"));
+            return Err(Failure::new(Code::Checkpoint, format!("{} has no checkpoint", self.path().shown()))
+                .hint("it was ended before its first one: start it again with `manytask resume`"));
         };
         let (params, about) = checkpoint::load(&found.join(PARAMS), layout, device).map_err(of_checkpoint)?;
         Ok((params, about.get("step").and_then(|step| step.parse().ok()).unwrap_or_default()))
@@ -117,7 +115,7 @@ impl RunFolder {
             (Some(best), Some(known)) if best != known && best < latest => {
                 let what = format!(
                     "{}: names `{}`, but `{}` is the best",
-                    self.path().join(CHECKPOINTS).join("best").display(),
+                    self.path().join(CHECKPOINTS).join("best").shown(),
                     name_of(best),
                     name_of(known)
                 );
@@ -136,7 +134,7 @@ impl RunFolder {
             Err(error) => return Err(Failure::new(Code::Checkpoint, error.to_string())),
         };
         let damaged = || {
-            let what = format!("{}: is damaged: it names no checkpoint", path.display());
+            let what = format!("{}: is damaged: it names no checkpoint", path.shown());
             Failure::new(Code::Checkpoint, what)
         };
         step_of(name.trim_end()).map(Some).ok_or_else(damaged)
@@ -163,7 +161,7 @@ impl RunFolder {
 
     fn missing(&self, which: Which) -> Failure {
         let path = self.path().join(CHECKPOINTS).join(which.to_string());
-        Failure::new(Code::Checkpoint, format!("{}: is missing", path.display()))
+        Failure::new(Code::Checkpoint, format!("{}: is missing", path.shown()))
     }
 
     /// Says which checkpoint can be taken instead of one that cannot.

@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use crc32fast::Hasher;
+use manytask_tensor::ShownPath as _;
 use manytask_tensor::io::write_atomically;
 use serde::{Deserialize, Serialize};
 
@@ -64,7 +65,7 @@ impl Seal {
     /// Refuses a checkpoint that is not what was written after so many steps.
     pub(super) fn check(folder: &Path, step: u64) -> Result<()> {
         let damaged = |name: &str, what: &str| {
-            Err(Failure::new(Code::Checkpoint, format!("{}: {what}", folder.join(name).display())))
+            Err(Failure::new(Code::Checkpoint, format!("{}: {what}", folder.join(name).shown())))
         };
         let seal = Self::read(folder)?;
         if seal.step != step {

@@ -6,6 +6,8 @@
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use manytask_tensor::ShownPath as _;
+
 use super::{Member, State, Study};
 use crate::failure::{Code, Failure, Result};
 use crate::progress::Quiet;
@@ -100,7 +102,7 @@ pub(crate) fn conduct(study: &Study, jobs: usize, quiet: Quiet) -> Result<Conduc
     }
     match signals.received() {
         Some(code) => {
-            let what = format!("interrupted, the states of the runs in {} are saved", study.path().display());
+            let what = format!("interrupted, the states of the runs in {} are saved", study.path().shown());
             Err(Failure::new(Code::Interrupted(code), what).hint(study.continuation()))
         }
         None => Ok(Conducted { lost }),

@@ -128,3 +128,26 @@ fn folders_may_have_any_name() {
     let ended = said(command.current_dir(&odd).output().unwrap());
     assert!(ended.code == Some(4) && ended.err.contains("not UTF-8"), "{ended:?}");
 }
+
+#[test]
+fn a_name_of_several_lines_is_shown_in_one() {
+    let place = Place::new();
+    place.good(&["train", "a.toml", "--quiet", "--name", "a"]);
+    let name = "gone\nerror: all is lost";
+    for arguments in [
+        &["check", name][..],
+        &["train", name],
+        &["eval", name],
+        &["inspect", name],
+        &["init", name, "--targets", "rich"],
+        &["predict", "runs/a", "--input", name],
+        &["predict", "runs/a", "--input", "people.csv", "--output", "gone\nerror: all is lost/p.csv"],
+        &["eval", "runs/a", "--data", name],
+        &["train", "a.toml", "--init-from", name],
+        &["train", "a.toml", "data.source.path=\"gone\\nerror: all is lost\""],
+    ] {
+        let ended = place.run(arguments);
+        assert!(ended.code != Some(0) && !ended.err.contains("\nerror: all"), "{arguments:?}: {ended:?}");
+        assert!(ended.err.contains("gone\\nerror: all is lost"), "{arguments:?}: {ended:?}");
+    }
+}

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use manytask_data::{Decimal, TargetKind};
-use toml::Value;
 
 use super::draft::{Draft, Target};
+use crate::config::one_line;
 
 /// Columns that are named one by one.
 const LISTED: usize = 40;
@@ -37,7 +37,7 @@ pub(super) fn config(draft: &Draft, command: &str) -> String {
 }
 
 fn data(draft: &Draft) -> String {
-    let mut source = vec![format!("path = {}", quoted(&draft.asked.path))];
+    let mut source = vec![format!("path = {}", one_line(&draft.asked.path))];
     let of = &draft.source;
     if !of.header {
         source.push("header = false".into());
@@ -51,7 +51,7 @@ fn data(draft: &Draft) -> String {
     }
     if !of.missing_by.is_empty() {
         let marks =
-            |(column, marks): (&String, &Vec<String>)| format!("{} = {}", quoted(column), list(marks));
+            |(column, marks): (&String, &Vec<String>)| format!("{} = {}", one_line(column), list(marks));
         source.push(format!(
             "missing_by = {{ {} }}",
             of.missing_by.iter().map(marks).collect::<Vec<_>>().join(", ")
@@ -63,7 +63,7 @@ fn data(draft: &Draft) -> String {
         let _ = writeln!(
             text,
             "# Each of its values is a task with its own rows.\ntasks_by = {}",
-            quoted(column)
+            one_line(column)
         );
     }
     text.push('\n');
@@ -78,16 +78,16 @@ fn split(draft: &Draft) -> String {
     };
     if let Some(test) = &draft.asked.test {
         let share = if draft.rows < FEW { "" } else { ", validation_fraction = 0.1, seed = 1" };
-        return format!("split.files = {{ test = {}{share} }}\n", quoted(test));
+        return format!("split.files = {{ test = {}{share} }}\n", one_line(test));
     }
     if let Some(column) = &draft.asked.group {
-        let column = quoted(column);
+        let column = one_line(column);
         return format!(
             "# Rows of one group are all in one split.\nsplit.grouped = {{ column = {column}, {shares} }}\n"
         );
     }
     if let Some(column) = &draft.asked.tasks_by {
-        let column = quoted(column);
+        let column = one_line(column);
         return format!(
             "# Each task has its share of rows in each split.\nsplit.per_group = {{ column = {column}, {shares} }}\n"
         );
@@ -139,7 +139,7 @@ fn inputs(draft: &Draft) -> String {
 
 fn of_target(target: &Target) -> String {
     let mut text =
-        format!("# {}.\n[[data.targets]]\nname = {}\n", comment(&target.comment), quoted(&target.name));
+        format!("# {}.\n[[data.targets]]\nname = {}\n", comment(&target.comment), one_line(&target.name));
     let kind = match target.kind {
         TargetKind::Regression => "regression",
         TargetKind::Binary => "binary",
@@ -148,7 +148,7 @@ fn of_target(target: &Target) -> String {
     };
     let _ = writeln!(text, "kind = \"{kind}\"");
     if let Some(positive) = &target.positive {
-        let _ = writeln!(text, "positive = [{}]", quoted(positive));
+        let _ = writeln!(text, "positive = [{}]", one_line(positive));
     }
     if !target.classes.is_empty() {
         let _ = writeln!(text, "classes = {}", list(&target.classes));
@@ -227,12 +227,8 @@ fn escaped_signs(name: &str) -> String {
     name.replace('\\', "\\\\").replace('*', "\\*")
 }
 
-fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
-}
-
 fn list(texts: &[String]) -> String {
-    format!("[{}]", texts.iter().map(|text| quoted(text)).collect::<Vec<_>>().join(", "))
+    format!("[{}]", texts.iter().map(|text| one_line(text)).collect::<Vec<_>>().join(", "))
 }
 
 /// A list in lines that are not too long; the word `rest` and a single pattern stand by themselves.
@@ -241,7 +237,7 @@ fn wrapped(names: &[String]) -> String {
     if let [only] = names
         && (only == "rest" || only.ends_with('*'))
     {
-        return quoted(only);
+        return one_line(only);
     }
     let one = list(names);
     if one.len() <= WIDTH {
@@ -249,7 +245,7 @@ fn wrapped(names: &[String]) -> String {
     }
     let (mut text, mut line) = ("[\n".to_owned(), String::new());
     for name in names {
-        let item = format!("{}, ", quoted(name));
+        let item = format!("{}, ", one_line(name));
         if line.len() + item.len() > WIDTH {
             let _ = writeln!(text, "  {}", line.trim_end());
             line.clear();

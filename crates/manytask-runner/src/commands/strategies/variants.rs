@@ -2,6 +2,7 @@
 
 use toml::Value;
 
+use crate::config::one_line;
 use crate::failure::{Code, Failure, Result};
 
 /// Before the name of a task that is trained alone.
@@ -67,7 +68,7 @@ pub(super) fn of_plan(
 }
 
 fn alone(task: &str) -> Variant {
-    let only = format!("training.only_tasks=[{}]", Value::from(task));
+    let only = format!("training.only_tasks=[{}]", one_line(task));
     Variant {
         name: format!("{ALONE}{task}"),
         overrides: vec![only, format!("aggregator={{ kind = {EQUAL:?} }}")],
@@ -114,7 +115,7 @@ fn spread(number: usize, task: usize) -> f64 {
 
 /// A key in an inline table.
 fn quoted_key(name: &str) -> String {
-    Value::from(name).to_string()
+    one_line(name)
 }
 
 /// The items of a list with commas, those in brackets and quotes apart.
@@ -147,7 +148,7 @@ fn named(item: &str) -> Result<Variant> {
         return refuse("an item is empty");
     }
     if !item.starts_with('{') {
-        return Ok(method(item, &format!("{{ kind = {} }}", Value::from(item))));
+        return Ok(method(item, &format!("{{ kind = {} }}", one_line(item))));
     }
     let Ok(table) = toml::from_str::<toml::Table>(&format!("x = {item}")) else {
         return refuse(&format!("`{item}` is no table"));
