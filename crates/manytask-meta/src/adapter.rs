@@ -8,11 +8,12 @@ use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Output;
 use manytask_tensor::{Kind, Layout, Params, Tensor, no_grad};
 
+use crate::backbone::normalises;
 use crate::episode::BatchNormStatistics;
 use crate::model::MetaModel;
-use crate::outer::GradientMode;
+use crate::outer_gradient::GradientMode;
 use crate::prediction::Prediction;
-use crate::problem::{QueryObjective, normalises};
+use crate::query_objective::QueryObjective;
 
 /// A trained learner, for tasks whose queries nobody has labelled.
 #[derive(Debug)]

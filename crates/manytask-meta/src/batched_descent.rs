@@ -11,9 +11,9 @@ use manytask_nn::dense::{DenseChain, PlainLoss};
 use manytask_nn::loss::{Loss, present};
 use manytask_tensor::{Kind, Layout, Params, Tensor, baddbmm_scaled, masked_fill, no_grad};
 
-use crate::analytic::{Descent, Rates};
+use crate::descent::{Descent, Rates};
 
-use crate::outer::OuterGradient;
+use crate::outer_gradient::OuterGradient;
 
 /// A network, a learner and a loss that all are what is fused here.
 #[derive(Debug)]

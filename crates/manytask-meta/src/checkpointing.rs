@@ -3,11 +3,12 @@
 use manytask_multitask::Result;
 use manytask_tensor::{Graph, Params, Slot, Tensor, gradients, vjp};
 
-use crate::analytic::Rates;
+use crate::adaptation::{Adaptation, leaves};
+use crate::descent::Rates;
 use crate::episode::Episode;
-use crate::inner::{Adaptation, InnerLoop, leaves};
+use crate::inner::InnerLoop;
 use crate::learner::{Learner, Objective, Predictor};
-use crate::outer::{GradientMode, OuterGradient};
+use crate::outer_gradient::{GradientMode, OuterGradient};
 
 /// The query loss after all inner steps, and its gradient by the parameters they started from.
 ///

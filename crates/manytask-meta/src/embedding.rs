@@ -6,7 +6,7 @@ use manytask_nn::metrics::Output;
 use manytask_tensor::{Kind, Params, Tensor};
 
 use crate::episode::Support;
-use crate::model::EpisodeShape;
+use crate::shape::EpisodeShape;
 
 /// The number of classes of the tasks.
 ///

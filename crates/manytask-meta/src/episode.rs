@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use manytask_data::Episodes;
-use manytask_multitask::Result;
+use manytask_multitask::{Draw, Result};
 use manytask_nn::loss::Loss;
 use manytask_nn::{BatchNormPolicy, Context, Module};
 use manytask_tensor::random::Key;
@@ -71,6 +71,14 @@ struct Passes {
     random: Option<Randomness>,
     batch_norm: BatchNormStatistics,
     recorded: RefCell<Recorded>,
+}
+
+impl Randomness {
+    /// Of the tasks with these numbers.
+    pub(crate) fn of(draw: Draw, ids: Vec<u64>) -> Self {
+        let key = Key::new(draw.seed, "adapt").step(draw.step).within(u64::from(draw.replica));
+        Self { key, ids, step: draw.step }
+    }
 }
 
 impl<'a> Episode<'a> {

@@ -3,24 +3,21 @@
 mod features;
 mod scores;
 mod summary;
+mod trace;
 
-use manytask_data::Episodes;
 use manytask_multitask::{Evaluation, Result, Split, TaskEvaluation};
-use manytask_tensor::{Params, no_grad};
+use manytask_tensor::Params;
 
 use self::features::Features;
 pub(crate) use self::features::with_base_mean;
-use self::scores::{LOG_LIKELIHOOD, TaskScore, primary, scores};
+use self::scores::{LOG_LIKELIHOOD, primary};
 use self::summary::Summary;
-use crate::episode::Episode;
+use self::trace::{Trace, in_threads, of_task, trace};
 use crate::episodes::select;
-use crate::execution::{self, Execution};
-use crate::outer::GradientMode;
+use crate::execution::Execution;
 use crate::prediction::Predicts;
-use crate::problem::{MetaProblem, QueryObjective};
-
-/// For each step of adaptation, the metrics of each task.
-type Trace = Vec<Vec<TaskScore>>;
+use crate::problem::MetaProblem;
+use crate::query_objective::QueryObjective;
 
 pub(crate) fn evaluate(problem: &MetaProblem, params: &Params, split: Split) -> Result<Evaluation> {
     let all = problem.settings.evaluation_tasks as u64;
@@ -116,55 +113,4 @@ fn chunk_of(
         }
     }
     Ok(joined)
-}
-
-/// The trace of one task, or of all along a dimension of so many: before any step of adaptation and after each.
-fn trace(
-    objective: &QueryObjective,
-    params: &Params,
-    episode: &Episode<'_>,
-    steps: Option<u32>,
-) -> Result<Trace> {
-    let mut predictor = objective.learner.adapt(&episode.support, params, GradientMode::Off)?;
-    let last = objective.learner.steps().map_or(0, |own| steps.unwrap_or(own));
-    let mut trace = Trace::with_capacity(last as usize + 1);
-    for step in 0..=last {
-        if step > 0 {
-            predictor.advance()?;
-        }
-        let _off = no_grad();
-        trace.push(scores(objective, &predictor.predict(&episode.query_x)?, episode)?);
-    }
-    Ok(trace)
-}
-
-fn of_task(
-    objective: &QueryObjective,
-    params: &Params,
-    episodes: &Episodes,
-    steps: Option<u32>,
-) -> Result<Trace> {
-    trace(objective, params, &objective.episode(episodes, None, None), steps)
-}
-
-/// The traces of all tasks, an equal run of them in each thread.
-fn in_threads(
-    objective: &QueryObjective,
-    params: &Params,
-    episodes: &Episodes,
-    steps: Option<u32>,
-    workers: usize,
-) -> Result<Vec<Trace>> {
-    let count = episodes.query_y.size().first().copied().unwrap_or_default();
-    let each = (count as usize).div_ceil(workers.max(1)).max(1);
-    let mut loads = Vec::new();
-    for start in (0..count).step_by(each) {
-        let end = (start + each as i64).min(count);
-        let own = (start..end).map(|task| select(episodes, task)).collect::<Result<Vec<_>>>()?;
-        loads.push((params.detach()?, own));
-    }
-    let of_load = |(params, own): (Params, Vec<Episodes>)| {
-        own.iter().map(|episodes| of_task(objective, &params, episodes, steps)).collect::<Result<Vec<_>>>()
-    };
-    Ok(execution::in_threads(loads, of_load)?.concat())
 }

@@ -12,7 +12,7 @@ use manytask_tensor::{Layout, Params, Slot, Tensor};
 use crate::embedding::{embed, without_dimension};
 use crate::episode::{Episode, Support};
 use crate::learner::{Learner, Objective, Predictor};
-use crate::outer::GradientMode;
+use crate::outer_gradient::GradientMode;
 use crate::prediction::Prediction;
 
 /// What is computed from a support set's embeddings, and predicts from those of queries.

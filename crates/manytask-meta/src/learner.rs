@@ -7,11 +7,12 @@ use manytask_nn::fused::NotFused;
 use manytask_nn::{Builder, Module};
 use manytask_tensor::{Layout, Params, Slot, Tensor};
 
-use crate::analytic::Descent;
+use crate::backbone::Backbone;
+use crate::descent::Descent;
 use crate::episode::{Episode, Support};
-use crate::model::{Backbone, EpisodeShape, NetworkShape};
-use crate::outer::{GradientMode, OuterGradient};
+use crate::outer_gradient::{GradientMode, OuterGradient};
 use crate::prediction::{Prediction, Predicts};
+use crate::shape::{EpisodeShape, NetworkShape};
 
 /// The settings of a learner, which build it.
 ///

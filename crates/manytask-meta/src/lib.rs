@@ -32,31 +32,41 @@
 //! # Ok::<(), manytask_meta::multitask::Error>(())
 //! ```
 
+mod adaptation;
 mod adapter;
 mod analytic;
+mod backbone;
 mod batched_descent;
 mod checkpointing;
 mod classifier;
+mod descent;
 mod embedding;
 mod episode;
 mod episodes;
 mod evaluate;
 mod execution;
+mod form;
 mod head;
 mod inner;
+mod inner_loop;
 mod learner;
 mod learners;
 mod logits;
 mod model;
-mod outer;
+mod outcome;
+mod outer_gradient;
 mod pass;
 mod prediction;
 mod pretraining;
 mod problem;
 mod quadratic_program;
+mod query_objective;
 mod ready;
 mod recorded;
 mod ridge;
+mod settings;
+mod shape;
+mod training;
 
 pub use manytask_data as data;
 pub use manytask_multitask as multitask;
@@ -64,8 +74,9 @@ pub use manytask_nn as nn;
 pub use manytask_tensor as tensor;
 
 pub use adapter::Adapter;
-pub use analytic::{Descent, Rates};
+pub use backbone::Backbone;
 pub use classifier::Classifier;
+pub use descent::{Descent, Rates};
 pub use episode::{BatchNormStatistics, Episode, Support};
 pub use episodes::{EpisodeSource, GaussianProcessEpisodes, ImageEpisodes, SinusoidEpisodes, select};
 pub use execution::Execution;
@@ -76,8 +87,10 @@ pub use learners::{
     LrD2, Maml, MamlPlusPlus, MatchingNet, MetaBaseline, MetaOptNetRr, MetaOptNetSvm, MetaSgd, ProtoMaml,
     ProtoNet, R2d2, RelationNet, Rfs, SimpleShot,
 };
-pub use model::{Backbone, EpisodeShape, MetaModel, NetworkShape};
-pub use outer::{GradientMode, OuterGradient};
+pub use model::MetaModel;
+pub use outer_gradient::{GradientMode, OuterGradient};
 pub use prediction::{Prediction, Predicts};
 pub use pretraining::Pretraining;
-pub use problem::{MetaProblem, MetaSettings};
+pub use problem::MetaProblem;
+pub use settings::MetaSettings;
+pub use shape::{EpisodeShape, NetworkShape};

@@ -2,44 +2,14 @@
 
 use std::sync::Arc;
 
-use manytask_multitask::{Error, Result};
-use manytask_nn::metrics::Output;
-use manytask_nn::{BatchNormPolicy, Builder, Context, Module};
-use manytask_tensor::{Device, Kind, Layout, LayoutBuilder, Tensor, no_grad};
+use manytask_multitask::Result;
+use manytask_nn::{Builder, Module};
+use manytask_tensor::{Layout, LayoutBuilder};
 
+use crate::backbone::Backbone;
 use crate::learner::{Learner, LearnerSpec, LearnsFrom};
 use crate::pretraining::{BaseClasses, Pretraining};
-
-/// The form of what tasks are made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EpisodeShape {
-    /// The shape of one example, `[D]` or `[C, H, W]`.
-    pub input: Vec<i64>,
-    /// What predictions mean.
-    pub output: Output,
-    /// Classes, or numbers that are predicted.
-    pub outputs: i64,
-}
-
-/// What a learner wants of the network.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NetworkShape {
-    /// The shape of one row that goes into it.
-    pub input: Vec<i64>,
-    /// The size of its last layer, `head`; `None`: there is none, and what comes out is as the network's settings say.
-    pub outputs: Option<i64>,
-}
-
-/// The network that a learner is built on.
-#[derive(Debug)]
-pub struct Backbone<'a> {
-    /// The definition.
-    pub network: &'a dyn Module,
-    /// Its parameters.
-    pub layout: Arc<Layout>,
-    /// The shape of one row that goes into it.
-    pub input: Vec<i64>,
-}
+use crate::shape::EpisodeShape;
 
 /// A network and a learner on it.
 #[derive(Debug)]
@@ -51,25 +21,6 @@ pub struct MetaModel {
     pub(crate) base_classes: Option<BaseClasses>,
     pub(crate) shape: EpisodeShape,
     pub(crate) input: Vec<i64>,
-}
-
-impl EpisodeShape {
-    /// Numbers `[inputs]` of which `outputs` numbers are predicted.
-    pub fn regression(inputs: i64, outputs: i64) -> Self {
-        Self { input: vec![inputs], output: Output::Regression, outputs }
-    }
-
-    /// Examples of one of `ways` classes.
-    pub fn classes(input: &[i64], ways: i64) -> Self {
-        Self { input: input.to_vec(), output: Output::Multiclass, outputs: ways }
-    }
-}
-
-impl NetworkShape {
-    /// The tasks' examples, and no layer `head`: the network embeds them.
-    pub fn embedding(shape: &EpisodeShape) -> Self {
-        Self { input: shape.input.clone(), outputs: None }
-    }
 }
 
 impl MetaModel {
@@ -119,42 +70,5 @@ impl MetaModel {
     /// The parameters of both.
     pub fn layout(&self) -> &Arc<Layout> {
         &self.layout
-    }
-}
-
-impl Backbone<'_> {
-    /// Refuses a network without parameters, for a learner that has none of its own.
-    ///
-    /// # Errors
-    /// With the learner's name.
-    pub(crate) fn trained(&self, learner: &str) -> Result<()> {
-        if !self.layout.trained().is_empty() {
-            return Ok(());
-        }
-        Err(Error::setting(
-            format!("`{learner}` with a network that has no parameters: there is nothing to learn"),
-            "give it a layer, with `hidden` or `output`",
-        ))
-    }
-
-    /// How many numbers come out of it for one row.
-    ///
-    /// # Errors
-    /// As [`Backbone::features`].
-    pub fn feature_count(&self) -> Result<i64> {
-        Ok(self.features()?.iter().product())
-    }
-
-    /// The shape of what comes out of it for one row: a pass of two rows of zeros.
-    ///
-    /// # Errors
-    /// When such rows are not for it.
-    pub fn features(&self) -> Result<Vec<i64>> {
-        let _off = no_grad();
-        let on = (Kind::Float, Device::Cpu);
-        let rows = Tensor::f_zeros([&[2], self.input.as_slice()].concat(), on)?;
-        let params = self.layout.zeros(on.0, on.1)?;
-        let mut cx = Context::eval().with_batch_norm(BatchNormPolicy::Batch);
-        Ok(self.network.forward(&params, &rows, &mut cx)?.size().split_off(1))
     }
 }

@@ -1,18 +1,19 @@
 //! Steps on all training classes, before the first task.
 
-use manytask_data::Episodes;
+use manytask_data::{ClassPool, Episodes};
 use manytask_multitask::{Draw, Error, Result, Split};
 use manytask_nn::Builder;
 use manytask_nn::loss::Loss;
 use manytask_tensor::{Init, Params, Role, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::backbone::Backbone;
 use crate::classifier::Classifier;
 use crate::embedding::flat;
+use crate::episode::Randomness;
 use crate::learner::Objective;
 use crate::logits::positive;
-use crate::model::Backbone;
-use crate::problem::{MetaProblem, randomness};
+use crate::query_objective::QueryObjective;
 use crate::recorded::Recorded;
 
 /// A phase before the tasks: the network learns to classify single examples of all training classes, by cross-entropy behind a
@@ -96,20 +97,20 @@ impl BaseClasses {
         draw.step < self.settings.steps && draw.split == Split::Train
     }
 
-    /// The objective of a step with a graph to `params`, and new values of buffers.
+    /// The objective of a step on images of all training classes with a graph to `params`, and new values of buffers.
     pub(crate) fn objective(
         &self,
-        problem: &MetaProblem,
+        pool: &ClassPool,
+        objective: &QueryObjective,
         params: &Params,
         draw: Draw,
     ) -> Result<(Objective, Recorded)> {
-        let (pool, _) = problem.class_pool(Split::Train)?;
         // Replicas are other batches: they are numbered behind all that the steps can reach.
         let number = draw.step.wrapping_add(u64::from(draw.replica) << 48);
         let (x, y) = pool.batch(self.settings.batch_size, draw.seed, number)?;
         let (x, own) = (x.f_to_kind(params.kind())?, Tensor::shallow_clone);
         let batch = Episodes { support_x: own(&x), support_y: own(&y), query_x: x, query_y: y };
-        let episode = problem.objective.episode(&batch, None, Some(randomness(draw, vec![0])));
+        let episode = objective.episode(&batch, None, Some(Randomness::of(draw, vec![0])));
         let support = &episode.support;
         let features = support.forward(support.network, params, &support.x, 0)?;
         let features = flat(&features, None)?.f_squeeze_dim(0)?;

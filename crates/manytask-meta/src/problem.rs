@@ -1,27 +1,27 @@
+//! Tasks, a network and a learner put together.
+
 use std::sync::{Arc, Mutex};
 
 use manytask_data::{ClassPool, EpisodeSpec, Episodes};
-use manytask_multitask::{Draw, Error, Evaluation, Identity, Offers, Pass, Problem, Result, Split, TaskVec};
+use manytask_multitask::{Draw, Error, Result, Split};
 use manytask_nn::Module;
 use manytask_nn::fused::NotFused;
-use manytask_nn::layers::Restored;
 use manytask_nn::loss::Loss;
-use manytask_nn::metrics::Output;
 use manytask_tensor::capture::Recorder;
-use manytask_tensor::random::Key;
-use manytask_tensor::{Device, Layout, Params, Role, Slot};
-use serde::{Deserialize, Serialize};
+use manytask_tensor::{Layout, Params, Role, Slot};
 
 use crate::analytic::Analytic;
+use crate::backbone::normalises;
 use crate::batched_descent::BatchedDescent;
-use crate::episode::{BatchNormStatistics, Episode, Randomness};
+use crate::episode::BatchNormStatistics;
 use crate::episodes::EpisodeSource;
 use crate::execution::Execution;
-use crate::inner::MOST_STEPS;
+use crate::form::Form;
 use crate::learner::{Learner, LearnsFrom};
 use crate::model::MetaModel;
 use crate::pretraining::BaseClasses;
-use crate::{evaluate, pass, ready};
+use crate::query_objective::QueryObjective;
+use crate::settings::MetaSettings;
 
 /// Tasks drawn anew at each step: the losses are the query losses after a learner has seen each task's support set.
 #[derive(Debug)]
@@ -35,85 +35,15 @@ pub struct MetaProblem {
     pub(crate) settings: MetaSettings,
     /// The shape of a row that goes into the network.
     pub(crate) network_input: Vec<i64>,
-    shared: Vec<Slot>,
-    names: Vec<String>,
+    pub(crate) shared: Vec<Slot>,
+    pub(crate) names: Vec<String>,
     /// The fused form, where there is one.
     pub(crate) analytic: std::result::Result<Analytic, NotFused>,
     /// The fused form of all tasks at once, where there is one.
     pub(crate) batched: Option<BatchedDescent>,
     /// Meta-batches that a GPU launches as a whole, and what they give.
     pub(crate) recorder: Recorder,
-    pub(crate) form: Mutex<pass::Form>,
-}
-
-/// What gives a task's query loss: all of it definitions without tensors, so that threads can share it.
-#[derive(Debug)]
-pub(crate) struct QueryObjective {
-    network: Box<dyn Module>,
-    pub(crate) learner: Box<dyn Learner>,
-    pub(crate) output: Output,
-    loss: Loss,
-    batch_norm: BatchNormStatistics,
-}
-
-/// How many tasks, and how they are computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MetaSettings {
-    /// The meta-batch: tasks in a step.
-    pub tasks_per_step: usize,
-    /// How they are computed.
-    pub execution: Execution,
-    /// What batch-norm normalises with.
-    pub batch_norm: BatchNormStatistics,
-    /// Tasks in an evaluation, always the same ones.
-    pub evaluation_tasks: usize,
-    /// Queries in an evaluation, for each class; absent: as in training.
-    pub evaluation_queries: Option<usize>,
-    /// Inner steps in an evaluation; absent: as in training.
-    pub evaluation_steps: Option<u32>,
-    /// What the evaluation's tasks are keyed by, so that they are the same for every seed of a training.
-    pub evaluation_seed: u64,
-}
-
-impl Default for MetaSettings {
-    fn default() -> Self {
-        Self {
-            tasks_per_step: 4,
-            execution: Execution::Auto,
-            batch_norm: BatchNormStatistics::Batch,
-            evaluation_tasks: 600,
-            evaluation_queries: None,
-            evaluation_steps: None,
-            evaluation_seed: 0,
-        }
-    }
-}
-
-impl MetaSettings {
-    /// Refuses numbers that are out of range.
-    ///
-    /// # Errors
-    /// With the number and its range.
-    pub fn check(&self) -> Result<()> {
-        let within = |what: &str, number: usize, most: usize| {
-            if (1..=most).contains(&number) {
-                return Ok(());
-            }
-            Err(Error::setting(format!("{what} is {number}"), format!("take 1 to {most}")))
-        };
-        within("`tasks_per_step`", self.tasks_per_step, 1 << 20)?;
-        within("the number of evaluation `tasks`", self.evaluation_tasks, 1 << 24)?;
-        if let Some(queries) = self.evaluation_queries {
-            within("the number of evaluation `queries`", queries, 1 << 31)?;
-        }
-        if self.evaluation_steps.is_some_and(|steps| steps > MOST_STEPS) {
-            let steps = self.evaluation_steps.unwrap_or_default();
-            let what = format!("the number of evaluation `inner_steps` is {steps}");
-            return Err(Error::setting(what, format!("take 0 to {MOST_STEPS}")));
-        }
-        self.execution.check()
-    }
+    pub(crate) form: Mutex<Form>,
 }
 
 impl MetaProblem {
@@ -227,55 +157,6 @@ impl MetaProblem {
     }
 }
 
-impl QueryObjective {
-    /// Of a network, which may compute in another precision than its parameters have.
-    pub(crate) fn new(
-        network: Box<dyn Module>,
-        learner: Box<dyn Learner>,
-        output: Output,
-        loss: Loss,
-        batch_norm: BatchNormStatistics,
-    ) -> Self {
-        Self { network: Box::new(Restored(network)), learner, output, loss, batch_norm }
-    }
-
-    /// Whether batch-norm has running statistics in evaluation.
-    pub(crate) fn has_running_statistics(&self) -> bool {
-        self.batch_norm == BatchNormStatistics::Running
-    }
-
-    /// What a learner is given of some episodes.
-    pub(crate) fn episode(
-        &self,
-        episodes: &Episodes,
-        tasks: Option<i64>,
-        random: Option<Randomness>,
-    ) -> Episode<'_> {
-        self.episode_on(self.network.as_ref(), episodes, tasks, random)
-    }
-
-    /// The same on another network, for examples that are for it.
-    pub(crate) fn episode_on<'a>(
-        &'a self,
-        network: &'a dyn Module,
-        episodes: &Episodes,
-        tasks: Option<i64>,
-        random: Option<Randomness>,
-    ) -> Episode<'a> {
-        Episode::new((network, &self.loss), episodes, tasks, random, self.batch_norm)
-    }
-
-    /// The network.
-    pub(crate) fn network(&self) -> &dyn Module {
-        self.network.as_ref()
-    }
-}
-
-/// Whether a network has batch-norm: its running statistics are the only buffers of that name.
-pub(crate) fn normalises(layout: &Layout) -> bool {
-    layout.entries().iter().any(|entry| entry.name.ends_with("running_mean"))
-}
-
 /// The fused form of a step, or what prevents it.
 fn analytic(
     network: &dyn Module,
@@ -289,99 +170,4 @@ fn analytic(
         return Err(NotFused::because("batch-norm with running statistics"));
     }
     Analytic::compile(network, layout, learner.descent(layout), loss)
-}
-
-/// What is random in the tasks with these numbers.
-pub(crate) fn randomness(draw: Draw, ids: Vec<u64>) -> Randomness {
-    let key = Key::new(draw.seed, "adapt").step(draw.step).within(u64::from(draw.replica));
-    Randomness { key, ids, step: draw.step }
-}
-
-impl Problem for MetaProblem {
-    fn layout(&self) -> &Arc<Layout> {
-        &self.layout
-    }
-
-    fn fused(&self, params: &Params) -> std::result::Result<(), NotFused> {
-        match (self.execution(params), &self.analytic) {
-            (Execution::Analytic, _) => Ok(()),
-            (Execution::Batched, _) if self.batched.is_some() && params.device() != Device::Cpu => Ok(()),
-            _ if params.device() != Device::Cpu => {
-                Err(NotFused::because("a network that is not, on a GPU, a chain of linear layers"))
-            }
-            (_, Ok(_)) => Err(NotFused::because("an `execution` that goes through the graph")),
-            (Execution::Batched, Err(reason)) => Err(reason.clone()),
-            (_, Err(reason)) => {
-                let (network, learner) = (self.objective.network(), &self.objective.learner);
-                learner.fused(network, &self.layout).map_err(|_| reason.clone())
-            }
-        }
-    }
-
-    fn shared(&self) -> &[Slot] {
-        &self.shared
-    }
-
-    fn tasks(&self) -> &[String] {
-        &self.names
-    }
-
-    fn identity(&self) -> Identity {
-        Identity::Resampled
-    }
-
-    fn offers(&self) -> Offers {
-        Offers { shared: true, representation: false, validation: self.source.has_validation() }
-    }
-
-    fn steps_per_epoch(&self) -> Option<u64> {
-        None
-    }
-
-    fn forward<'a>(&'a self, params: &'a Params, draw: Draw) -> Result<Box<dyn Pass + 'a>> {
-        pass::forward(self, params, draw)
-    }
-
-    fn manages_threads(&self, params: &Params, step: u64) -> bool {
-        let on_tasks = self.base_classes.as_ref().is_none_or(|base| step >= base.steps());
-        on_tasks && matches!(self.execution(params), Execution::Analytic | Execution::Threads(2..))
-    }
-
-    fn uncaptured(&self) -> Option<String> {
-        self.recorder.reason()
-    }
-
-    fn losses(&self, params: &Params, draw: Draw) -> Result<TaskVec> {
-        // Adapting needs gradients of its own, so the graph is made and let go.
-        let pass = self.forward(params, draw)?;
-        Ok(pass.losses().iter().copied().collect())
-    }
-
-    fn evaluation_schema(&self) -> Evaluation {
-        evaluate::evaluation_schema(self)
-    }
-
-    fn protocol(&self) -> Vec<(&'static str, String)> {
-        let how = match self.settings.batch_norm {
-            BatchNormStatistics::Batch => {
-                "statistics of each pass' own examples: a task's queries are normalised together (transductive)"
-            }
-            BatchNormStatistics::Running => {
-                "running statistics, moved by the passes of the training: no prediction depends on other queries"
-            }
-        };
-        normalises(&self.layout).then(|| ("batch_norm", how.to_owned())).into_iter().collect()
-    }
-
-    fn ready(&self, split: Split) -> Result<()> {
-        ready::ready(self, split)
-    }
-
-    fn prepared(&self, params: &Params) -> Result<Params> {
-        evaluate::with_base_mean(self, params)
-    }
-
-    fn evaluate(&self, params: &Params, split: Split) -> Result<Evaluation> {
-        evaluate::evaluate(self, params, split)
-    }
 }

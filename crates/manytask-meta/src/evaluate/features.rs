@@ -6,7 +6,8 @@ use manytask_nn::layers::Sequential;
 use manytask_nn::{BatchNormPolicy, Context, Module};
 use manytask_tensor::{Kind, Params, Tensor, no_grad};
 
-use super::{Trace, trace};
+use super::trace::{Trace, trace};
+use crate::episodes::purpose;
 use crate::problem::MetaProblem;
 
 /// Images that go through the network at once.
@@ -62,7 +63,7 @@ impl<'p> Features<'p> {
     ) -> Result<Trace> {
         let tasks = (ids.end - ids.start) as i64;
         let (seed, ids) = problem.evaluation_ids(ids);
-        let drawn = self.pool.draw(self.spec, seed, crate::episodes::purpose(split), ids)?;
+        let drawn = self.pool.draw(self.spec, seed, purpose(split), ids)?;
         let rows = |rows: &[i64]| -> Result<Tensor> {
             let rows = Tensor::f_from_slice(rows)?.f_to_device(self.values.device())?;
             let width = self.values.size().last().copied().unwrap_or_default();

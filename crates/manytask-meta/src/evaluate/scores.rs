@@ -7,7 +7,7 @@ use manytask_tensor::{Device, Kind, Tensor};
 use crate::embedding::with_dimension;
 use crate::episode::Episode;
 use crate::prediction::Prediction;
-use crate::problem::QueryObjective;
+use crate::query_objective::QueryObjective;
 
 /// The metric of distributions: the mean log-likelihood of a label.
 pub(super) const LOG_LIKELIHOOD: &str = "log_likelihood";

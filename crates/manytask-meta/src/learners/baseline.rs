@@ -4,13 +4,14 @@ use manytask_tensor::random::Key;
 use manytask_tensor::{Params, Tensor, no_grad};
 use serde::{Deserialize, Serialize};
 
+use crate::backbone::Backbone;
 use crate::classifier::{Classifier, cross_entropy_gradient};
 use crate::embedding::{classes, targets};
 use crate::episode::Support;
 use crate::head::{Embedding, Head};
 use crate::learner::{Learner, LearnerSpec, LearnsFrom};
 use crate::logits::{not_negative, positive};
-use crate::model::{Backbone, EpisodeShape, NetworkShape};
+use crate::shape::{EpisodeShape, NetworkShape};
 
 /// Baseline (Chen et al. 2019, arXiv:1904.04232, section 3.1): the network is pretrained on all training classes and kept as it is; a task's
 /// classifier is a linear layer that is trained on the support set's features.

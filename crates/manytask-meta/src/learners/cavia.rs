@@ -3,13 +3,14 @@ use manytask_nn::Builder;
 use manytask_tensor::{Graph, Params, Tensor, gradients};
 use serde::{Deserialize, Serialize};
 
+use crate::backbone::Backbone;
 use crate::episode::Support;
 use crate::inner::check_steps;
 use crate::learner::{Learner, LearnerSpec, Predictor};
 use crate::logits::positive;
-use crate::model::{Backbone, EpisodeShape, NetworkShape};
-use crate::outer::{GradientMode, OuterGradient};
+use crate::outer_gradient::{GradientMode, OuterGradient};
 use crate::prediction::Prediction;
+use crate::shape::{EpisodeShape, NetworkShape};
 
 /// CAVIA (Zintgraf et al. 2019, arXiv:1810.03642): only some context parameters adapt, which are further inputs of the network; the
 /// network's own parameters are shared by all tasks.

@@ -6,12 +6,13 @@ use manytask_nn::{Builder, Module};
 use manytask_tensor::{Kind, Params, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::backbone::Backbone;
 use crate::embedding::{with_dimension, without_dimension};
 use crate::episode::{Episode, Support};
 use crate::learner::{Learner, LearnerSpec, Objective, Predictor};
-use crate::model::{Backbone, EpisodeShape, NetworkShape};
-use crate::outer::GradientMode;
+use crate::outer_gradient::GradientMode;
 use crate::prediction::{Prediction, Predicts};
+use crate::shape::{EpisodeShape, NetworkShape};
 
 /// Conditional neural processes (Garnelo et al. 2018, arXiv:1807.01613): nothing is adapted; a support set becomes one vector, and
 /// queries become normal distributions given it.

@@ -3,13 +3,14 @@ use manytask_nn::Builder;
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::backbone::Backbone;
 use crate::embedding::{centroids, classes, one_hot};
 use crate::episode::Support;
 use crate::head::{Embedding, Head};
 use crate::learner::{Learner, LearnerSpec};
 use crate::logits::not_negative;
-use crate::model::{Backbone, EpisodeShape, NetworkShape};
 use crate::ridge::with_diagonal;
+use crate::shape::{EpisodeShape, NetworkShape};
 
 /// Deep subspace networks (Simon et al. 2020, CVPR): a class is the subspace through the mean of its embeddings that they span, and a
 /// query's logits are `−‖(I − P_c)(q − μ_c)‖²`, with `P_c` the projection on the span of the centred embeddings (equations 3 and 4).

@@ -3,13 +3,14 @@ use manytask_nn::Builder;
 use manytask_tensor::{Init, Params, Role, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::backbone::Backbone;
 use crate::embedding::{classes, one_hot};
 use crate::episode::Support;
 use crate::head::{Embedding, Head};
 use crate::learner::{Learner, LearnerSpec};
 use crate::logits::Scaled;
-use crate::model::{Backbone, EpisodeShape, NetworkShape};
 use crate::ridge::{number, with_diagonal};
+use crate::shape::{EpisodeShape, NetworkShape};
 
 /// Feature map reconstruction networks (Wertheimer et al. 2021, arXiv:2012.01506): a query is of the class from whose features its own
 /// are best reconstructed by ridge regression.

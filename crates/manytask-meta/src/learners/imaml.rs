@@ -3,13 +3,15 @@ use manytask_nn::Builder;
 use manytask_tensor::{Graph, Params, Slot, Tensor, gradients, no_grad, vjp};
 use serde::{Deserialize, Serialize};
 
+use crate::adaptation::leaves;
+use crate::backbone::Backbone;
 use crate::episode::{Episode, Support};
-use crate::inner::{check_steps, leaves};
+use crate::inner::check_steps;
 use crate::learner::{Learner, LearnerSpec, Objective, Predictor, adapted};
 use crate::logits::positive;
-use crate::model::{Backbone, EpisodeShape};
-use crate::outer::GradientMode;
+use crate::outer_gradient::GradientMode;
 use crate::prediction::Prediction;
+use crate::shape::EpisodeShape;
 
 /// Implicit MAML (Rajeswaran et al. 2019, arXiv:1909.04630): a task's parameters are `φ* = argmin L_support(φ) + λ/2 ‖φ − θ‖²` (equation 4), and
 /// the meta-gradient is `(I + H/λ)⁻¹ ∇L_query(φ*)` with the Hessian H of the support loss there (lemma 1), whatever led to `φ*`.

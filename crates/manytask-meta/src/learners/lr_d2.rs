@@ -3,13 +3,14 @@ use manytask_nn::Builder;
 use manytask_tensor::{Init, Params, Role, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::backbone::Backbone;
 use crate::embedding::{classes, targets};
 use crate::episode::Support;
 use crate::head::{Embedding, Head};
 use crate::learner::{Learner, LearnerSpec};
 use crate::logits::{Adjusted, positive};
-use crate::model::{Backbone, EpisodeShape, NetworkShape};
 use crate::ridge::{number, with_diagonal, with_ones};
+use crate::shape::{EpisodeShape, NetworkShape};
 
 /// LR-D2 (Bertinetto et al. 2019, arXiv:1805.08136, section 3.3): a task's head is a logistic regression of each class against the
 /// others, by some steps of Newton's method (iteratively reweighted least squares), which the meta-gradient goes through.

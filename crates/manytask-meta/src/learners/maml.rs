@@ -2,11 +2,12 @@ use manytask_multitask::{Error, Result};
 use manytask_nn::Builder;
 use serde::{Deserialize, Serialize};
 
-use crate::analytic::Rates;
+use crate::backbone::Backbone;
+use crate::descent::Rates;
 use crate::inner::{Adapts, InnerLoop, InnerRule, check_steps};
 use crate::learner::{Learner, LearnerSpec};
-use crate::model::{Backbone, EpisodeShape};
-use crate::outer::OuterGradient;
+use crate::outer_gradient::OuterGradient;
+use crate::shape::EpisodeShape;
 
 /// Model-agnostic meta-learning (Finn et al. 2017): `φ₀ = θ`, `φₖ₊₁ = φₖ − α ∇L_support(φₖ)`, and the meta-gradient is that of
 /// `L_query(φ_K(θ))` by θ.

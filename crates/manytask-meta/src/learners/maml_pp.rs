@@ -3,13 +3,14 @@ use manytask_nn::Builder;
 use manytask_tensor::{Init, Params, Role, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::analytic::Rates;
+use crate::backbone::Backbone;
+use crate::descent::Rates;
 use crate::episode::{Episode, Support};
 use crate::inner::{Adapts, InnerLoop, InnerRule, check_steps};
 use crate::learner::{Learner, LearnerSpec, Objective, Predictor};
 use crate::logits::positive;
-use crate::model::{Backbone, EpisodeShape};
-use crate::outer::{GradientMode, OuterGradient};
+use crate::outer_gradient::{GradientMode, OuterGradient};
+use crate::shape::EpisodeShape;
 
 /// MAML++ (Antoniou et al. 2019, arXiv:1810.09502), each of its parts by itself: learned rates for each tensor and step (LSLR), the losses of
 /// all inner steps (MSL), and first-order steps before second-order ones (DA).

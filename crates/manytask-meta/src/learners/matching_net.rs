@@ -3,12 +3,13 @@ use manytask_nn::Builder;
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::backbone::Backbone;
 use crate::embedding::{classes, normalised, one_hot};
 use crate::episode::Support;
 use crate::head::{Embedding, Head};
 use crate::learner::{Learner, LearnerSpec};
 use crate::logits::positive;
-use crate::model::{Backbone, EpisodeShape, NetworkShape};
+use crate::shape::{EpisodeShape, NetworkShape};
 
 /// Matching networks (Vinyals et al. 2016, arXiv:1606.04080) without full-context embeddings: a query attends to the support set,
 /// `p(y | q) = Σᵢ a(q, xᵢ) yᵢ` (equation 1) with `a` the softmax over the support set of `scale · cos(f(q), f(xᵢ))` (section 2.1.1).

@@ -3,12 +3,13 @@ use manytask_nn::Builder;
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::backbone::Backbone;
 use crate::embedding::{centroids, classes, normalised, one_hot};
 use crate::episode::Support;
 use crate::head::{Embedding, Head};
 use crate::learner::{Learner, LearnerSpec};
 use crate::logits::Scaled;
-use crate::model::{Backbone, EpisodeShape, NetworkShape};
+use crate::shape::{EpisodeShape, NetworkShape};
 
 /// Meta-Baseline (Chen et al. 2021, arXiv:2003.04390): a query's logits are `τ cos(f(q), w_c)` with the mean embedding `w_c` of
 /// class c (equations 1 and 2) and τ learned; a network that was pretrained on all training classes goes on learning on tasks.

@@ -3,14 +3,15 @@ use manytask_nn::Builder;
 use manytask_tensor::{Params, Tensor, number_like};
 use serde::{Deserialize, Serialize};
 
+use crate::backbone::Backbone;
 use crate::embedding::{classes, targets};
 use crate::episode::Support;
 use crate::head::{Embedding, Head};
 use crate::learner::{Learner, LearnerSpec};
 use crate::logits::{Scaled, positive};
-use crate::model::{Backbone, EpisodeShape, NetworkShape};
 use crate::quadratic_program::{BoxProgram, solve};
 use crate::ridge::{ridge, with_diagonal};
+use crate::shape::{EpisodeShape, NetworkShape};
 
 /// `MetaOptNet` with ridge regression (Lee et al. 2019, arXiv:1904.03758): the head of a task is a ridge regression of its one-hot labels
 /// without offset, solved in its dual.

@@ -4,11 +4,12 @@ use manytask_tensor::{Init, Role};
 use serde::{Deserialize, Serialize};
 
 use super::maml::check_checkpoints;
-use crate::analytic::Rates;
+use crate::backbone::Backbone;
+use crate::descent::Rates;
 use crate::inner::{Adapts, InnerLoop, InnerRule, check_steps};
 use crate::learner::{Learner, LearnerSpec};
-use crate::model::{Backbone, EpisodeShape};
-use crate::outer::OuterGradient;
+use crate::outer_gradient::OuterGradient;
+use crate::shape::EpisodeShape;
 
 /// Meta-SGD (Li et al. 2017, arXiv:1707.09835): `φₖ₊₁ = φₖ − α ∘ ∇L_support(φₖ)` with a rate α for each number that adapts,
 /// learned together with θ by the gradient of `L_query(φ_K(θ, α))` (equation 2 and algorithm 1).

@@ -3,14 +3,16 @@ use manytask_nn::Builder;
 use manytask_tensor::{Graph, Params, Slot, Tensor, gradients};
 use serde::{Deserialize, Serialize};
 
+use crate::adaptation::leaves;
+use crate::backbone::Backbone;
 use crate::embedding::{centroids, classes, embed, one_hot, with_dimension, without_dimension};
 use crate::episode::Support;
-use crate::inner::{check_steps, leaves};
+use crate::inner::check_steps;
 use crate::learner::{Learner, LearnerSpec, Predictor};
 use crate::logits::positive;
-use crate::model::{Backbone, EpisodeShape, NetworkShape};
-use crate::outer::{GradientMode, OuterGradient};
+use crate::outer_gradient::{GradientMode, OuterGradient};
 use crate::prediction::Prediction;
+use crate::shape::{EpisodeShape, NetworkShape};
 
 /// Proto-MAML (Triantafillou et al. 2020, arXiv:1903.03096, section 3): MAML whose last layer starts in each task as that of a prototypical
 /// network, `W = 2 c` and `b = −‖c‖²` with the mean embedding c of each class.

@@ -3,11 +3,12 @@ use manytask_nn::Builder;
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::backbone::Backbone;
 use crate::embedding::{centroids, classes, negative_squared_distances, one_hot};
 use crate::episode::Support;
 use crate::head::{Embedding, Head};
 use crate::learner::{Learner, LearnerSpec};
-use crate::model::{Backbone, EpisodeShape, NetworkShape};
+use crate::shape::{EpisodeShape, NetworkShape};
 
 /// Prototypical networks (Snell et al. 2017): class c's prototype is the mean of the support set's embeddings of c, and a
 /// query's logits are the negative squared Euclidean distances of its embedding to the prototypes.

@@ -4,13 +4,14 @@ use manytask_nn::metrics::Output;
 use manytask_tensor::{Init, Params, Role, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::backbone::Backbone;
 use crate::embedding::targets;
 use crate::episode::Support;
 use crate::head::{Embedding, Head};
 use crate::learner::{Learner, LearnerSpec};
 use crate::logits::{Adjusted, positive};
-use crate::model::{Backbone, EpisodeShape, NetworkShape};
 use crate::ridge::{number, ridge, with_ones};
+use crate::shape::{EpisodeShape, NetworkShape};
 
 /// R2-D2 (Bertinetto et al. 2019, arXiv:1805.08136): a task's head is the ridge regression of its labels on the network's
 /// embeddings, solved exactly, and the meta-gradient goes through the solution.

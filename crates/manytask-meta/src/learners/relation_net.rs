@@ -5,12 +5,13 @@ use manytask_nn::{Builder, Module};
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::backbone::Backbone;
 use crate::embedding::{classes, one_hot, with_dimension, without_dimension};
 use crate::episode::{Episode, Support};
 use crate::head::{Embedding, Head};
 use crate::learner::{Learner, LearnerSpec};
-use crate::model::{Backbone, EpisodeShape, NetworkShape};
 use crate::prediction::Prediction;
+use crate::shape::{EpisodeShape, NetworkShape};
 
 /// Relation networks (Sung et al. 2018, arXiv:1711.06025): a learned comparison says how much a query is of a class.
 ///

@@ -3,13 +3,14 @@ use manytask_nn::Builder;
 use manytask_tensor::{Kind, Params, Tensor, no_grad};
 use serde::{Deserialize, Serialize};
 
+use crate::backbone::Backbone;
 use crate::embedding::{classes, normalised, targets};
 use crate::episode::Support;
 use crate::head::{Embedding, Head};
 use crate::learner::{Learner, LearnerSpec, LearnsFrom};
 use crate::logits::positive;
-use crate::model::{Backbone, EpisodeShape, NetworkShape};
 use crate::ridge::with_ones;
+use crate::shape::{EpisodeShape, NetworkShape};
 
 /// RFS (Tian et al. 2020, arXiv:2003.11539, section 3.2): a task's classifier is a logistic regression on features of length 1, of a network
 /// that was pretrained on all training classes and kept as it is.

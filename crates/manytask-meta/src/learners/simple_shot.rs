@@ -3,11 +3,12 @@ use manytask_nn::Builder;
 use manytask_tensor::{Init, Params, Role, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::backbone::Backbone;
 use crate::embedding::{centroids, classes, negative_squared_distances, normalised, one_hot};
 use crate::episode::Support;
 use crate::head::{Embedding, Head};
 use crate::learner::{Learner, LearnerSpec, LearnsFrom};
-use crate::model::{Backbone, EpisodeShape, NetworkShape};
+use crate::shape::{EpisodeShape, NetworkShape};
 
 /// `SimpleShot` (Wang et al. 2019, arXiv:1911.04623): a query is of the class with the nearest mean of features, of a network that was
 /// pretrained on all training classes (`[pretraining]`); nothing is trained in a task.

@@ -1,0 +1,39 @@
+//! Strategies for the meta-gradient, apart from learners.
+
+use serde::{Deserialize, Serialize};
+
+/// How the meta-gradient sees the adaptation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OuterGradient {
+    /// As a function of the meta-parameters: the exact gradient of the objective.
+    #[default]
+    SecondOrder,
+    /// With inner gradients as constants: of what only starts the adaptation, the gradient at the adapted parameters.
+    FirstOrder,
+    /// No gradient of the objective: the difference `θ − φ` of the parameters before and after the adaptation (Nichol et al.
+    /// 2018, arXiv:1803.02999, Reptile). With plain SGD of rate ε and equal weights a step is `θ ← θ + ε mean(φ − θ)`.
+    Difference,
+}
+
+/// How far an adaptation is differentiated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GradientMode {
+    /// Inner gradients have a graph.
+    Differentiable,
+    /// What is adapted has a graph to the meta-parameters, inner gradients are constants.
+    FirstOrder,
+    /// Nothing has: for evaluation.
+    Off,
+}
+
+impl OuterGradient {
+    /// How far the adaptation is differentiated for it.
+    pub(crate) fn mode(self) -> GradientMode {
+        match self {
+            Self::SecondOrder => GradientMode::Differentiable,
+            Self::FirstOrder => GradientMode::FirstOrder,
+            Self::Difference => GradientMode::Off,
+        }
+    }
+}
