@@ -7,6 +7,7 @@ mod ensemble;
 mod experts;
 mod heads;
 mod outputs;
+mod predict;
 mod rows;
 mod settings;
 mod stages;
@@ -28,7 +29,7 @@ pub(crate) use self::experts::{Bottom, Experts, check_experts, gate, gate_logits
 pub(crate) use self::heads::stacked_weights;
 pub use self::heads::{Features, Heads};
 pub use self::outputs::{Auxiliary, OutputGroup, Outputs};
-pub(crate) use self::outputs::{fused_chain, predict};
+pub(crate) use self::predict::{fused_chain, predict};
 pub use self::rows::{Rows, TaskInputs};
 pub use self::settings::{ArchitectureSettings, Blueprint, Built, PartUse, TrunkSettings};
 pub(crate) use self::stages::{per_channel, pooled_like, run_stage, stage_widths};

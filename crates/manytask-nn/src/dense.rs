@@ -21,7 +21,7 @@ pub use self::input::Input;
 pub use self::loss::{PlainLoss, Target};
 pub use self::tangent::Tangents;
 use crate::Module;
-use crate::fused::{NotFused, Primitive, count};
+use crate::primitive::{NotFused, Primitive, count};
 
 impl DenseChain {
     /// The chain that a network is.

@@ -3,7 +3,6 @@
 
 mod block;
 mod norm;
-mod not_fused;
 mod planes;
 #[cfg(test)]
 mod tests;
@@ -12,48 +11,11 @@ use manytask_tensor::dense::{Real, values};
 use manytask_tensor::{Layout, Params, Slot, Tensor};
 
 use self::block::{Block, BlockTangents, BlockTrace};
-pub use self::not_fused::NotFused;
-pub(crate) use self::not_fused::count;
 use self::planes::Planes;
 use crate::dense::{DenseChain, PlainLoss, Tangents, Target, Trace};
-use crate::layers::{Activation, ConvConfig};
+use crate::primitive::{Activation, ConvConfig, count};
+pub use crate::primitive::{NotFused, Primitive};
 use crate::{Module, Result};
-
-/// What a network is made of, for those who know its passes: what [`Module::primitives`] answers.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Primitive {
-    /// Rows of any shape become rows of numbers.
-    Flatten,
-    /// `x Wᵀ + b`.
-    Linear {
-        /// W, `[out, in]`.
-        weight: Slot,
-        /// b, `[out]`.
-        bias: Slot,
-    },
-    /// A function of each number.
-    Activation(Activation),
-    /// A convolution of pictures.
-    Convolution {
-        /// The kernel, `[out, in, k, k]`.
-        weight: Slot,
-        /// A number for each output channel.
-        bias: Option<Slot>,
-        /// Its form.
-        config: ConvConfig,
-    },
-    /// Batch-norm, by the statistics of its batch; a use of running ones is the caller's to see.
-    BatchNorm {
-        /// γ.
-        weight: Slot,
-        /// β.
-        bias: Slot,
-        /// What is added to the variance.
-        eps: f64,
-    },
-    /// The largest of squares of this side.
-    MaxPool(i64),
-}
 
 /// Blocks of 3 × 3 convolution, batch-norm, relu and 2 × 2 pooling, then a chain of linear layers; either may be missing.
 #[derive(Debug, Clone, PartialEq)]

@@ -12,8 +12,7 @@ mod restored;
 mod sequential;
 mod stages;
 
-pub use activation::Activation;
-pub use conv::{Conv2d, ConvConfig};
+pub use conv::Conv2d;
 pub use dropout::{ChannelDropout, Dropout};
 pub use embedding::Embedding;
 pub use linear::Linear;
@@ -23,3 +22,5 @@ pub use residual::Residual;
 pub use restored::Restored;
 pub use sequential::Sequential;
 pub use stages::Stages;
+
+pub use crate::primitive::{Activation, ConvConfig};

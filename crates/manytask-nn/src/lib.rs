@@ -22,6 +22,7 @@ mod module;
 pub mod nets;
 pub mod optim;
 mod precision;
+mod primitive;
 pub mod schedule;
 
 pub use context::{BatchNormPolicy, Context, Mode, Progress};

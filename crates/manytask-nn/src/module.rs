@@ -2,7 +2,7 @@ use std::fmt::Debug;
 
 use manytask_tensor::{Init, LayoutBuilder, Owner, Params, Role, Slot, Tensor};
 
-use crate::fused::{NotFused, Primitive};
+use crate::primitive::{NotFused, Primitive};
 use crate::{Context, Precision, Result};
 
 /// The definition of a network or a layer.

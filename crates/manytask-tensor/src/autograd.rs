@@ -1,5 +1,3 @@
-use std::marker::PhantomData;
-
 use tch::Tensor;
 
 use crate::{Error, OpContext, Params, Result};
@@ -121,7 +119,7 @@ pub fn vjp(
 
 /// The Jacobian of K values `[K]`: one gradient for each, as parameters with a leading dimension of K.
 ///
-/// It takes K backward passes over the graph. It must be called outside of [`no_grad`].
+/// It takes K backward passes over the graph. It must be called outside of [`no_grad`](crate::no_grad).
 ///
 /// ```
 /// use manytask_tensor::{jacobian, Device, Graph, Init, Kind, Layout, Role, Tensor};
@@ -182,41 +180,6 @@ pub fn hvp(loss: &Tensor, params: &Params, vector: &Params, graph: Graph) -> Res
         return params.zeros_like();
     }
     grad(&product, params, graph)
-}
-
-/// Turns gradients off on this thread until the guard is dropped, also by a panic. Guards nest.
-///
-/// ```
-/// use manytask_tensor::{no_grad, Device, Kind, Tensor};
-/// let x = Tensor::ones([2], (Kind::Float, Device::Cpu)).set_requires_grad(true);
-/// {
-///     let _off = no_grad();
-///     assert!(!(&x * 2).requires_grad());
-/// }
-/// assert!((&x * 2).requires_grad());
-/// ```
-///
-/// Gradient mode belongs to a thread, so the guard cannot leave it:
-/// ```compile_fail
-/// let guard = manytask_tensor::no_grad();
-/// std::thread::spawn(move || drop(guard));
-/// ```
-#[must_use = "gradients are on again as soon as the guard is dropped"]
-#[expect(clippy::disallowed_methods, reason = "this is the wrapper the others are sent to")]
-pub fn no_grad() -> NoGrad {
-    NoGrad { _guard: tch::no_grad_guard(), _not_send: PhantomData }
-}
-
-/// The guard of [`no_grad`].
-pub struct NoGrad {
-    _guard: tch::NoGradGuard,
-    _not_send: PhantomData<*const ()>,
-}
-
-impl std::fmt::Debug for NoGrad {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("NoGrad")
-    }
 }
 
 fn into_params(params: &Params, run: impl FnOnce(&[&Tensor]) -> Result<Vec<Tensor>>) -> Result<Params> {

@@ -1,10 +1,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tch::{Device, Kind, Tensor};
-
-use crate::random::Key;
-use crate::{Error, Init, Params, Result};
+use crate::{Error, Init, Result};
 
 /// The place of one tensor in a [`Layout`]; what a network's definition holds instead of the tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -131,20 +128,6 @@ impl Layout {
     pub fn trained_count(&self) -> i64 {
         let trained = self.entries.iter().filter(|entry| entry.role.is_trained());
         trained.map(|entry| entry.shape.iter().product::<i64>()).fold(0, i64::saturating_add)
-    }
-
-    /// Fresh parameters; each entry draws from the key of (seed, its name), so adding a layer changes no other.
-    pub fn init(self: &Arc<Self>, seed: u64, kind: Kind, device: Device) -> Result<Params> {
-        let leaves = self.entries.iter().map(|entry| {
-            entry.init.draw(&entry.shape, Key::new(seed, &format!("init/{}", entry.name)), kind, device)
-        });
-        Params::new(self.clone(), leaves.collect::<Result<_>>()?)
-    }
-
-    /// Parameters that are all zero.
-    pub fn zeros(self: &Arc<Self>, kind: Kind, device: Device) -> Result<Params> {
-        let leaves = self.entries.iter().map(|entry| Ok(Tensor::f_zeros(&entry.shape, (kind, device))?));
-        Params::new(self.clone(), leaves.collect::<Result<_>>()?)
     }
 
     pub(crate) fn foreign(&self, slot: Slot) -> Error {

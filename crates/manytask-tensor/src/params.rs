@@ -1,4 +1,5 @@
 mod arithmetic;
+mod initial;
 mod packed;
 mod tasks;
 

@@ -2,7 +2,7 @@ use manytask_tensor::Tensor;
 use manytask_tensor::dense::Real;
 
 use crate::Result;
-use crate::layers::Activation;
+use crate::primitive::Activation;
 
 /// An activation whose derivatives are functions of its value, so that a pass keeps nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 use manytask_tensor::{Init, OpContext, Params, Role, Slot, Tensor, baddbmm};
 
-use crate::fused::{NotFused, Primitive};
+use crate::primitive::{NotFused, Primitive};
 use crate::{Builder, Context, Error, Module, Precision, Result};
 
 /// `y = x Wᵀ + b`, from `[B, in]` to `[B, out]`; with a task dimension from `[T, B, in]` to `[T, B, out]`.

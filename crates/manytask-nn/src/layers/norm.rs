@@ -1,6 +1,6 @@
 use manytask_tensor::{Init, Params, Role, Slot, Tensor};
 
-use crate::fused::{NotFused, Primitive};
+use crate::primitive::{NotFused, Primitive};
 use crate::{BatchNormPolicy, Builder, Context, Error, Mode, Module, Result};
 
 /// `(x − mean) / √(variance + ε) · weight + bias` for each channel, over the batch and the picture (Ioffe & Szegedy 2015):

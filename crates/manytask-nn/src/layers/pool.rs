@@ -1,6 +1,6 @@
 use manytask_tensor::{Params, Tensor};
 
-use crate::fused::{NotFused, Primitive};
+use crate::primitive::{NotFused, Primitive};
 use crate::{Context, Error, Module, Result};
 
 /// The largest of each `size × size` pixels, without overlap: `[…, C, H, W]` to `[…, C, H/size, W/size]`.

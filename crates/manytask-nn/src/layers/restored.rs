@@ -1,6 +1,6 @@
 use manytask_tensor::{Params, Tensor};
 
-use crate::fused::{NotFused, Primitive};
+use crate::primitive::{NotFused, Primitive};
 use crate::{Context, Module, Result, Staged};
 
 /// What a module gives, in the element type of its parameters, whatever [`Precision`](crate::Precision) its layers compute in.

@@ -1,6 +1,6 @@
 use manytask_tensor::{Params, Tensor};
 
-use crate::fused::{NotFused, Primitive};
+use crate::primitive::{NotFused, Primitive};
 use crate::{Context, Module, Result, Staged};
 
 /// Layers one after another. Its stages are those of its last layer, where that has some: the others belong to the first.

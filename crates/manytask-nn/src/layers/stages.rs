@@ -1,7 +1,7 @@
 use manytask_tensor::{Params, Tensor};
 
-use crate::fused::{NotFused, Primitive};
 use crate::layers::Sequential;
+use crate::primitive::{NotFused, Primitive};
 use crate::{Context, Error, Module, Result, Staged};
 
 /// Groups of layers one after another, each a stage of the network; see [`Staged`].

@@ -1,8 +1,8 @@
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::fused::{NotFused, Primitive};
 use crate::layers::{Activation, BatchNorm, Conv2d, ConvConfig, Flatten, Linear, MaxPool2d, Stages};
+use crate::primitive::{NotFused, Primitive};
 use crate::{Builder, Context, Error, Module, Result, Staged};
 
 /// Blocks of 3×3 convolution, batch-norm, `ReLU` and 2×2 max-pooling: the trunk of few-shot learning (Vinyals et al. 2016).

@@ -1,8 +1,8 @@
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::fused::{NotFused, Primitive};
 use crate::layers::{Activation, ChannelDropout, Conv2d, ConvConfig, Flatten, Linear, MaxPool2d, Stages};
+use crate::primitive::{NotFused, Primitive};
 use crate::{Builder, Context, Error, Module, Result, Staged};
 
 /// Blocks of convolution, 2×2 max-pooling and `ReLU`, then linear layers (`LeCun` et al. 1998). With the sizes of [`LeNetConfig`]'s

@@ -1,9 +1,9 @@
 use manytask_tensor::{Params, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::fused::{NotFused, Primitive};
 use crate::init::{self, FanMode, Gain};
 use crate::layers::{Activation, BatchNorm, Dropout, LayerNorm, Linear, Stages};
+use crate::primitive::{NotFused, Primitive};
 use crate::{Builder, Context, Error, Module, Result, Staged};
 
 /// A multi-layer perceptron: linear layers, each but the output followed by normalisation, activation and dropout.
