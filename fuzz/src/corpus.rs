@@ -1,11 +1,18 @@
 //! Inputs that are whole, to be damaged.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Result;
 use manytask_data::TableDataset;
 use manytask_data::{InputColumns, TableSource, TargetKind, TargetSpec};
 use manytask_tensor::{Tensor, checkpoint};
+use parquet::basic::Compression;
+use parquet::column::writer::ColumnWriter;
+use parquet::data_type::ByteArray;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::parser::parse_message_type;
 
 /// Tables.
 pub(crate) const TABLES: [&str; 5] = [
@@ -84,6 +91,40 @@ pub(crate) const CHANGES: [&str; 3] = [
     "data.targets=[{ name = \"y\", kind = \"binary\" }]\ntraining.batch_size=8\n",
     "\"data\".'source'.path = \"b.csv\"\ndata.targets.0.name=\"q\"\n",
 ];
+
+/// A table in Parquet: numbers, texts with repetitions, moments and decimal fractions, some of them missing.
+pub(crate) fn parquet(compression: Compression) -> Result<Vec<u8>> {
+    let schema = "message t { optional double a; optional binary b (UTF8); required int64 c (TIMESTAMP(MICROS,true)); required int32 d (DECIMAL(9,2)); }";
+    let properties = WriterProperties::builder().set_compression(compression).build();
+    let mut bytes = Vec::new();
+    let mut writer =
+        SerializedFileWriter::new(&mut bytes, Arc::new(parse_message_type(schema)?), Arc::new(properties))?;
+    for _ in 0..2 {
+        let mut group = writer.next_row_group()?;
+        while let Some(mut column) = group.next_column()? {
+            let levels: Option<&[i16]> = Some(&[1, 0, 1, 1]);
+            match column.untyped() {
+                ColumnWriter::DoubleColumnWriter(writer) => {
+                    writer.write_batch(&[1.5, f64::NAN, -1e300], levels, None)?
+                }
+                ColumnWriter::ByteArrayColumnWriter(writer) => {
+                    writer.write_batch(&["x", "y", "x"].map(ByteArray::from), levels, None)?
+                }
+                ColumnWriter::Int64ColumnWriter(writer) => {
+                    writer.write_batch(&[0, -1, 1_700_000_000_000_000, 5], None, None)?
+                }
+                ColumnWriter::Int32ColumnWriter(writer) => {
+                    writer.write_batch(&[0, -5, 12_345, 7], None, None)?
+                }
+                _ => 0,
+            };
+            column.close()?;
+        }
+        group.close()?;
+    }
+    writer.close()?;
+    Ok(bytes)
+}
 
 /// A file of tensors.
 pub(crate) fn tensors(folder: &Path) -> Result<Vec<u8>> {

@@ -23,6 +23,11 @@ use target::Target;
 const LIMIT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        if !manytask_data::is_guarded() {
+            eprintln!("{panic}");
+        }
+    }));
     match run(&std::env::args().skip(1).collect::<Vec<_>>()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

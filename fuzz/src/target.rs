@@ -8,14 +8,17 @@ use manytask::config::Source;
 use manytask::plan::Plan;
 use manytask_data::{Schema, Table, TableSource, idx};
 use manytask_tensor::{Device, checkpoint};
+use parquet::basic::Compression;
 
 use crate::corpus;
 
 /// A parser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
-    /// Tables.
+    /// Tables of text.
     Table,
+    /// Tables in Parquet.
+    Parquet,
     /// Configurations.
     Config,
     /// Changes of a configuration on the command line.
@@ -30,13 +33,14 @@ pub(crate) enum Target {
 
 impl Target {
     /// All of them.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Table, Self::Config, Self::Changes, Self::Tensors, Self::Idx, Self::Schema];
+    pub(crate) const ALL: [Self; 7] =
+        [Self::Table, Self::Parquet, Self::Config, Self::Changes, Self::Tensors, Self::Idx, Self::Schema];
 
     /// Its name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Table => "table",
+            Self::Parquet => "parquet",
             Self::Config => "config",
             Self::Changes => "changes",
             Self::Tensors => "tensors",
@@ -50,6 +54,9 @@ impl Target {
         let bytes = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect();
         Ok(match self {
             Self::Table => bytes(&corpus::TABLES),
+            Self::Parquet => {
+                vec![corpus::parquet(Compression::UNCOMPRESSED)?, corpus::parquet(Compression::SNAPPY)?]
+            }
             Self::Config => bytes(&corpus::CONFIGS),
             Self::Changes => bytes(&corpus::CHANGES),
             Self::Tensors => vec![corpus::tensors(folder)?],
@@ -94,6 +101,7 @@ impl Target {
                 "\"data_offsets\":[0,8]",
                 "18446744073709551615",
             ],
+            Self::Parquet => &["\0", "\u{1}", "\u{7f}", "PAR1", "\u{15}\u{4}"],
             Self::Idx => &["\0", "\u{7f}"],
             Self::Schema => &["{", "}", "[", "]", "null", "-1", "1e999", "18446744073709551616", "\"\"", ","],
         }
@@ -102,7 +110,7 @@ impl Target {
     /// Parses an input, which also lies at a path. An error is a fault of the parser; a refusal is none.
     pub(crate) fn parse(self, path: &Path, input: &[u8]) -> Result<()> {
         match self {
-            Self::Table => {
+            Self::Table | Self::Parquet => {
                 if let Ok(table) = Table::read(&TableSource::new(path))
                     && table.columns().iter().any(|column| column.text(table.rows()).is_some())
                 {
@@ -119,7 +127,7 @@ impl Target {
     /// Whether the parser takes an input, which also lies at a path.
     pub(crate) fn accepts(self, path: &Path, input: &[u8]) -> bool {
         match self {
-            Self::Table => Table::read(&TableSource::new(path)).is_ok(),
+            Self::Table | Self::Parquet => Table::read(&TableSource::new(path)).is_ok(),
             Self::Config => std::str::from_utf8(input).is_ok_and(|text| plan(text, &[])),
             Self::Changes => std::str::from_utf8(input).is_ok_and(|text| {
                 let changes: Vec<String> = text.lines().map(str::to_owned).collect();

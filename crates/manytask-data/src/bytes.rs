@@ -1,10 +1,11 @@
-//! Whole files into memory, unpacked when they are gzip, or zip with a single file, by content.
+//! Whole files into memory, unpacked where they are packed, by content.
 
 use std::borrow::Cow;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
+use lzma_rust2::XzReader;
 use sha2::{Digest, Sha256};
 use zip::ZipArchive;
 
@@ -15,76 +16,96 @@ pub(crate) fn read_raw(path: &Path) -> Result<Vec<u8>> {
     fs_err::read(path).map_err(|error| Error::io(path, error))
 }
 
-/// The content: unpacked if the first bytes are gzip's or zip's magic number, whatever the file is called.
+/// How a file is packed, told by its first bytes, whatever it is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Packing {
+    Gzip,
+    Zstd,
+    Xz,
+    /// With a single file in it that is called as a table is.
+    Zip,
+}
+
+impl Packing {
+    fn of(raw: &[u8]) -> Option<Self> {
+        let beginnings: [(&[u8], Self); 4] = [
+            (b"\x1f\x8b", Self::Gzip),
+            (b"\x28\xb5\x2f\xfd", Self::Zstd),
+            (b"\xfd7zXZ\0", Self::Xz),
+            (b"PK\x03\x04", Self::Zip),
+        ];
+        beginnings.into_iter().find(|(start, _)| raw.starts_with(start)).map(|(_, packing)| packing)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+            Self::Xz => "xz",
+            Self::Zip => "zip",
+        }
+    }
+}
+
+/// The content: unpacked if the first bytes are those of gzip, zstd, xz or zip, whatever the file is called.
 ///
 /// # Errors
 /// When the packed content is damaged, or unpacks to more than the memory that is free.
 pub(crate) fn unpack<'a>(path: &Path, raw: &'a [u8]) -> Result<Cow<'a, [u8]>> {
-    let is_gzip = raw.starts_with(&[0x1f, 0x8b]);
-    if !is_gzip && !is_zip(raw) {
-        return Ok(Cow::Borrowed(raw));
-    }
+    let Some(packing) = Packing::of(raw) else { return Ok(Cow::Borrowed(raw)) };
     // Where the system does not say what is free, the disk has set a bound: gzip packs a thousandfold at most.
     let most = manytask_tensor::memory::free().map_or(u64::MAX, |free| free as u64);
-    if is_gzip {
-        return Ok(Cow::Owned(unpack_within(path, raw, most)?));
-    }
-    Ok(unzipped(path, raw, most)?.map_or(Cow::Borrowed(raw), Cow::Owned))
+    Ok(unpack_within(path, raw, packing, most)?.map_or(Cow::Borrowed(raw), Cow::Owned))
 }
 
-fn is_zip(raw: &[u8]) -> bool {
-    raw.starts_with(b"PK\x03\x04")
-}
-
-/// Endings of files that are tables.
-const TABLES: [&str; 8] = ["csv", "tsv", "tab", "txt", "dat", "json", "jsonl", "ndjson"];
-
-/// The content of an archive with a single file that is called as a table is; `None` where there are several, as in documents of
-/// offices, or it is another one.
-fn unzipped(path: &Path, raw: &[u8], most: u64) -> Result<Option<Vec<u8>>> {
-    let damaged = |message: String| Error::corrupt(path, "zip", format!("{message}; fetch it again"));
-    let Ok(mut archive) = ZipArchive::new(Cursor::new(raw)) else { return Ok(None) };
-    if archive.len() != 1 {
-        return Ok(None);
-    }
-    let is_table = archive
-        .file_names()
-        .next()
-        .and_then(|name| Path::new(name).extension())
-        .is_some_and(|ending| TABLES.iter().any(|known| ending.eq_ignore_ascii_case(known)));
-    if !is_table {
-        return Ok(None);
-    }
-    let file = archive.by_index(0).map_err(|error| damaged(error.to_string()))?;
-    let mut content = Vec::new();
-    file.take(most).read_to_end(&mut content).map_err(|error| damaged(error.to_string()))?;
-    if content.len() as u64 == most {
-        let what = format!("unpacks to more than the {most} bytes of memory that are free");
-        return Err(Error::corrupt(
-            path,
-            "zip",
-            format!("{what}; take a machine with more, or a smaller table"),
-        ));
-    }
-    Ok(Some(content))
-}
-
-fn unpack_within(path: &Path, raw: &[u8], most: u64) -> Result<Vec<u8>> {
+/// The content of at most so many bytes; `None` for a zip archive that is no packed table.
+fn unpack_within(path: &Path, raw: &[u8], packing: Packing, most: u64) -> Result<Option<Vec<u8>>> {
     let first = raw.len().saturating_mul(8).min(usize::try_from(most).unwrap_or(usize::MAX));
-    let mut content = Vec::with_capacity(first);
-    MultiGzDecoder::new(raw).take(most).read_to_end(&mut content).map_err(|error| {
-        let place = format!("gzip, after {} unpacked bytes", content.len());
+    let mut content = Vec::new();
+    let mut take = |reader: &mut dyn Read| {
+        content.reserve(first);
+        reader.take(most).read_to_end(&mut content)
+    };
+    let read = match packing {
+        Packing::Gzip => take(&mut MultiGzDecoder::new(raw)),
+        Packing::Zstd => zstd::Decoder::with_buffer(raw).and_then(|mut reader| take(&mut reader)),
+        Packing::Xz => {
+            let limit = u32::try_from(most / 1024).unwrap_or(u32::MAX);
+            take(&mut XzReader::new_mem_limit(raw, true, limit))
+        }
+        Packing::Zip => match only_table(raw) {
+            None => return Ok(None),
+            Some((mut archive, index)) => match archive.by_index(index) {
+                Ok(mut file) => take(&mut file),
+                Err(error) => Err(error.into()),
+            },
+        },
+    };
+    read.map_err(|error| {
+        let place = format!("{}, after {} unpacked bytes", packing.name(), content.len());
         Error::corrupt(path, place, format!("{error}; the file is truncated or damaged, fetch it again"))
     })?;
     if content.len() as u64 == most {
         let what = format!("unpacks to more than the {most} bytes of memory that are free");
         return Err(Error::corrupt(
             path,
-            "gzip",
+            packing.name(),
             format!("{what}; take a machine with more, or a smaller table"),
         ));
     }
-    Ok(content)
+    Ok(Some(content))
+}
+
+/// Endings of files that are tables.
+const TABLES: [&str; 9] = ["csv", "tsv", "tab", "txt", "dat", "json", "jsonl", "ndjson", "parquet"];
+
+/// An archive with a single file that is called as a table is, and where that file is; `None` where there are several, as in
+/// documents of offices, or it is another one.
+fn only_table(raw: &[u8]) -> Option<(ZipArchive<Cursor<&[u8]>>, usize)> {
+    let archive = ZipArchive::new(Cursor::new(raw)).ok().filter(|archive| archive.len() == 1)?;
+    let ending = archive.file_names().next().and_then(|name| Path::new(name).extension());
+    let is_table = ending.is_some_and(|ending| TABLES.iter().any(|known| ending.eq_ignore_ascii_case(known)));
+    is_table.then_some((archive, 0))
 }
 
 /// SHA-256 as 64 hexadecimal digits, over several files one after the other.
@@ -135,7 +156,8 @@ mod tests {
             assert_eq!(&*unpack(path, &other).unwrap(), other);
         }
         let packed = zip(&["t.csv"]);
-        assert!(unzipped(path, &packed, 4).unwrap_err().to_string().contains("more than the 4 bytes"));
+        let error = unpack_within(path, &packed, Packing::Zip, 4).unwrap_err().to_string();
+        assert!(error.contains("more than the 4 bytes"), "{error}");
         let mut cut = packed.clone();
         let middle = 30 + "t.csv".len() + 2;
         cut[middle] ^= 0xff;
@@ -143,13 +165,30 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_unpacked_into_the_memory_that_there_is() {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-        std::io::Write::write_all(&mut encoder, &vec![b'1'; 100_000]).unwrap();
-        let packed = encoder.finish().unwrap();
+    fn what_is_packed_is_unpacked_into_the_memory_that_there_is() {
+        let content = vec![b'1'; 4_000_000];
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::Write::write_all(&mut gzip, &content).unwrap();
+        let options = lzma_rust2::XzOptions::with_preset(1);
+        let mut xz = lzma_rust2::XzWriter::new(Vec::new(), options).unwrap();
+        std::io::Write::write_all(&mut xz, &content).unwrap();
+        let packed = [
+            (Packing::Gzip, gzip.finish().unwrap()),
+            (Packing::Zstd, zstd::encode_all(content.as_slice(), 3).unwrap()),
+            (Packing::Xz, xz.finish().unwrap()),
+        ];
         let path = Path::new("x");
-        assert_eq!(unpack_within(path, &packed, 100_001).unwrap().len(), 100_000);
-        let error = unpack_within(path, &packed, 1000).unwrap_err().to_string();
-        assert!(error.contains("more than the 1000 bytes of memory"), "{error}");
+        for (packing, packed) in packed {
+            assert_eq!(Packing::of(&packed), Some(packing));
+            assert_eq!(&*unpack(path, &packed).unwrap(), content);
+            // Files that are packed one behind the other are one, as for the programs that pack them.
+            assert_eq!(unpack(path, &packed.repeat(2)).unwrap().len(), 8_000_000, "{packing:?}");
+            let error = unpack_within(path, &packed, packing, 3_000_000).unwrap_err().to_string();
+            assert!(error.contains("3000000 bytes of memory"), "{error}");
+            for cut in [packed.len() - 1, packed.len() / 2, 7] {
+                let error = unpack(path, &packed[..cut]).unwrap_err();
+                assert!(matches!(error, Error::Corrupt { .. }), "{packing:?} {cut}: {error}");
+            }
+        }
     }
 }

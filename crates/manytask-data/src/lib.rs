@@ -26,6 +26,7 @@ mod encoder;
 mod error;
 mod findings;
 mod gaussian_process;
+mod guard;
 pub mod idx;
 mod image_dataset;
 pub mod image_folder;
@@ -57,6 +58,7 @@ pub use encoded::{Encoded, OneHot};
 pub use encoder::Encoder;
 pub use error::{Error, Result};
 pub use gaussian_process::GaussianProcess;
+pub use guard::is_guarded;
 pub use image_dataset::{
     ImageDataset, ImageFiles, ImageRows, ImageSchema, ImageTarget, ImageTask, LoadedImages, Pairs,
     PixelScale, idx_classes,
@@ -73,7 +75,8 @@ pub use sinusoid::Sinusoid;
 pub use split::{ByColumn, Files, Fold, Fractions, GroupFractions, Indices, SplitRule};
 pub use splits::Splits;
 pub use table::{
-    Column, ColumnData, Decimal, MemoryTable, Quotes, Separator, Table, TableReader, TableSource, Thousands,
+    Column, ColumnData, Decimal, MemoryTable, Quotes, Separator, Table, TableFormat, TableReader,
+    TableSource, Thousands,
 };
 pub use table_dataset::{Cached, Dataset, Schema, TableDataset, WeightIn};
 pub use target::{MISSING_CLASS, Negative, TargetEncoder, TargetKind, TargetSpec};

@@ -6,7 +6,7 @@ mod writing;
 use std::path::Path;
 
 pub use self::column::{ColumnProfile, ColumnRole};
-use crate::{Note, Result, Table, TableSource};
+use crate::{Note, Result, Table, TableFormat, TableSource};
 
 /// A table as it was found: how it is written, and what each column seems to be.
 ///
@@ -25,6 +25,8 @@ use crate::{Note, Result, Table, TableSource};
 pub struct TableProfile {
     /// How it is written.
     pub source: TableSource,
+    /// What it was read from.
+    pub format: TableFormat,
     /// The number of rows, without the header.
     pub rows: usize,
     /// The columns in the file's order.
@@ -45,7 +47,7 @@ impl TableProfile {
             table.columns().iter().map(|column| ColumnProfile::of(&table, column)).collect();
         notes.extend(table.notes().iter().cloned().map(Note));
         notes.extend(repeated_rows(&table));
-        Ok(Self { source, rows: table.rows(), columns, notes, table })
+        Ok(Self { source, format: table.read_from(), rows: table.rows(), columns, notes, table })
     }
 
     /// A column by its name.

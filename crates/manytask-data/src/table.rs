@@ -1,4 +1,4 @@
-//! Tables of columns, from CSV or built in memory.
+//! Tables of columns, from files or built in memory.
 
 mod foreign;
 mod header;
@@ -6,6 +6,8 @@ mod interner;
 mod look;
 mod memory;
 mod number;
+mod parquet;
+mod parquet_text;
 mod pieces;
 mod read;
 mod rows;
@@ -53,6 +55,7 @@ pub struct Table {
     rows: usize,
     digest: String,
     numbers: NumberFormat,
+    format: TableFormat,
     /// The first row of each file that was appended.
     appended: Vec<(usize, PathBuf)>,
     notes: Vec<String>,
@@ -73,6 +76,19 @@ impl TableReader for TableSource {
     fn read(&self) -> Result<Table> {
         Table::read(self)
     }
+}
+
+/// What a table was read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableFormat {
+    /// Lines of fields with separators.
+    Csv,
+    /// Objects in JSON.
+    Json,
+    /// Parquet.
+    Parquet,
+    /// Columns in memory.
+    Memory,
 }
 
 /// What a table is read for; it decides whose mistake a missing column is.
@@ -177,6 +193,11 @@ impl Table {
         &self.notes
     }
 
+    /// What it was read from; of several files the first.
+    pub fn read_from(&self) -> TableFormat {
+        self.format
+    }
+
     /// How its numbers are written.
     pub(crate) fn format(&self) -> NumberFormat {
         self.numbers
@@ -259,7 +280,13 @@ impl Table {
         }
     }
 
-    fn of_columns(path: &Path, columns: Vec<Column>, rows: usize, digest: String) -> Self {
+    fn of_columns(
+        path: &Path,
+        format: TableFormat,
+        columns: Vec<Column>,
+        rows: usize,
+        digest: String,
+    ) -> Self {
         let index =
             columns.iter().enumerate().map(|(number, column)| (column.name.clone(), number)).collect();
         Self {
@@ -269,6 +296,7 @@ impl Table {
             rows,
             digest,
             numbers: NumberFormat::default(),
+            format,
             appended: Vec::new(),
             notes: Vec::new(),
             other: None,

@@ -51,7 +51,7 @@ pub fn main_with(registries: &Registries) -> ExitCode {
     let _ = signals::survive_file_limits();
     std::panic::set_hook(Box::new(|panic| {
         let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
-        if is_of_size(panic.payload()) {
+        if manytask_data::is_guarded() || is_of_size(panic.payload()) {
             return;
         }
         // libtorch's binding panics where it has an error to give, which `catch_panics` turns back into one.

@@ -79,7 +79,7 @@ fn data() -> Registry<Box<dyn DataSettings>> {
     };
     registry.add(
         "table",
-        "a table: CSV or records in JSON, plain or packed with gzip or zip",
+        "a table: CSV, Parquet or records in JSON, plain or packed with gzip, zstd, xz or zip",
         "Columns are numeric, one-hot or embedded inputs, or labels; missing labels are left out of losses and metrics.\n\
          Inputs: `*` in a name stands for any characters, `rest` for all columns that are not named elsewhere; a column that\n\
          is called so itself is named with a backslash: '\\rest', 'a\\*b'. Numbers are standardised in double precision,\n\

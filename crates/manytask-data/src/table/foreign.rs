@@ -10,16 +10,19 @@ use crate::Error;
 /// An error that names the format and the remedy, if the content is of another format than text.
 pub(super) fn refused(path: &Path, content: &[u8]) -> Option<Error> {
     let (what, remedy) = format(content)?;
-    Some(Error::corrupt(path, "the first bytes", format!("this is {what} and no CSV; {remedy}")))
+    Some(Error::corrupt(
+        path,
+        "the first bytes",
+        format!("this is {what} and neither CSV, JSON nor Parquet; {remedy}"),
+    ))
 }
 
-const PANDAS: &str = "write it as CSV, for example with pandas: `DataFrame.to_csv(name, index=False)`";
-const UNPACK: &str = "unpack it, or pack the table with gzip";
+const PANDAS: &str = "write it as Parquet or CSV, for example with pandas: `DataFrame.to_parquet(name)`";
+const UNPACK: &str = "unpack it, or pack the table with gzip, zstd or xz";
 const SHEET: &str = "save the sheet as CSV (UTF-8) in the spreadsheet program";
 
 /// What stands at the beginning, what it means, and what to do.
-const BEGINNINGS: [(&[u8], &str, &str); 32] = [
-    (b"PAR1", "a Parquet file", PANDAS),
+const BEGINNINGS: [(&[u8], &str, &str); 31] = [
     (b"ARROW1", "an Arrow or Feather file", PANDAS),
     (b"FEA1", "a Feather file", PANDAS),
     (b"ORC", "an ORC file", PANDAS),
@@ -44,12 +47,12 @@ const BEGINNINGS: [(&[u8], &str, &str); 32] = [
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Office file, such as .xls", SHEET),
     (b"{\\rtf", "a text with format (RTF)", SHEET),
     (b"%PDF", "a PDF document", "export its table as CSV"),
-    (b"\x28\xb5\x2f\xfd", "packed with zstd", UNPACK),
-    (b"\xfd7zXZ\0", "packed with xz", UNPACK),
     (b"\x04\x22\x4d\x18", "packed with lz4", UNPACK),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive", UNPACK),
     (b"Rar!\x1a\x07", "a RAR archive", UNPACK),
-    (b"\x1f\x8b", "packed with gzip twice", "unpack it once"),
+    (b"\x1f\x8b", "packed twice", "unpack it once"),
+    (b"\x28\xb5\x2f\xfd", "packed twice", "unpack it once"),
+    (b"\xfd7zXZ\0", "packed twice", "unpack it once"),
     (b"\x1f\x9d", "packed with compress", UNPACK),
     (b"\x89PNG", "a picture", "tables are CSV"),
     (b"\xff\xd8\xff", "a picture", "tables are CSV"),

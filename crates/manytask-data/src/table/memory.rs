@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::header::Named;
 use super::interner::Interner;
-use super::{Column, MISSING, Table, TableReader};
+use super::{Column, MISSING, Table, TableFormat, TableReader};
 use crate::bytes::digest;
 use crate::error::shown;
 use crate::{Error, Result};
@@ -103,7 +103,7 @@ impl TableReader for MemoryTable {
         });
         let columns: Vec<Column> = columns.collect();
         let digest = content_digest(&columns);
-        Ok(Table::of_columns(&self.name, columns, rows, digest))
+        Ok(Table::of_columns(&self.name, TableFormat::Memory, columns, rows, digest))
     }
 }
 

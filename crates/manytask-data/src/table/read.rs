@@ -8,7 +8,7 @@ use super::look::{self, Other};
 use super::pieces::{self, Read, Rules, Seen};
 use super::rows::{Cursor, Dialect, SyntaxError, SyntaxErrorKind, line_ends};
 use super::source::TableSource;
-use super::{Column, Table, foreign, typed};
+use super::{Column, Table, TableFormat, foreign, typed};
 use crate::bytes::{digest, read_raw, unpack};
 use crate::error::shown;
 use crate::{Error, Result};
@@ -20,7 +20,7 @@ pub(super) fn read(source: &TableSource, threads: usize) -> Result<Table> {
     let numbers = source.numbers()?;
     let raw = read_raw(path)?;
     let content = unpack(path, &raw)?;
-    if let Some(table) = typed::read(source, &content) {
+    if let Some(table) = typed::read(source, &content, threads) {
         // The file's own bytes, as for CSV.
         return Ok(Table { digest: digest([raw.as_slice()]), ..table? });
     }
@@ -32,7 +32,7 @@ pub(super) fn read(source: &TableSource, threads: usize) -> Result<Table> {
     if rows == 0 {
         return Err(Error::corrupt(path, "line 2", "there is a header, but no row below it"));
     }
-    let mut table = Table::of_columns(path, parsed.columns, rows, digest([raw.as_slice()]));
+    let mut table = Table::of_columns(path, TableFormat::Csv, parsed.columns, rows, digest([raw.as_slice()]));
     table.numbers = numbers;
     table.notes = parsed.notes;
     table.other = parsed.other;

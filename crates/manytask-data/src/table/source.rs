@@ -14,8 +14,8 @@ use crate::{Error, Result};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableSource {
-    /// The file: CSV or records in JSON (objects in lines or in an array), plain, packed with gzip, or alone in a zip archive (told by
-    /// its content, not by its name). It is written out as far as it is UTF-8:
+    /// The file: CSV, Parquet or records in JSON (objects in lines or in an array), plain, packed with gzip, zstd or xz, or alone in a
+    /// zip archive (told by its content, not by its name). What follows but `trim` and marks of missing values is of CSV. It is written out as far as it is UTF-8:
     /// who reads a table by what was written gives it the path of that table.
     #[serde(serialize_with = "as_text")]
     pub path: PathBuf,

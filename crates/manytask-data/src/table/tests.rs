@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod formats;
+mod parquet;
 mod quotes;
 mod rows;
 

@@ -1,4 +1,4 @@
-//! Tables of formats whose values have types: JSON.
+//! Tables of formats whose values have types: JSON and Parquet.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,18 +7,22 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::{ColumnData, MemoryTable, TableReader, TableSource};
+use super::parquet::{self, is_parquet};
+use super::{ColumnData, MemoryTable, TableFormat, TableReader, TableSource};
 use crate::error::shown;
 use crate::{Error, Result, Table};
 
 /// The table, if the content is of such a format. Marks of missing values count in texts as they do in CSV.
-pub(super) fn read(source: &TableSource, content: &[u8]) -> Option<Result<Table>> {
-    is_json(content).then(|| records(source, content)?.read())
+pub(super) fn read(source: &TableSource, content: &[u8], threads: usize) -> Option<Result<Table>> {
+    if is_parquet(content) {
+        return Some(parquet::read(source, content, threads));
+    }
+    is_json(content).then(|| Ok(Table { format: TableFormat::Json, ..records(source, content)?.read()? }))
 }
 
 /// Whether a file is of such a format, so that nothing is to be found of how it is written.
 pub(crate) fn is_typed(content: &[u8]) -> bool {
-    is_json(content)
+    is_json(content) || is_parquet(content)
 }
 
 /// Objects, one after the other or in an array.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use manytask_data::{ColumnProfile, TableProfile};
+use manytask_data::{ColumnProfile, TableFormat, TableProfile};
 use manytask_tensor::ShownPath as _;
 use serde_json::json;
 
@@ -74,10 +74,19 @@ fn columns(path: &Path, profile: &TableProfile) -> String {
     let more = profile.columns.len().saturating_sub(SHOWN);
     let more = if more > 0 { format!("and {more} more columns\n") } else { String::new() };
     let source = &profile.source;
-    let separator = source.separator.to_string();
-    let header = if source.header { "" } else { ", without a header" };
+    let form = match profile.format {
+        TableFormat::Parquet => "in Parquet".to_owned(),
+        TableFormat::Json => "in JSON".to_owned(),
+        TableFormat::Csv | TableFormat::Memory => {
+            format!(
+                "separated by `{}`{}",
+                source.separator,
+                if source.header { "" } else { ", without a header" }
+            )
+        }
+    };
     format!(
-        "{}: {} rows, {} columns, separated by `{separator}`{header}\n{table}{more}",
+        "{}: {} rows, {} columns, {form}\n{table}{more}",
         path.shown(),
         profile.rows,
         profile.columns.len()

@@ -13,6 +13,7 @@ mod damaged;
 mod encoding_report;
 mod episodes;
 mod file_systems;
+mod formats;
 mod from_table;
 mod images;
 mod killed;

@@ -60,7 +60,7 @@ fn a_file_to_predict_from_that_does_not_fit_is_a_fault_of_the_file() {
     };
     refused(&predict("age;hours;job\n30;40;a\n50;60;b\n"), 4, &["new.csv", "set `separator = \";\"`"]);
     refused(&predict("Age,hours,job\n30,40,a\n"), 4, &["new.csv: no column `age`", "did you mean `Age`?"]);
-    refused(&predict("PAR1\u{15}\u{4}"), 4, &["new.csv", "a Parquet file"]);
+    refused(&predict("PAR1\u{15}\u{4}"), 4, &["new.csv: Parquet: ", "truncated, damaged or encrypted"]);
     refused(&predict("age,hours,job\n30,4\u{1b}[31m0,a\n"), 4, &["`4\\u{1b}[31m0`"]);
     refused(
         &predict(&format!("age,hours,job\n30,{},a\n", "4,".repeat(1 << 19))),
