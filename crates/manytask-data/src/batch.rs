@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use manytask_tensor::Tensor;
 use manytask_tensor::random::Key;
+use manytask_tensor::{Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -91,10 +91,10 @@ impl Batcher {
         let rows: Vec<usize> = rows.iter().map(|&rows| usize::try_from(rows).unwrap_or_default()).collect();
         let longest = rows.iter().copied().max().unwrap_or_default();
         if size == 0 {
-            return Err(Error::config("the batch size must be at least 1"));
+            return Err(Error::config("batch_size", "the batch size must be at least 1"));
         }
         if longest == 0 {
-            return Err(Error::config("there are no rows to make batches of"));
+            return Err(Error::config(WHOLE, "there are no rows to make batches of"));
         }
         let (batches, last) = match last {
             LastBatch::Keep => {
@@ -126,7 +126,7 @@ impl Batcher {
     pub fn batch(&self, epoch: u64, index: u64) -> Result<Vec<Tensor>> {
         if index >= self.batches as u64 {
             let message = format!("batch {index} of an epoch of {} batches", self.batches);
-            return Err(Error::config(message));
+            return Err(Error::config(WHOLE, message));
         }
         let rows = (0..self.rows.len()).map(|stream| self.rows_of(stream, epoch, index as usize));
         rows.map(|rows| Ok(Tensor::f_from_slice(&rows)?)).collect()

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use manytask_tensor::ShownPath as _;
 use manytask_tensor::random::stream;
+use manytask_tensor::{ShownPath as _, WHOLE, Within as _};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
@@ -57,10 +57,10 @@ impl ClassSplit {
     /// When they leave nothing to train on, or nothing to be judged by.
     pub fn check(&self) -> Result<()> {
         let Self::Random(fractions) = self else { return Ok(()) };
-        fractions.check("validation")?;
-        Fractions { validation: fractions.test, test: fractions.validation, ..*fractions }.check("test")?;
+        fractions.check().within("random")?;
         if fractions.test == 0.0 {
             return Err(Error::config(
+                ["random", "test"],
                 "split: `test` is 0, but a learner is judged by classes that it has not seen; give it a share",
             ));
         }
@@ -84,6 +84,7 @@ impl ClassSplit {
         self.check()?;
         match self {
             Self::Folders => Err(Error::config(
+                WHOLE,
                 "split = \"folders\" is for folders of pictures; set split.random, or split.lists",
             )),
             Self::Random(fractions) => by_lot(all, *fractions, source),
@@ -109,18 +110,24 @@ fn by_lot(all: &ClassPool, fractions: Fractions, source: &Path) -> Result<Splits
         [("validation", fractions.validation, validation), ("test", fractions.test, test)]
     {
         if share > 0.0 && classes == 0 {
-            return Err(Error::config(format!(
-                "split: {key} = {share} of the {count} classes of {} makes no class; take a larger share",
-                source.shown()
-            )));
+            return Err(Error::config(
+                ["random", key],
+                format!(
+                    "split: {key} = {share} of the {count} classes of {} makes no class; take a larger share",
+                    source.shown()
+                ),
+            ));
         }
     }
     if validation + test >= count {
-        return Err(Error::config(format!(
-            "split: {validation} classes for validation and {test} for test leave none of the {count} of {} to train on; \
+        return Err(Error::config(
+            ["random", "test"],
+            format!(
+                "split: {validation} classes for validation and {test} for test leave none of the {count} of {} to train on; \
              take smaller shares, or add classes",
-            source.shown()
-        )));
+                source.shown()
+            ),
+        ));
     }
     let mut order: Vec<usize> = (0..count).collect();
     order.shuffle(&mut stream(fractions.seed, "class split", 0, 0));

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use manytask_tensor::ShownPath as _;
+use manytask_tensor::{ShownPath as _, WHOLE};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -91,7 +91,10 @@ impl Columns {
                     }
                     if hits == 0 {
                         let file = table.path().shown();
-                        return Err(Error::config(format!("{what}: no column of {file} matches `{text}`")));
+                        return Err(Error::config(
+                            WHOLE.text(text),
+                            format!("{what}: no column of {file} matches `{text}`"),
+                        ));
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! Tasks on a table, or on any tensors: what a multi-task problem is trained on.
 
 use manytask_tensor::rows::select;
-use manytask_tensor::{Device, Tensor};
+use manytask_tensor::{Device, Tensor, WHOLE};
 
 use crate::error::{did_you_mean, nearest, shown};
 use crate::{Error, Inputs, Result};
@@ -48,11 +48,14 @@ impl SplitData {
     /// When there are neither one nor as many inputs as tasks, or rows differ in number.
     pub fn new(inputs: Vec<Inputs>, tasks: Vec<TaskData>) -> Result<Self> {
         if tasks.is_empty() || (inputs.len() != 1 && inputs.len() != tasks.len()) {
-            return Err(Error::config(format!(
-                "{} inputs for {} tasks: give one for all, or one for each",
-                inputs.len(),
-                tasks.len()
-            )));
+            return Err(Error::config(
+                WHOLE,
+                format!(
+                    "{} inputs for {} tasks: give one for all, or one for each",
+                    inputs.len(),
+                    tasks.len()
+                ),
+            ));
         }
         let split = Self { inputs, tasks };
         for (number, task) in split.tasks.iter().enumerate() {
@@ -60,11 +63,14 @@ impl SplitData {
             let lengths = [Some(&task.target), task.weight.as_ref()];
             for length in lengths.into_iter().flatten().map(|tensor| tensor.size().first().copied()) {
                 if length != Some(rows) {
-                    return Err(Error::config(format!(
-                        "task `{}`: {} labels or weights for {rows} rows of inputs",
-                        task.name,
-                        length.unwrap_or_default()
-                    )));
+                    return Err(Error::config(
+                        WHOLE,
+                        format!(
+                            "task `{}`: {} labels or weights for {rows} rows of inputs",
+                            task.name,
+                            length.unwrap_or_default()
+                        ),
+                    ));
                 }
             }
         }
@@ -94,7 +100,7 @@ impl SplitData {
         let known = || self.tasks.iter().map(|task| task.name.as_str());
         if let Some(name) = names.iter().find(|name| !known().any(|known| known == **name)) {
             let suggestion = did_you_mean(nearest(name, known()).as_deref());
-            return Err(Error::config(format!("there is no task `{}`{suggestion}", shown(name))));
+            return Err(Error::config(WHOLE, format!("there is no task `{}`{suggestion}", shown(name))));
         }
         let (single, Self { inputs, tasks }) = (self.is_single_input(), self);
         let kept = |task: &TaskData| names.contains(&task.name.as_str());
@@ -116,7 +122,7 @@ impl SplitData {
         if indices.len() != self.inputs.len() {
             let message =
                 format!("{} index tensors for {} streams of inputs", indices.len(), self.inputs.len());
-            return Err(Error::config(message));
+            return Err(Error::config(WHOLE, message));
         }
         let inputs = self.inputs.iter().zip(indices).map(|(input, rows)| input.select(rows));
         let inputs = inputs.collect::<Result<Vec<_>>>()?;

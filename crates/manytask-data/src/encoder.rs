@@ -77,7 +77,7 @@ impl Encoder {
         rows: &[usize],
     ) -> Result<Self> {
         if rows.is_empty() {
-            return Err(Error::config("the training split has no rows; check the split"));
+            return Err(Error::config("split", "the training split has no rows; check the split"));
         }
         let categories = |names: &[String]| -> Result<Vec<Category>> {
             names.iter().map(|name| Ok(Category::fit(table, table.column(name)?, rows))).collect()

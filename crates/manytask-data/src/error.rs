@@ -1,7 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use manytask_tensor::ShownPath as _;
-use manytask_tensor::TchError;
+use manytask_tensor::{Classified, ErrorKind, KeyPath, SettingError, ShownPath as _, TchError};
 
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -37,14 +36,12 @@ pub enum Error {
         message: String,
     },
     /// A column that the table does not have.
-    #[error("{}: no column `{}`{}", path.shown(), shown(column), did_you_mean(suggestion.as_deref()))]
+    #[error("{setting}")]
     Column {
+        /// The setting that names it, with the nearest name that is there.
+        setting: SettingError,
         /// The table's file.
         path: PathBuf,
-        /// The name that was asked for.
-        column: String,
-        /// The nearest name that is there.
-        suggestion: Option<String>,
     },
     /// A column that a file must have and does not: a file of another split, or one that a model is given.
     #[error("{}: no column `{}`{}", path.shown(), shown(column), clause(hint))]
@@ -71,11 +68,8 @@ pub enum Error {
         expected: String,
     },
     /// Settings that do not fit each other or the data.
-    #[error("{message}")]
-    Config {
-        /// What does not fit, and the remedy.
-        message: String,
-    },
+    #[error(transparent)]
+    Config(#[from] SettingError),
     /// A tensor operation failed.
     #[error(transparent)]
     Tensor(#[from] manytask_tensor::Error),
@@ -91,12 +85,13 @@ impl Error {
             | Self::Column { path, .. }
             | Self::Lacks { path, .. }
             | Self::Value { path, .. } => Some(path),
-            Self::Config { .. } | Self::Tensor(_) => None,
+            Self::Config(_) | Self::Tensor(_) => None,
         }
     }
 
-    pub(crate) fn config(message: impl Into<String>) -> Self {
-        Self::Config { message: message.into() }
+    /// A setting that does not fit the others or the data, and the remedy in the same message.
+    pub(crate) fn config(key: impl Into<KeyPath>, message: impl Into<String>) -> Self {
+        SettingError::new(key, message).into()
     }
 
     pub(crate) fn corrupt(path: &Path, place: impl Into<String>, message: impl Into<String>) -> Self {
@@ -113,6 +108,34 @@ impl Error {
             }
             ErrorKind::IsADirectory => Self::corrupt(path, "the path", "is a folder, a file was expected"),
             _ => Self::Io { path: path.to_owned(), source },
+        }
+    }
+}
+
+impl Classified for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Config(_) | Self::Column { .. } => ErrorKind::Setting,
+            Self::Missing { .. }
+            | Self::Io { .. }
+            | Self::Corrupt { .. }
+            | Self::Lacks { .. }
+            | Self::Value { .. } => ErrorKind::Data,
+            Self::Tensor(error) => error.kind(),
+        }
+    }
+
+    fn setting_error(&self) -> Option<&SettingError> {
+        match self {
+            Self::Config(error) | Self::Column { setting: error, .. } => Some(error),
+            _ => None,
+        }
+    }
+
+    fn setting_mut(&mut self) -> Option<&mut SettingError> {
+        match self {
+            Self::Config(error) | Self::Column { setting: error, .. } => Some(error),
+            _ => None,
         }
     }
 }
@@ -168,6 +191,8 @@ fn clause(hint: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use manytask_tensor::WHOLE;
+
     use super::*;
 
     #[test]
@@ -199,6 +224,6 @@ mod tests {
         let error = Error::corrupt(Path::new("a.csv"), "line 3", "has 2 fields");
         assert_eq!(error.path(), Some(Path::new("a.csv")));
         assert_eq!(error.to_string(), "a.csv: line 3: has 2 fields");
-        assert_eq!(Error::config("x").path(), None);
+        assert_eq!(Error::config(WHOLE, "x").path(), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use manytask_tensor::random::{ChaCha8Rng, stream};
-use manytask_tensor::{Kind, Tensor};
+use manytask_tensor::{Kind, Tensor, WHOLE};
 use rand::Rng;
 use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
@@ -106,7 +106,8 @@ impl GaussianProcess {
                     Ok(Tensor::f_from_slice(values)?.f_reshape([tasks, size as i64, 1])?.f_to_kind(kind)?)
                 },
             );
-        let mut next = || tensors.next().unwrap_or_else(|| Err(Error::config("a set of a task is missing")));
+        let mut next =
+            || tensors.next().unwrap_or_else(|| Err(Error::config(WHOLE, "a set of a task is missing")));
         Ok(Episodes { support_x: next()?, support_y: next()?, query_x: next()?, query_y: next()? })
     }
 
@@ -115,38 +116,45 @@ impl GaussianProcess {
     /// # Errors
     /// When a range is empty or out of bounds, or there is no shot or no query.
     pub fn check(&self, queries: Option<usize>) -> Result<()> {
-        let bad = |what: String| Err(Error::config(format!("gaussian_process: {what}")));
+        let bad = |key: &str, what: String| Err(Error::config(key, format!("gaussian_process: {what}")));
         for (name, [low, high], least) in
             [("lengthscale", self.lengthscale, 1e-3), ("scale", self.scale, 1e-3), ("x", self.x, -1e6)]
         {
             if !(low >= least && low <= high && high <= 1e6) {
-                return bad(format!(
-                    "{name} = [{low}, {high}] is no range from low to high within {least} and 1e6"
-                ));
+                return bad(
+                    name,
+                    format!("{name} = [{low}, {high}] is no range from low to high within {least} and 1e6"),
+                );
             }
         }
         if !(1e-6..=1e6).contains(&self.noise) {
-            return bad(format!(
-                "noise is {}: take 1e-6 to 1e6; without any the kernel cannot be drawn from",
-                self.noise
-            ));
+            return bad(
+                "noise",
+                format!(
+                    "noise is {}: take 1e-6 to 1e6; without any the kernel cannot be drawn from",
+                    self.noise
+                ),
+            );
         }
         let [fewest, most] = self.shots;
         if fewest == 0 || fewest > most {
-            return bad(format!("shots = [{fewest}, {most}] is no range from low to high of 1 at least"));
+            return bad(
+                "shots",
+                format!("shots = [{fewest}, {most}] is no range from low to high of 1 at least"),
+            );
         }
         if queries == Some(0) {
-            return bad("`queries` is 0: a task needs one at least".into());
+            return bad("queries", "`queries` is 0: a task needs one at least".into());
         }
         if most.saturating_add(FEWEST) > self.points {
-            return bad(format!(
-                "points is {}: {most} shots and {FEWEST} queries at least are more",
-                self.points
-            ));
+            return bad(
+                "points",
+                format!("points is {}: {most} shots and {FEWEST} queries at least are more", self.points),
+            );
         }
         let all = self.points.max(most.saturating_add(queries.unwrap_or(0)));
         if all > MOST {
-            return bad(format!("{all} examples of a task; take {MOST} at most"));
+            return bad("points", format!("{all} examples of a task; take {MOST} at most"));
         }
         Ok(())
     }
@@ -161,7 +169,10 @@ impl GaussianProcess {
         let white: Vec<f64> = (0..count).map(|_| rng.sample(StandardNormal)).collect();
         let kernel = |a: f64, b: f64| scale * scale * (-0.5 * ((a - b) / lengthscale).powi(2)).exp();
         let root = cholesky(&x, kernel, self.noise * self.noise).ok_or_else(|| {
-            Error::config("gaussian_process: a kernel is not positive definite in float64; raise `noise`")
+            Error::config(
+                "noise",
+                "gaussian_process: a kernel is not positive definite in float64; raise `noise`",
+            )
         })?;
         let y = (0..count).map(|row| {
             let start = row * (row + 1) / 2;

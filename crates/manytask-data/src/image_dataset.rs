@@ -9,9 +9,9 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use manytask_tensor::ShownPath as _;
 use manytask_tensor::Tensor;
 use manytask_tensor::random::Key;
+use manytask_tensor::{KeyPath, ShownPath as _, Within as _};
 use serde::{Deserialize, Serialize};
 
 pub use self::classes::idx_classes;
@@ -19,7 +19,7 @@ pub use self::pairs::Pairs;
 use self::read::Labelled;
 pub use self::schema::{ImageRows, ImageSchema, ImageTask};
 use crate::bytes::digest;
-use crate::split::Fractions;
+use crate::split::check_share;
 use crate::splits::SPLITS;
 use crate::{
     DataReport, Error, Images, Inputs, Normalisation, Note, Result, SplitData, Splits, TargetKind, TaskData,
@@ -159,34 +159,48 @@ impl ImageDataset {
     /// When there is no target, two have one name, or a number is out of range.
     pub fn check(&self) -> Result<()> {
         if self.targets.is_empty() {
-            return Err(Error::config("targets: there are none; describe at least one"));
+            return Err(Error::config("targets", "targets: there are none; describe at least one"));
         }
         for (number, target) in self.targets.iter().enumerate() {
             if target.name.is_empty() {
-                return Err(Error::config(format!("targets: number {} has no `name`", number + 1)));
+                return Err(Error::config(
+                    ("targets", number),
+                    format!("targets: number {} has no `name`", number + 1),
+                ));
             }
             if self.targets.iter().take(number).any(|other| other.name == target.name) {
-                return Err(Error::config(format!("targets: two are called `{}`", target.name)));
+                return Err(Error::config(
+                    KeyPath::from(("targets", number)).then("name"),
+                    format!("targets: two are called `{}`", target.name),
+                ));
             }
             if !target.positive.is_empty() && !target.classes.is_empty() {
-                return Err(Error::config(format!(
-                    "target `{}`: `positive` makes it binary, and `classes` names classes; leave one of them out",
-                    target.name
-                )));
+                return Err(Error::config(
+                    KeyPath::from(("targets", number)).then("classes"),
+                    format!(
+                        "target `{}`: `positive` makes it binary, and `classes` names classes; leave one of them out",
+                        target.name
+                    ),
+                ));
             }
             if let Some(label) = target.positive.iter().find(|label| target.missing.contains(label)) {
-                return Err(Error::config(format!(
-                    "target `{}`: the label {label} is under `positive` and under `missing`",
-                    target.name
-                )));
+                return Err(Error::config(
+                    KeyPath::from(("targets", number)).then("positive"),
+                    format!(
+                        "target `{}`: the label {label} is under `positive` and under `missing`",
+                        target.name
+                    ),
+                ));
             }
         }
         if self.validation.is_some() && self.validation_fraction != 0.0 {
-            return Err(Error::config("give either `validation` files or a `validation_fraction`"));
+            return Err(Error::config(
+                "validation_fraction",
+                "give either `validation` files or a `validation_fraction`",
+            ));
         }
-        Fractions { validation: self.validation_fraction, test: 0.0, seed: self.seed }
-            .check("validation_fraction")?;
-        self.pairs.map_or(Ok(()), Pairs::check)
+        check_share("validation_fraction", self.validation_fraction)?;
+        self.pairs.map_or(Ok(()), Pairs::check).within("pairs")
     }
 
     /// Whether there is a validation split.
@@ -225,7 +239,7 @@ impl ImageDataset {
             PixelScale::Given(given) => given.clone(),
         };
         let image = read.train.images.size().split_off(1);
-        let splits = read.map(|of| self.split(of, &normalisation))?;
+        let splits = read.map(|of| self.split(of, &normalisation)).within(["scale", "given"])?;
         let schema = self.schema(image, normalisation, &classes);
         let kinds: Vec<TargetKind> = schema.tasks.iter().map(|task| task.kind).collect();
         let mut report = DataReport::of(&splits, &kinds)?;
@@ -251,11 +265,14 @@ impl ImageDataset {
         let count = read.train.rows();
         let held = (self.validation_fraction * count as f64).round() as usize;
         if held == 0 || held >= count {
-            return Err(Error::config(format!(
-                "validation_fraction = {} of {count} images leaves {held} for validation and {} for training; both need some",
-                self.validation_fraction,
-                count - held.min(count)
-            )));
+            return Err(Error::config(
+                "validation_fraction",
+                format!(
+                    "validation_fraction = {} of {count} images leaves {held} for validation and {} for training; both need some",
+                    self.validation_fraction,
+                    count - held.min(count)
+                ),
+            ));
         }
         let mut order = Key::new(self.seed, "validation images").permutation(count);
         let mut kept = order.split_off(held);

@@ -1,5 +1,6 @@
 //! Which columns of a table are inputs, and in which form.
 
+use manytask_tensor::WHOLE;
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
@@ -75,10 +76,13 @@ impl InputColumns {
         match self.bins {
             Some(_) if self.scale != Scale::Piecewise => {
                 let message = "inputs: `bins` is for scale = \"piecewise\"; leave it out, or set that";
-                return Err(Error::config(message));
+                return Err(Error::config("bins", message));
             }
             Some(bins) if !(1..=1024).contains(&bins) => {
-                return Err(Error::config(format!("inputs: `bins` is {bins}, it must be from 1 to 1024")));
+                return Err(Error::config(
+                    "bins",
+                    format!("inputs: `bins` is {bins}, it must be from 1 to 1024"),
+                ));
             }
             _ => {}
         }
@@ -90,16 +94,22 @@ impl InputColumns {
             Scale::Piecewise => Some("piecewise"),
         };
         if let Some(scale) = other {
-            return Err(Error::config(format!(
-                "inputs: `clip` is for standardised numbers, and `scale` is \"{scale}\"; leave one of them out"
-            )));
+            return Err(Error::config(
+                "clip",
+                format!(
+                    "inputs: `clip` is for standardised numbers, and `scale` is \"{scale}\"; leave one of them out"
+                ),
+            ));
         }
         if clip.is_finite() && clip >= 0.0 {
             return Ok(());
         }
-        Err(Error::config(format!(
-            "inputs: `clip` is {clip}, it must be a number of at least 0; a large one, such as 1e9, clips nothing"
-        )))
+        Err(Error::config(
+            "clip",
+            format!(
+                "inputs: `clip` is {clip}, it must be a number of at least 0; a large one, such as 1e9, clips nothing"
+            ),
+        ))
     }
 
     /// Looks the names up; `reserved` columns (targets, weights, groups) are never taken by `rest` or `*`, and neither are
@@ -119,14 +129,16 @@ impl InputColumns {
             *named = columns.without_rest().find(table, &closed, "inputs")?;
         }
         if let Some(twice) = twice(&found) {
-            return Err(Error::config(format!(
-                "inputs: column `{twice}` is named in two forms; keep one of them"
-            )));
+            return Err(Error::config(
+                WHOLE.text(twice),
+                format!("inputs: column `{twice}` is named in two forms; keep one of them"),
+            ));
         }
         let notes = self.notes(table, &found, &counters, &ignored);
         self.add_rest(table, &closed, &mut found)?;
         if found.iter().all(|named| named.names.is_empty()) {
             return Err(Error::config(
+                WHOLE,
                 "inputs: no column is an input; name some under `numeric`, `one_hot` or `embedding`",
             ));
         }
@@ -142,7 +154,7 @@ impl InputColumns {
         let mut takers = fields.iter().zip(found).filter(|(columns, _)| columns.has_rest());
         let Some((_, named)) = takers.next() else { return Ok(()) };
         if takers.next().is_some() {
-            return Err(Error::config("inputs: `rest` can stand in one form only"));
+            return Err(Error::config(WHOLE.text(REST), "inputs: `rest` can stand in one form only"));
         }
         let open = table.names().filter(|name| !closed.contains(name) && !taken.contains(*name));
         named.names.extend(open.map(str::to_owned));
@@ -178,9 +190,12 @@ impl InputColumns {
 fn forbid(columns: &Columns, reserved: &HashSet<&str>) -> Result<()> {
     match columns.without_rest().first_of(reserved) {
         None => Ok(()),
-        Some(name) => Err(Error::config(format!(
-            "inputs: column `{name}` is a target, a weight or a group and cannot be an input as well"
-        ))),
+        Some(name) => Err(Error::config(
+            WHOLE.text(name),
+            format!(
+                "inputs: column `{name}` is a target, a weight or a group and cannot be an input as well"
+            ),
+        )),
     }
 }
 

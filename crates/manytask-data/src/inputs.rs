@@ -4,7 +4,7 @@ mod images;
 
 use std::mem::discriminant;
 
-use manytask_tensor::{Device, Kind, Tensor};
+use manytask_tensor::{Device, Kind, Tensor, WHOLE};
 
 pub use self::images::{Images, Normalisation};
 use crate::{Encoded, Error, Result};
@@ -46,11 +46,14 @@ impl Inputs {
         if vectors.dim() == 2 && is_float(vectors.kind()) {
             return Ok(Self::Vectors(vectors));
         }
-        Err(Error::config(format!(
-            "vectors must be [N, D] of floating-point numbers, these are {:?} of {:?}",
-            vectors.size(),
-            vectors.kind()
-        )))
+        Err(Error::config(
+            WHOLE,
+            format!(
+                "vectors must be [N, D] of floating-point numbers, these are {:?} of {:?}",
+                vectors.size(),
+                vectors.kind()
+            ),
+        ))
     }
 
     /// The columns of a table, where the inputs are such.
@@ -125,9 +128,11 @@ impl Inputs {
     /// # Errors
     /// When there is none, or their forms or shapes differ.
     pub fn cat(all: &[&Self]) -> Result<Self> {
-        let Some(first) = all.first() else { return Err(Error::config("there are no inputs to join")) };
+        let Some(first) = all.first() else {
+            return Err(Error::config(WHOLE, "there are no inputs to join"));
+        };
         if all.iter().any(|inputs| discriminant(*inputs) != discriminant(*first)) {
-            return Err(Error::config("inputs of different forms cannot be joined"));
+            return Err(Error::config(WHOLE, "inputs of different forms cannot be joined"));
         }
         let joined = || -> Result<Tensor> {
             let tensors: Vec<&Tensor> = all.iter().map(|inputs| inputs.leading()).collect();

@@ -165,10 +165,13 @@ impl Omniglot {
         let RandomCharacters { train, validation, seed } = numbers;
         let all = ClassPool::concat(&[&self.background, &self.evaluation])?;
         if train == 0 || train.saturating_add(validation) >= all.classes() {
-            return Err(Error::config(format!(
-                "omniglot: {train} characters to train and {validation} to validate leave none of {} to train or test",
-                all.classes()
-            )));
+            return Err(Error::config(
+                "train",
+                format!(
+                    "omniglot: {train} characters to train and {validation} to validate leave none of {} to train or test",
+                    all.classes()
+                ),
+            ));
         }
         let mut order: Vec<usize> = (0..all.classes()).collect();
         order.shuffle(&mut stream(seed, "split", 0, 0));

@@ -4,8 +4,8 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::{DynamicImage, ImageReader, Limits};
-use manytask_tensor::ShownPath as _;
 use manytask_tensor::Tensor;
+use manytask_tensor::{ShownPath as _, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use crate::report::quoted;
@@ -145,7 +145,7 @@ pub(crate) fn check_size(size: usize) -> Result<()> {
     if (1..=LARGEST).contains(&size) {
         return Ok(());
     }
-    Err(Error::config(format!("`size` is {size}: the side of pictures is 1 to {LARGEST} pixels")))
+    Err(Error::config("size", format!("`size` is {size}: the side of pictures is 1 to {LARGEST} pixels")))
 }
 
 /// PNG or JPEG into planes of a form.
@@ -187,7 +187,7 @@ pub(crate) fn resized_planes(images: &Tensor, size: usize, resize: Resize) -> Re
     check_size(size)?;
     let sizes = images.size();
     let &[count, channels, height, width] = sizes.as_slice() else {
-        return Err(Error::config(format!("images must be [N, C, H, W], these are {sizes:?}")));
+        return Err(Error::config(WHOLE, format!("images must be [N, C, H, W], these are {sizes:?}")));
     };
     let side = size as i64;
     if (height, width) == (side, side) || images.numel() == 0 {

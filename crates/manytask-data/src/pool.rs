@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use manytask_tensor::{Device, Kind, Tensor};
+use manytask_tensor::{Device, Kind, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
 mod rows;
@@ -70,9 +70,10 @@ impl EpisodeSpec {
             [("ways", self.ways, 2), ("shots", self.shots, 1), ("queries", self.queries, 1)]
         {
             if number < least {
-                return Err(Error::config(format!(
-                    "`{what}` is {number}: an episode needs at least 2 ways, a shot and a query"
-                )));
+                return Err(Error::config(
+                    what,
+                    format!("`{what}` is {number}: an episode needs at least 2 ways, a shot and a query"),
+                ));
             }
         }
         Ok(())
@@ -91,7 +92,7 @@ impl ClassPool {
                 "images must be [M, C, H, W] of unsigned bytes, not {shape:?} of {:?}",
                 images.kind()
             );
-            return Err(Error::config(message));
+            return Err(Error::config(WHOLE, message));
         }
         let mut starts = vec![0];
         starts.extend(counts.iter().scan(0, |end, count| {
@@ -103,13 +104,16 @@ impl ClassPool {
             || total != shape.first().copied()
             || names.len() != counts.len()
         {
-            return Err(Error::config(format!(
-                "{} images and {} names for {} classes of {} images in all",
-                shape.first().copied().unwrap_or_default(),
-                names.len(),
-                counts.len(),
-                total.unwrap_or_default()
-            )));
+            return Err(Error::config(
+                WHOLE,
+                format!(
+                    "{} images and {} names for {} classes of {} images in all",
+                    shape.first().copied().unwrap_or_default(),
+                    names.len(),
+                    counts.len(),
+                    total.unwrap_or_default()
+                ),
+            ));
         }
         Ok(Self { images, starts, names })
     }
@@ -125,11 +129,10 @@ impl ClassPool {
         let order = labels.f_argsort_stable(true, 0, false)?;
         let names = (0..counts.len()).map(|class| class.to_string()).collect();
         if images.size().first() != labels.size().first() {
-            return Err(Error::config(format!(
-                "{:?} labels for images of shape {:?}",
-                labels.size(),
-                images.size()
-            )));
+            return Err(Error::config(
+                WHOLE,
+                format!("{:?} labels for images of shape {:?}", labels.size(), images.size()),
+            ));
         }
         Self::new(images.f_index_select(0, &order)?, &counts, names)
     }
@@ -193,7 +196,8 @@ impl ClassPool {
         let mut names = Vec::with_capacity(classes.len());
         for &class in classes {
             let name = self.names.get(class);
-            let name = name.ok_or_else(|| Error::config(format!("class {class} of {}", self.classes())))?;
+            let name =
+                name.ok_or_else(|| Error::config(WHOLE, format!("class {class} of {}", self.classes())))?;
             let start = self.starts.get(class).copied().unwrap_or_default();
             let count = self.count(class) as i64;
             rows.extend(start..start + count);
@@ -212,7 +216,10 @@ impl ClassPool {
     pub fn with_rotations(&self) -> Result<Self> {
         let shape = self.image_shape();
         if shape.get(1) != shape.get(2) {
-            return Err(Error::config(format!("only square images can be turned, these are {shape:?}")));
+            return Err(Error::config(
+                WHOLE,
+                format!("only square images can be turned, these are {shape:?}"),
+            ));
         }
         let turned = (0..4).map(|k| Ok(self.images.f_rot90(k, [2, 3])?)).collect::<Result<Vec<_>>>()?;
         let total = self.images.size().first().copied().unwrap_or_default();
@@ -251,21 +258,27 @@ impl ClassPool {
         spec.check()?;
         let EpisodeSpec { ways, shots, queries } = spec;
         if ways > self.classes() {
-            return Err(Error::config(format!(
-                "`ways` is {ways}, but the {split} split has only {} classes; take fewer ways, or give it more classes in the \
+            return Err(Error::config(
+                "ways",
+                format!(
+                    "`ways` is {ways}, but the {split} split has only {} classes; take fewer ways, or give it more classes in the \
                  split",
-                self.classes()
-            )));
+                    self.classes()
+                ),
+            ));
         }
         let needed = shots.saturating_add(queries);
         match (0..self.classes()).find(|&class| self.count(class) < needed) {
             None => Ok(()),
-            Some(class) => Err(Error::config(format!(
-                "{shots} shots and {queries} `queries` are {needed} images of a class, but class `{}` of the {split} split has \
+            Some(class) => Err(Error::config(
+                "queries",
+                format!(
+                    "{shots} shots and {queries} `queries` are {needed} images of a class, but class `{}` of the {split} split has \
                  only {}; take fewer of them",
-                self.names.get(class).map_or("", String::as_str),
-                self.count(class)
-            ))),
+                    self.names.get(class).map_or("", String::as_str),
+                    self.count(class)
+                ),
+            )),
         }
     }
 
@@ -312,8 +325,11 @@ pub(crate) fn room<T>(tasks: i64, rows: usize, each: usize) -> Result<Vec<T>> {
     let count = usize::try_from(tasks).ok().and_then(|tasks| tasks.checked_mul(rows)?.checked_mul(each));
     match count.map(|count| values.try_reserve_exact(count)) {
         Some(Ok(())) => Ok(values),
-        _ => Err(Error::config(format!(
-            "{tasks} tasks of {rows} times {each} examples do not fit in memory; take fewer tasks at once, shots or queries"
-        ))),
+        _ => Err(Error::config(
+            WHOLE,
+            format!(
+                "{tasks} tasks of {rows} times {each} examples do not fit in memory; take fewer tasks at once, shots or queries"
+            ),
+        )),
     }
 }

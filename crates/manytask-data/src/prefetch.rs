@@ -1,5 +1,6 @@
 //! Batches gathered ahead of their use.
 
+use manytask_tensor::WHOLE;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
 
@@ -58,7 +59,7 @@ pub fn prefetch(
     let worker = std::thread::Builder::new()
         .name("prefetch".to_owned())
         .spawn(work)
-        .map_err(|error| Error::config(format!("no thread for prefetching: {error}")))?;
+        .map_err(|error| Error::config(WHOLE, format!("no thread for prefetching: {error}")))?;
     Ok(Prefetch { batches: Some(batches), worker: Some(worker) })
 }
 

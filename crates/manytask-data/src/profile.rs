@@ -3,6 +3,7 @@
 mod column;
 mod writing;
 
+use manytask_tensor::WHOLE;
 use std::path::Path;
 
 pub use self::column::{ColumnProfile, ColumnRole};
@@ -57,7 +58,7 @@ impl TableProfile {
     pub fn column(&self, name: &str) -> Result<&ColumnProfile> {
         self.table.column(name)?;
         let found = self.columns.iter().find(|column| column.name == name);
-        found.ok_or_else(|| crate::Error::config(format!("there is no column `{name}`")))
+        found.ok_or_else(|| crate::Error::config(WHOLE, format!("there is no column `{name}`")))
     }
 
     /// The columns that names and patterns with `*` mean.

@@ -6,6 +6,7 @@ mod odd;
 mod tests;
 mod words;
 
+use manytask_tensor::WHOLE;
 use std::collections::HashSet;
 use std::fmt::{self, Write};
 
@@ -243,7 +244,7 @@ impl LabelCounts {
     /// Counts the labels of a tensor.
     fn of(target: &manytask_tensor::Tensor, kind: TargetKind) -> Result<Self> {
         let flat = target.f_to_device(manytask_tensor::Device::Cpu)?.f_contiguous()?.f_reshape([-1])?;
-        let form = |_| Error::config("labels are not of the form of their target's kind");
+        let form = |_| Error::config(WHOLE, "labels are not of the form of their target's kind");
         if kind == TargetKind::Multiclass {
             let labels = Vec::<i64>::try_from(flat).map_err(form)?;
             let mut counts: Vec<usize> = Vec::new();

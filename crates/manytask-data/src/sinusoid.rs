@@ -94,9 +94,10 @@ impl Sinusoid {
     pub fn check(&self, shots: usize, queries: usize) -> Result<()> {
         for (what, number) in [("shots", shots), ("queries", queries)] {
             if number == 0 {
-                return Err(Error::config(format!(
-                    "`{what}` is 0: a task needs a shot and a query at least"
-                )));
+                return Err(Error::config(
+                    what,
+                    format!("`{what}` is 0: a task needs a shot and a query at least"),
+                ));
             }
         }
         let ranges = [
@@ -109,9 +110,10 @@ impl Sinusoid {
         let usable = |value: f64| value.abs() <= 1e18;
         match ranges.iter().find(|(_, [low, high])| !(usable(*low) && usable(*high) && low <= high)) {
             None => Ok(()),
-            Some((name, range)) => Err(Error::config(format!(
-                "sinusoid: {name} = {range:?} is no range from low to high within ±1e18"
-            ))),
+            Some((name, range)) => Err(Error::config(
+                *name,
+                format!("sinusoid: {name} = {range:?} is no range from low to high within ±1e18"),
+            )),
         }
     }
 }

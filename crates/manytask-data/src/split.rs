@@ -7,7 +7,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-use manytask_tensor::ShownPath as _;
+use manytask_tensor::{ShownPath as _, WHOLE, Within as _};
 use serde::{Deserialize, Serialize};
 
 use self::draw::{grouped, groups, per_group, random};
@@ -127,18 +127,22 @@ impl SplitRule {
     /// # Errors
     /// When fractions do not leave a training split, a column is not there, or one of its values is in no split or in two.
     pub fn indices(&self, table: &Table) -> Result<Indices> {
+        self.check()?;
         let indices = match self {
-            Self::Random(f) => random(table.rows(), f.checked()?, f.seed),
-            Self::Files(f) => random(table.rows(), f.fractions()?, f.seed),
-            Self::Grouped(f) => grouped(&groups(table, &f.column)?, f.fractions()?, f.seed),
-            Self::PerGroup(f) => per_group(&groups(table, &f.column)?, f.fractions()?, f.seed),
-            Self::Column(by) => by.indices(table)?,
+            Self::Random(f) => random(table.rows(), *f, f.seed),
+            Self::Files(f) => random(table.rows(), f.fractions(), f.seed),
+            Self::Grouped(f) => grouped(&groups(table, &f.column)?, f.fractions(), f.seed),
+            Self::PerGroup(f) => per_group(&groups(table, &f.column)?, f.fractions(), f.seed),
+            Self::Column(by) => by.indices(table).within(self.key())?,
         };
         if indices.train.is_empty() {
-            return Err(Error::config(format!(
-                "split: no row of {} is left for training; make `validation` and `test` smaller",
-                table.path().shown()
-            )));
+            return Err(Error::config(
+                WHOLE,
+                format!(
+                    "split: no row of {} is left for training; make `validation` and `test` smaller",
+                    table.path().shown()
+                ),
+            ));
         }
         self.check_shares(table, &indices)?;
         Ok(indices)
@@ -149,11 +153,23 @@ impl SplitRule {
     /// # Errors
     /// When the shares leave nothing to train on, or a value is named for two parts.
     pub fn check(&self) -> Result<()> {
-        match self {
-            Self::Random(f) => f.checked().map(|_| ()),
-            Self::Files(f) => f.fractions().map(|_| ()),
-            Self::Grouped(f) | Self::PerGroup(f) => f.fractions().map(|_| ()),
+        let checked = match self {
+            Self::Random(f) => f.check(),
+            Self::Files(f) => f.check(),
+            Self::Grouped(f) | Self::PerGroup(f) => f.fractions().check(),
             Self::Column(by) => by.check(),
+        };
+        checked.within(self.key())
+    }
+
+    /// Its name in a configuration.
+    pub(crate) fn key(&self) -> &'static str {
+        match self {
+            Self::Random(_) => "random",
+            Self::Grouped(_) => "grouped",
+            Self::PerGroup(_) => "per_group",
+            Self::Column(_) => "column",
+            Self::Files(_) => "files",
         }
     }
 
@@ -178,11 +194,14 @@ impl SplitRule {
         for ((key, share), split) in shares.into_iter().zip([&indices.validation, &indices.test]) {
             if share > 0.0 && split.is_empty() {
                 let of = self.column().map_or(String::new(), |column| format!(" by `{column}`"));
-                return Err(Error::config(format!(
-                    "split: {key} = {share} of the {} rows of {}{of} makes no row; take a larger share, or leave it out",
-                    table.rows(),
-                    table.path().shown()
-                )));
+                return Err(Error::config(
+                    [self.key(), key],
+                    format!(
+                        "split: {key} = {share} of the {} rows of {}{of} makes no row; take a larger share, or leave it out",
+                        table.rows(),
+                        table.path().shown()
+                    ),
+                ));
             }
         }
         Ok(())
@@ -199,23 +218,21 @@ impl SplitRule {
 }
 
 impl Fractions {
-    /// Refuses shares out of range, under the key that they are written as.
-    pub(crate) fn check(self, key: &str) -> Result<()> {
-        self.checked()
-            .map(drop)
-            .map_err(|_| Error::config(format!("{key} = {} must be a share in [0, 1)", self.validation)))
-    }
-
-    fn checked(self) -> Result<Self> {
+    /// Refuses shares out of range.
+    pub(crate) fn check(self) -> Result<()> {
         let share = 0.0..1.0;
         if share.contains(&self.validation) && share.contains(&self.test) && self.validation + self.test < 1.0
         {
-            return Ok(self);
+            return Ok(());
         }
-        Err(Error::config(format!(
-            "split: validation = {} and test = {} must be shares in [0, 1) that leave something to train on",
-            self.validation, self.test
-        )))
+        let key = if share.contains(&self.validation) { "test" } else { "validation" };
+        Err(Error::config(
+            key,
+            format!(
+                "split: validation = {} and test = {} must be shares in [0, 1) that leave something to train on",
+                self.validation, self.test
+            ),
+        ))
     }
 
     /// How many of `n` go to validation and test.
@@ -226,19 +243,31 @@ impl Fractions {
     }
 }
 
+/// Refuses a share out of range, under the key that it is written as.
+pub(crate) fn check_share(key: &str, share: f64) -> Result<()> {
+    if (0.0..1.0).contains(&share) {
+        return Ok(());
+    }
+    Err(Error::config(key, format!("{key} = {share} must be a share in [0, 1)")))
+}
+
 impl GroupFractions {
-    fn fractions(&self) -> Result<Fractions> {
-        Fractions { validation: self.validation, test: self.test, seed: self.seed }.checked()
+    fn fractions(&self) -> Fractions {
+        Fractions { validation: self.validation, test: self.test, seed: self.seed }
     }
 }
 
 impl Files {
-    fn fractions(&self) -> Result<Fractions> {
+    fn check(&self) -> Result<()> {
         if self.validation.is_some() && self.validation_fraction != 0.0 {
             let message = "split: give either a `validation` file or a `validation_fraction`";
-            return Err(Error::config(message));
+            return Err(Error::config("validation_fraction", message));
         }
-        Fractions { validation: self.validation_fraction, test: 0.0, seed: self.seed }.checked()
+        check_share("validation_fraction", self.validation_fraction)
+    }
+
+    fn fractions(&self) -> Fractions {
+        Fractions { validation: self.validation_fraction, test: 0.0, seed: self.seed }
     }
 }
 
@@ -248,10 +277,10 @@ impl ByColumn {
         for (split, values) in [&self.train, &self.validation, &self.test].into_iter().enumerate() {
             for value in values {
                 if *named.entry(value).or_insert(split) != split {
-                    return Err(Error::config(format!(
-                        "split: the value {} is named for two splits",
-                        quoted(value)
-                    )));
+                    return Err(Error::config(
+                        WHOLE.text(value),
+                        format!("split: the value {} is named for two splits", quoted(value)),
+                    ));
                 }
             }
         }
@@ -274,11 +303,11 @@ impl ByColumn {
                             quoted(value),
                             self.column
                         );
-                        return Err(Error::config(message));
+                        return Err(Error::config(WHOLE.text(value), message));
                     }
                     Some(Some(other)) if *other != split => {
                         let message = format!("split: the value {} is named for two splits", quoted(value));
-                        return Err(Error::config(message));
+                        return Err(Error::config(WHOLE.text(value), message));
                     }
                     Some(place) => *place = Some(split),
                 }

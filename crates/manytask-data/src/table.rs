@@ -19,8 +19,8 @@ mod typed;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use manytask_tensor::ShownPath as _;
 use manytask_tensor::threads;
+use manytask_tensor::{SettingError, ShownPath as _, WHOLE};
 
 pub(crate) use self::header::Named;
 pub use self::memory::{ColumnData, MemoryTable};
@@ -28,7 +28,7 @@ pub(crate) use self::number::NumberFormat;
 pub use self::number::{Decimal, Thousands};
 pub use self::source::{Quotes, Separator, TableSource};
 pub(crate) use self::typed::is_typed;
-use crate::error::{nearest, shown};
+use crate::error::{did_you_mean, nearest, shown};
 use crate::{Error, Result};
 
 /// A table in memory: columns of text, each distinct value kept once.
@@ -309,7 +309,10 @@ impl Table {
         let suggestion = nearest(name, self.names());
         match (separated, self.role) {
             (None, Role::Described) => {
-                Error::Column { path: self.path.clone(), column: name.to_owned(), suggestion }
+                let (file, meant) = (self.path.shown(), did_you_mean(suggestion.as_deref()));
+                let what = format!("{file}: no column `{}`{meant}", shown(name));
+                let setting = SettingError::new(WHOLE.text(name), what);
+                Error::Column { path: self.path.clone(), setting }
             }
             (separated, role) => {
                 let needed = (role == Role::ForModel).then(|| "which the model needs".to_owned());

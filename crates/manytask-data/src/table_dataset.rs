@@ -6,7 +6,7 @@ mod schema;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use manytask_tensor::{Kind, threads};
+use manytask_tensor::{KeyPath, Kind, Within as _, threads};
 use serde::{Deserialize, Serialize};
 
 pub use self::cache::Cached;
@@ -127,14 +127,20 @@ impl TableDataset {
         self.check()?;
         if matches!(self.split, Some(SplitRule::Files(_))) {
             return Err(Error::config(
+                ["split", "files"],
                 "split.files names CSV files, and the table comes from another reader; split its rows otherwise",
             ));
         }
-        if let Some(target) = self.targets.iter().find(|target| !target.missing.is_empty()) {
-            return Err(Error::config(format!(
-                "target `{}`: `missing` lists marks of text files; leave the values out of the column instead",
-                target.task_name()
-            )));
+        if let Some((number, target)) =
+            self.targets.iter().enumerate().find(|(_, target)| !target.missing.is_empty())
+        {
+            return Err(Error::config(
+                KeyPath::from(("targets", number)).then("missing"),
+                format!(
+                    "target `{}`: `missing` lists marks of text files; leave the values out of the column instead",
+                    target.task_name()
+                ),
+            ));
         }
         let table = reader.read()?;
         let described = self.expanded(&table)?;
@@ -193,27 +199,37 @@ impl TableDataset {
     /// When there is no target, two have one name, one has settings of another kind, or the split is impossible.
     pub fn check(&self) -> Result<()> {
         if self.targets.is_empty() {
-            return Err(Error::config("targets: there are none; describe at least one"));
+            return Err(Error::config("targets", "targets: there are none; describe at least one"));
         }
         if self.tasks_by.is_some() && self.targets.len() > 1 {
-            return Err(Error::config("tasks_by: takes a single target, which all its tasks share"));
+            return Err(Error::config(
+                "tasks_by",
+                "tasks_by: takes a single target, which all its tasks share",
+            ));
         }
         if self.weight.is_none() && self.weight_in.is_some() {
-            return Err(Error::config("`weight_in` is set and `weight` is not; name the column of weights"));
+            return Err(Error::config(
+                "weight_in",
+                "`weight_in` is set and `weight` is not; name the column of weights",
+            ));
         }
-        self.source.numbers()?;
-        self.inputs.check()?;
-        self.targets.iter().try_for_each(TargetSpec::check)?;
-        self.split.iter().try_for_each(SplitRule::check)?;
+        self.source.numbers().within("source")?;
+        self.inputs.check().within("inputs")?;
+        for (number, target) in self.targets.iter().enumerate() {
+            target.check().within(("targets", number))?;
+        }
+        self.split.iter().try_for_each(SplitRule::check).within("split")?;
         self.fold.iter().try_for_each(|fold| fold.check(self.split.as_ref()))?;
         self.different_names()
     }
 
     fn different_names(&self) -> Result<()> {
         let mut names = HashSet::new();
-        let mut named = self.targets.iter().filter(|target| !target.name.is_empty());
-        match named.find(|target| !names.insert(target.name.as_str())) {
-            Some(target) => Err(Error::config(format!("targets: two are called `{}`", target.name))),
+        let mut named = self.targets.iter().enumerate().filter(|(_, target)| !target.name.is_empty());
+        match named.find(|(_, target)| !names.insert(target.name.as_str())) {
+            Some((number, target)) => {
+                Err(Error::config(("targets", number), format!("targets: two are called `{}`", target.name)))
+            }
             None => Ok(()),
         }
     }
@@ -242,13 +258,16 @@ impl TableDataset {
         }
         let closed: HashSet<&str> = closed.iter().map(String::as_str).collect();
         let mut targets = Vec::new();
-        for target in &self.targets {
-            targets.extend(target.expanded(table, &closed)?);
+        for (number, target) in self.targets.iter().enumerate() {
+            targets.extend(target.expanded(table, &closed).within(("targets", number))?);
         }
         let described = Self { targets, ..self.clone() };
         described.different_names()?;
         if described.tasks_by.is_some() && described.targets.len() > 1 {
-            return Err(Error::config("tasks_by: takes a single target, which all its tasks share"));
+            return Err(Error::config(
+                "tasks_by",
+                "tasks_by: takes a single target, which all its tasks share",
+            ));
         }
         Ok(described)
     }
@@ -295,7 +314,7 @@ impl TableDataset {
     fn indices(&self, table: &Table) -> Result<Indices> {
         match (&self.fold, &self.split) {
             (Some(fold), split) => fold.indices(table, split.as_ref()),
-            (None, Some(split)) => split.indices(table),
+            (None, Some(split)) => split.indices(table).within("split"),
             (None, None) => Ok(Indices { train: (0..table.rows()).collect(), ..Indices::default() }),
         }
     }
@@ -330,8 +349,10 @@ impl TableDataset {
             table.named(column)?;
         }
         let reserved: HashSet<&str> = others.into_iter().collect();
-        let inputs = self.inputs.resolve(table, &reserved)?;
-        let targets = self.targets.iter().map(|target| TargetEncoder::fit_one(table, target, rows));
+        let inputs = self.inputs.resolve(table, &reserved).within("inputs")?;
+        let targets = self.targets.iter().map(|target| {
+            TargetEncoder::fit_one(table, target, rows).within(KeyPath::from("targets").text(&target.name))
+        });
         let schema = Schema {
             source: self.source.clone(),
             inputs: Encoder::fit_resolved(table, &self.inputs, &inputs, rows)?,
@@ -360,10 +381,13 @@ fn check_weights(splits: &Splits<SplitData>) -> Result<()> {
         for task in &split.tasks {
             let Some(weight) = &task.weight else { continue };
             if weight.numel() > 0 && weight.f_sum(Kind::Double)?.f_double_value(&[])? == 0.0 {
-                return Err(Error::config(format!(
-                    "weight: all rows of task `{}` in the {name} split have the weight 0; leave them out, or weigh them",
-                    task.name
-                )));
+                return Err(Error::config(
+                    "weight",
+                    format!(
+                        "weight: all rows of task `{}` in the {name} split have the weight 0; leave them out, or weigh them",
+                        task.name
+                    ),
+                ));
             }
         }
     }

@@ -6,7 +6,7 @@ mod spec;
 mod tests;
 
 use manytask_tensor::ShownPath as _;
-use manytask_tensor::{Kind, Tensor};
+use manytask_tensor::{KeyPath, Kind, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use self::answers::Answers;
@@ -45,11 +45,10 @@ impl TargetEncoder {
     pub fn fit(table: &Table, spec: &TargetSpec, rows: &[usize]) -> Result<Self> {
         match spec.expanded(table, &std::collections::HashSet::new())?.as_slice() {
             [spec] => Self::fit_one(table, spec, rows),
-            many => Err(Error::config(format!(
-                "target `{}`: is {} tasks, one for each column",
-                spec.task_name(),
-                many.len()
-            ))),
+            many => Err(Error::config(
+                "columns",
+                format!("target `{}`: is {} tasks, one for each column", spec.task_name(), many.len()),
+            )),
         }
     }
 
@@ -64,7 +63,7 @@ impl TargetEncoder {
                     "target `{}`: column `{name}` of {file} has no label in the training split",
                     spec.name
                 );
-                return Err(Error::config(message));
+                return Err(Error::config(KeyPath::from("columns").text(name), message));
             }
         }
         let mut encoder = Self {
@@ -110,7 +109,7 @@ impl TargetEncoder {
             }
             TargetKind::Regression | TargetKind::Binary => match columns.first() {
                 Some(column) => self.encode_numbers(table, column, rows),
-                None => Err(Error::config(format!("target `{}` has no column", self.name))),
+                None => Err(Error::config(WHOLE, format!("target `{}` has no column", self.name))),
             },
         }
     }
@@ -189,7 +188,10 @@ impl TargetEncoder {
         }
         let first = |(place, class): &(usize, &String)| indices.get(&self.compare.key(class)) != Some(place);
         let twice = self.classes.iter().enumerate().find(first).map_or("", |(_, class)| class);
-        Err(Error::config(format!("target `{}`: the class {} is listed twice", self.name, quoted(twice))))
+        Err(Error::config(
+            KeyPath::from("classes").text(twice),
+            format!("target `{}`: the class {} is listed twice", self.name, quoted(twice)),
+        ))
     }
 
     fn encode_numbers(&self, table: &Table, column: &Column, rows: &[usize]) -> Result<Tensor> {
@@ -229,7 +231,7 @@ impl TargetEncoder {
 
     fn encode_classes(&self, table: &Table, columns: &[&Column], rows: &[usize]) -> Result<Tensor> {
         let Some(column) = columns.first() else {
-            return Err(Error::config(format!("target `{}` has no column", self.name)));
+            return Err(Error::config(WHOLE, format!("target `{}` has no column", self.name)));
         };
         let by_level = self.compare.places_of(column, &self.classes);
         let labels = rows.iter().map(|&row| {

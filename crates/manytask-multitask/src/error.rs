@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use manytask_tensor::ShownPath as _;
+use manytask_tensor::{Classified, ErrorKind, KeyPath, SettingError, ShownPath as _, WHOLE};
 
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -19,13 +19,8 @@ pub enum Error {
     #[error(transparent)]
     Data(#[from] manytask_data::Error),
     /// Settings that are impossible, alone or together.
-    #[error("{what}; {remedy}")]
-    Setting {
-        /// What does not go.
-        what: String,
-        /// What to change.
-        remedy: String,
-    },
+    #[error(transparent)]
+    Setting(#[from] SettingError),
     /// A loss or a gradient became NaN or infinite.
     #[error(
         "diverged at step {step}: {what}; lower the learning rate, clip the gradient, or look for extreme inputs"
@@ -78,7 +73,44 @@ pub enum Error {
 impl Error {
     /// Settings that are impossible, and the remedy.
     pub fn setting(what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::Setting { what: what.into(), remedy: remedy.into() }
+        Self::refused(WHOLE, what, remedy)
+    }
+
+    /// A setting that is impossible, alone or together with others, and the remedy.
+    pub fn refused(key: impl Into<KeyPath>, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        SettingError::new(key, what).remedy(remedy).into()
+    }
+}
+
+impl Classified for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Tensor(error) => error.kind(),
+            Self::Nn(error) => error.kind(),
+            Self::Data(error) => error.kind(),
+            Self::Setting(_) => ErrorKind::Setting,
+            Self::Diverged { .. } => ErrorKind::Diverged,
+            Self::Incompatible { .. } => ErrorKind::Checkpoint,
+            Self::State { .. } | Self::NotVerified { .. } | Self::Contract { .. } => ErrorKind::Bug,
+        }
+    }
+
+    fn setting_error(&self) -> Option<&SettingError> {
+        match self {
+            Self::Nn(error) => error.setting_error(),
+            Self::Data(error) => error.setting_error(),
+            Self::Setting(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    fn setting_mut(&mut self) -> Option<&mut SettingError> {
+        match self {
+            Self::Nn(error) => error.setting_mut(),
+            Self::Data(error) => error.setting_mut(),
+            Self::Setting(error) => Some(error),
+            _ => None,
+        }
     }
 }
 

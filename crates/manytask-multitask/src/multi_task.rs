@@ -21,7 +21,7 @@ use manytask_nn::dense::DenseChain;
 use manytask_nn::fused::NotFused;
 use manytask_nn::{Context, Progress};
 use manytask_tensor::random::Key;
-use manytask_tensor::{Device, Layout, Params, Slot, no_grad};
+use manytask_tensor::{Device, Layout, Params, Slot, WHOLE, no_grad};
 use serde::{Deserialize, Serialize};
 
 use self::losses::Losses;
@@ -116,7 +116,8 @@ impl MultiTaskProblem {
         batches: Batches,
     ) -> Result<Self> {
         if architecture.tasks() != tasks.len() {
-            return Err(Error::setting(
+            return Err(Error::refused(
+                WHOLE,
                 format!("{} heads for {} tasks", architecture.tasks(), tasks.len()),
                 "build one head for each task",
             ));
@@ -125,7 +126,8 @@ impl MultiTaskProblem {
             [Some(&splits.train), splits.validation.as_ref(), splits.test.as_ref()].into_iter().flatten()
         {
             if split.tasks.len() != tasks.len() {
-                return Err(Error::setting(
+                return Err(Error::refused(
+                    WHOLE,
                     format!("labels of {} tasks for {} tasks", split.tasks.len(), tasks.len()),
                     "describe every task once",
                 ));
@@ -196,7 +198,8 @@ impl MultiTaskProblem {
             Split::Test => (self.splits.test.as_ref(), "test"),
         };
         found.ok_or_else(|| {
-            Error::setting(
+            Error::refused(
+                WHOLE,
                 format!("the data have no {name} split"),
                 "name one in the split, or leave out what asks for it",
             )
@@ -247,7 +250,8 @@ fn broken(message: &str) -> Error {
 
 /// A direction can be taken for all shared parameters or for the representation, but not for some layers.
 fn direction_of_layers() -> Error {
-    Error::setting(
+    Error::refused(
+        "level",
         "a direction of some layers only",
         "set level = \"parameters\" or \"representation\" for a method that gives a direction",
     )
@@ -255,7 +259,8 @@ fn direction_of_layers() -> Error {
 
 /// A representation is asked for that tasks do not share.
 fn rows_of_its_own() -> Error {
-    Error::setting(
+    Error::refused(
+        "level",
         "gradients of the representation, but each task has rows of its own",
         "take the level `parameters`",
     )

@@ -1,7 +1,7 @@
 use manytask_data::{TargetEncoder, TargetKind, WeightIn};
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::{Metric, Output};
-use manytask_tensor::{Kind, Tensor};
+use manytask_tensor::{KeyPath, Kind, Tensor, Within as _};
 
 use crate::{Error, Result, TaskEvaluation};
 
@@ -71,8 +71,9 @@ impl Task {
     /// # Errors
     /// With the task's name and what fits.
     pub fn check(&self) -> Result<()> {
-        let refuse =
-            |what: String, remedy: &str| Err(Error::setting(format!("task `{}`: {what}", self.name), remedy));
+        let refuse = |key: KeyPath, what: String, remedy: &str| {
+            Err(Error::refused(key, format!("task `{}`: {what}", self.name), remedy))
+        };
         let fits = match self.loss {
             Loss::Mse | Loss::L1 | Loss::Huber { .. } => self.output == Output::Regression,
             Loss::BinaryCrossEntropy { .. } | Loss::Focal { .. } => {
@@ -82,18 +83,23 @@ impl Task {
         };
         if !fits {
             return refuse(
+                "loss".into(),
                 format!("the loss `{}` is not for {} targets", self.loss.name(), self.output.name()),
                 "take mse, l1 or huber for a regression, binary_cross_entropy or focal for binary labels, cross_entropy for classes",
             );
         }
-        if let Some(metric) = self.metrics.iter().find(|metric| !metric.fits(self.output)) {
+        if let Some((number, metric)) =
+            self.metrics.iter().enumerate().find(|(_, metric)| !metric.fits(self.output))
+        {
             return refuse(
+                ("metrics", number).into(),
                 format!("the metric `{}` is not for {} targets", metric.name(), self.output.name()),
                 "leave it out, or take another kind of target",
             );
         }
         if self.metrics.is_empty() {
             return refuse(
+                "metrics".into(),
                 "no metric is named".into(),
                 "name one at least: the first is the task's primary metric",
             );
@@ -102,11 +108,12 @@ impl Task {
             && weights.len() as i64 != self.outputs
         {
             return refuse(
+                ["loss", "cross_entropy", "class_weights"].into(),
                 format!("{} `class_weights` for {} classes", weights.len(), self.outputs),
                 "write one for each class, in the order of the classes",
             );
         }
-        self.loss.check()?;
+        self.loss.check().within("loss")?;
         Ok(())
     }
 

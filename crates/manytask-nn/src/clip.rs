@@ -17,7 +17,7 @@ const SMALL: f64 = 1e-15;
 /// # Errors
 /// When `max` is not above 0, or a number of the gradient is NaN or infinite.
 pub fn by_global_norm(gradient: &Params, max: f64) -> Result<(Params, f64)> {
-    positive("the largest norm", max)?;
+    positive("clip_norm", "the largest norm", max)?;
     let norm = gradient.norm()?;
     let largest = norm.f_max()?.f_double_value(&[])?;
     if !largest.is_finite() || largest < SMALL {
@@ -99,16 +99,16 @@ fn scaled(gradient: &Params, factor: &Tensor) -> Result<Params> {
 /// # Errors
 /// When `max` is not above 0.
 pub fn by_value(gradient: &Params, max: f64) -> Result<Params> {
-    positive("the largest value", max)?;
+    positive("clip_value", "the largest value", max)?;
     Ok(gradient.map(|leaf| {
         let bound = Tensor::from(max).f_to_kind(leaf.kind())?.f_to_device(leaf.device())?;
         Ok(leaf.f_minimum(&bound)?.f_maximum(&bound.f_neg()?)?)
     })?)
 }
 
-fn positive(what: &str, value: f64) -> Result<()> {
+fn positive(key: &str, what: &str, value: f64) -> Result<()> {
     let good = value.is_finite() && value > 0.0;
-    if good { Ok(()) } else { Err(Error::setting(what, &value, "it must be above 0")) }
+    if good { Ok(()) } else { Err(Error::named_setting(key, what, &value, "it must be above 0")) }
 }
 
 #[cfg(test)]

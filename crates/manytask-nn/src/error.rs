@@ -1,3 +1,5 @@
+use manytask_tensor::{Classified, ErrorKind, KeyPath, SettingError};
+
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -25,15 +27,8 @@ pub enum Error {
         what: String,
     },
     /// A setting outside of its range.
-    #[error("{what} is {found}: {expected}")]
-    Setting {
-        /// The setting.
-        what: String,
-        /// What it must be.
-        expected: String,
-        /// What it is.
-        found: String,
-    },
+    #[error(transparent)]
+    Setting(#[from] SettingError),
 }
 
 impl From<manytask_tensor::TchError> for Error {
@@ -43,12 +38,40 @@ impl From<manytask_tensor::TchError> for Error {
 }
 
 impl Error {
-    /// A setting outside of its range.
+    /// A setting outside of its range, which is called by its key: `hidden is 0: each size must be at least 1`.
     pub fn setting(
-        what: impl Into<String>,
+        key: impl Into<KeyPath>,
         found: &(impl ToString + ?Sized),
         expected: impl Into<String>,
     ) -> Self {
-        Self::Setting { what: what.into(), expected: expected.into(), found: found.to_string() }
+        SettingError::found(key, found.to_string(), expected.into()).into()
+    }
+
+    /// The same, where other words than the key say what it is.
+    pub fn named_setting(
+        key: impl Into<KeyPath>,
+        what: &str,
+        found: &(impl ToString + ?Sized),
+        expected: impl Into<String>,
+    ) -> Self {
+        SettingError::new(key, format!("{what} is {}: {}", found.to_string(), expected.into())).into()
+    }
+}
+
+impl Classified for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Tensor(error) => error.kind(),
+            Self::Setting(_) => ErrorKind::Setting,
+            Self::Input { .. } | Self::NotFinite { .. } => ErrorKind::Bug,
+        }
+    }
+
+    fn setting_error(&self) -> Option<&SettingError> {
+        if let Self::Setting(error) = self { Some(error) } else { None }
+    }
+
+    fn setting_mut(&mut self) -> Option<&mut SettingError> {
+        if let Self::Setting(error) = self { Some(error) } else { None }
     }
 }

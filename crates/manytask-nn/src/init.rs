@@ -1,6 +1,6 @@
 //! PyTorch's initialisers, which look at fan-in and fan-out.
 
-use manytask_tensor::Init;
+use manytask_tensor::{Init, WHOLE};
 
 use crate::{Error, Result};
 
@@ -47,7 +47,12 @@ pub fn fans(shape: &[i64]) -> Result<(f64, f64)> {
             let field: i64 = field.iter().product();
             Ok(((inputs * field) as f64, (outputs * field) as f64))
         }
-        _ => Err(Error::setting("a weight's shape", &format!("{shape:?}"), "[out, in, …] is needed")),
+        _ => Err(Error::named_setting(
+            WHOLE,
+            "a weight's shape",
+            &format!("{shape:?}"),
+            "[out, in, …] is needed",
+        )),
     }
 }
 
@@ -101,7 +106,7 @@ pub fn truncated_normal(std: f64) -> Init {
 #[cfg(test)]
 mod tests {
     use manytask_tensor::random::Key;
-    use manytask_tensor::{Device, Kind};
+    use manytask_tensor::{Device, Kind, WHOLE};
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! Losses, with missing labels, weights of rows, and a leading task dimension.
 
-use manytask_tensor::{Device, Kind, Reduction, Tensor, masked_fill};
+use manytask_tensor::{Device, KeyPath, Kind, Reduction, Tensor, WHOLE, masked_fill};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -98,30 +98,44 @@ impl Loss {
     /// # Errors
     /// With the setting and its range.
     pub fn check(&self) -> Result<()> {
-        let at_least = |what: &str, value: f64, lowest: f64| {
+        let at_least = |(key, what): (KeyPath, &str), value: f64, lowest: f64| {
             if value.is_finite() && value >= lowest {
                 return Ok(());
             }
-            Err(Error::setting(what, &value, format!("it must be finite and at least {lowest}")))
+            Err(Error::named_setting(key, what, &value, format!("it must be finite and at least {lowest}")))
         };
+        let of = |key: &str| KeyPath::from([self.name(), key]);
         match self {
             Self::Mse | Self::L1 | Self::BinaryCrossEntropy { positive_weight: None } => Ok(()),
             Self::Huber { delta } if *delta > 0.0 && delta.is_finite() => Ok(()),
-            Self::Huber { delta } => Err(Error::setting("huber's delta", delta, "it must be above 0")),
+            Self::Huber { delta } => {
+                Err(Error::named_setting(of("delta"), "huber's delta", delta, "it must be above 0"))
+            }
             Self::BinaryCrossEntropy { positive_weight: Some(weight) } => {
-                at_least("positive_weight", *weight, 0.0)
+                at_least((of("positive_weight"), "positive_weight"), *weight, 0.0)
             }
             Self::CrossEntropy { class_weights, label_smoothing } => {
                 if !(0.0..1.0).contains(label_smoothing) {
-                    return Err(Error::setting("label_smoothing", label_smoothing, "it must be in [0, 1)"));
+                    return Err(Error::setting(
+                        of("label_smoothing"),
+                        label_smoothing,
+                        "it must be in [0, 1)",
+                    ));
                 }
-                class_weights.iter().flatten().try_for_each(|weight| at_least("a class weight", *weight, 0.0))
+                let weights = class_weights.iter().flatten().enumerate();
+                let key = |i: usize| (of("class_weights").then(i), "a class weight");
+                weights.into_iter().try_for_each(|(i, weight)| at_least(key(i), *weight, 0.0))
             }
             Self::Focal { gamma, alpha } => {
                 if let Some(alpha) = alpha.filter(|alpha| !(0.0..=1.0).contains(alpha)) {
-                    return Err(Error::setting("focal's alpha", &alpha, "it must be in [0, 1]"));
+                    return Err(Error::named_setting(
+                        of("alpha"),
+                        "focal's alpha",
+                        &alpha,
+                        "it must be in [0, 1]",
+                    ));
                 }
-                at_least("focal's gamma", *gamma, 0.0)
+                at_least((of("gamma"), "focal's gamma"), *gamma, 0.0)
             }
         }
     }
@@ -181,7 +195,7 @@ impl Loss {
                 let weights = class_weights.as_ref().map_or(classes, |weights| weights.len() as i64);
                 if weights != classes {
                     return Err(Error::setting(
-                        "class_weights",
+                        ["cross_entropy", "class_weights"],
                         &format!("{weights} numbers"),
                         format!("{classes} are needed"),
                     ));
@@ -283,7 +297,8 @@ impl Loss {
                 }
             }
             Self::CrossEntropy { .. } => {
-                return Err(Error::setting(
+                return Err(Error::named_setting(
+                    WHOLE,
                     "cross-entropy",
                     "one number for each row",
                     "it takes logits of each class",

@@ -4,6 +4,7 @@ mod conv4;
 mod lenet;
 mod mlp;
 mod residual_mlp;
+mod sizes;
 
 pub use conv4::{Conv4, Conv4Config};
 pub use lenet::{LeNet, LeNetConfig};

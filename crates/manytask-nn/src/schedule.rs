@@ -115,27 +115,32 @@ impl Schedule {
     /// # Errors
     /// With the setting and its range.
     pub fn check(&self) -> Result<()> {
-        let refuse = |what: &str, found: f64, range: &str| Err(Error::setting(what, &found, range));
+        let refuse = |key: &str, found: f64, range: &str| {
+            Err(Error::named_setting(key, &format!("schedule's {key}"), &found, range))
+        };
         match self.kind {
-            ScheduleKind::Step { every: 0, .. } => refuse("schedule's every", 0.0, "it must be at least 1"),
+            ScheduleKind::Step { every: 0, .. } => refuse("every", 0.0, "it must be at least 1"),
             ScheduleKind::Step { factor, .. } | ScheduleKind::Plateau { factor, .. }
                 if !(factor > 0.0 && factor <= 1.0) =>
             {
-                refuse("schedule's factor", factor, "it must be in (0, 1]")
+                refuse("factor", factor, "it must be in (0, 1]")
             }
             ScheduleKind::Plateau { threshold, .. } if !(0.0..1.0).contains(&threshold) => {
-                refuse("schedule's threshold", threshold, "it must be in [0, 1)")
+                refuse("threshold", threshold, "it must be in [0, 1)")
             }
             ScheduleKind::Cosine { minimum } | ScheduleKind::Linear { minimum }
                 if !(minimum.is_finite() && minimum >= 0.0) =>
             {
-                refuse("schedule's minimum", minimum, "it must be at least 0")
+                refuse("minimum", minimum, "it must be at least 0")
             }
             ScheduleKind::OneCycle { rising, .. } if !(0.0..=1.0).contains(&rising) => {
-                refuse("schedule's rising", rising, "it must be in [0, 1]")
+                refuse("rising", rising, "it must be in [0, 1]")
             }
-            ScheduleKind::OneCycle { start, end, .. } if !(start >= 1.0 && end >= 1.0) => {
-                refuse("schedule's start or end", start.min(end), "they must be at least 1")
+            ScheduleKind::OneCycle { start, .. } if !(start >= 1.0 && start.is_finite()) => {
+                refuse("start", start, "it must be at least 1")
+            }
+            ScheduleKind::OneCycle { end, .. } if !(end >= 1.0 && end.is_finite()) => {
+                refuse("end", end, "it must be at least 1")
             }
             _ => Ok(()),
         }

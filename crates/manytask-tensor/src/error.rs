@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use tch::{TchError, Tensor};
 
-use crate::ShownPath as _;
+use crate::{Classified, ErrorKind, ShownPath as _};
 
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -145,6 +145,37 @@ impl Error {
     pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
         Self::Io { path: path.to_owned(), source }
     }
+}
+
+impl Classified for Error {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Device { .. } | Self::Threads { .. } => ErrorKind::Setting,
+            Self::Io { .. } => ErrorKind::Data,
+            Self::Corrupt { .. } | Self::Incompatible { .. } => ErrorKind::Checkpoint,
+            Self::Op { message, .. } | Self::Torch { message } | Self::Layout { message }
+                if is_of_memory(message) =>
+            {
+                ErrorKind::Memory
+            }
+            _ => ErrorKind::Bug,
+        }
+    }
+}
+
+/// Whether memory has run out, by the words of libtorch on the systems that it runs on, of C++ and of this workspace.
+fn is_of_memory(message: &str) -> bool {
+    let words = [
+        "enough memory",
+        "out of memory",
+        "fit in memory",
+        "t allocate memory",
+        "DefaultCPUAllocator",
+        "std::bad_alloc",
+        "Storage size calculation overflowed",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+    ];
+    words.iter().any(|words| message.contains(words))
 }
 
 impl From<TchError> for Error {

@@ -13,6 +13,7 @@
 //! - [`elementwise`]: many operations on elements in one pass; [`rows`]: some of a tensor's; [`one_hot`]: rows of zeros and few ones.
 //! - [`capture`]: work that a GPU is given once and launched as a whole.
 //! - [`device`], [`threads`] and [`memory`].
+//! - [`SettingError`] and [`ErrorKind`]: how every crate refuses a setting by its path of keys, and what kinds of errors there are.
 //!
 //! ```
 //! use manytask_tensor::{grad, Device, Graph, Init, Kind, Layout, Role};
@@ -43,6 +44,7 @@ mod params;
 pub mod random;
 pub mod rows;
 mod scalar;
+mod setting;
 mod shown;
 pub mod threads;
 
@@ -54,5 +56,6 @@ pub use layout::{Entry, Layout, LayoutBuilder, Owner, Role, Slot};
 pub use no_grad::{NoGrad, no_grad};
 pub use params::{Params, write_in_turn};
 pub use scalar::{baddbmm, baddbmm_scaled, catch_panics, masked_fill, number_like};
+pub use setting::{Classified, ErrorKind, KeyPath, Segment, SettingError, WHOLE, Within};
 pub use shown::ShownPath;
 pub use tch::{Device, IndexOp, Kind, Reduction, TchError, Tensor};

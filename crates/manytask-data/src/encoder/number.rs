@@ -1,6 +1,6 @@
 //! Columns of numbers.
 
-use manytask_tensor::ShownPath as _;
+use manytask_tensor::{KeyPath, ShownPath as _};
 use serde::{Deserialize, Serialize};
 
 use super::shape::{Shape, quantiles};
@@ -60,7 +60,7 @@ impl Number {
                 table.path().shown(),
                 column.name()
             );
-            return Err(Error::config(message));
+            return Err(Error::config(KeyPath::from("inputs").text(column.name()), message));
         };
         if moments.overflows() {
             let largest = rows.iter().zip(values()).filter(|(_, value)| !value.is_nan());

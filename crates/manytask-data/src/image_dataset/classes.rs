@@ -38,7 +38,7 @@ pub fn idx_classes(
         images.push(read.images);
     }
     if images.is_empty() {
-        return Err(Error::config("files: there are none; name images with their labels"));
+        return Err(Error::config("files", "files: there are none; name images with their labels"));
     }
     let images = Tensor::f_cat(&images, 0)?;
     let images = match size {

@@ -1,6 +1,6 @@
 use manytask_tensor::ShownPath as _;
 use manytask_tensor::random::Key;
-use manytask_tensor::{Device, Kind, Tensor};
+use manytask_tensor::{Device, Kind, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use super::read::Labelled;
@@ -29,10 +29,10 @@ impl Default for Pairs {
 impl Pairs {
     pub(super) fn check(self) -> Result<()> {
         check_size(self.canvas).map_err(|_| {
-            Error::config(format!(
-                "pairs: `canvas` is {}, it must be a side of 1 to 1024 pixels",
-                self.canvas
-            ))
+            Error::config(
+                "canvas",
+                format!("pairs: `canvas` is {}, it must be a side of 1 to 1024 pixels", self.canvas),
+            )
         })
     }
 
@@ -46,14 +46,17 @@ impl Pairs {
     /// The canvases of a split, with the labels of both images one after the other.
     pub(super) fn make(self, of: Labelled, seed: u64, split: &str) -> Result<Labelled> {
         let &[count, channels, height, width] = of.images.size().as_slice() else {
-            return Err(Error::config("images to be paired must be [N, C, H, W]"));
+            return Err(Error::config(WHOLE, "images to be paired must be [N, C, H, W]"));
         };
         let side = self.canvas as i64;
         if side < height || side < width {
-            return Err(Error::config(format!(
-                "pairs: `canvas` is {side}, but the images of {} are {height} x {width} pixels; take a larger one",
-                of.path.shown()
-            )));
+            return Err(Error::config(
+                "canvas",
+                format!(
+                    "pairs: `canvas` is {side}, but the images of {} are {height} x {width} pixels; take a larger one",
+                    of.path.shown()
+                ),
+            ));
         }
         let second = Key::new(seed, &format!("pairs, {split}")).permutation(count as usize);
         let images = Tensor::f_zeros([count, channels, side, side], (Kind::Uint8, Device::Cpu))?;

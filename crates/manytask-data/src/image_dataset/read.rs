@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use manytask_tensor::ShownPath as _;
 use manytask_tensor::Tensor;
+use manytask_tensor::{KeyPath, ShownPath as _};
 
 use super::{ImageFiles, ImageTarget, rows_of};
 use crate::bytes::{digest, read_raw};
@@ -71,7 +71,7 @@ impl Labelled {
     /// The column of a target.
     fn column(&self, target: &ImageTarget) -> Result<&[u8]> {
         self.columns.get(target.column).map(Vec::as_slice).ok_or_else(|| {
-            Error::config(format!(
+            Error::config(KeyPath::from("targets").text(&target.name).then("column"), format!(
                 "target `{}`: there is no column {} of labels for {}: `labels` has {} in all, counted from 0",
                 target.name,
                 target.column,

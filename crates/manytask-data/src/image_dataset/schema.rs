@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use manytask_tensor::Tensor;
+use manytask_tensor::{Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use super::read::as_images;
@@ -93,7 +93,10 @@ impl ImageSchema {
 
     fn pictures(&self, files: &[PathBuf], notes: &mut Vec<Note>) -> Result<Tensor> {
         let &[channels, height, width] = self.image.as_slice() else {
-            return Err(Error::config(format!("the model's images are {:?}, not [C, H, W]", self.image)));
+            return Err(Error::config(
+                WHOLE,
+                format!("the model's images are {:?}, not [C, H, W]", self.image),
+            ));
         };
         let channels = if channels == 3 { Channels::Rgb } else { Channels::Gray };
         let form = Form { channels, height: height as usize, width: width as usize, resize: Resize::Area };

@@ -1,4 +1,4 @@
-use manytask_tensor::{Kind, Tensor};
+use manytask_tensor::{Kind, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use super::is_float;
@@ -34,16 +34,20 @@ impl Normalisation {
     pub fn check(&self, channels: usize) -> Result<()> {
         for (what, numbers) in [("mean", &self.mean), ("std", &self.std)] {
             if numbers.len() > 1 && numbers.len() != channels {
-                return Err(Error::config(format!(
-                    "normalisation: {} numbers under `{what}` for {channels} channels; give one for each, or one for all",
-                    numbers.len()
-                )));
+                return Err(Error::config(
+                    what,
+                    format!(
+                        "normalisation: {} numbers under `{what}` for {channels} channels; give one for each, or one for all",
+                        numbers.len()
+                    ),
+                ));
             }
             let odd = |x: &&f64| !x.is_finite() || (what == "std" && **x <= 0.0);
             if let Some(number) = numbers.iter().find(odd) {
-                return Err(Error::config(format!(
-                    "normalisation: `{what}` is {number}; means are finite, deviations above 0"
-                )));
+                return Err(Error::config(
+                    what,
+                    format!("normalisation: `{what}` is {number}; means are finite, deviations above 0"),
+                ));
             }
         }
         Ok(())
@@ -90,12 +94,13 @@ impl Images {
     pub fn new(pixels: Tensor, normalisation: Normalisation) -> Result<Self> {
         let (shape, kind) = (pixels.size(), pixels.kind());
         let &[_, channels, _, _] = shape.as_slice() else {
-            return Err(Error::config(format!("images must be [N, C, H, W], these are {shape:?}")));
+            return Err(Error::config(WHOLE, format!("images must be [N, C, H, W], these are {shape:?}")));
         };
         if kind != Kind::Uint8 && !is_float(kind) {
-            return Err(Error::config(format!(
-                "images must be of unsigned bytes or floating-point numbers, these are of {kind:?}"
-            )));
+            return Err(Error::config(
+                WHOLE,
+                format!("images must be of unsigned bytes or floating-point numbers, these are of {kind:?}"),
+            ));
         }
         let channels = usize::try_from(channels).unwrap_or_default();
         normalisation.check(channels)?;

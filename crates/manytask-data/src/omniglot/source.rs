@@ -131,10 +131,13 @@ impl Source {
         let mut pixels = Vec::new();
         let room = drawings.len().checked_mul(size * size).map(|count| pixels.try_reserve_exact(count));
         if !matches!(room, Some(Ok(()))) {
-            return Err(Error::config(format!(
-                "{} drawings of {size} x {size} pixels do not fit in memory; take a smaller `size`",
-                drawings.len()
-            )));
+            return Err(Error::config(
+                "size",
+                format!(
+                    "{} drawings of {size} x {size} pixels do not fit in memory; take a smaller `size`",
+                    drawings.len()
+                ),
+            ));
         }
         let mut archive = match self {
             Self::Folder(_) => None,

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use manytask_tensor::random::stream;
 use manytask_tensor::rows::select_scaled;
-use manytask_tensor::{Kind, Tensor};
+use manytask_tensor::{Kind, Tensor, WHOLE};
 use rand::Rng;
 use rand::seq::index::sample;
 
@@ -78,7 +78,7 @@ impl ClassPool {
     pub fn batch(&self, size: usize, seed: u64, number: u64) -> Result<(Tensor, Tensor)> {
         let total = self.len() as i64;
         if total == 0 {
-            return Err(Error::config("there is no image to draw from"));
+            return Err(Error::config(WHOLE, "there is no image to draw from"));
         }
         let mut rng = stream(seed, "all classes", number, 0);
         let (mut rows, mut classes) = (room(1, 1, size)?, room::<i64>(1, 1, size)?);

@@ -1,7 +1,7 @@
 //! Folds of a cross-validation.
 
-use manytask_tensor::ShownPath as _;
 use manytask_tensor::random::stream;
+use manytask_tensor::{KeyPath, ShownPath as _};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
@@ -54,12 +54,15 @@ impl Fold {
         let fewest = (0..self.count).find(|fold| !of_unit.contains(&Some(*fold)));
         if fewest.is_some() {
             let what = if matches!(split, Some(SplitRule::Grouped(_))) { "groups" } else { "rows" };
-            return Err(Error::config(format!(
-                "fold: {} {what} of {} cannot make {} folds; take fewer",
-                units.len(),
-                table.path().shown(),
-                self.count
-            )));
+            return Err(Error::config(
+                ["fold", "count"],
+                format!(
+                    "fold: {} {what} of {} cannot make {} folds; take fewer",
+                    units.len(),
+                    table.path().shown(),
+                    self.count
+                ),
+            ));
         }
         let mut indices = Indices { validation, ..Indices::default() };
         let held_out = self.validation_units(&units, &strata, &of_unit, share_of(split));
@@ -74,15 +77,19 @@ impl Fold {
             split.extend(unit);
         }
         if share_of(split) > 0.0 && indices.validation.is_empty() {
-            return Err(Error::config(format!(
-                "split: validation = {} of the {} rows of {} makes no row; take a larger share, or leave it out",
-                share_of(split),
-                table.rows(),
-                table.path().shown()
-            )));
+            return Err(Error::config(
+                share_key(split),
+                format!(
+                    "split: validation = {} of the {} rows of {} makes no row; take a larger share, or leave it out",
+                    share_of(split),
+                    table.rows(),
+                    table.path().shown()
+                ),
+            ));
         }
         if indices.train.is_empty() {
             return Err(Error::config(
+                "fold",
                 "fold: no row is left for training; take more folds, or a smaller `validation`",
             ));
         }
@@ -113,21 +120,23 @@ impl Fold {
     pub fn check(&self, split: Option<&SplitRule>) -> Result<()> {
         let Self { index, count, .. } = *self;
         if count < 2 {
-            return Err(Error::config(format!(
-                "fold: `count` is {count}; a cross-validation has 2 folds at least"
-            )));
+            return Err(Error::config(
+                ["fold", "count"],
+                format!("fold: `count` is {count}; a cross-validation has 2 folds at least"),
+            ));
         }
         if index >= count {
-            return Err(Error::config(format!(
-                "fold: `index` is {index}; of {count} folds it goes from 0 to {}",
-                count - 1
-            )));
+            return Err(Error::config(
+                ["fold", "index"],
+                format!("fold: `index` is {index}; of {count} folds it goes from 0 to {}", count - 1),
+            ));
         }
         let validation = share_of(split);
         if validation + 1.0 / count as f64 >= 1.0 {
-            return Err(Error::config(format!(
-                "fold: {count} folds and validation = {validation} leave nothing to train on"
-            )));
+            return Err(Error::config(
+                ["fold", "count"],
+                format!("fold: {count} folds and validation = {validation} leave nothing to train on"),
+            ));
         }
         Ok(())
     }
@@ -230,6 +239,15 @@ impl Units {
                 all
             }
         })
+    }
+}
+
+/// The key of that share.
+fn share_key(split: Option<&SplitRule>) -> KeyPath {
+    match split {
+        Some(rule @ SplitRule::Files(_)) => ["split", rule.key(), "validation_fraction"].into(),
+        Some(rule) => ["split", rule.key(), "validation"].into(),
+        None => "split".into(),
     }
 }
 

@@ -53,7 +53,7 @@ pub(super) fn separator(source: &TableSource, content: &[u8], told: Option<u8>) 
     }
     let found: Vec<Other> = others(source, content, None);
     match found.as_slice() {
-        [one] => one.separator.byte().ok_or_else(|| Error::config("separator: none was found")),
+        [one] => one.separator.byte().ok_or_else(|| Error::config("separator", "separator: none was found")),
         [] if !first_line(content).iter().any(|byte| CANDIDATES.contains(byte)) => Ok(b','),
         [] => Err(Error::corrupt(
             &source.path,

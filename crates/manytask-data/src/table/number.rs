@@ -47,9 +47,12 @@ impl NumberFormat {
     /// When one character is to mean both.
     pub(crate) fn new(decimal: Decimal, thousands: Option<Thousands>) -> Result<Self> {
         match (decimal, thousands) {
-            (Decimal::Point, Some(Thousands::Point)) | (Decimal::Comma, Some(Thousands::Comma)) => Err(
-                Error::config("source: `decimal` and `thousands` are the same character; they must differ"),
-            ),
+            (Decimal::Point, Some(Thousands::Point)) | (Decimal::Comma, Some(Thousands::Comma)) => {
+                Err(Error::config(
+                    "thousands",
+                    "source: `decimal` and `thousands` are the same character; they must differ",
+                ))
+            }
             _ => Ok(Self { decimal, thousands }),
         }
     }

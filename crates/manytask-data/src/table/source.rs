@@ -137,7 +137,7 @@ impl Separator {
         let byte = u8::try_from(character).ok().filter(usable);
         byte.map(|byte| Self(Some(byte))).ok_or_else(|| {
             let shown = character.escape_default();
-            Error::config(format!(
+            Error::config("separator", format!(
                 "separator `{shown}`: must be one ASCII character and no letter, digit or quote, or `tab` or `auto`"
             ))
         })

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use flate2::Crc;
-use manytask_tensor::{Device, Tensor, checkpoint, io};
+use manytask_tensor::{Device, Tensor, WHOLE, checkpoint, io};
 
 use super::{Dataset, Schema, TableDataset};
 use crate::bytes::{digest, read_raw};
@@ -74,8 +74,9 @@ impl TableDataset {
         let digests = in_threads(&paths, |path| Ok(digest([read_raw(path)?.as_slice()])));
         let digests = digests.into_iter().collect::<Result<Vec<String>>>()?;
         let content = digest(digests.iter().map(String::as_bytes));
-        let described = serde_json::to_vec(&described)
-            .map_err(|error| Error::config(format!("the description cannot be written down: {error}")))?;
+        let described = serde_json::to_vec(&described).map_err(|error| {
+            Error::config(WHOLE, format!("the description cannot be written down: {error}"))
+        })?;
         let version = env!("CARGO_PKG_VERSION").as_bytes();
         Ok((digest([MAGIC, version, b"\n", content.as_bytes(), &described]), content))
     }
@@ -147,7 +148,7 @@ fn write(folder: &Path, path: &Path, dataset: &Dataset) -> Result<()> {
             put(number, "weight", task.weight.as_ref());
         }
     }
-    let unwritten = |error: serde_json::Error| Error::config(error.to_string());
+    let unwritten = |error: serde_json::Error| Error::config(WHOLE, error.to_string());
     let text = checkpoint::Metadata::from([
         ("schema".to_owned(), serde_json::to_string(&dataset.schema).map_err(unwritten)?),
         ("report".to_owned(), serde_json::to_string(&dataset.report).map_err(unwritten)?),

@@ -113,7 +113,8 @@ impl Schema {
             });
             return SplitData::new(vec![inputs], tasks.collect::<Result<_>>()?);
         };
-        let target = self.targets.first().ok_or_else(|| Error::config("`tasks_by` has no target"))?;
+        let target =
+            self.targets.first().ok_or_else(|| Error::config("tasks_by", "`tasks_by` has no target"))?;
         let labels = target.encode(table, rows)?;
         let (mut of_tasks, mut tasks) = (Vec::new(), Vec::new());
         for (indices, name) in streams.iter().zip(self.task_names()) {

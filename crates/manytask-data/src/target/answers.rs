@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use manytask_tensor::ShownPath as _;
+use manytask_tensor::{KeyPath, ShownPath as _, WHOLE};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -68,7 +68,7 @@ impl Answers {
                         spec.name,
                         quoted(both)
                     );
-                    return Err(Error::config(message));
+                    return Err(Error::config(WHOLE.text(both), message));
                 }
                 Some(values.clone())
             }
@@ -101,13 +101,16 @@ impl Answers {
         let keys: HashSet<_> = levels().map(|level| self.compare.key(level)).collect();
         match self.positive.iter().find(|value| !keys.contains(&self.compare.key(value))) {
             None => Ok(()),
-            Some(value) => Err(Error::config(format!(
-                "target `{}`: the value {} does not occur in {}{}",
-                spec.name,
-                quoted(value),
-                table.path().shown(),
-                did_you_mean(nearest(value, levels()).as_deref())
-            ))),
+            Some(value) => Err(Error::config(
+                WHOLE.text(value),
+                format!(
+                    "target `{}`: the value {} does not occur in {}{}",
+                    spec.name,
+                    quoted(value),
+                    table.path().shown(),
+                    did_you_mean(nearest(value, levels()).as_deref())
+                ),
+            )),
         }
     }
 }
@@ -136,15 +139,18 @@ fn only_other(
             let shown =
                 others.iter().take(6).map(|(level, count)| format!("{} ({count} rows)", quoted(level)));
             let more = if others.len() > 6 { ", …" } else { "" };
-            return Err(Error::config(format!(
-                "target `{}`: column `{}` of {} has {} values beside those under `positive`: {}{more}; name those that mean \
+            return Err(Error::config(
+                KeyPath::from("columns").text(column.name()),
+                format!(
+                    "target `{}`: column `{}` of {} has {} values beside those under `positive`: {}{more}; name those that mean \
                  no under `negative` (all others: negative = \"rest\"), or list them under `missing`",
-                spec.name,
-                column.name(),
-                table.path().shown(),
-                distinct.len(),
-                shown.collect::<Vec<_>>().join(", ")
-            )));
+                    spec.name,
+                    column.name(),
+                    table.path().shown(),
+                    distinct.len(),
+                    shown.collect::<Vec<_>>().join(", ")
+                ),
+            ));
         }
         negative.extend(others.into_iter().map(|(level, _)| level.clone()));
     }

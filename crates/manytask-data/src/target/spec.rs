@@ -1,5 +1,6 @@
 //! A target as a configuration describes it.
 
+use manytask_tensor::{WHOLE, Within as _};
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
@@ -115,7 +116,7 @@ impl TargetSpec {
             vec![table.column(&self.name)?.name().to_owned()]
         } else {
             let what = format!("target `{}`", self.task_name());
-            self.columns.find(table, closed, &what)?.names
+            self.columns.find(table, closed, &what).within("columns")?.names
         };
         Ok(self.each(&names))
     }
@@ -147,31 +148,36 @@ impl TargetSpec {
     /// # Errors
     /// With the target's name and the kind that the setting is for.
     pub fn check(&self) -> Result<()> {
-        let refuse = |what: &str| Err(Error::config(format!("target `{}`: {what}", self.task_name())));
+        let refuse =
+            |key: &str, what: &str| Err(Error::config(key, format!("target `{}`: {what}", self.task_name())));
         let labels = matches!(self.kind, TargetKind::Binary | TargetKind::Multilabel);
         if self.name.is_empty() && self.columns.is_empty() {
-            return Err(Error::config("targets: one has neither `name` nor `columns`"));
+            return Err(Error::config(WHOLE, "targets: one has neither `name` nor `columns`"));
         }
         if self.name.is_empty() && self.kind == TargetKind::Multilabel && self.columns.may_be_several() {
-            return refuse("has no `name`, and several columns that are one task");
+            return refuse("columns", "has no `name`, and several columns that are one task");
         }
         if !self.name.is_empty() && self.kind != TargetKind::Multilabel && self.columns.may_be_several() {
             return refuse(
+                "name",
                 "has a name and several columns; leave `name` out for one task of each column, or take `multilabel` for \
                  one task of all",
             );
         }
         if !self.positive.is_empty() && !labels {
-            return refuse("`positive` is for `binary` and `multilabel` targets");
+            return refuse("positive", "`positive` is for `binary` and `multilabel` targets");
         }
         if self.negative != Negative::default() && self.positive.is_empty() {
-            return refuse("`negative` stands beside `positive`; name the values that mean yes as well");
+            return refuse(
+                "negative",
+                "`negative` stands beside `positive`; name the values that mean yes as well",
+            );
         }
         if !self.classes.is_empty() && self.kind != TargetKind::Multiclass {
-            return refuse("`classes` is for `multiclass` targets");
+            return refuse("classes", "`classes` is for `multiclass` targets");
         }
         if self.standardise.is_some() && self.kind != TargetKind::Regression {
-            return refuse("`standardise` is for `regression` targets");
+            return refuse("standardise", "`standardise` is for `regression` targets");
         }
         Ok(())
     }

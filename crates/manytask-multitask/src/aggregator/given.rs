@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use manytask_tensor::random::Key;
-use manytask_tensor::{Init, Layout, Params, Role, Tensor};
+use manytask_tensor::{Init, Layout, Params, Role, Tensor, WHOLE};
 
 use super::{BatchGradients, BatchOf, Combination, Demand, Level, Needs, Place, Shared, Step, TaskVec, Want};
 use crate::{Error, Gramian, Jacobian, Result};
@@ -70,7 +70,8 @@ impl GivenBatch {
     pub fn of(losses: TaskVec, rows: &[Vec<f64>]) -> Result<Self> {
         let width = rows.first().map_or(0, Vec::len);
         if rows.len() != losses.len() || rows.iter().any(|row| row.len() != width) {
-            return Err(Error::setting(
+            return Err(Error::refused(
+                WHOLE,
                 format!("{} losses with {} gradients", losses.len(), rows.len()),
                 "give each task one gradient, all of the same length",
             ));

@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use manytask_tensor::{Layout, Slot};
+use manytask_tensor::{Layout, Slot, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
@@ -40,29 +40,30 @@ pub(crate) fn layer_slots(layout: &Layout, shared: &[Slot], level: &Level) -> Re
         name.strip_prefix(layer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
     let layer_of = |name: &str| name.rsplit_once('.').map_or(name, |(layer, _)| layer).to_owned();
-    let wanted =
-        match level {
-            Level::Parameters | Level::Representation => return Ok(shared.to_vec()),
-            Level::LastLayer => {
-                let matrix = |slot: &&Slot| entry(slot).is_some_and(|entry| entry.shape.len() > 1);
-                let last = shared.iter().rev().find(matrix).or(shared.last());
-                vec![last.map(|slot| layer_of(name(slot))).ok_or_else(|| {
-                    Error::setting("the tasks share no layer", "set level = \"parameters\"")
-                })?]
-            }
-            Level::Layers(names) => names.clone(),
-        };
+    let wanted = match level {
+        Level::Parameters | Level::Representation => return Ok(shared.to_vec()),
+        Level::LastLayer => {
+            let matrix = |slot: &&Slot| entry(slot).is_some_and(|entry| entry.shape.len() > 1);
+            let last = shared.iter().rev().find(matrix).or(shared.last());
+            vec![last.map(|slot| layer_of(name(slot))).ok_or_else(|| {
+                Error::refused("level", "the tasks share no layer", "set level = \"parameters\"")
+            })?]
+        }
+        Level::Layers(names) => names.clone(),
+    };
     let unknown = wanted.iter().find(|layer| !shared.iter().any(|slot| of(layer, name(slot))));
     if let Some(layer) = unknown {
         let mut layers: Vec<String> = shared.iter().map(|slot| layer_of(name(slot))).collect();
         layers.dedup();
-        return Err(Error::setting(
+        return Err(Error::refused(
+            WHOLE.text(layer),
             format!("there is no shared layer `{layer}`"),
             format!("the shared layers are `{}`", layers.join("`, `")),
         ));
     }
     if wanted.is_empty() {
-        return Err(Error::setting(
+        return Err(Error::refused(
+            "level",
             "a level of no layers",
             "name at least one, or set level = \"last_layer\"",
         ));

@@ -1,4 +1,5 @@
 use manytask_nn::clip;
+use manytask_tensor::KeyPath;
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -52,11 +53,12 @@ struct Memory {
 
 impl AggregatorSettings for AutoLambda {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        at_least_zero("auto_lambda: initial", self.initial)?;
-        above_zero("auto_lambda: learning_rate", self.learning_rate)?;
-        above_zero("auto_lambda: difference", self.difference)?;
+        at_least_zero("auto_lambda", "initial", self.initial)?;
+        above_zero("auto_lambda", "learning_rate", self.learning_rate)?;
+        above_zero("auto_lambda", "difference", self.difference)?;
         if let Some(name) = self.primary.iter().find(|name| !tasks.contains(name)) {
-            return Err(Error::setting(
+            return Err(Error::refused(
+                KeyPath::from("primary").text(name),
                 format!("auto_lambda: primary: there is no task `{name}`"),
                 format!("the tasks are `{}`", tasks.join("`, `")),
             ));
@@ -77,7 +79,8 @@ impl AggregatorSettings for AutoLambda {
         let stays = |name: &&String| tasks.contains(name) || !all.contains(name);
         let primary: Vec<String> = self.primary.iter().filter(stays).cloned().collect();
         if primary.is_empty() && !self.primary.is_empty() {
-            return Err(Error::setting(
+            return Err(Error::refused(
+                "primary",
                 "auto_lambda: none of the primary tasks is trained",
                 "train at least one of them, or leave out primary",
             ));

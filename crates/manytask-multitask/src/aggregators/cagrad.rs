@@ -49,7 +49,8 @@ struct ConflictAverse {
 impl AggregatorSettings for CaGrad {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         if !(self.c.is_finite() && self.c >= 0.0) {
-            return Err(Error::setting(
+            return Err(Error::refused(
+                "c",
                 format!("cagrad: c is {}", self.c),
                 "write a number that is at least 0",
             ));

@@ -31,7 +31,7 @@ struct Angle {
 
 impl AggregatorSettings for Cosmos {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        at_least_zero("cosmos: gamma", self.gamma)?;
+        at_least_zero("cosmos", "gamma", self.gamma)?;
         let preferred = self.preference.of("cosmos", tasks)?;
         Ok(Box::new(OnLosses::new(Angle { gamma: self.gamma, preferred }, tasks)))
     }

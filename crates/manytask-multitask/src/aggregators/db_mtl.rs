@@ -44,7 +44,7 @@ struct Memory {
 
 impl AggregatorSettings for DbMtl {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        below_one("db_mtl: beta", self.beta)?;
+        below_one("db_mtl", "beta", self.beta)?;
         Ok(Box::new(DualBalance {
             beta: self.beta,
             tasks: tasks.to_vec(),

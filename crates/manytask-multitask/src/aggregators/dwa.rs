@@ -34,7 +34,7 @@ struct Memory {
 
 impl AggregatorSettings for Dwa {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        above_zero("dwa: temperature", self.temperature)?;
+        above_zero("dwa", "temperature", self.temperature)?;
         let memory = Memory { last: vec![None; tasks.len()], before: vec![None; tasks.len()] };
         Ok(Box::new(OnLosses::new(Average { temperature: self.temperature, memory }, tasks)))
     }

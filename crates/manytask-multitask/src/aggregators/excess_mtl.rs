@@ -46,7 +46,7 @@ struct Memory {
 
 impl AggregatorSettings for ExcessMtl {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        above_zero("excess_mtl: step_size", self.step_size)?;
+        above_zero("excess_mtl", "step_size", self.step_size)?;
         Ok(Box::new(Excess {
             step_size: self.step_size,
             tasks: tasks.to_vec(),

@@ -34,7 +34,7 @@ struct Fair {
 
 impl AggregatorSettings for FairGrad {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        above_zero("fairgrad: alpha", self.alpha)?;
+        above_zero("fairgrad", "alpha", self.alpha)?;
         Ok(Box::new(OnGramian::new(Fair { alpha: self.alpha }, self.level.clone(), tasks)))
     }
 

@@ -53,12 +53,12 @@ struct Memory {
 
 impl AggregatorSettings for Famo {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        above_zero("famo: learning_rate", self.learning_rate)?;
-        at_least_zero("famo: weight_decay", self.weight_decay)?;
+        above_zero("famo", "learning_rate", self.learning_rate)?;
+        at_least_zero("famo", "weight_decay", self.weight_decay)?;
         let weighting = Adaptive {
             settings: self.clone(),
             tasks: tasks.to_vec(),
-            least: by_task("famo: least", &self.least, tasks, 0.0, f64::NEG_INFINITY)?,
+            least: by_task("famo", "least", &self.least, tasks, 0.0, f64::NEG_INFINITY)?,
             step: 0,
             before: TaskVec::default(),
             memory: Memory { logits: vec![0.0; tasks.len()], optimizer: ScalarOptimizer::new(tasks.len()) },

@@ -3,7 +3,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
-use super::support::finite;
 use crate::{Aggregator, Error, LossWeighting, Needs, OnLosses, Result, StepInfo};
 
 /// A weighted sum of losses, `Σ wᵢ lᵢ`, with a weight for each task by name.
@@ -33,19 +32,22 @@ impl AggregatorSettings for FixedWeights {
         let missing: Vec<&str> =
             tasks.iter().filter(|name| !self.weights.contains_key(*name)).map(String::as_str).collect();
         if !unknown.is_empty() {
+            let key = ["weights", unknown.first().copied().unwrap_or_default()];
             let all = named(all.iter().map(String::as_str).collect());
-            return Err(Error::setting(
+            return Err(Error::refused(
+                key,
                 format!("fixed_weights: there is no task `{}`", named(unknown)),
                 format!("the tasks are `{all}`"),
             ));
         }
         if !missing.is_empty() {
             let what = format!("fixed_weights: no weight for `{}`", named(missing));
-            return Err(Error::setting(what, "write one for each task"));
+            return Err(Error::refused("weights", what, "write one for each task"));
         }
-        self.weights
-            .iter()
-            .try_for_each(|(name, weight)| finite(&format!("the weight of `{name}`"), *weight))?;
+        if let Some((name, weight)) = self.weights.iter().find(|(_, weight)| !weight.is_finite()) {
+            let what = format!("the weight of `{name}` is {weight}");
+            return Err(Error::refused(["weights", name], what, "write a finite number"));
+        }
         let all = tasks.iter().filter_map(|name| self.weights.get(name).copied()).collect();
         Ok(Box::new(OnLosses::new(Fixed(all), tasks)))
     }

@@ -35,7 +35,7 @@ struct SignDropout {
 
 impl AggregatorSettings for GradDrop {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        unit("graddrop: leak", self.leak)?;
+        unit("graddrop", "leak", self.leak)?;
         direction_level("graddrop", &self.level)?;
         Ok(Box::new(SignDropout { settings: self.clone(), tasks: tasks.to_vec() }))
     }

@@ -65,8 +65,8 @@ struct Memory {
 
 impl AggregatorSettings for GradNorm {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        at_least_zero("gradnorm: alpha", self.alpha)?;
-        above_zero("gradnorm: learning_rate", self.learning_rate)?;
+        at_least_zero("gradnorm", "alpha", self.alpha)?;
+        above_zero("gradnorm", "learning_rate", self.learning_rate)?;
         let memory = Memory {
             weights: vec![1.0; tasks.len()],
             initial: vec![None; tasks.len()],

@@ -43,7 +43,8 @@ struct Memory {
 impl AggregatorSettings for GradVac {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         if !(0.0..=1.0).contains(&self.beta) {
-            return Err(Error::setting(
+            return Err(Error::refused(
+                "beta",
                 format!("gradvac: beta is {}", self.beta),
                 "write a number from 0 to 1",
             ));

@@ -36,7 +36,7 @@ struct Memory {
 
 impl AggregatorSettings for ImtlL {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        finite("imtl_l: initial", self.initial)?;
+        finite("imtl_l", "initial", self.initial)?;
         rate("imtl_l", self.learning_rate)?;
         let memory = Memory {
             log_weight: vec![self.initial; tasks.len()],

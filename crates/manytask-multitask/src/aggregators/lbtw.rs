@@ -36,7 +36,7 @@ struct Memory {
 
 impl AggregatorSettings for Lbtw {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        at_least_zero("lbtw: alpha", self.alpha)?;
+        at_least_zero("lbtw", "alpha", self.alpha)?;
         let memory = Memory { epoch: 0, first: vec![None; tasks.len()] };
         Ok(Box::new(OnLosses::new(Balanced { alpha: self.alpha, memory }, tasks)))
     }

@@ -63,9 +63,10 @@ struct Memory {
 
 impl AggregatorSettings for MetaBalance {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        share("metabalance: relaxation", self.relaxation)?;
+        share("metabalance", "relaxation", self.relaxation)?;
         if !(0.0..1.0).contains(&self.beta) {
-            return Err(Error::setting(
+            return Err(Error::refused(
+                "beta",
                 format!("metabalance: beta is {}", self.beta),
                 "write a number of at least 0 and below 1",
             ));
@@ -73,7 +74,8 @@ impl AggregatorSettings for MetaBalance {
         let primary = match &self.primary {
             None => 0,
             Some(name) => tasks.iter().position(|task| task == name).ok_or_else(|| {
-                Error::setting(
+                Error::refused(
+                    "primary",
                     format!("metabalance: primary: there is no task `{name}`"),
                     format!("the tasks are `{}`", tasks.join("`, `")),
                 )

@@ -43,13 +43,14 @@ struct Correction {
 impl AggregatorSettings for MoCo {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         if !(self.beta > 0.0 && self.beta <= 1.0) {
-            return Err(Error::setting(
+            return Err(Error::refused(
+                "beta",
                 format!("moco: beta is {}", self.beta),
                 "write a number above 0 and at most 1",
             ));
         }
-        above_zero("moco: gamma", self.gamma)?;
-        at_least_zero("moco: rho", self.rho)?;
+        above_zero("moco", "gamma", self.gamma)?;
+        at_least_zero("moco", "rho", self.rho)?;
         Ok(Box::new(Correction {
             settings: *self,
             tasks: tasks.to_vec(),

@@ -35,8 +35,8 @@ struct DoubleSampling {
 
 impl AggregatorSettings for MoDo {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        above_zero("modo: gamma", self.gamma)?;
-        at_least_zero("modo: rho", self.rho)?;
+        above_zero("modo", "gamma", self.gamma)?;
+        at_least_zero("modo", "rho", self.rho)?;
         Ok(Box::new(DoubleSampling {
             settings: *self,
             independent: Independent::new(tasks),

@@ -36,7 +36,7 @@ struct Boundary {
 
 impl AggregatorSettings for Pbi {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        at_least_zero("pbi: theta", self.theta)?;
+        at_least_zero("pbi", "theta", self.theta)?;
         let preferred = self.preference.of("pbi", tasks)?;
         Ok(Box::new(OnLosses::new(Boundary { theta: self.theta, preferred }, tasks)))
     }

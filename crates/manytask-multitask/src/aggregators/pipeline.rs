@@ -10,6 +10,7 @@ use super::{AggregatorSettings, Post};
 use crate::{
     Aggregator, Combination, Error, Gives, Level, Needs, Result, Shared, State, Step, StepInfo, TaskVec,
 };
+use manytask_tensor::{WHOLE, Within as _};
 
 /// A pipeline: a transform of the losses, a weighting of them, a combination of the gradients of what comes out, and what is done
 /// with its weights. Every stage may be left out.
@@ -48,10 +49,11 @@ impl AggregatorSettings for Pipeline {
     }
 
     fn build_for_some(&self, tasks: &[String], all: &[String]) -> Result<Box<dyn Aggregator>> {
-        let build = |stage: &Option<Box<dyn AggregatorSettings>>| {
-            stage.as_ref().map(|stage| stage.build_for_some(tasks, all)).transpose()
+        let build = |key: &str, stage: &Option<Box<dyn AggregatorSettings>>| {
+            stage.as_ref().map(|stage| stage.build_for_some(tasks, all)).transpose().within(key)
         };
-        let (mut weighting, mut combination) = (build(&self.weighting)?, build(&self.combination)?);
+        let mut weighting = build("weighting", &self.weighting)?;
+        let mut combination = build("combination", &self.combination)?;
         if let Some(stage) = &weighting {
             is_weighting(stage.as_ref())?;
         }
@@ -66,12 +68,14 @@ impl AggregatorSettings for Pipeline {
         } else if let Some(stage) = weighting {
             weighting = Some(self.post.build(NAME, stage, tasks)?);
         } else if self.post != Post::default() {
-            return Err(Error::setting(
+            return Err(Error::refused(
+                WHOLE,
                 "pipeline: smoothing, scale, max_norm or update_every without a method that gives weights",
                 "name a weighting or a combination, or leave them out",
             ));
         } else if self.transform.is_none() {
-            return Err(Error::setting(
+            return Err(Error::refused(
+                WHOLE,
                 "a pipeline without a stage",
                 "name a transform, a weighting or a combination; equal_weights is what does nothing",
             ));
@@ -102,7 +106,8 @@ fn is_weighting(stage: &dyn Aggregator) -> Result<()> {
     if stage.gives() == Gives::LossWeights && stage.name() != NAME {
         return Ok(());
     }
-    Err(Error::setting(
+    Err(Error::refused(
+        "weighting",
         format!("pipeline: `{}` is no weighting of losses", stage.name()),
         "name it under `combination`, and a weighting such as uncertainty_weighting or dwa here",
     ))
@@ -110,7 +115,8 @@ fn is_weighting(stage: &dyn Aggregator) -> Result<()> {
 
 fn is_combination(stage: &dyn Aggregator) -> Result<()> {
     if stage.gives() == Gives::LossWeights || stage.name() == NAME {
-        return Err(Error::setting(
+        return Err(Error::refused(
+            "combination",
             format!("pipeline: `{}` is no combination of gradients", stage.name()),
             "name it under `weighting`, and a combination such as cagrad or upgrad here, or none",
         ));
@@ -122,7 +128,8 @@ fn is_combination(stage: &dyn Aggregator) -> Result<()> {
 fn one_pass(needs: &Needs) -> Result<()> {
     let has = |wanted: &Level| needs.gradients.iter().any(|(_, level)| level == wanted);
     if has(&Level::Parameters) && has(&Level::Representation) {
-        return Err(Error::setting(
+        return Err(Error::refused(
+            ["combination", "level"],
             "pipeline: one stage at the level of all parameters and one at that of the representation",
             "set the same level for both, or level = \"last_layer\" for the weighting",
         ));
@@ -141,26 +148,27 @@ impl Pipeline {
             let needs = stage.needs();
             needs.batches > 1 || needs.validation || needs.look_ahead
         };
-        let refuse = |stage: &dyn Aggregator, what: &str, before: &str| {
-            Err(Error::setting(
+        let refuse = |key: &str, stage: &dyn Aggregator, what: &str, before: &str| {
+            Err(Error::refused(
+                key,
                 format!("pipeline: `{}` {what}, which {before} before it does not reach", stage.name()),
                 format!("leave out the {before}, or take another method"),
             ))
         };
         if let (Some(stage), Some(_)) = (weighting, self.transform) {
             if stage.needs().epoch_means {
-                return refuse(stage, "goes by the mean losses of epochs", "transform");
+                return refuse("weighting", stage, "goes by the mean losses of epochs", "transform");
             }
             if looks(stage) {
-                return refuse(stage, "looks at other batches", "transform");
+                return refuse("weighting", stage, "looks at other batches", "transform");
             }
         }
         match combination {
             Some(stage) if looks(stage) && weighting.is_some() => {
-                refuse(stage, "looks at other batches", "weighting")
+                refuse("combination", stage, "looks at other batches", "weighting")
             }
             Some(stage) if looks(stage) && self.transform.is_some() => {
-                refuse(stage, "looks at other batches", "transform")
+                refuse("combination", stage, "looks at other batches", "transform")
             }
             _ => Ok(()),
         }

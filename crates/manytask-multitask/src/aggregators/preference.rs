@@ -39,15 +39,14 @@ impl Preference {
     }
 
     pub(super) fn of(&self, method: &str, tasks: &[String]) -> Result<Preferred> {
-        let of = |what: &str| format!("{method}: {what}");
         Ok(Preferred {
             // Without any the weights are equal, whatever tasks are present.
             weights: if self.weights.is_empty() {
                 Vec::new()
             } else {
-                by_task(&of("weights"), &self.weights, tasks, 0.0, 0.0)?
+                by_task(method, "weights", &self.weights, tasks, 0.0, 0.0)?
             },
-            reference: by_task(&of("reference"), &self.reference, tasks, 0.0, f64::NEG_INFINITY)?,
+            reference: by_task(method, "reference", &self.reference, tasks, 0.0, f64::NEG_INFINITY)?,
         })
     }
 }

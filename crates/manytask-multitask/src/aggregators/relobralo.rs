@@ -46,9 +46,9 @@ struct Memory {
 
 impl AggregatorSettings for ReLoBRaLo {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        above_zero("relobralo: temperature", self.temperature)?;
-        share("relobralo: alpha", self.alpha)?;
-        share("relobralo: lookback", self.lookback)?;
+        above_zero("relobralo", "temperature", self.temperature)?;
+        share("relobralo", "alpha", self.alpha)?;
+        share("relobralo", "lookback", self.lookback)?;
         let count = tasks.len();
         let memory = Memory { weights: vec![1.0; count], first: vec![None; count], last: vec![None; count] };
         Ok(Box::new(OnLosses::new(Relative { settings: *self, memory }, tasks)))

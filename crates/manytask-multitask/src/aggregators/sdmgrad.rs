@@ -42,11 +42,11 @@ struct DirectionOriented {
 
 impl AggregatorSettings for SdmGrad {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        at_least_zero("sdmgrad: lambda", self.lambda)?;
-        above_zero("sdmgrad: learning_rate", self.learning_rate)?;
-        below_one("sdmgrad: momentum", self.momentum)?;
+        at_least_zero("sdmgrad", "lambda", self.lambda)?;
+        above_zero("sdmgrad", "learning_rate", self.learning_rate)?;
+        below_one("sdmgrad", "momentum", self.momentum)?;
         if self.iterations == 0 {
-            return Err(Error::setting("sdmgrad: 0 iterations", "take at least 1"));
+            return Err(Error::refused("iterations", "sdmgrad: 0 iterations", "take at least 1"));
         }
         Ok(Box::new(DirectionOriented {
             settings: *self,

@@ -43,7 +43,7 @@ struct Memory {
 
 impl AggregatorSettings for Stch {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        above_zero("stch: mu", self.mu)?;
+        above_zero("stch", "mu", self.mu)?;
         let weighting = SmoothMaximum {
             mu: self.mu,
             preferred: self.preference.of("stch", tasks)?,

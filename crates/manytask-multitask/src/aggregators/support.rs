@@ -1,5 +1,6 @@
 //! What several methods ask of losses, weights and settings.
 
+use manytask_tensor::WHOLE;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Error, Level, Result, StepInfo};
@@ -17,7 +18,8 @@ pub(super) fn positive(method: &str, step: &StepInfo<'_>) -> Result<()> {
 
 /// A loss that has no logarithm.
 pub(super) fn not_positive(method: &str, task: &str, loss: f64, step: u64) -> Error {
-    Error::setting(
+    Error::refused(
+        WHOLE,
         format!("`{method}` needs losses above 0, and at step {step} that of task `{task}` is {loss}"),
         "take a method that works with losses of any sign, such as equal_weights, dwa or uncertainty_weighting",
     )
@@ -55,7 +57,8 @@ pub(super) fn project_onto_simplex(values: &[f64]) -> Vec<f64> {
 /// # Errors
 /// When a name is unknown or missing, or a number is not finite or not above `above`.
 pub(super) fn by_task(
-    what: &str,
+    method: &str,
+    key: &str,
     given: &BTreeMap<String, f64>,
     tasks: &[String],
     absent: f64,
@@ -63,8 +66,9 @@ pub(super) fn by_task(
 ) -> Result<Vec<f64>> {
     let all = || tasks.join("`, `");
     if let Some(name) = given.keys().find(|name| !tasks.contains(name)) {
-        return Err(Error::setting(
-            format!("{what}: there is no task `{name}`"),
+        return Err(Error::refused(
+            [key, name],
+            format!("{method}: {key}: there is no task `{name}`"),
             format!("the tasks are `{}`", all()),
         ));
     }
@@ -74,34 +78,38 @@ pub(super) fn by_task(
         } else {
             "write a finite number".to_owned()
         };
-        return Err(Error::setting(format!("{what} of `{name}` is {value}"), remedy));
+        return Err(Error::refused([key, name], format!("{method}: {key} of `{name}` is {value}"), remedy));
     }
     if given.is_empty() {
         return Ok(vec![absent; tasks.len()]);
     }
     let of = |name: &String| {
         given.get(name).copied().ok_or_else(|| {
-            Error::setting(format!("{what}: none for `{name}`"), "write one for each task, or leave all out")
+            Error::refused(
+                key,
+                format!("{method}: {key}: none for `{name}`"),
+                "write one for each task, or leave all out",
+            )
         })
     };
     tasks.iter().map(of).collect()
 }
 
 /// A number of a setting that must be finite.
-pub(super) fn finite(what: &str, value: f64) -> Result<()> {
+pub(super) fn finite(method: &str, key: &str, value: f64) -> Result<()> {
     if value.is_finite() {
         Ok(())
     } else {
-        Err(Error::setting(format!("{what} is {value}"), "write a finite number"))
+        Err(Error::refused(key, format!("{method}: {key} is {value}"), "write a finite number"))
     }
 }
 
 /// A share, from 0 to 1.
-pub(super) fn share(what: &str, value: f64) -> Result<()> {
+pub(super) fn share(method: &str, key: &str, value: f64) -> Result<()> {
     if (0.0..=1.0).contains(&value) {
         Ok(())
     } else {
-        Err(Error::setting(format!("{what} is {value}"), "write a number from 0 to 1"))
+        Err(Error::refused(key, format!("{method}: {key} is {value}"), "write a number from 0 to 1"))
     }
 }
 
@@ -110,7 +118,7 @@ pub(super) fn rate(method: &str, rate: Option<f64>) -> Result<()> {
     match rate {
         Some(rate) if !(rate.is_finite() && rate > 0.0) => {
             let what = format!("{method}: a learning_rate that is not above 0");
-            Err(Error::setting(what, "raise it, or leave it out"))
+            Err(Error::refused("learning_rate", what, "raise it, or leave it out"))
         }
         _ => Ok(()),
     }
@@ -138,36 +146,37 @@ pub(super) fn of_present(all: &[f64], step: &StepInfo<'_>) -> Vec<f64> {
 }
 
 /// A setting that must be finite and above 0.
-pub(super) fn above_zero(what: &str, value: f64) -> Result<()> {
+pub(super) fn above_zero(method: &str, key: &str, value: f64) -> Result<()> {
     if value.is_finite() && value > 0.0 {
         Ok(())
     } else {
-        Err(Error::setting(format!("{what} is {value}"), "write a number above 0"))
+        Err(Error::refused(key, format!("{method}: {key} is {value}"), "write a number above 0"))
     }
 }
 
 /// A setting that must be finite and at least 0.
-pub(super) fn at_least_zero(what: &str, value: f64) -> Result<()> {
+pub(super) fn at_least_zero(method: &str, key: &str, value: f64) -> Result<()> {
     if value.is_finite() && value >= 0.0 {
         Ok(())
     } else {
-        Err(Error::setting(format!("{what} is {value}"), "write a number that is at least 0"))
+        Err(Error::refused(key, format!("{method}: {key} is {value}"), "write a number that is at least 0"))
     }
 }
 
 /// A setting that must be from 0 to 1.
-pub(super) fn unit(what: &str, value: f64) -> Result<()> {
+pub(super) fn unit(method: &str, key: &str, value: f64) -> Result<()> {
     if (0.0..=1.0).contains(&value) {
         Ok(())
     } else {
-        Err(Error::setting(format!("{what} is {value}"), "write a number from 0 to 1"))
+        Err(Error::refused(key, format!("{method}: {key} is {value}"), "write a number from 0 to 1"))
     }
 }
 
 /// The level of a method that gives a direction, which some layers have none for.
 pub(super) fn direction_level(method: &str, level: &Level) -> Result<()> {
     if level.is_layers() {
-        return Err(Error::setting(
+        return Err(Error::refused(
+            "level",
             format!("{method}: a direction of some layers only"),
             "set level = \"parameters\" or \"representation\"",
         ));
@@ -176,11 +185,11 @@ pub(super) fn direction_level(method: &str, level: &Level) -> Result<()> {
 }
 
 /// A setting that must be from 0 to below 1.
-pub(super) fn below_one(what: &str, value: f64) -> Result<()> {
+pub(super) fn below_one(method: &str, key: &str, value: f64) -> Result<()> {
     if (0.0..1.0).contains(&value) {
         Ok(())
     } else {
-        Err(Error::setting(format!("{what} is {value}"), "write a number from 0 to below 1"))
+        Err(Error::refused(key, format!("{method}: {key} is {value}"), "write a number from 0 to below 1"))
     }
 }
 
@@ -217,7 +226,7 @@ mod tests {
     fn numbers_by_task_are_for_all_or_none() {
         let tasks = ["a".to_owned(), "b".to_owned()];
         let given = |pairs: &[(&str, f64)]| pairs.iter().map(|(name, x)| ((*name).to_owned(), *x)).collect();
-        let of = |pairs| by_task("m: preference", &given(pairs), &tasks, 0.5, 0.0);
+        let of = |pairs| by_task("m", "preference", &given(pairs), &tasks, 0.5, 0.0);
         assert_eq!(of(&[]).unwrap(), [0.5, 0.5]);
         assert_eq!(of(&[("b", 2.0), ("a", 1.0)]).unwrap(), [1.0, 2.0]);
         for (wrong, said) in [

@@ -57,7 +57,7 @@ struct Memory {
 
 impl AggregatorSettings for UncertaintyWeighting {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        finite("uncertainty_weighting: initial", self.initial)?;
+        finite("uncertainty_weighting", "initial", self.initial)?;
         rate("uncertainty_weighting", self.learning_rate)?;
         let memory = Memory {
             log_variance: vec![self.initial; tasks.len()],

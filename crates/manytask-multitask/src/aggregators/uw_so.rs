@@ -23,7 +23,7 @@ impl Default for UwSo {
 
 impl AggregatorSettings for UwSo {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        above_zero("uw_so: temperature", self.temperature)?;
+        above_zero("uw_so", "temperature", self.temperature)?;
         Ok(Box::new(OnLosses::new(*self, tasks)))
     }
 

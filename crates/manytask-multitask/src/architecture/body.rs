@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use manytask_nn::{Builder, Context};
-use manytask_tensor::{Layout, Params, Tensor};
+use manytask_tensor::{Layout, Params, Tensor, WHOLE};
 
 use super::{Architecture, Auxiliary, Blueprint, Features, Heads, InputEncoder, Outputs, Rows, TaskInputs};
 use crate::{Error, Result};
@@ -139,5 +139,6 @@ impl<B: Body> Architecture for WithHeads<B> {
 /// When there is no such task.
 pub(crate) fn of_task<T>(all: &[T], task: usize) -> Result<&T> {
     let count = all.len();
-    all.get(task).ok_or_else(|| Error::setting(format!("task {task} of {count}"), "count tasks from 0"))
+    all.get(task)
+        .ok_or_else(|| Error::refused(WHOLE, format!("task {task} of {count}"), "count tasks from 0"))
 }

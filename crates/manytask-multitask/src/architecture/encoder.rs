@@ -1,7 +1,7 @@
 use manytask_data::Inputs;
 use manytask_nn::layers::Embedding;
 use manytask_nn::{Builder, Context, Module};
-use manytask_tensor::{Params, Tensor};
+use manytask_tensor::{Params, Tensor, WHOLE};
 
 use crate::{Error, Result};
 
@@ -89,7 +89,8 @@ impl InputEncoder {
             return Ok(rows);
         };
         if categories.size().get(1).copied() != Some(self.embeddings.len() as i64) {
-            return Err(Error::setting(
+            return Err(Error::refused(
+                WHOLE,
                 format!("{:?} categories for {} embedded columns", categories.size(), self.embeddings.len()),
                 "give the inputs that the network was built for",
             ));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use manytask_nn::{Builder, Context, Module};
-use manytask_tensor::{Entry, Init, Layout, Params, Role, Slot, Tensor};
+use manytask_tensor::{Entry, Init, Layout, Params, Role, Slot, Tensor, WHOLE};
 
 use super::Built;
 use crate::{Error, Result};
@@ -55,7 +55,8 @@ impl Ensemble {
         let mut apart = Init::Normal { mean: 0.0, std: 1.0 };
         for entry in layout.entries() {
             if entry.role == Role::Buffer {
-                return Err(Error::setting(
+                return Err(Error::refused(
+                    ["trunk", "norm"],
                     "members of a trunk that keeps running statistics",
                     "take norm = \"layer\" or \"none\"",
                 ));
@@ -75,7 +76,8 @@ impl Ensemble {
             });
         }
         if sharing == Sharing::Weights && !leaves.iter().any(|leaf| matches!(leaf, Leaf::Scaled { .. })) {
-            return Err(Error::setting(
+            return Err(Error::refused(
+                WHOLE,
                 "members of a trunk without weights",
                 "take one with layers, such as mlp with `hidden`",
             ));

@@ -135,5 +135,9 @@ pub(crate) fn check_experts(setting: &str, count: usize, least: usize) -> Result
     if (least..=MOST).contains(&count) {
         return Ok(());
     }
-    Err(Error::setting(format!("`{setting}` is {count}"), format!("it must be from {least} to {MOST}")))
+    Err(Error::refused(
+        setting,
+        format!("`{setting}` is {count}"),
+        format!("it must be from {least} to {MOST}"),
+    ))
 }

@@ -1,7 +1,7 @@
 use manytask_nn::dense::{DenseActivation, DenseChain, DenseLayer};
 use manytask_nn::layers::Restored;
 use manytask_nn::{Builder, Context, Module};
-use manytask_tensor::{Layout, Owner, Params, Slot, Tensor, baddbmm};
+use manytask_tensor::{Layout, Owner, Params, Slot, Tensor, WHOLE, baddbmm};
 
 use super::{OutputGroup, Outputs, Rows};
 use crate::{Error, Result};
@@ -34,7 +34,8 @@ impl Features<'_> {
             Self::Stacked(all) => Ok(all.f_select(0, position as i64)?),
             Self::Each(each) => match each.get(position) {
                 Some(own) => Ok(own.shallow_clone()),
-                None => Err(Error::setting(
+                None => Err(Error::refused(
+                    WHOLE,
                     format!("no features for the wanted task {position}"),
                     "give some for each wanted task",
                 )),
@@ -80,7 +81,7 @@ impl Heads {
         mut make: impl FnMut(&mut Builder<'_>, usize, i64) -> Result<Box<dyn Module>>,
     ) -> Result<Self> {
         if names.is_empty() {
-            return Err(Error::setting("a network without a task", "describe at least one target"));
+            return Err(Error::refused(WHOLE, "a network without a task", "describe at least one target"));
         }
         let mut heads = Vec::with_capacity(names.len());
         let mut root = root.scope("heads");
@@ -137,7 +138,7 @@ impl Heads {
     /// When there is no such task, or the features do not fit.
     pub fn one(&self, task: usize, params: &Params, features: &Tensor, cx: &mut Context) -> Result<Tensor> {
         let head = self.heads.get(task).ok_or_else(|| {
-            Error::setting(format!("task {task} of {}", self.heads.len()), "count tasks from 0")
+            Error::refused(WHOLE, format!("task {task} of {}", self.heads.len()), "count tasks from 0")
         })?;
         Ok(head.forward(params, features, cx)?)
     }

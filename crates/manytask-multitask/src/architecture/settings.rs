@@ -1,3 +1,4 @@
+use manytask_tensor::Within as _;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
@@ -150,8 +151,8 @@ impl Blueprint<'_> {
         let part = self
             .parts
             .get(key)
-            .ok_or_else(|| Error::setting(format!("a network without `{key}`"), "write one"))?;
-        let (module, features) = part.build(&mut b.with_precision(self.precision), inputs)?;
+            .ok_or_else(|| Error::refused(key, format!("a network without `{key}`"), "write one"))?;
+        let (module, features) = part.build(&mut b.with_precision(self.precision), inputs).within(key)?;
         Ok((Box::new(Restored(module)), features))
     }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use manytask_nn::layers::Linear;
 use manytask_nn::metrics::Output;
 use manytask_nn::{Builder, Context, Mode, Module};
-use manytask_tensor::{Layout, Owner, Params, Tensor, number_like};
+use manytask_tensor::{Layout, Owner, Params, Tensor, WHOLE, number_like};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -72,7 +72,8 @@ impl ArchitectureSettings for AitmSettings {
         if self.calibration.is_finite() && self.calibration >= 0.0 {
             return Ok(());
         }
-        Err(Error::setting(
+        Err(Error::refused(
+            "calibration",
             format!("`calibration` is {}", self.calibration),
             "it must be finite and at least 0",
         ))
@@ -136,7 +137,8 @@ impl Transfer {
 }
 
 fn not_a_sequence(what: String) -> Error {
-    Error::setting(
+    Error::refused(
+        WHOLE,
         what,
         "it is for at least two binary tasks on the same rows, each an event that can only follow the one before it",
     )
@@ -185,8 +187,8 @@ impl Architecture for Aitm {
         let mut outputs = Vec::with_capacity(wanted.len());
         let mut auxiliary = Vec::new();
         for (position, task) in wanted.iter().enumerate() {
-            let own =
-                of(*task).ok_or_else(|| Error::setting(format!("task {task}"), "count tasks from 0"))?;
+            let own = of(*task)
+                .ok_or_else(|| Error::refused(WHOLE, format!("task {task}"), "count tasks from 0"))?;
             outputs.push(inputs.rows.of(position, own)?);
             if let (true, Some(first)) = (is_training, task.checked_sub(1).and_then(of)) {
                 let excess = own.f_sigmoid()?.f_sub(&first.f_sigmoid()?)?.f_relu()?;

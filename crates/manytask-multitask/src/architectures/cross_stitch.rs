@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use manytask_nn::{Builder, Context, Module};
-use manytask_tensor::{Init, Layout, Params, Role, Slot, Tensor};
+use manytask_tensor::{Init, Layout, Params, Role, Slot, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -62,7 +62,8 @@ impl ArchitectureSettings for CrossStitchSettings {
         if self.own.is_finite() && self.own != 0.0 {
             return Ok(());
         }
-        Err(Error::setting(
+        Err(Error::refused(
+            "own",
             format!("`own` is {}", self.own),
             "it must be finite and not 0, where a trunk would learn nothing of its task",
         ))
@@ -83,7 +84,8 @@ impl ArchitectureSettings for CrossStitchSettings {
         }
         let widths = trunks.first().and_then(|trunk| trunk.staged()).map(|staged| staged.widths().to_vec());
         let widths = widths.ok_or_else(|| {
-            Error::setting(
+            Error::refused(
+                "trunk",
                 "`cross_stitch` with a trunk that has no stages",
                 "take one that is a sequence of layers, such as mlp with `hidden`, or conv4",
             )
@@ -116,7 +118,7 @@ impl CrossStitch {
     fn exchange(alpha: &Tensor, features: &Tensor) -> Result<Tensor> {
         let shape = features.size();
         let &[tasks, _, width, ..] = shape.as_slice() else {
-            return Err(Error::setting("features without channels", "take another trunk"));
+            return Err(Error::refused("trunk", "features without channels", "take another trunk"));
         };
         let alpha = alpha.f_to_kind(features.kind())?;
         if alpha.dim() == 2 {
@@ -151,8 +153,9 @@ impl Architecture for CrossStitch {
         for (stage, slot) in self.stitches.iter().enumerate() {
             let mut own = Vec::with_capacity(features.len());
             for (trunk, x) in self.trunks.iter().zip(&features) {
-                let staged =
-                    trunk.staged().ok_or_else(|| Error::setting("a trunk without stages", "take another"))?;
+                let staged = trunk
+                    .staged()
+                    .ok_or_else(|| Error::refused("trunk", "a trunk without stages", "take another"))?;
                 own.push(staged.run(stage, params, x, cx)?);
             }
             let mixed = Self::exchange(params.get(*slot)?, &Tensor::f_stack(&own, 0)?)?;
@@ -160,7 +163,7 @@ impl Architecture for CrossStitch {
         }
         let of_wanted = wanted.iter().enumerate().map(|(position, task)| {
             let own = features.get(*task).ok_or_else(|| {
-                Error::setting(format!("task {task} of {}", features.len()), "count tasks from 0")
+                Error::refused(WHOLE, format!("task {task} of {}", features.len()), "count tasks from 0")
             })?;
             // A stage gives what its layers compute in; heads are given the kind of the parameters.
             inputs.rows.of(position, &own.f_to_kind(params.kind())?)

@@ -67,15 +67,17 @@ impl ArchitectureSettings for DselectKSettings {
 
     fn check(&self) -> Result<()> {
         check_experts("experts", self.experts, 2)?;
-        let refuse = |what: String, range: &str| Err(Error::setting(what, format!("it must be {range}")));
+        let refuse = |key: &str, value: f64, range: &str| {
+            Err(Error::refused(key, format!("`{key}` is {value}"), format!("it must be {range}")))
+        };
         if !(1..=self.experts).contains(&self.nonzeros) {
-            return refuse(format!("`nonzeros` is {}", self.nonzeros), "from 1 to the number of experts");
+            return refuse("nonzeros", self.nonzeros as f64, "from 1 to the number of experts");
         }
         if !(self.gamma.is_finite() && self.gamma > 0.0) {
-            return refuse(format!("`gamma` is {}", self.gamma), "above 0");
+            return refuse("gamma", self.gamma, "above 0");
         }
         if !(self.entropy.is_finite() && self.entropy >= 0.0) {
-            return refuse(format!("`entropy` is {}", self.entropy), "finite and at least 0");
+            return refuse("entropy", self.entropy, "finite and at least 0");
         }
         Ok(())
     }
@@ -192,7 +194,7 @@ impl DselectK {
             });
         }
         let Some(selectors) = selectors else {
-            return Err(Error::setting("`dselect_k` with one expert", "take at least 2"));
+            return Err(Error::refused("experts", "`dselect_k` with one expert", "take at least 2"));
         };
         let mixture = gate.mixture.of(params, x)?;
         let mixture = mixture.f_softmax(-1, mixture.kind())?;

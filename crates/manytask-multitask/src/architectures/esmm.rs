@@ -3,7 +3,7 @@ use std::sync::Arc;
 use manytask_nn::metrics::Output;
 use manytask_nn::nets::MlpConfig;
 use manytask_nn::{Builder, Context, Module};
-use manytask_tensor::{Layout, Params, Tensor};
+use manytask_tensor::{Layout, Params, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -72,7 +72,8 @@ impl ArchitectureSettings for EsmmSettings {
 }
 
 fn two_tasks(found: usize) -> Error {
-    Error::setting(
+    Error::refused(
+        WHOLE,
         format!("`esmm` for {found} tasks"),
         "it is for exactly two binary tasks on the same rows: an event, and that event followed by another",
     )
@@ -116,7 +117,7 @@ impl Architecture for Esmm {
                     let conversion = second.forward(params, &x, cx)?.f_to_kind(params.kind())?;
                     logit_of_product(&click, &conversion)?
                 }
-                task => return Err(Error::setting(format!("task {task} of 2"), "count tasks from 0")),
+                task => return Err(Error::refused(WHOLE, format!("task {task} of 2"), "count tasks from 0")),
             };
             outputs.push(inputs.rows.of(position, &raw)?);
         }
@@ -129,7 +130,8 @@ impl Architecture for Esmm {
         }
         match tasks.iter().find(|task| task.output != Output::Binary) {
             None => Ok(()),
-            Some(task) => Err(Error::setting(
+            Some(task) => Err(Error::refused(
+                WHOLE,
                 format!("`esmm` with the {} task `{}`", task.output.name(), task.name),
                 "it is for two binary tasks: an event, and that event followed by another",
             )),

@@ -5,7 +5,7 @@ use manytask_nn::dense::DenseChain;
 use manytask_nn::fused::NotFused;
 use manytask_nn::layers::Restored;
 use manytask_nn::{Builder, Context, Module};
-use manytask_tensor::{Layout, Params, Slot, Tensor};
+use manytask_tensor::{Layout, Params, Slot, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -66,7 +66,7 @@ impl HardSharing {
         head: impl FnMut(&mut Builder<'_>, usize, i64) -> Result<Box<dyn Module>>,
     ) -> Result<Self> {
         if tasks.is_empty() {
-            return Err(Error::setting("a network without a task", "describe at least one target"));
+            return Err(Error::refused(WHOLE, "a network without a task", "describe at least one target"));
         }
         let mut layout = Layout::builder();
         let mut root = Builder::new(&mut layout);

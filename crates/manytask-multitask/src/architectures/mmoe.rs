@@ -45,12 +45,14 @@ impl ArchitectureSettings for MmoeSettings {
 
     fn check(&self) -> Result<()> {
         check_experts("experts", self.experts, 1)?;
-        let refuse = |what: String, range: &str| Err(Error::setting(what, format!("it must be {range}")));
+        let refuse = |key: &str, value: f64, range: &str| {
+            Err(Error::refused(key, format!("`{key}` is {value}"), format!("it must be {range}")))
+        };
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
-            return refuse(format!("`temperature` is {}", self.temperature), "above 0");
+            return refuse("temperature", self.temperature, "above 0");
         }
         if !(0.0..1.0).contains(&self.gate_dropout) {
-            return refuse(format!("`gate_dropout` is {}", self.gate_dropout), "in [0, 1)");
+            return refuse("gate_dropout", self.gate_dropout, "in [0, 1)");
         }
         Ok(())
     }

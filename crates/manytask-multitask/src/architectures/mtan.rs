@@ -42,7 +42,11 @@ impl ArchitectureSettings for MtanSettings {
         if self.reduction >= 1 {
             return Ok(());
         }
-        Err(Error::setting(format!("`reduction` is {}", self.reduction), "it must be at least 1"))
+        Err(Error::refused(
+            "reduction",
+            format!("`reduction` is {}", self.reduction),
+            "it must be at least 1",
+        ))
     }
 
     fn build(&self, blueprint: &Blueprint<'_>) -> Result<Box<dyn Architecture>> {

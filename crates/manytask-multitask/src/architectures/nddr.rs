@@ -1,6 +1,6 @@
 use manytask_nn::layers::BatchNorm;
 use manytask_nn::{Builder, Context, Module};
-use manytask_tensor::{Init, Params, Role, Slot, Tensor};
+use manytask_tensor::{Init, Params, Role, Slot, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -40,7 +40,8 @@ impl ArchitectureSettings for NddrSettings {
         if self.own.is_finite() && self.own != 0.0 {
             return Ok(());
         }
-        Err(Error::setting(
+        Err(Error::refused(
+            "own",
             format!("`own` is {}", self.own),
             "it must be finite and not 0, where a trunk would learn nothing of its task",
         ))
@@ -67,8 +68,9 @@ impl NddrSettings {
             trunks.push(trunk);
             features = size;
         }
-        let first =
-            trunks.first().ok_or_else(|| Error::setting("a network without a task", "describe one"))?;
+        let first = trunks
+            .first()
+            .ok_or_else(|| Error::refused(WHOLE, "a network without a task", "describe one"))?;
         let widths = stage_widths("nddr", first.as_ref())?;
         let other = (1.0 - self.own) / (names.len().max(2) - 1) as f64;
         let mut stages = Vec::with_capacity(widths.len());

@@ -96,7 +96,8 @@ impl ArchitectureSettings for PleSettings {
 
     fn check(&self) -> Result<()> {
         if !(1..=MOST_LEVELS).contains(&self.levels) {
-            return Err(Error::setting(
+            return Err(Error::refused(
+                "levels",
                 format!("`levels` is {}", self.levels),
                 format!("it must be from 1 to {MOST_LEVELS}"),
             ));
@@ -240,7 +241,7 @@ impl Body for Ple {
     ) -> Result<BodyOutput> {
         let x = self.bottom.forward(params, x, cx)?;
         let Some((last, below)) = self.levels.split_last() else {
-            return Err(Error::setting("`ple` without a level", "take at least 1"));
+            return Err(Error::refused("levels", "`ple` without a level", "take at least 1"));
         };
         let tasks = last.tasks.iter().map(|_| x.shallow_clone()).collect();
         let mut given = Given { tasks, shared: x };

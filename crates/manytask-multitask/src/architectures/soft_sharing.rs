@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use manytask_nn::{Builder, Context, Mode, Module};
-use manytask_tensor::{Kind, Layout, Params, Slot, Tensor, number_like};
+use manytask_tensor::{Kind, Layout, Params, Slot, Tensor, WHOLE, number_like};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -69,7 +69,11 @@ impl ArchitectureSettings for SoftSharingSettings {
         if self.strength.is_finite() && self.strength >= 0.0 {
             return Ok(());
         }
-        Err(Error::setting(format!("`strength` is {}", self.strength), "it must be finite and at least 0"))
+        Err(Error::refused(
+            "strength",
+            format!("`strength` is {}", self.strength),
+            "it must be finite and at least 0",
+        ))
     }
 
     fn build(&self, blueprint: &Blueprint<'_>) -> Result<Box<dyn Architecture>> {
@@ -112,7 +116,9 @@ impl SoftSharing {
                 let slot = self.slots.get(task).and_then(|slots| slots.get(place));
                 match slot {
                     Some(slot) => Ok(params.get(*slot)?),
-                    None => Err(Error::setting(format!("task {task} of {tasks}"), "count tasks from 0")),
+                    None => {
+                        Err(Error::refused(WHOLE, format!("task {task} of {tasks}"), "count tasks from 0"))
+                    }
                 }
             };
             let all = (0..tasks).map(of).collect::<Result<Vec<_>>>()?;
@@ -188,7 +194,7 @@ impl Architecture for SoftSharing {
         let mut features = Vec::with_capacity(wanted.len());
         for (position, task) in wanted.iter().enumerate() {
             let trunk = self.trunks.get(*task).ok_or_else(|| {
-                Error::setting(format!("task {task} of {}", self.trunks.len()), "count tasks from 0")
+                Error::refused(WHOLE, format!("task {task} of {}", self.trunks.len()), "count tasks from 0")
             })?;
             features.push(trunk.forward(params, &inputs.rows.of(position, &x)?, cx)?);
         }

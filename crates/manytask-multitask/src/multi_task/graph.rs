@@ -167,7 +167,8 @@ impl Pass for GraphPass<'_> {
 
 /// Gradients of a representation that there is not.
 fn no_bottleneck() -> Error {
-    Error::setting(
+    Error::refused(
+        "level",
         "gradients of the representation, but the architecture has no one place where tasks part",
         "take the level `parameters`",
     )

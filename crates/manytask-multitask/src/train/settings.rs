@@ -1,6 +1,7 @@
 use manytask_nn::metrics::Metric;
 use manytask_nn::optim::Optimizer;
 use manytask_nn::schedule::Schedule;
+use manytask_tensor::{KeyPath, Within as _};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Evaluation, Result};
@@ -94,7 +95,8 @@ impl Monitor {
                 let names =
                     evaluation.tasks.iter().map(|task| task.name.as_str()).collect::<Vec<_>>().join(", ");
                 let task = evaluation.task(name).ok_or_else(|| {
-                    Error::setting(
+                    Error::refused(
+                        "task",
                         format!("monitor: there is no task `{name}`"),
                         format!("the tasks are {names}"),
                     )
@@ -110,7 +112,8 @@ impl Monitor {
                 tasks.iter().flat_map(|task| &task.metrics).map(|(name, _)| name.as_str()).collect();
             names.sort_unstable();
             names.dedup();
-            return Err(Error::setting(
+            return Err(Error::refused(
+                "metric",
                 format!("monitor: there is no metric `{}`", self.metric),
                 format!("the metrics are loss, {}", names.join(", ")),
             ));
@@ -119,7 +122,8 @@ impl Monitor {
             tasks.iter().find(|task| task.metrics.first().is_some_and(|(name, _)| *name == self.metric));
         let known = Goal::of(&self.metric).or(primary.map(|task| Goal::higher(task.higher_is_better)));
         let goal = self.goal.or(known).ok_or_else(|| {
-            Error::setting(
+            Error::refused(
+                "metric",
                 format!("monitor: whether more of `{}` is better is not known", self.metric),
                 "write goal = \"maximise\" or \"minimise\", or take another metric",
             )
@@ -164,32 +168,48 @@ impl Training {
     /// # Errors
     /// With the setting and what it must be.
     pub fn check(&self) -> Result<()> {
-        let refuse = |what: &str, remedy: &str| Err(Error::setting(what, remedy));
+        let refuse = |key: KeyPath, what: &str, remedy: &str| Err(Error::refused(key, what, remedy));
         if self.steps == 0 {
-            return refuse("a training of 0 steps", "at least 1 is needed");
+            return refuse("steps".into(), "a training of 0 steps", "at least 1 is needed");
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
             return refuse(
+                "learning_rate".into(),
                 &format!("a learning rate of {}", self.learning_rate),
                 "it must be above 0 and finite",
             );
         }
         if self.clip_norm.is_some_and(|norm| !(norm.is_finite() && norm > 0.0)) {
-            return refuse("a clip_norm that is not above 0", "leave it out to clip nothing");
+            return refuse(
+                "clip_norm".into(),
+                "a clip_norm that is not above 0",
+                "leave it out to clip nothing",
+            );
         }
-        if [self.validate_every, self.save_every, self.diagnose_every].contains(&Some(0)) {
-            return refuse("an interval of 0 steps", "leave it out, or write at least 1");
+        let intervals = [
+            ("validate_every", self.validate_every),
+            ("save_every", self.save_every),
+            ("diagnose_every", self.diagnose_every),
+        ];
+        if let Some((key, _)) = intervals.iter().find(|(_, steps)| *steps == Some(0)) {
+            return refuse((*key).into(), "an interval of 0 steps", "leave it out, or write at least 1");
         }
         if let Some(stopping) = self.early_stopping {
             if self.validate_every.is_none() {
-                return refuse("early stopping without a look at the validation split", "set validate_every");
+                return refuse(
+                    "early_stopping".into(),
+                    "early stopping without a look at the validation split",
+                    "set validate_every",
+                );
             }
             if stopping.patience == 0 || !(stopping.min_delta.is_finite() && stopping.min_delta >= 0.0) {
-                return refuse("early stopping: patience below 1 or a negative min_delta", "raise it");
+                let key = if stopping.patience == 0 { "patience" } else { "min_delta" };
+                let key = ["early_stopping", key].into();
+                return refuse(key, "early stopping: patience below 1 or a negative min_delta", "raise it");
             }
         }
-        self.optimizer.check()?;
-        self.schedule.check()?;
+        self.optimizer.check().within("optimizer")?;
+        self.schedule.check().within("schedule")?;
         Ok(())
     }
 }

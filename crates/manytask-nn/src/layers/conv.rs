@@ -1,4 +1,4 @@
-use manytask_tensor::{OpContext, Params, Role, Slot, Tensor};
+use manytask_tensor::{OpContext, Params, Role, Slot, Tensor, WHOLE};
 
 use crate::init::{FanMode, Gain, fans, kaiming_uniform};
 use crate::primitive::{ConvConfig, NotFused, Primitive};
@@ -26,7 +26,7 @@ impl Conv2d {
         let positive = [inputs, outputs, kernel, stride, dilation, groups].iter().all(|n| *n > 0);
         if !positive || padding < 0 || inputs % groups != 0 || outputs % groups != 0 {
             let expected = "sizes of at least 1, and groups that divide both numbers of channels";
-            return Err(Error::setting("a convolution", &format!("{config:?}"), expected));
+            return Err(Error::named_setting(WHOLE, "a convolution", &format!("{config:?}"), expected));
         }
         let shape = [outputs, inputs / groups, kernel, kernel];
         let init = kaiming_uniform(&shape, FanMode::FanIn, Gain::LeakyRelu(5.0_f64.sqrt()))?;

@@ -1,4 +1,4 @@
-use manytask_tensor::{Init, Kind, Params, Role, Slot, Tensor};
+use manytask_tensor::{Init, Kind, Params, Role, Slot, Tensor, WHOLE};
 
 use crate::{Builder, Context, Error, Module, Result};
 
@@ -20,7 +20,7 @@ impl Embedding {
     pub fn new(b: &mut Builder<'_>, values: i64, size: i64) -> Result<Self> {
         if values < 1 || size < 1 {
             let found = format!("{values} values of {size} numbers");
-            return Err(Error::setting("embedding's size", &found, "at least 1 of 1 is needed"));
+            return Err(Error::named_setting(WHOLE, "embedding's size", &found, "at least 1 of 1 is needed"));
         }
         let init = Init::Normal { mean: 0.0, std: 1.0 };
         Ok(Self { weight: b.parameter("weight", &[values, size], init, Role::Embedding)?, values, size })

@@ -1,4 +1,4 @@
-use manytask_tensor::{Init, OpContext, Params, Role, Slot, Tensor, baddbmm};
+use manytask_tensor::{Init, OpContext, Params, Role, Slot, Tensor, WHOLE, baddbmm};
 
 use crate::primitive::{NotFused, Primitive};
 use crate::{Builder, Context, Error, Module, Precision, Result};
@@ -37,7 +37,8 @@ impl Linear {
         bias: Init,
     ) -> Result<Self> {
         if inputs < 1 || outputs < 1 {
-            return Err(Error::setting(
+            return Err(Error::named_setting(
+                WHOLE,
                 "linear layer's size",
                 &format!("{inputs} to {outputs}"),
                 "at least 1 to 1 is needed",

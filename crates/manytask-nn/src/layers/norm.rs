@@ -1,4 +1,4 @@
-use manytask_tensor::{Init, Params, Role, Slot, Tensor};
+use manytask_tensor::{Init, Params, Role, Slot, Tensor, WHOLE};
 
 use crate::primitive::{NotFused, Primitive};
 use crate::{BatchNormPolicy, Builder, Context, Error, Mode, Module, Result};
@@ -35,11 +35,17 @@ impl BatchNorm {
     /// As [`BatchNorm::new`], and when a number is out of range.
     pub fn with(b: &mut Builder<'_>, channels: i64, eps: f64, momentum: f64) -> Result<Self> {
         if channels < 1 {
-            return Err(Error::setting("batch-norm's channels", &channels, "at least 1 is needed"));
+            return Err(Error::named_setting(
+                WHOLE,
+                "batch-norm's channels",
+                &channels,
+                "at least 1 is needed",
+            ));
         }
         if !(eps > 0.0 && (0.0..=1.0).contains(&momentum)) {
             let found = format!("{eps} and {momentum}");
-            return Err(Error::setting(
+            return Err(Error::named_setting(
+                WHOLE,
                 "batch-norm's epsilon and momentum",
                 &found,
                 "above 0, and in [0, 1]",
@@ -77,7 +83,8 @@ impl BatchNorm {
         let size = x.size();
         let count = x.numel() as i64 / size.get(1).copied().unwrap_or(1).max(1);
         if count < 2 {
-            return Err(Error::setting(
+            return Err(Error::named_setting(
+                "norm",
                 "the number of values that batch-norm has for each channel in training",
                 &count,
                 "two are needed for a variance; take larger batches, or norm = \"layer\" or \"none\"",
@@ -152,7 +159,8 @@ impl LayerNorm {
     /// When the shape is empty or has a size below 1.
     pub fn new(b: &mut Builder<'_>, shape: &[i64]) -> Result<Self> {
         if shape.is_empty() || shape.iter().any(|size| *size < 1) {
-            return Err(Error::setting(
+            return Err(Error::named_setting(
+                WHOLE,
                 "layer-norm's shape",
                 &format!("{shape:?}"),
                 "sizes of at least 1 are needed",
@@ -209,7 +217,12 @@ impl GroupNorm {
     pub fn new(b: &mut Builder<'_>, groups: i64, channels: i64) -> Result<Self> {
         if groups < 1 || channels < 1 || channels % groups != 0 {
             let found = format!("{groups} for {channels} channels");
-            return Err(Error::setting("group-norm's groups", &found, "they must divide the channels"));
+            return Err(Error::named_setting(
+                WHOLE,
+                "group-norm's groups",
+                &found,
+                "they must divide the channels",
+            ));
         }
         Ok(Self {
             weight: b.parameter("weight", &[channels], Init::Ones, Role::Scale)?,

@@ -1,4 +1,4 @@
-use manytask_tensor::{Params, Tensor};
+use manytask_tensor::{Params, Tensor, WHOLE};
 
 use crate::primitive::{NotFused, Primitive};
 use crate::{Context, Error, Module, Result};
@@ -24,7 +24,11 @@ pub struct GlobalAvgPool;
 pub struct Flatten;
 
 fn checked(size: i64) -> Result<i64> {
-    if size > 0 { Ok(size) } else { Err(Error::setting("a pooling's size", &size, "at least 1 is needed")) }
+    if size > 0 {
+        Ok(size)
+    } else {
+        Err(Error::named_setting(WHOLE, "a pooling's size", &size, "at least 1 is needed"))
+    }
 }
 
 impl MaxPool2d {

@@ -1,4 +1,4 @@
-use manytask_tensor::{Params, Tensor};
+use manytask_tensor::{Params, Tensor, WHOLE};
 
 use crate::layers::Sequential;
 use crate::primitive::{NotFused, Primitive};
@@ -51,7 +51,8 @@ impl Staged for Stages {
     fn run(&self, stage: usize, params: &Params, x: &Tensor, cx: &mut Context) -> Result<Tensor> {
         match self.stages.get(stage) {
             Some(layers) => layers.forward(params, x, cx),
-            None => Err(Error::setting(
+            None => Err(Error::named_setting(
+                WHOLE,
                 "a stage",
                 &stage,
                 format!("the network has {}, counted from 0", self.stages.len()),

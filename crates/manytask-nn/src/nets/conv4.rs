@@ -1,6 +1,7 @@
-use manytask_tensor::{Params, Tensor};
+use manytask_tensor::{Params, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
+use super::sizes::positive;
 use crate::layers::{Activation, BatchNorm, Conv2d, ConvConfig, Flatten, Linear, MaxPool2d, Stages};
 use crate::primitive::{NotFused, Primitive};
 use crate::{Builder, Context, Error, Module, Result, Staged};
@@ -40,10 +41,12 @@ impl Conv4 {
     pub fn new(b: &mut Builder<'_>, channels: i64, size: i64, config: &Conv4Config) -> Result<Self> {
         let mut stages = Stages::new();
         let (mut channels, mut side) = (channels, size);
+        positive("hidden", config.hidden)?;
         for i in 0..config.blocks {
             if side < 2 {
                 let found = format!("{size} pixels for {} blocks", config.blocks);
-                return Err(Error::setting(
+                return Err(Error::named_setting(
+                    "blocks",
                     "a picture's size",
                     &found,
                     "each block halves it; take fewer blocks",
@@ -68,6 +71,7 @@ impl Conv4 {
             stages.push(vec![Box::new(Flatten)], features);
         }
         if let Some(output) = config.output {
+            positive("output", output)?;
             let head = Linear::new(&mut b.scope("head"), features, output)?;
             stages.push(vec![Box::new(head)], output);
             features = output;
@@ -82,10 +86,14 @@ impl Conv4 {
     pub fn for_images(b: &mut Builder<'_>, image: &[i64], config: &Conv4Config) -> Result<Self> {
         match image {
             &[channels, height, width] if height == width => Self::new(b, channels, height, config),
-            [_, height, width] => {
-                Err(Error::setting("a picture", &format!("{height} x {width}"), "conv4 is for square ones"))
-            }
-            _ => Err(Error::setting(
+            [_, height, width] => Err(Error::named_setting(
+                WHOLE,
+                "a picture",
+                &format!("{height} x {width}"),
+                "conv4 is for square ones",
+            )),
+            _ => Err(Error::named_setting(
+                WHOLE,
                 "the shape of an example",
                 &format!("{image:?}"),
                 "conv4 is for pictures [C, H, W]",

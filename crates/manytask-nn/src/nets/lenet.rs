@@ -1,6 +1,7 @@
-use manytask_tensor::{Params, Tensor};
+use manytask_tensor::{Params, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
+use super::sizes::positive;
 use crate::layers::{Activation, ChannelDropout, Conv2d, ConvConfig, Flatten, Linear, MaxPool2d, Stages};
 use crate::primitive::{NotFused, Primitive};
 use crate::{Builder, Context, Error, Module, Result, Staged};
@@ -42,7 +43,8 @@ impl LeNet {
     /// When a size is below 1, the dropout out of range, or images are too small for the convolutions.
     pub fn new(b: &mut Builder<'_>, image: &[i64], config: &LeNetConfig) -> Result<Self> {
         let &[mut channels, mut height, mut width] = image else {
-            return Err(Error::setting(
+            return Err(Error::named_setting(
+                WHOLE,
                 "the shape of an example",
                 &format!("{image:?}"),
                 "lenet is for images [C, H, W]",
@@ -50,12 +52,15 @@ impl LeNet {
         };
         let mut stages = Stages::new();
         for (i, &outputs) in config.channels.iter().enumerate() {
+            positive(("channels", i), outputs)?;
+            positive("kernel", config.kernel)?;
             let form = ConvConfig { padding: 0, ..ConvConfig::same(channels, outputs, config.kernel) };
             let conv = Conv2d::new(&mut b.scope(format!("layer{i}")).scope("conv"), form)?;
             let mut layers: Vec<Box<dyn Module>> = vec![Box::new(conv)];
             let sides = [height, width].map(|side| form.size_after(side));
             if sides.iter().any(|side| *side < 2) {
-                return Err(Error::setting(
+                return Err(Error::named_setting(
+                    "channels",
                     "the size of images",
                     &format!("{image:?}"),
                     format!(
@@ -84,9 +89,7 @@ impl LeNet {
             stages.push(vec![Box::new(Flatten)], features);
         }
         for (i, &size) in config.hidden.iter().enumerate() {
-            if size < 1 {
-                return Err(Error::setting("hidden", &size, "each size must be at least 1"));
-            }
+            positive(("hidden", i), size)?;
             let linear = Linear::new(&mut b.scope(format!("hidden{i}")), features, size)?;
             stages.push(vec![Box::new(linear), Box::new(Activation::Relu)], size);
             features = size;

@@ -1,6 +1,7 @@
-use manytask_tensor::{Params, Tensor};
+use manytask_tensor::{Params, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
+use super::sizes::positive;
 use crate::init::{self, FanMode, Gain};
 use crate::layers::{Activation, BatchNorm, Dropout, LayerNorm, Linear, Stages};
 use crate::primitive::{NotFused, Primitive};
@@ -83,14 +84,12 @@ impl Mlp {
     /// When a size is below 1 or the dropout out of range.
     pub fn new(b: &mut Builder<'_>, inputs: i64, config: &MlpConfig) -> Result<Self> {
         if inputs < 1 {
-            return Err(Error::setting("mlp's inputs", &inputs, "at least 1 is needed"));
+            return Err(Error::named_setting(WHOLE, "mlp's inputs", &inputs, "at least 1 is needed"));
         }
         let mut stages = Stages::new();
         let mut features = inputs;
         for (i, &size) in config.hidden.iter().enumerate() {
-            if size < 1 {
-                return Err(Error::setting("hidden", &size, "each size must be at least 1"));
-            }
+            positive(("hidden", i), size)?;
             let mut b = b.scope(format!("layer{i}"));
             let mut layers: Vec<Box<dyn Module>> = Vec::new();
             layers.push(Box::new(linear(&mut b, features, size, config.init)?));
@@ -108,6 +107,7 @@ impl Mlp {
             features = size;
         }
         if let Some(output) = config.output {
+            positive("output", output)?;
             let head = linear(&mut b.scope("head"), features, output, config.init)?;
             stages.push(vec![Box::new(head)], output);
             features = output;

@@ -60,7 +60,13 @@ impl ResidualMlp {
         let inner = (width as f64 * config.expansion).round();
         if inputs < 1 || width < 1 || !(1.0..=1e6).contains(&inner) {
             let found = format!("{inputs} inputs, width {width}, expansion {}", config.expansion);
-            return Err(Error::setting("residual_mlp's sizes", &found, "each layer must be at least 1 wide"));
+            let key = if width < 1 { "width" } else { "expansion" };
+            return Err(Error::named_setting(
+                key,
+                "residual_mlp's sizes",
+                &found,
+                "each layer must be at least 1 wide",
+            ));
         }
         let mut stages = Stages::new();
         stages.push(vec![Box::new(Linear::new(&mut b.scope("first"), inputs, width)?)], width);
@@ -69,9 +75,9 @@ impl ResidualMlp {
             let mut layers = normalisation(&mut scope, width, config.norm)?;
             layers.push(Box::new(Linear::new(&mut scope.scope("up"), width, inner as i64)?));
             layers.push(Box::new(config.activation));
-            layers.extend(dropout(config.dropout)?);
+            layers.extend(dropout("dropout", config.dropout)?);
             layers.push(Box::new(Linear::new(&mut scope.scope("down"), inner as i64, width)?));
-            layers.extend(dropout(config.residual_dropout)?);
+            layers.extend(dropout("residual_dropout", config.residual_dropout)?);
             let mut stage: Vec<Box<dyn Module>> = vec![Box::new(Residual::new(Box::new(Sequential(layers))))];
             if block + 1 == config.blocks {
                 stage.extend(normalisation(b, width, config.norm)?);
@@ -97,7 +103,10 @@ fn normalisation(b: &mut Builder<'_>, width: i64, norm: Norm) -> Result<Vec<Box<
     })
 }
 
-fn dropout(share: f64) -> Result<Option<Box<dyn Module>>> {
+fn dropout(key: &str, share: f64) -> Result<Option<Box<dyn Module>>> {
+    if !(0.0..1.0).contains(&share) {
+        return Err(Error::setting(key, &share, "it must be in [0, 1)"));
+    }
     let layer = Dropout::new(share)?;
     Ok((share > 0.0).then(|| Box::new(layer) as Box<dyn Module>))
 }

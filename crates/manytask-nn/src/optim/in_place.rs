@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use manytask_tensor::{Device, OpContext, Params, Tensor, no_grad, number_like, send};
+use manytask_tensor::{Device, OpContext, Params, Tensor, WHOLE, no_grad, number_like, send};
 
 use super::rule::Rule;
 use super::state::another;
@@ -118,7 +118,8 @@ pub(super) fn check_same(ours: &Params, other: &Params) -> Result<()> {
     if same && ours.tasks() == other.tasks() {
         return Ok(());
     }
-    Err(Error::setting(
+    Err(Error::named_setting(
+        WHOLE,
         "the gradient or the optimizer's state",
         &format!("of {} parameters", other.layout().len()),
         format!("it must be of the same network as the {} parameters", ours.layout().len()),

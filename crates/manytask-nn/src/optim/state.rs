@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use manytask_tensor::checkpoint::take_params;
-use manytask_tensor::{Layout, Params, Tensor};
+use manytask_tensor::{Layout, Params, Tensor, WHOLE};
 
 use crate::{Error, Result};
 
@@ -59,7 +59,8 @@ impl OptimizerState {
 }
 
 pub(super) fn another() -> Error {
-    Error::setting(
+    Error::named_setting(
+        WHOLE,
         "the optimizer's state",
         "another optimizer's",
         "make it with `init` of the same optimizer",

@@ -1,7 +1,9 @@
 //! What losses become before they are weighted.
 
+use manytask_tensor::Within as _;
 use serde::{Deserialize, Serialize};
 
+use super::NAME;
 use crate::aggregators::support::{below_one, not_positive};
 use crate::{Result, State, StepInfo, TaskVec};
 
@@ -38,7 +40,7 @@ struct Memory {
 impl LossTransform {
     pub(super) fn build(self, tasks: &[String]) -> Result<Transforming> {
         if let Self::Average { decay } = self {
-            below_one("pipeline: the decay of transform", decay)?;
+            below_one(NAME, "decay", decay).within(["transform", "average"])?;
         }
         let memory = Memory { divisors: vec![None; tasks.len()] };
         Ok(Transforming { transform: self, tasks: tasks.to_vec(), step: 0, memory })
