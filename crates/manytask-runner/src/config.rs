@@ -19,8 +19,7 @@ use toml::de::DeTable;
 
 pub(crate) use self::diagnostic::nearest;
 pub use self::section::Section;
-pub use self::span::SourceSpan;
-use crate::failure::{Code, Failure, Result};
+use crate::failure::{Code, Failure, Place, Result};
 pub(crate) use overrides::one_line;
 
 /// The text of a configuration, with overrides behind it, so that every place in either has one number.
@@ -39,7 +38,8 @@ impl Source {
     /// # Errors
     /// When the file is not there, is a folder, or is not UTF-8 (exit code 3).
     pub fn read(path: &Path, overrides: &[String]) -> Result<Self> {
-        let refuse = |what: String| Failure::new(Code::Config, format!("{}: {what}", path.shown()));
+        let refuse =
+            |what: String| Failure::new(Code::Config, format!("{}: {what}", path.shown())).shown_there();
         let bytes = match bounded(path) {
             Ok(bytes) if bytes.len() as u64 > LARGEST => {
                 return Err(refuse(format!(
@@ -56,7 +56,7 @@ impl Source {
                 });
             }
             Err(_) if path.is_dir() => return Err(refuse("is a folder; name a configuration in it".into())),
-            Err(error) => return Err(Failure::new(Code::Config, error.to_string())),
+            Err(error) => return Err(Failure::new(Code::Config, error.to_string()).shown_there()),
         };
         if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) || bytes.contains(&0) {
             return Err(refuse("is UTF-16 or no text; a configuration is UTF-8".into())
@@ -94,18 +94,19 @@ impl Source {
         &self.path
     }
 
-    /// A mistake in the configuration that was found later, and so has no place: it names the file at least.
-    pub fn name(&self, failure: Failure) -> Failure {
-        if failure.code != Code::Config || self.is_named_in(&failure) {
+    /// Shows where the setting stands that a mistake is about: its value, or where it is not written the table around it. A mistake in the
+    /// configuration as a whole names the file; one of another kind, or that shows its place already, stays as it is.
+    pub fn locate(&self, failure: Failure) -> Failure {
+        let Failure { code: Code::Config, place: Place::Setting(path), .. } = &failure else {
             return failure;
+        };
+        let found =
+            self.table().ok().and_then(|table| span::find(table.get_ref(), path.segments(), &self.text));
+        match found {
+            Some(place) => self.diagnostic(&failure.message, place, failure.hints),
+            None => Failure { message: format!("{}: {}", self.path.shown(), failure.message), ..failure }
+                .shown_there(),
         }
-        Failure { message: format!("{}: {}", self.path.shown(), failure.message), ..failure }
-    }
-
-    /// Whether a mistake says already where it is.
-    fn is_named_in(&self, failure: &Failure) -> bool {
-        let path = format!("{}:", self.path.shown());
-        failure.message.starts_with(&path) || failure.message.starts_with("in the argument")
     }
 
     /// The folder that relative paths start from.
@@ -123,6 +124,7 @@ impl Source {
         let table = self.table()?;
         if table.get_ref().is_empty() {
             return Err(Failure::new(Code::Config, format!("{}: is empty", self.path.shown()))
+                .shown_there()
                 .hint("`manytask explain NAME` shows what can stand in a configuration"));
         }
         Ok(Section::whole(self, table))

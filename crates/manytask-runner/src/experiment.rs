@@ -18,9 +18,9 @@ use manytask_tensor::{Device, Kind, Params, capture, threads};
 use self::first::first_from;
 use crate::data::{Detail, say_report};
 use crate::episodes::EpisodeForm;
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Result, Within as _};
 use crate::plan::{
-    EpisodesPlan, KEEP_CHECKPOINTS, LOG_EVERY_STEPS, Plan, RowsPlan, SAVE_EVERY_MINUTES, Spans, Work,
+    EpisodesPlan, KEEP_CHECKPOINTS, LOG_EVERY_STEPS, Plan, RowsPlan, SAVE_EVERY_MINUTES, Work,
 };
 use crate::report::say;
 use crate::schema::InputSchema;
@@ -64,19 +64,22 @@ impl Experiment {
     /// # Errors
     /// When data are missing or damaged, or do not have what the plan names.
     pub fn load(plan: Plan) -> Result<Self> {
+        let source = plan.source.clone();
+        Self::load_unlocated(plan).map_err(|failure| source.locate(failure))
+    }
+
+    fn load_unlocated(plan: Plan) -> Result<Self> {
         plan.check()?;
-        let everything = &plan.spans.everything;
-        let device = plan.device.resolve().map_err(|error| everything.place(error))?;
+        let device = plan.device.resolve().within("device")?;
         capture::allow(plan.capture == Capture::Auto);
         let threads = threads_of(&plan);
         let obtained = threads::obtainable(threads);
-        threads::set(obtained).map_err(|error| everything.place(error))?;
+        threads::set(obtained).within("threads")?;
         let loaded = match &plan.work {
             Work::Rows(rows) => with_rows(&plan, rows, device)?,
             Work::Episodes(episodes) => with_episodes(&plan, episodes, device)?,
         };
-        let training = plan.training(loaded.problem.steps_per_epoch());
-        let training = training.map_err(|failure| plan.spans.training.place(failure))?;
+        let training = plan.training(loaded.problem.steps_per_epoch())?;
         Ok(Self {
             problem: loaded.problem,
             schema: loaded.schema,
@@ -98,18 +101,20 @@ impl Experiment {
     /// # Errors
     /// When the aggregator needs what the problem has not, or settings are out of range.
     pub fn trainer(&self) -> Result<Trainer<'_>> {
+        self.trainer_unlocated().map_err(|failure| self.plan.source.locate(failure))
+    }
+
+    fn trainer_unlocated(&self) -> Result<Trainer<'_>> {
         self.notes.iter().for_each(|note| say(note));
-        let Spans { aggregator: of_aggregator, network, training, .. } = &self.plan.spans;
         let aggregator = self.plan.aggregator.build_for_some(self.problem.tasks(), &self.all_tasks);
-        let aggregator = aggregator.map_err(|error| of_aggregator.place(error))?;
-        check(aggregator.as_ref(), self.problem.as_ref()).map_err(|error| of_aggregator.place(error))?;
+        let aggregator = aggregator.within("aggregator")?;
+        check(aggregator.as_ref(), self.problem.as_ref()).within("aggregator")?;
         self.ready()?;
-        let (start, notes) = self.first().map_err(|failure| network.place(failure))?;
+        let (start, notes) = self.first().within("network")?;
         for note in &notes {
             say(note);
         }
-        Trainer::new(self.problem.as_ref(), aggregator, self.training.clone(), &start)
-            .map_err(|error| training.place(error))
+        Trainer::new(self.problem.as_ref(), aggregator, self.training.clone(), &start).within("training")
     }
 
     /// Says what was read of the data, and what is odd about them.
@@ -122,7 +127,7 @@ impl Experiment {
         let validated = self.training.validate_every.is_some() && self.problem.offers().validation;
         let splits = [Some(Split::Train), validated.then_some(Split::Validation), Some(self.judged_by)];
         for split in splits.into_iter().flatten() {
-            self.problem.ready(split).map_err(|error| self.plan.spans.data.place(error))?;
+            self.problem.ready(split).within("data")?;
         }
         Ok(())
     }
@@ -201,24 +206,23 @@ struct Loaded {
 }
 
 fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
-    let spans = &plan.spans;
-    let loaded = rows.data.load(&plan.folder).map_err(|failure| spans.data.place(failure))?;
+    let loaded = rows.data.load(&plan.folder).within("data")?;
     let judged_by = match &loaded.splits {
         TaskSplits { test: Some(_), .. } => Split::Test,
         TaskSplits { validation: Some(_), .. } => Split::Validation,
         _ => Split::Train,
     };
-    let tasks = rows.describe(loaded.tasks).map_err(|failure| spans.of_tasks(failure))?;
+    let tasks = rows.describe(loaded.tasks)?;
     let all = tasks.clone();
     let (splits, tasks) = selected(rows, loaded.splits, tasks)?;
-    let (monitor, note) = plan.monitor(&all, &tasks).map_err(|failure| spans.training.place(failure))?;
+    let (monitor, note) = plan.monitor(&all, &tasks)?;
     let names: Vec<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
     let report = loaded.report.of_tasks(&names);
     let network = rows.network.build(&loaded.inputs, &tasks, plan.precision);
-    let network = network.map_err(|failure| spans.network.place(failure))?;
+    let network = network.within("network")?;
     let names = |tasks: &[Task]| tasks.iter().map(|task| task.name.clone()).collect::<Vec<_>>();
     let aggregator = plan.aggregator.build_for_some(&names(&tasks), &names(&all));
-    let needs = aggregator.map_err(|error| spans.aggregator.place(error))?.needs();
+    let needs = aggregator.within("aggregator")?.needs();
     let streams = splits.train.streams();
     let batch = streams.iter().map(|count| (*count as usize).min(rows.batches.size)).sum();
     plan.check_step_memory(network.layout(), (batch, &loaded.inputs.shape(0)), (&needs, tasks.len()))?;
@@ -257,26 +261,24 @@ fn of_repeats(problem: &MultiTaskProblem) -> Result<Option<String>> {
 }
 
 fn with_episodes(plan: &Plan, episodes: &EpisodesPlan, device: Device) -> Result<Loaded> {
-    let spans = &plan.spans;
-    let loaded = episodes.source.load(&plan.folder, device).map_err(|failure| spans.data.place(failure))?;
+    let loaded = episodes.source.load(&plan.folder, device).within("data")?;
     let form = EpisodeForm { input: loaded.input, output: loaded.output, outputs: loaded.outputs };
     let pretraining = plan.pretraining(episodes, Some(form.output))?;
     let pretraining = pretraining.map(|pretraining| {
         let classes = loaded.source.class_pool(Split::Train).map(|(pool, _)| pool.classes() as i64);
         let missing =
-            || spans.data.diagnostic("[pretraining] on tasks that are not drawn from classes of images");
+            || Failure::setting("data", "[pretraining] on tasks that are not drawn from classes of images");
         Ok::<_, Failure>((pretraining, classes.ok_or_else(missing)?))
     });
-    let model = episodes.build(&form, pretraining.transpose()?, plan.precision, spans)?;
+    let model = episodes.build(&form, pretraining.transpose()?, plan.precision)?;
     let loss = match loaded.output {
         Output::Regression => Loss::Mse,
         Output::Multiclass => Loss::CrossEntropy { class_weights: None, label_smoothing: 0.0 },
         Output::Binary | Output::Multilabel => Loss::BinaryCrossEntropy { positive_weight: None },
     };
-    let problem = MetaProblem::new(model, loaded.source, loss, episodes.settings)
-        .map_err(|error| spans.everything.place(error))?;
+    let problem = MetaProblem::new(model, loaded.source, loss, episodes.settings)?;
     let monitor = plan.training.monitor.clone().unwrap_or_default();
-    monitor.read(&problem.evaluation_schema()).map_err(|error| spans.training.place(error))?;
+    monitor.read(&problem.evaluation_schema()).within(["training", "monitor"])?;
     Ok(Loaded {
         all_tasks: problem.tasks().to_vec(),
         problem: Box::new(problem),

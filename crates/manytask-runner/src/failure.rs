@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use manytask_data as data;
 use manytask_multitask as multitask;
 use manytask_nn as nn;
-use manytask_tensor as tensor;
+use manytask_tensor::{self as tensor, Classified, ErrorKind, KeyPath, SettingError, WHOLE};
 
 /// The result of this crate's functions.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;
@@ -48,6 +48,18 @@ impl Code {
         }
     }
 
+    /// The one table from kinds of errors, of whatever crate, to codes.
+    pub const fn of_kind(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Bug => Self::Bug,
+            // Whoever asks for less gets it.
+            ErrorKind::Setting | ErrorKind::Memory => Self::Config,
+            ErrorKind::Data => Self::Data,
+            ErrorKind::Diverged => Self::Diverged,
+            ErrorKind::Checkpoint => Self::Checkpoint,
+        }
+    }
+
     /// The code of a process that ended with this number.
     pub(crate) fn of(number: i32) -> Option<Self> {
         Some(match number {
@@ -72,12 +84,69 @@ pub struct Failure {
     pub message: String,
     /// What to do.
     pub hints: Vec<String>,
+    /// Where in the configuration it is.
+    pub place: Place,
+}
+
+/// Where in the configuration a mistake is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// At this setting, which [`Source::locate`](crate::config::Source::locate) looks up.
+    Setting(KeyPath),
+    /// The message shows it.
+    Shown,
 }
 
 impl Failure {
     /// A failure without a hint.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hints: Vec::new() }
+        Self { code, message: message.into(), hints: Vec::new(), place: Place::Setting(WHOLE) }
+    }
+
+    /// A setting that cannot be.
+    pub fn setting(key: impl Into<KeyPath>, message: impl Into<String>) -> Self {
+        SettingError::new(key, message).into()
+    }
+
+    /// The setting that it is about, unless the message shows where that stands.
+    pub(crate) fn key(&self) -> Option<&KeyPath> {
+        match &self.place {
+            Place::Setting(key) => Some(key),
+            Place::Shown => None,
+        }
+    }
+
+    /// The same, whose message shows the place.
+    #[must_use]
+    pub(crate) fn shown_there(self) -> Self {
+        Self { place: Place::Shown, ..self }
+    }
+
+    /// The same as seen from the settings around: what was checked is under this key.
+    #[must_use]
+    pub fn within(mut self, key: impl Into<KeyPath>) -> Self {
+        if let Place::Setting(path) = &mut self.place {
+            *path = std::mem::take(path).within(key);
+        }
+        self
+    }
+
+    fn of(error: &impl Classified) -> Self {
+        let kind = error.kind();
+        let failure = match error.setting_error() {
+            None => Self::new(Code::of_kind(kind), error.to_string()),
+            Some(SettingError { key, what, remedy }) => {
+                let hints = Some(remedy).filter(|remedy| !remedy.is_empty()).into_iter().cloned().collect();
+                let place = Place::Setting(key.clone());
+                Self { code: Code::of_kind(kind), message: what.clone(), hints, place }
+            }
+        };
+        match kind {
+            ErrorKind::Memory => {
+                failure.hint("take smaller batches, a smaller network, or fewer tasks at once")
+            }
+            _ => failure,
+        }
     }
 
     /// The same with a hint.
@@ -147,39 +216,28 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-impl From<tensor::Error> for Failure {
-    fn from(error: tensor::Error) -> Self {
-        let code = match &error {
-            tensor::Error::Device { .. } | tensor::Error::Threads { .. } => Code::Config,
-            tensor::Error::Io { .. } => Code::Data,
-            tensor::Error::Corrupt { .. } | tensor::Error::Incompatible { .. } => Code::Checkpoint,
-            tensor::Error::Op { message, .. }
-            | tensor::Error::Torch { message }
-            | tensor::Error::Layout { message }
-                if is_of_memory(message) =>
-            {
-                return Self::new(Code::Config, error.to_string())
-                    .hint("take smaller batches, a smaller network, or fewer tasks at once");
-            }
-            _ => Code::Bug,
-        };
-        Self::new(code, error.to_string())
+/// Results of checking a section, or what is under a key.
+pub(crate) trait Within<T> {
+    /// The same, where a failure is about a setting under this key.
+    fn within(self, key: impl Into<KeyPath>) -> Result<T>;
+}
+
+impl<T, E: Into<Failure>> Within<T> for Result<T, E> {
+    fn within(self, key: impl Into<KeyPath>) -> Result<T> {
+        self.map_err(|error| error.into().within(key))
     }
 }
 
-/// Whether memory has run out, by the words of libtorch on the systems that it runs on, of C++ and of this workspace.
-fn is_of_memory(message: &str) -> bool {
-    let words = [
-        "enough memory",
-        "out of memory",
-        "fit in memory",
-        "t allocate memory",
-        "DefaultCPUAllocator",
-        "std::bad_alloc",
-        "Storage size calculation overflowed",
-        "CUBLAS_STATUS_ALLOC_FAILED",
-    ];
-    words.iter().any(|words| message.contains(words))
+impl From<SettingError> for Failure {
+    fn from(error: SettingError) -> Self {
+        Self::of(&error)
+    }
+}
+
+impl From<tensor::Error> for Failure {
+    fn from(error: tensor::Error) -> Self {
+        Self::of(&error)
+    }
 }
 
 impl From<tensor::TchError> for Failure {
@@ -190,37 +248,19 @@ impl From<tensor::TchError> for Failure {
 
 impl From<nn::Error> for Failure {
     fn from(error: nn::Error) -> Self {
-        match error {
-            nn::Error::Tensor(error) => error.into(),
-            nn::Error::Setting { .. } => Self::new(Code::Config, error.to_string()),
-            other => Self::new(Code::Bug, other.to_string()),
-        }
+        Self::of(&error)
     }
 }
 
 impl From<data::Error> for Failure {
     fn from(error: data::Error) -> Self {
-        match error {
-            data::Error::Tensor(error) => error.into(),
-            data::Error::Config { .. } | data::Error::Column { .. } => {
-                Self::new(Code::Config, error.to_string())
-            }
-            other => Self::new(Code::Data, other.to_string()),
-        }
+        Self::of(&error)
     }
 }
 
 impl From<multitask::Error> for Failure {
     fn from(error: multitask::Error) -> Self {
-        match error {
-            multitask::Error::Tensor(error) => error.into(),
-            multitask::Error::Nn(error) => error.into(),
-            multitask::Error::Data(error) => error.into(),
-            multitask::Error::Setting { what, remedy } => Self::new(Code::Config, what).hint(remedy),
-            multitask::Error::Diverged { .. } => Self::new(Code::Diverged, error.to_string()),
-            multitask::Error::Incompatible { .. } => Self::new(Code::Checkpoint, error.to_string()),
-            other => Self::new(Code::Bug, other.to_string()),
-        }
+        Self::of(&error)
     }
 }
 
@@ -250,6 +290,32 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_of_error_has_its_exit_code() {
+        let codes = ErrorKind::ALL.map(|kind| (kind, Code::of_kind(kind).number()));
+        assert_eq!(
+            codes,
+            [
+                (ErrorKind::Bug, 1),
+                (ErrorKind::Setting, 3),
+                (ErrorKind::Memory, 3),
+                (ErrorKind::Data, 4),
+                (ErrorKind::Diverged, 5),
+                (ErrorKind::Checkpoint, 6),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_refused_setting_keeps_its_path_and_its_remedy() {
+        let refused = multitask::Error::from(SettingError::new("c", "c is -1").remedy("write 0"));
+        let failure = Failure::from(refused).within("aggregator");
+        assert_eq!(failure.place, Place::Setting(["aggregator", "c"].into()));
+        assert_eq!((failure.message.as_str(), failure.hints), ("c is -1", vec!["write 0".to_owned()]));
+        let shown = Failure::new(Code::Config, "a.toml:1:1: x").shown_there().within("aggregator");
+        assert_eq!(shown.place, Place::Shown);
+    }
+
+    #[test]
     fn every_error_has_its_exit_code() {
         let code = |failure: Failure| failure.code.number();
         let path = || PathBuf::from("a");
@@ -272,7 +338,7 @@ mod tests {
         let input = nn::Error::Input { layer: String::new(), expected: String::new(), found: vec![] };
         assert_eq!(code(multitask::Error::Nn(input).into()), 1);
         assert_eq!(code(data::Error::Missing { path: path(), hint: String::new() }.into()), 4);
-        assert_eq!(code(data::Error::Config { message: String::new() }.into()), 3);
+        assert_eq!(code(data::Error::Config(SettingError::new(WHOLE, "")).into()), 3);
         assert_eq!(code(data::Error::Io { path: path(), source: io() }.into()), 4);
         assert_eq!(code(multitask::Error::setting("x", "y").into()), 3);
         assert_eq!(code(multitask::Error::Diverged { step: 1, what: String::new() }.into()), 5);

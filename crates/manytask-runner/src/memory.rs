@@ -5,10 +5,10 @@
 
 use manytask_multitask::{Demand, Needs};
 use manytask_nn::optim::{Optimizer, RmsProp, Sgd};
-use manytask_tensor::Layout;
 use manytask_tensor::memory::free;
+use manytask_tensor::{KeyPath, Layout};
 
-use crate::failure::{Code, Failure, Result};
+use crate::failure::{Failure, Result};
 
 /// Bytes of a number.
 const NUMBER: f64 = 4.0;
@@ -113,8 +113,8 @@ fn check_within(needs: &[Need], free: Option<f64>) -> Result<()> {
     let Some((key, value, _)) = most.keys.iter().copied().max_by(|a, b| far(a).total_cmp(&far(b))) else {
         return Ok(());
     };
-    Err(Failure::new(
-        Code::Config,
+    Err(Failure::setting(
+        path_of(key),
         format!(
             "`{key}` is {}: {} takes {} at least, and {} of memory are free",
             count(value),
@@ -124,6 +124,15 @@ fn check_within(needs: &[Need], free: Option<f64>) -> Result<()> {
         ),
     )
     .hint(format!("lower `{key}`, or take a machine with more memory")))
+}
+
+/// Where a configuration has a key of a [`Need`].
+fn path_of(key: &str) -> KeyPath {
+    match key {
+        "batch_size" | "tasks_per_step" => ["training", key].into(),
+        "hidden" => KeyPath::from("network").text(key),
+        _ => ["data", key].into(),
+    }
 }
 
 /// Bytes in the unit that suits them.
@@ -161,6 +170,7 @@ mod tests {
     use manytask_nn::nets::{Conv4, Conv4Config, Mlp, MlpConfig};
 
     use super::*;
+    use crate::failure::Code;
 
     #[test]
     fn the_key_that_is_farthest_from_the_usual_is_named_with_what_there_is() {

@@ -31,11 +31,10 @@ impl NetworkPlan {
     /// # Errors
     /// When a key is unknown or has the wrong type, or a part is missing.
     pub fn read(mut section: Section<'_>, registries: &Registries) -> Result<Self> {
-        let span = section.span();
         let (kind, place) = section.kind_or(ARCHITECTURE)?;
         let embedding = Some(section.take_or("embedding", EMBEDDING)?);
         if embedding.is_some_and(|size| size < 1) {
-            return Err(span.diagnostic("`embedding` is below 1"));
+            return Err(Failure::setting("embedding", "`embedding` is below 1"));
         }
         let mut written = Vec::new();
         for key in ["trunk", "head"] {
@@ -43,7 +42,7 @@ impl NetworkPlan {
         }
         written.extend(section.tables_with("kind"));
         let architecture = registries.architectures.make_kind(&kind, place, section)?;
-        architecture.check().map_err(|error| span.place(error))?;
+        architecture.check()?;
         let keys: Vec<&str> = architecture.parts().iter().map(|part| part.key()).collect();
         let mut parts = BTreeMap::new();
         for (key, part) in written {
@@ -67,7 +66,7 @@ impl NetworkPlan {
             .iter()
             .find(|part| matches!(part, PartUse::Required(key) if !parts.contains_key(*key)));
         if let Some(part) = missing {
-            return Err(span.diagnostic(format!("missing key `{}` in [network]", part.key())));
+            return Err(Failure::new(Code::Config, format!("missing key `{}` in [network]", part.key())));
         }
         Ok(Self { architecture, parts, embedding })
     }
@@ -91,7 +90,7 @@ impl NetworkPlan {
         let blueprint = Blueprint { inputs, embedding, tasks, precision, parts: &self.parts };
         self.architecture.build(&blueprint).map_err(|error| match Failure::from(error) {
             // Sizes come from the configuration alone.
-            Failure { code: Code::Bug, message, hints } => Failure { code: Code::Config, message, hints },
+            failure if failure.code == Code::Bug => Failure { code: Code::Config, ..failure },
             other => other,
         })
     }

@@ -9,8 +9,8 @@ use manytask_nn::schedule::Schedule;
 use manytask_tensor::DeviceChoice;
 use manytask_tensor::capture::Capture;
 
-use crate::config::{Section, Source, SourceSpan};
-use crate::failure::{Failure, Result};
+use crate::config::{Section, Source};
+use crate::failure::{Failure, Result, Within as _};
 use crate::registries::Registries;
 use crate::threads;
 
@@ -56,39 +56,8 @@ pub struct Plan {
     pub work: Work,
     /// All that was read, with the defaults of what is not written.
     pub settings: toml::Table,
-    /// For mistakes that show when data are read or the network is built.
-    pub spans: Spans,
-}
-
-/// Where the sections of a configuration stand.
-#[derive(Debug)]
-pub struct Spans {
-    /// `[data]`.
-    pub data: SourceSpan,
-    /// `[network]`.
-    pub network: SourceSpan,
-    /// `[aggregator]`.
-    pub aggregator: SourceSpan,
-    /// `[training]`.
-    pub training: SourceSpan,
-    /// `[tasks]`, where it is written.
-    pub tasks: Option<SourceSpan>,
-    /// `[learner]`, where it is written.
-    pub learner: Option<SourceSpan>,
-    /// `[pretraining]`, where it is written.
-    pub pretraining: Option<SourceSpan>,
-    /// The whole configuration.
-    pub everything: SourceSpan,
-}
-
-impl Spans {
-    /// Gives a mistake in what is said of tasks its place.
-    pub(crate) fn of_tasks(&self, failure: Failure) -> Failure {
-        match &self.tasks {
-            Some(tasks) if !failure.message.contains("only_tasks") => tasks.place(failure),
-            _ => self.everything.place(failure),
-        }
-    }
+    /// The text that it was read from, for mistakes that show when data are read or the network is built.
+    pub source: Source,
 }
 
 /// The problem of a configuration.
@@ -106,44 +75,35 @@ impl Plan {
     /// # Errors
     /// At the first mistake, with its place (exit code 3).
     pub fn read(source: &Source, registries: &Registries) -> Result<Self> {
+        Self::read_unlocated(source, registries).map_err(|failure| source.locate(failure))
+    }
+
+    fn read_unlocated(source: &Source, registries: &Registries) -> Result<Self> {
         let mut whole = source.section()?;
-        let everything = whole.span();
         let seed = whole.take_or("seed", 0_u64)?;
         let device: String = whole.take_or("device", "cpu".to_owned())?;
-        let device = device.parse::<DeviceChoice>().map_err(|error| everything.place(error))?;
+        let device = device.parse::<DeviceChoice>().within("device")?;
         let precision = whole.take_or("precision", Precision::default())?;
         let capture = whole.take_or("capture", Capture::default())?;
         let threads = whole.take::<usize>("threads")?;
         if let Some(threads) = threads {
-            threads::check(threads).map_err(|failure| everything.place(failure))?;
+            threads::check(threads).within("threads")?;
         }
         let mut data = whole.required_table("data")?;
-        let of_data = data.span();
         let folder = data.take::<PathBuf>("folder")?.unwrap_or_default();
         let folder = source.folder().join(folder);
         let mut training = whole.required_table("training")?;
-        let of_training = training.span();
-        let mut section = TrainingSection::read(&mut training)?;
+        let mut section = TrainingSection::read(&mut training).within("training")?;
         section.init_from = section.init_from.map(|run| source.folder().join(run));
-        let (optimizer, learning_rate) = optimizer(whole.required_table("optimizer")?, registries)?;
-        let schedule = schedule(whole.table("schedule")?, registries)?;
+        let (optimizer, learning_rate) =
+            optimizer(whole.required_table("optimizer")?, registries).within("optimizer")?;
+        let schedule = schedule(whole.table("schedule")?, registries).within("schedule")?;
         let aggregator = whole.required_table("aggregator")?;
-        let of_aggregator = aggregator.span();
         let aggregator = registries.aggregators.make(aggregator)?;
         let network = whole.required_table("network")?;
         let learner = whole.table("learner")?;
         let pretraining = if learner.is_some() { whole.table("pretraining")? } else { None };
         let tasks = if learner.is_none() { whole.table("tasks")? } else { None };
-        let spans = Spans {
-            data: of_data,
-            network: network.span(),
-            aggregator: of_aggregator,
-            training: of_training,
-            tasks: tasks.as_ref().map(Section::span),
-            learner: learner.as_ref().map(Section::span),
-            pretraining: pretraining.as_ref().map(Section::span),
-            everything,
-        };
         let work = if let Some(learner) = learner {
             let evaluation = whole.table("evaluation")?;
             let further = (pretraining, evaluation);
@@ -171,27 +131,26 @@ impl Plan {
             schedule,
             training: section,
             work,
-            spans,
+            source: source.clone(),
         })
     }
 }
 
 fn optimizer(mut section: Section<'_>, registries: &Registries) -> Result<(Optimizer, f64)> {
-    let span = section.span();
     let learning_rate: f64 = section.required("learning_rate")?;
     if !(learning_rate.is_finite() && learning_rate > 0.0) {
-        return Err(span.diagnostic(format!("`learning_rate` is {learning_rate}: it must be above 0")));
+        let what = format!("`learning_rate` is {learning_rate}: it must be above 0");
+        return Err(Failure::setting("learning_rate", what));
     }
     let optimizer = registries.optimizers.make(section)?;
-    optimizer.check().map_err(|error| span.place(error))?;
+    optimizer.check()?;
     Ok((optimizer, learning_rate))
 }
 
 fn schedule(section: Option<Section<'_>>, registries: &Registries) -> Result<Schedule> {
     let Some(mut section) = section else { return Ok(Schedule::default()) };
-    let span = section.span();
     let warm_up = section.take_or("warm_up_steps", 0_u64)?;
     let schedule = Schedule { warm_up, kind: registries.schedules.make(section)? };
-    schedule.check().map_err(|error| span.place(error))?;
+    schedule.check()?;
     Ok(schedule)
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use manytask_tensor::SettingError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -86,8 +87,20 @@ impl<T> Registry<T> {
         example: &S,
         wrap: impl Fn(S) -> T + Send + Sync + 'static,
     ) {
+        self.add_checked(name, summary, about, example, move |settings| Ok(wrap(settings)));
+    }
+
+    /// Adds a thing as [`Registry::add`] does, whose settings `wrap` may refuse.
+    pub fn add_checked<S: DeserializeOwned + Serialize>(
+        &mut self,
+        name: &str,
+        summary: &str,
+        about: &str,
+        example: &S,
+        wrap: impl Fn(S) -> Result<T, SettingError> + Send + Sync + 'static,
+    ) {
         let defaults = toml::to_string(example).unwrap_or_default();
-        let make: Make<T> = Box::new(move |section, _| Ok(wrap(section.rest()?)));
+        let make: Make<T> = Box::new(move |section, _| Ok(wrap(section.rest()?)?));
         let entry = Entry { summary: summary.into(), about: about.into(), defaults, make };
         self.entries.insert(name.into(), entry);
     }
@@ -122,7 +135,8 @@ impl<T> Registry<T> {
         section: Section<'_>,
     ) -> Result<T> {
         if let Some(entry) = self.entries.get(kind) {
-            return (entry.make)(section, self);
+            let (source, key) = (section.source(), section.key());
+            return (entry.make)(section, self).map_err(|failure| source.locate(failure.within(key)));
         }
         let names: Vec<String> = self.entries.keys().map(|name| format!("`{name}`")).collect();
         let mut hints = vec![format!("there are {}", names.join(", "))];

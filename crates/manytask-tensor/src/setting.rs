@@ -212,6 +212,20 @@ pub trait Classified: std::error::Error {
     }
 }
 
+impl Classified for SettingError {
+    fn kind(&self) -> ErrorKind {
+        ErrorKind::Setting
+    }
+
+    fn setting_error(&self) -> Option<&SettingError> {
+        Some(self)
+    }
+
+    fn setting_mut(&mut self) -> Option<&mut SettingError> {
+        Some(self)
+    }
+}
+
 /// Results of checking settings that are held in others.
 pub trait Within {
     /// The same, where a setting that is refused is under this key of the settings around.

@@ -108,7 +108,8 @@ fn adapter(
             ),
         );
     }
-    let model = episodes.build(&shape, None, plan.precision, &plan.spans)?;
+    let model = episodes.build(&shape, None, plan.precision);
+    let model = model.map_err(|failure| plan.source.locate(failure))?;
     let loss = Loss::CrossEntropy { class_weights: None, label_smoothing: 0.0 };
     let batch_norm: BatchNormStatistics = episodes.settings.batch_norm;
     Ok(Adapter::new(model, loss, batch_norm))

@@ -39,13 +39,12 @@ pub(super) fn check(arguments: &CheckArgs, registries: &Registries) -> Result<()
 /// The effective configuration with the defaults of what is not written.
 fn checked(path: &Path, arguments: &CheckArgs, registries: &Registries) -> Result<toml::Table> {
     let source = Source::read(path, &[])?;
-    let named = |failure| source.name(failure);
-    let plan = Plan::read(&source, registries).map_err(named)?;
-    plan.check().map_err(named)?;
-    let settings = with_defaults(source.effective()?, plan.effective().map_err(named)?);
+    let plan = Plan::read(&source, registries)?;
+    plan.check()?;
+    let settings = with_defaults(source.effective()?, plan.effective()?);
     if arguments.data {
-        let experiment = Experiment::load(plan).map_err(named)?;
-        experiment.trainer().map_err(named)?;
+        let experiment = Experiment::load(plan)?;
+        experiment.trainer()?;
         experiment.say_data(Detail::Full);
     }
     Ok(settings)

@@ -52,10 +52,9 @@ pub(super) fn init(arguments: &InitArgs, registries: &Registries) -> Result<()> 
 /// Reads what was written as `train` would, up to one step, and says what is odd about the data.
 fn try_out(output: &Path, registries: &Registries) -> Result<()> {
     let source = Source::read(output, &[])?;
-    let named = |failure| source.name(failure);
-    let plan = Plan::read(&source, registries).map_err(named)?;
-    let experiment = Experiment::load(plan).map_err(named)?;
-    let mut trainer = experiment.trainer().map_err(named)?;
+    let plan = Plan::read(&source, registries)?;
+    let experiment = Experiment::load(plan)?;
+    let mut trainer = experiment.trainer()?;
     experiment.say_data(Detail::Full);
     trainer.try_step()?;
     Ok(())
@@ -99,7 +98,7 @@ fn from(output: &Path, data: &Path) -> Result<String> {
 /// A column that is not there is a wrong argument here.
 pub(super) fn of_data(error: manytask_data::Error) -> Failure {
     match Failure::from(error) {
-        Failure { code: Code::Config, message, hints } => Failure { code: Code::Usage, message, hints },
+        failure if failure.code == Code::Config => Failure { code: Code::Usage, ..failure },
         other => other,
     }
 }

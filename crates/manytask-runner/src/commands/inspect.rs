@@ -37,9 +37,8 @@ pub(super) fn inspect(arguments: &InspectArgs, registries: &Registries) -> Resul
 /// Rows, inputs and labels of each split, and what is odd about them.
 fn of_config(arguments: &InspectArgs, registries: &Registries) -> Result<()> {
     let source = Source::read(&arguments.data, &arguments.overrides)?;
-    let named = |failure| source.name(failure);
-    let plan = Plan::read(&source, registries).map_err(named)?;
-    let experiment = Experiment::load(plan).map_err(named)?;
+    let plan = Plan::read(&source, registries)?;
+    let experiment = Experiment::load(plan)?;
     if arguments.json {
         let report = serde_json::to_value(&experiment.report).unwrap_or_default();
         return print(&format!("{report:#}\n"));

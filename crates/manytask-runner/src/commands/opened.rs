@@ -63,12 +63,12 @@ impl Opened {
 
     /// What the configuration asks for, on a device that there is.
     pub(super) fn plan(&self, registries: &Registries) -> Result<Plan> {
-        let mut plan = Plan::read(&self.source, registries).map_err(|failure| self.source.name(failure))?;
+        let mut plan = Plan::read(&self.source, registries)?;
         if let Err(error) = plan.device.resolve()
             && !self.changed.iter().any(|key| key == "device")
         {
             if self.purpose == Purpose::Resume {
-                let failure = self.source.name(plan.spans.everything.place(error));
+                let failure = self.source.locate(Failure::from(error).within("device"));
                 return Err(failure.hint("continue on the processor with --device cpu"));
             }
             say(&format!("note: {error}: computed on the processor"));
@@ -93,7 +93,7 @@ impl Opened {
                 plan.folder = place;
             }
             let folder = plan.folder.clone();
-            let loaded = Experiment::load(plan).map_err(|failure| self.source.name(failure));
+            let loaded = Experiment::load(plan);
             match loaded.and_then(|experiment| self.fits(&experiment).map(|()| experiment)) {
                 Ok(experiment) => {
                     if moved {

@@ -221,7 +221,7 @@ pub(super) fn no_schema(opened: &Opened) -> Failure {
 /// A mistake in the input is one of data, whatever it would be in a training.
 pub(super) fn of_input(error: impl Into<Failure>) -> Failure {
     match error.into() {
-        Failure { code: Code::Config, message, hints } => Failure { code: Code::Data, message, hints },
+        failure if failure.code == Code::Config => Failure { code: Code::Data, ..failure },
         other => other,
     }
 }

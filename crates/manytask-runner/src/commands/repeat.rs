@@ -45,7 +45,7 @@ pub(super) fn repeat(arguments: &TrainArgs, overrides: &[String], registries: &R
 
 fn spec(arguments: &TrainArgs, overrides: &[String], registries: &Registries) -> Result<Spec> {
     let source = Source::read(&arguments.config, overrides)?;
-    let plan = Plan::read(&source, registries).map_err(|failure| source.name(failure))?;
+    let plan = Plan::read(&source, registries)?;
     if arguments.folds.is_some() {
         has_folds(&source, &plan)?;
     }

@@ -35,7 +35,7 @@ pub(super) fn resume(arguments: &ResumeArgs, registries: &Registries) -> Result<
     refuse_edits(&opened)?;
     let experiment = opened.load(registries)?;
     experiment.say_data(if arguments.quiet { Detail::Notes } else { Detail::Brief });
-    let mut trainer = experiment.trainer().map_err(|failure| opened.source.name(failure))?;
+    let mut trainer = experiment.trainer()?;
     restore(&opened, &mut trainer, arguments.checkpoint)?;
     let step = trainer.progress().step;
     enough_steps(&opened, &trainer)?;
@@ -116,7 +116,7 @@ fn enough_steps(opened: &Opened, trainer: &Trainer<'_>) -> Result<()> {
     let what = format!("{done} steps are made already, more than the {all} of the whole training");
     let failure =
         Failure::new(Code::Config, what).hint("ask for more epochs or steps, or go back with --checkpoint");
-    Err(opened.source.name(failure))
+    Err(opened.source.locate(failure))
 }
 
 /// Goes on after early stopping.
@@ -144,7 +144,7 @@ fn say_rate(
         return Ok(());
     }
     let plain = Source::read(opened.source.path(), &[])?;
-    let before = Plan::read(&plain, registries).map_err(|failure| plain.name(failure))?;
+    let before = Plan::read(&plain, registries)?;
     let (step, new) = (trainer.progress().step, trainer.training());
     let plateau = &trainer.progress().plateau;
     let old_steps = before.training.total(experiment.problem.steps_per_epoch()).unwrap_or(new.steps);

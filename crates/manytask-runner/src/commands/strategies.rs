@@ -34,7 +34,7 @@ pub(super) fn compare(arguments: &CompareArgs, registries: &Registries) -> Resul
     };
     let looked = look(&wanted, &[], registries)?;
     let source = &looked.source;
-    let plan = Plan::read(source, registries).map_err(|failure| source.name(failure))?;
+    let plan = Plan::read(source, registries)?;
     if let Work::Episodes(_) = plan.work {
         let what = format!("{}: its tasks are drawn anew at each step", source.path().shown());
         return Err(Failure::new(Code::Usage, what).hint("strategies are compared for tasks on rows"));
@@ -66,9 +66,9 @@ fn check(variants: &[Variant], source: &Source, registries: &Registries) -> Resu
         toml::to_string(&source.effective()?).map_err(|error| Failure::new(Code::Bug, error.to_string()))?;
     for variant in variants.iter().filter(|variant| !variant.name.starts_with(ALONE)) {
         let of_variant = |failure: Failure| {
-            let Failure { code, message, mut hints } = failure;
-            hints.push("name others with --strategies, such as --strategies pcgrad,famo".to_owned());
-            Failure { code, message: format!("strategy `{}`: {message}", variant.name), hints }
+            let message = format!("strategy `{}`: {}", variant.name, failure.message);
+            Failure { message, ..failure }
+                .hint("name others with --strategies, such as --strategies pcgrad,famo")
         };
         let member = Source::new(source.path(), &text, &variant.overrides).map_err(of_variant)?;
         let plan = Plan::read(&member, registries).map_err(of_variant)?;

@@ -48,14 +48,14 @@ pub(super) struct Looked {
 pub(super) fn look(wanted: &Wanted<'_>, member: &[String], registries: &Registries) -> Result<Looked> {
     let source = Source::read(wanted.config, wanted.overrides)?;
     // The whole without the member's changes first: its mistakes are the user's.
-    Plan::read(&source, registries).map_err(|failure| source.name(failure))?;
+    Plan::read(&source, registries)?;
     let text =
         toml::to_string(&source.effective()?).map_err(|error| Failure::new(Code::Bug, error.to_string()))?;
     let member = Source::new(wanted.config, &text, member)?;
-    let plan = Plan::read(&member, registries).map_err(|failure| member.name(failure))?;
+    let plan = Plan::read(&member, registries)?;
     let threads = plan.threads;
-    let experiment = Experiment::load(plan).map_err(|failure| source.name(failure))?;
-    experiment.trainer().map_err(|failure| source.name(failure))?;
+    let experiment = Experiment::load(plan)?;
+    experiment.trainer()?;
     experiment.say_data(if wanted.quiet == Quiet::Yes { Detail::Notes } else { Detail::Full });
     Ok(Looked { source, experiment, threads })
 }
@@ -91,7 +91,7 @@ pub(super) fn train(wanted: &Wanted<'_>, looked: Looked, spec: &Spec, registries
 pub(super) fn resume(path: &Path, jobs: Option<usize>, quiet: Quiet, registries: &Registries) -> Result<()> {
     let study = Study::open(path)?;
     let source = Source::read(&study.base(), &[])?;
-    let plan = Plan::read(&source, registries).map_err(|failure| source.name(failure))?;
+    let plan = Plan::read(&source, registries)?;
     let jobs = jobs.or_else(|| plan.device.resolve().is_ok_and(|device| device != Device::Cpu).then_some(1));
     let (jobs, _) = jobs_and_threads(jobs, plan.threads, study.spec.members.len(), crate::threads::usual());
     finish(&study, jobs, quiet, registries)

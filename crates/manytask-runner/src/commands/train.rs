@@ -32,12 +32,11 @@ pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()
             .hint("ask for them with --folds or --seeds, or leave it out"));
     }
     let source = Source::read(&arguments.config, &overrides)?;
-    let named = |failure| source.name(failure);
-    let plan = Plan::read(&source, registries).map_err(named)?;
+    let plan = Plan::read(&source, registries)?;
     let threads = threads_of(&plan);
     let experiment = load(plan, &source, &arguments.config, registries)?;
     let folder = experiment.data_folder().to_owned();
-    let trainer = experiment.trainer().map_err(named)?;
+    let trainer = experiment.trainer()?;
     experiment.say_data(if arguments.quiet { Detail::Notes } else { Detail::Full });
     if arguments.dry_run {
         return dry_run(&experiment, trainer);
@@ -85,16 +84,15 @@ pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()
 
 /// The experiment of a plan. Data of a run that was moved together with them are looked for from there.
 fn load(plan: Plan, source: &Source, config: &Path, registries: &Registries) -> Result<Experiment> {
-    let named = |failure| source.name(failure);
     let failure = match Experiment::load(plan) {
         Err(failure) if failure.code == Code::Data => failure,
-        loaded => return loaded.map_err(named),
+        loaded => return loaded,
     };
     let beside = run_of(config)
         .and_then(|run| Some(run.join(RunFolder::view(run).ok()?.manifest().ok()?.data_folder?)));
-    let Some(Ok(beside)) = beside.map(fs_err::canonicalize) else { return Err(named(failure)) };
-    let plan = Plan { folder: beside.clone(), ..Plan::read(source, registries).map_err(named)? };
-    let Ok(experiment) = Experiment::load(plan) else { return Err(named(failure)) };
+    let Some(Ok(beside)) = beside.map(fs_err::canonicalize) else { return Err(failure) };
+    let plan = Plan { folder: beside.clone(), ..Plan::read(source, registries)? };
+    let Ok(experiment) = Experiment::load(plan) else { return Err(failure) };
     say(&format!("note: the data are taken from {}", beside.shown()));
     Ok(experiment)
 }

@@ -35,7 +35,7 @@ impl Source {
                 column + 1,
             );
         }
-        Failure { code: Code::Config, message, hints }
+        Failure { hints, ..Failure::new(Code::Config, message) }.shown_there()
     }
 }
 

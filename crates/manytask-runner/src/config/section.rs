@@ -5,13 +5,14 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
 
+use manytask_tensor::{KeyPath, WHOLE};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::value::Value;
-use super::{Source, SourceSpan, diagnostic};
+use super::{Source, diagnostic};
 use crate::failure::Result;
 
 /// One table of a configuration.
@@ -37,6 +38,11 @@ impl<'s> Section<'s> {
         self.path.join(".")
     }
 
+    /// The path to it in the whole.
+    pub(crate) fn key(&self) -> KeyPath {
+        self.path.iter().fold(WHOLE, |path, key| path.then(key))
+    }
+
     /// All that was read so far of the whole configuration, with the defaults of what is not written.
     pub fn read_so_far(&self) -> toml::Table {
         self.record.borrow().clone()
@@ -45,11 +51,6 @@ impl<'s> Section<'s> {
     /// The configuration it is of.
     pub fn source(&self) -> &'s Source {
         self.source
-    }
-
-    /// Where it stands, with all that was not taken yet.
-    pub fn span(&self) -> SourceSpan {
-        SourceSpan::new(self.source, self.header(), self.table.get_ref())
     }
 
     /// A mistake at the section as a whole.
@@ -204,18 +205,14 @@ impl<'s> Section<'s> {
     /// # Errors
     /// At an unknown, missing or wrong key, with its place.
     pub fn rest<T: DeserializeOwned + Serialize>(mut self) -> Result<T> {
-        let (header, whole, of, span) = (self.header(), self.table.span(), self.of(), self.span());
+        let (header, whole, of) = (self.header(), self.table.span(), self.of());
         let table = std::mem::replace(&mut self.table, Spanned::new(whole.clone(), DeTable::new()));
         let table = Spanned::new(whole.clone(), DeValue::Table(table.into_inner()));
         let value = T::deserialize(Value(table)).map_err(|error| {
             let place = error.place.filter(|place| *place != whole);
             let missing = error.what.starts_with("missing field") && place.is_none();
             let what = if missing { format!("{}{of}", error.what) } else { error.what };
-            match place {
-                // A value that was refused as a whole: where it stands what the mistake names.
-                None if !missing => span.diagnostic(what),
-                place => self.source.diagnostic(&what, place.unwrap_or(header), Vec::new()),
-            }
+            self.source.diagnostic(&what, place.unwrap_or(header), Vec::new())
         })?;
         if let Ok(toml::Value::Table(all)) = toml::Value::try_from(&value) {
             self.here(|table| table.extend(all));

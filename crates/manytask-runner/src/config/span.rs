@@ -1,102 +1,109 @@
-//! Where a section stands, for mistakes that show only after it was read.
+//! Where a setting stands: its path of keys looked up in the text.
 
 use std::ops::Range;
 
+use manytask_tensor::Segment;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Source;
-use crate::failure::{Code, Failure};
-
-/// The spans of a section's keys and values, kept after the section was taken apart.
-#[derive(Debug, Clone)]
-pub struct SourceSpan {
-    source: Source,
-    header: Range<usize>,
-    names: Vec<Name>,
-}
-
-/// A word of the configuration, and the place to point at where a mistake names it.
-#[derive(Debug, Clone)]
-struct Name {
-    word: String,
-    kind: NameKind,
+/// A value of a configuration, with the place to point at for a mistake in it: a value's own; of a table that of its `kind`, and where
+/// it has none that of its header or key.
+struct Node<'t, 's> {
     place: Range<usize>,
+    /// Where keys are looked up.
+    table: Option<&'t DeTable<'s>>,
+    /// Where indices and texts are looked up, in place of that table.
+    value: Option<&'t DeValue<'s>>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum NameKind {
-    /// The key of a table.
-    Table,
-    /// Any other key; the place is its value's.
-    Key,
-    /// A string.
-    Text,
+/// The place of what a path leads to, as far as the text has it: where its end is not written, of the innermost table or value around
+/// it. `None` where that is the whole text.
+pub(super) fn find(whole: &DeTable<'_>, path: &[Segment], text: &str) -> Option<Range<usize>> {
+    let mut node = Node { place: 0..0, table: Some(whole), value: None };
+    let mut found = None;
+    for segment in path {
+        let Some(next) = node.step(segment, text) else { break };
+        found = Some(next.place.clone());
+        node = next;
+    }
+    found
 }
 
-impl SourceSpan {
-    pub(super) fn new(source: &Source, header: Range<usize>, table: &DeTable<'_>) -> Self {
-        let mut names = Vec::new();
-        collect(table, &mut names);
-        Self { source: source.clone(), header, names }
+impl<'t, 's> Node<'t, 's> {
+    /// A value that stands under a key, or without one in a list.
+    fn new(key: Option<Range<usize>>, value: &'t Spanned<DeValue<'s>>, text: &str) -> Self {
+        let (span, content) = (value.span(), value.get_ref());
+        let table = content.as_table();
+        let kind = table.and_then(|table| table.get("kind")).filter(|kind| kind.get_ref().is_str());
+        let place = match (kind, table) {
+            (Some(kind), _) => kind.span(),
+            (None, None) => span,
+            // `[network]`: its bracket.
+            (None, Some(_)) if text.get(span.clone()).is_some_and(|text| text.starts_with('[')) => {
+                span.start..span.start + 1
+            }
+            (None, Some(_)) => key.unwrap_or(span),
+        };
+        Self { place, table, value: Some(content) }
     }
 
-    /// A mistake in this section, at the place that [`SourceSpan::place`] finds for it.
-    pub fn diagnostic(&self, what: impl Into<String>) -> Failure {
-        self.place(Failure::new(Code::Config, what))
-    }
-
-    /// Gives a mistake in the configuration its place: where the section has what the mistake names, otherwise the first
-    /// line of the section. A failure of another kind, or one that has a place, stays as it is.
-    pub fn place(&self, failure: impl Into<Failure>) -> Failure {
-        let failure = failure.into();
-        if failure.code != Code::Config || self.source.is_named_in(&failure) {
-            return failure;
+    fn step(&self, segment: &Segment, text: &str) -> Option<Self> {
+        match segment {
+            Segment::Key(key) => {
+                let (key, value) = self.table?.get_key_value(key.as_str())?;
+                Some(Self::new(Some(key.span()), value, text))
+            }
+            Segment::Index(index) => {
+                let value = self.value?.as_array()?.get(*index)?;
+                Some(Self::new(None, value, text))
+            }
+            Segment::Text(wanted) => match (self.value, self.table) {
+                (Some(value), _) => {
+                    string_in(value, None, wanted).or_else(|| key_in(value.as_table()?, wanted))
+                }
+                (None, Some(table)) => string_below(table, wanted).or_else(|| key_in(table, wanted)),
+                (None, None) => None,
+            },
         }
-        let place = self.find(&failure.message).unwrap_or(&self.header).clone();
-        self.source.diagnostic(&failure.message, place, failure.hints)
-    }
-
-    /// What is in backticks goes before other words, a value before its key, and a key before that of a table around it.
-    fn find(&self, message: &str) -> Option<&Range<usize>> {
-        // What follows is a remedy.
-        let what = message.split("; ").next().unwrap_or_default();
-        let mut quoted: Vec<&str> = what.split('`').skip(1).step_by(2).collect();
-        quoted.reverse();
-        let words =
-            || what.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
-        let find = |word: &str, kinds: &[NameKind]| {
-            let fits = |name: &&Name| name.word == word && kinds.contains(&name.kind);
-            self.names.iter().find(fits).map(|name| &name.place)
-        };
-        let of = |kind: NameKind| quoted.iter().find_map(|word| find(word, &[kind]));
-        of(NameKind::Text)
-            .or_else(|| of(NameKind::Key))
-            .or_else(|| of(NameKind::Table))
-            .or_else(|| words().find_map(|word| find(word, &[NameKind::Key])))
-            .or_else(|| words().next().and_then(|word| find(word, &[NameKind::Text, NameKind::Table])))
     }
 }
 
-fn collect(table: &DeTable<'_>, names: &mut Vec<Name>) {
-    for (key, value) in table {
-        let (kind, place) = if value.get_ref().is_table() {
-            (NameKind::Table, key.span())
-        } else {
-            (NameKind::Key, value.span())
-        };
-        names.push(Name { word: key.get_ref().to_string(), kind, place });
-        collect_value(value, names);
+/// The first string of this text in a value; keys are then looked up in the table that holds it.
+fn string_in<'t, 's>(
+    value: &'t DeValue<'s>,
+    around: Option<&'t DeTable<'s>>,
+    wanted: &str,
+) -> Option<Node<'t, 's>> {
+    match value {
+        DeValue::Table(table) => string_below(table, wanted),
+        DeValue::Array(items) => items.iter().find_map(|item| string_at(item, around, wanted)),
+        _ => None,
     }
 }
 
-fn collect_value(value: &Spanned<DeValue<'_>>, names: &mut Vec<Name>) {
+fn string_below<'t, 's>(table: &'t DeTable<'s>, wanted: &str) -> Option<Node<'t, 's>> {
+    table.iter().find_map(|(_, value)| string_at(value, Some(table), wanted))
+}
+
+fn string_at<'t, 's>(
+    value: &'t Spanned<DeValue<'s>>,
+    around: Option<&'t DeTable<'s>>,
+    wanted: &str,
+) -> Option<Node<'t, 's>> {
     match value.get_ref() {
-        DeValue::Table(table) => collect(table, names),
-        DeValue::Array(items) => items.iter().for_each(|item| collect_value(item, names)),
-        DeValue::String(text) => {
-            names.push(Name { word: text.to_string(), kind: NameKind::Text, place: value.span() });
+        DeValue::String(text) if text == wanted => {
+            Some(Node { place: value.span(), table: around, value: None })
         }
-        _ => {}
+        other => string_in(other, around, wanted),
     }
+}
+
+/// The first key of this name in a table or in those that it holds, with its value's place.
+fn key_in<'t, 's>(table: &'t DeTable<'s>, wanted: &str) -> Option<Node<'t, 's>> {
+    let own = table.get(wanted).map(|value| Node {
+        place: value.span(),
+        table: value.get_ref().as_table(),
+        value: Some(value.get_ref()),
+    });
+    own.or_else(|| table.iter().find_map(|(_, value)| key_in(value.get_ref().as_table()?, wanted)))
 }

@@ -1,3 +1,4 @@
+use manytask_tensor::{KeyPath, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use super::*;
@@ -192,31 +193,46 @@ fn overrides_reach_into_arrays_and_names_in_quotes() {
 }
 
 #[test]
-fn a_mistake_found_later_is_shown_where_its_words_are() {
-    let text = "[net]\nkind = \"mlp\"\ndropout = 1.5\nhidden = [1]\nnorm = { kind = \"batch\", size = 3 }\nuse = [\"aeg\"]\n";
-    let source = source(text, &["net.hidden=[0]"]);
-    let mut whole = source.section().unwrap();
-    let net = whole.required_table("net").unwrap();
-    let span = net.span();
-    drop(net);
-    let place = |message: &str| {
-        let shown = span.diagnostic(message).message;
-        shown.split(": ").next().unwrap().to_owned()
-    };
-    for (message, expected) in [
-        ("dropout is 1.5; it must be below 1", "a.toml:3:11"),
-        ("people.csv: no column `aeg`; did you mean `mlp`?", "a.toml:6:8"),
-        ("norm: size is 3", "a.toml:5:33"),
-        ("norm is impossible", "a.toml:5:1"),
-        ("`use` names nothing", "a.toml:6:7"),
-        ("mlp: cannot be", "a.toml:2:8"),
-        ("hidden is 0", "in the argument `net.hidden=[0]`"),
-        ("something else", "a.toml:1:1"),
+fn a_setting_is_found_by_its_path() {
+    let text = "[net]\nkind = \"mlp\"\ndropout = 1.5\nhidden = [1, 2]\nnorm = { kind = \"batch\", size = 3 }\n\
+                use = [\"aeg\", \"b\"]\nloss = \"huber\"\nrule = { step = 0 }\nby.age = 3\n[[net.part]]\nname = \"x\"\n\
+                [[net.part]]\nname = \"y\"\nsize = 0\n[net.deep]\nwide = 2\n[plain]\na = 1\n";
+    let source = source(text, &["net.hidden=[7, 0]"]);
+    let net = |key: &str| KeyPath::from(["net", key]);
+    for (path, expected) in [
+        (net("dropout"), "a.toml:3:11"),
+        (net("norm"), "a.toml:5:17"),
+        (net("norm").then("size"), "a.toml:5:33"),
+        (net("norm").then("scale"), "a.toml:5:17"),
+        (net("use"), "a.toml:6:7"),
+        (net("use").then(1), "a.toml:6:15"),
+        (net("use").then(2), "a.toml:6:7"),
+        (net("use").text("aeg"), "a.toml:6:8"),
+        (KeyPath::from("net").text("b"), "a.toml:6:15"),
+        (net("loss").then("huber").then("delta"), "a.toml:7:8"),
+        (net("rule"), "a.toml:8:1"),
+        (net("rule").then("step"), "a.toml:8:17"),
+        (net("by").then("age"), "a.toml:9:10"),
+        (KeyPath::from("net").text("age"), "a.toml:9:10"),
+        (net("part").then(1), "a.toml:12:1"),
+        (net("part").then(1).then("size"), "a.toml:14:8"),
+        (net("part").text("y").then("size"), "a.toml:14:8"),
+        (net("part").text("x").then("size"), "a.toml:11:8"),
+        (net("deep"), "a.toml:15:1"),
+        (net("deep").then("narrow"), "a.toml:15:1"),
+        (net("hidden").then(1), "in the argument `net.hidden=[7, 0]`"),
+        (net("no").then("hidden"), "a.toml:2:8"),
+        (KeyPath::from("net"), "a.toml:2:8"),
+        (["plain", "b"].into(), "a.toml:17:1"),
+        (["nowhere", "a"].into(), "a.toml"),
+        (WHOLE, "a.toml"),
     ] {
-        assert_eq!(place(message), expected, "{message}");
+        let shown = source.locate(Failure::setting(path.clone(), "wrong")).message;
+        assert_eq!(shown.split(": ").next(), Some(expected), "{path}: {shown}");
     }
-    let data = span.place(Failure::new(Code::Data, "dropout"));
-    assert_eq!(data.message, "dropout", "no mistake of the configuration");
-    let placed = span.diagnostic("dropout is 1.5").message;
-    assert_eq!(span.place(Failure::new(Code::Config, placed.clone())).message, placed, "it has a place");
+    let data = Failure { code: Code::Data, ..Failure::setting(net("dropout"), "dropout") };
+    assert_eq!(source.locate(data).message, "dropout", "no mistake of the configuration");
+    let placed = source.locate(Failure::setting(net("dropout"), "dropout is 1.5"));
+    let message = placed.message.clone();
+    assert_eq!(source.locate(placed.within("net")).message, message, "it has a place");
 }

@@ -2,11 +2,11 @@
 
 use manytask_multitask::{Evaluation, Identity, Monitor, Needs, Offers, Task, Training, check_for};
 use manytask_nn::schedule::ScheduleKind;
-use manytask_tensor::Owner;
+use manytask_tensor::{KeyPath, Owner};
 
 use super::{EpisodesPlan, Plan, RowsPlan, Work};
 use crate::data::{OutlinedInputs, OutlinedTasks};
-use crate::failure::{Code, Failure, Result};
+use crate::failure::{Failure, Result, Within as _};
 
 impl Plan {
     /// Refuses what is impossible, or has no effect, whatever the data hold.
@@ -14,17 +14,21 @@ impl Plan {
     /// # Errors
     /// At the first mistake, with its place (exit code 3).
     pub fn check(&self) -> Result<()> {
+        self.check_unlocated().map_err(|failure| self.source.locate(failure))
+    }
+
+    fn check_unlocated(&self) -> Result<()> {
         self.check_validation()?;
         if let Some(run) = &self.training.init_from {
             crate::run::RunFolder::view(run)?;
         }
         match &self.work {
             Work::Rows(rows) => {
-                self.training(Some(1)).map_err(|failure| self.spans.training.place(failure))?;
+                self.training(Some(1))?;
                 self.check_rows(rows)
             }
             Work::Episodes(episodes) => {
-                self.training(None).map_err(|failure| self.spans.training.place(failure))?;
+                self.training(None)?;
                 self.check_episodes(episodes)
             }
         }
@@ -37,8 +41,8 @@ impl Plan {
     pub(crate) fn training(&self, steps_per_epoch: Option<u64>) -> Result<Training> {
         let section = &self.training;
         let steps = section.total(steps_per_epoch).ok_or_else(|| {
-            Failure::new(Code::Config, "[training] counts `epochs`, but tasks are sampled without end")
-                .hint("set `steps` instead")
+            let what = "[training] counts `epochs`, but tasks are sampled without end";
+            Failure::setting(["training", "epochs"], what).hint("set `steps` instead")
         })?;
         let training = Training {
             seed: self.seed,
@@ -53,7 +57,7 @@ impl Plan {
             monitor: section.monitor.clone().unwrap_or_default(),
             early_stopping: section.early_stopping,
         };
-        training.check()?;
+        training.check().within("training")?;
         Ok(training)
     }
 
@@ -65,7 +69,7 @@ impl Plan {
     pub(crate) fn monitor(&self, all: &[Task], kept: &[Task]) -> Result<(Monitor, Option<String>)> {
         let schema = |tasks: &[Task]| Evaluation::new(tasks.iter().map(Task::evaluation_schema).collect());
         let monitor = self.training.monitor.clone().unwrap_or_default();
-        monitor.read(&schema(all))?;
+        monitor.read(&schema(all)).within(["training", "monitor"])?;
         let kept = schema(kept);
         if monitor.read(&kept).is_ok() {
             return Ok((monitor, None));
@@ -89,52 +93,45 @@ impl Plan {
         };
         if section.validates() {
             return match self.has_validation()? {
-                Some(false) => Err(self
-                    .spans
-                    .everything
-                    .diagnostic(format!(
-                        "`{}` is set, but the data have no validation split",
-                        section.validate_key()
-                    ))
-                    .hint("give the split one, or leave it out")),
+                Some(false) => {
+                    let key = section.validate_key();
+                    let what = format!("`{key}` is set, but the data have no validation split");
+                    Err(Failure::setting(["training", key], what).hint("give the split one, or leave it out"))
+                }
                 _ => Ok(()),
             };
         }
-        let idle = |what: &str| {
+        let idle = |key: KeyPath, what: &str| {
             let what = format!("{what} has no effect: no validation split is looked at");
-            Err(self.spans.everything.diagnostic(what).hint(format!("{when}, or leave it out")))
+            Err(Failure::setting(key, what).hint(format!("{when}, or leave it out")))
         };
         if section.early_stopping.is_some() {
-            return idle("`early_stopping`");
+            return idle(["training", "early_stopping"].into(), "`early_stopping`");
         }
         if section.monitor.is_some() {
-            return idle("`monitor`");
+            return idle(["training", "monitor"].into(), "`monitor`");
         }
         if matches!(self.schedule.kind, ScheduleKind::Plateau { .. }) {
-            return idle("[schedule] `plateau`");
+            return idle("schedule".into(), "[schedule] `plateau`");
         }
         Ok(())
     }
 
     /// Whether there is a validation split, where the settings of the data say so.
     fn has_validation(&self) -> Result<Option<bool>> {
-        let place = |failure| self.spans.data.place(failure);
         Ok(match &self.work {
-            Work::Rows(rows) => rows.data.outline().map_err(place)?.validation,
+            Work::Rows(rows) => rows.data.outline().within("data")?.validation,
             Work::Episodes(episodes) => {
-                episodes.source.outline().map_err(place)?.map(|outline| outline.validation)
+                episodes.source.outline().within("data")?.map(|outline| outline.validation)
             }
         })
     }
 
     fn check_rows(&self, rows: &RowsPlan) -> Result<()> {
-        let spans = &self.spans;
-        let outline = rows.data.outline().map_err(|failure| spans.data.place(failure))?;
+        let outline = rows.data.outline().within("data")?;
         if outline.embeds == Some(false) && rows.network.sets_embedding() {
             let what = "`embedding` has no effect: no column is embedded";
-            return Err(spans
-                .network
-                .diagnostic(what)
+            return Err(Failure::setting(["network", "embedding"], what)
                 .hint("name columns under `inputs.embedding`, or leave it out"));
         }
         let validation = outline.validation.unwrap_or(true);
@@ -144,15 +141,13 @@ impl Plan {
                 return self.check_unnamed(rows, (outline.inputs, &[]), (true, embeds, validation));
             }
             OutlinedTasks::Alike(task) => {
-                let tasks = rows.variants(&task).map_err(|failure| spans.of_tasks(failure))?;
+                let tasks = rows.variants(&task)?;
                 return self.check_unnamed(rows, (outline.inputs, &tasks), (false, embeds, validation));
             }
-            OutlinedTasks::Named(tasks) => {
-                (rows.describe(tasks).map_err(|failure| spans.of_tasks(failure))?, true)
-            }
+            OutlinedTasks::Named(tasks) => (rows.describe(tasks)?, true),
         };
         let kept = rows.kept(all.clone());
-        self.monitor(&all, &kept).map_err(|failure| spans.training.place(failure))?;
+        self.monitor(&all, &kept)?;
         let offers = self.check_network(rows, (outline.inputs, &kept), (single_input, embeds, validation))?;
         let names = |tasks: &[Task]| tasks.iter().map(|task| task.name.clone()).collect::<Vec<_>>();
         self.check_aggregator(Some((&names(&kept), &names(&all))), Identity::Fixed, offers).map(|_| ())
@@ -166,10 +161,9 @@ impl Plan {
         (inputs, tasks): (OutlinedInputs, &[Task]),
         (single_input, embeds, validation): (bool, bool, bool),
     ) -> Result<Offers> {
-        let place = |failure: Failure| self.spans.network.place(failure);
-        let network = rows.outlined_network(inputs, tasks, self.precision).map_err(place)?;
+        let network = rows.outlined_network(inputs, tasks, self.precision).within("network")?;
         if !tasks.is_empty() {
-            network.check(tasks, single_input).map_err(|error| place(error.into()))?;
+            network.check(tasks, single_input).within("network")?;
         }
         let layout = network.layout();
         if inputs.is_least() {
@@ -197,9 +191,8 @@ impl Plan {
     }
 
     fn check_episodes(&self, episodes: &EpisodesPlan) -> Result<()> {
-        let spans = &self.spans;
-        let outline = episodes.source.outline().map_err(|failure| spans.data.place(failure))?;
-        episodes.settings.check().map_err(|error| spans.everything.place(error))?;
+        let outline = episodes.source.outline().within("data")?;
+        episodes.settings.check()?;
         let validation = outline.as_ref().is_none_or(|outline| outline.validation);
         let offers = Offers { shared: true, representation: false, validation };
         let needs = self.check_aggregator(None, Identity::Resampled, offers)?;
@@ -207,7 +200,7 @@ impl Plan {
             let pretraining = self.pretraining(episodes, Some(outline.form.output))?;
             // How many classes there are, the data say.
             let pretraining = pretraining.map(|pretraining| (pretraining, 2));
-            let model = episodes.build(&outline.form, pretraining, self.precision, spans)?;
+            let model = episodes.build(&outline.form, pretraining, self.precision)?;
             self.check_episode_memory(episodes, &outline, model.layout(), &needs)?;
         } else {
             self.pretraining(episodes, None)?;
@@ -223,13 +216,12 @@ impl Plan {
         identity: Identity,
         offers: Offers,
     ) -> Result<Needs> {
-        let span = &self.spans.aggregator;
         let built = match tasks {
             Some((kept, all)) => self.aggregator.build_for_some(kept, all),
             None => self.aggregator.build(&self.aggregator.named()),
         };
-        let aggregator = built.map_err(|error| span.place(error))?;
-        check_for(aggregator.as_ref(), identity, offers).map_err(|error| span.place(error))?;
+        let aggregator = built.within("aggregator")?;
+        check_for(aggregator.as_ref(), identity, offers).within("aggregator")?;
         Ok(aggregator.needs())
     }
 }

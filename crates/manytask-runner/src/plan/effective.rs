@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use super::{Plan, RowsPlan, Work};
 use crate::data::OutlinedTasks;
 use crate::experiment::threads_of;
-use crate::failure::{Code, Failure, Result};
+use crate::failure::{Code, Failure, Result, Within as _};
 
 impl Plan {
     /// All settings with their defaults: a configuration that means the same. Losses and metrics of tasks whose names only the
@@ -16,6 +16,10 @@ impl Plan {
     /// # Errors
     /// When a setting is impossible whatever the data hold.
     pub fn effective(&self) -> Result<Table> {
+        self.effective_unlocated().map_err(|failure| self.source.locate(failure))
+    }
+
+    fn effective_unlocated(&self) -> Result<Table> {
         let mut all = self.settings.clone();
         missing(&mut all, "threads", &threads_of(self))?;
         within(&mut all, "schedule", |schedule| {
@@ -26,10 +30,9 @@ impl Plan {
         if self.training.validates() {
             within(&mut all, "training", |training| missing(training, "monitor", &Monitor::default()))?;
         }
-        let place = |failure| self.spans.data.place(failure);
         match &self.work {
             Work::Rows(rows) => {
-                let described = rows.data.described().map_err(place)?.unwrap_or_default();
+                let described = rows.data.described().within("data")?.unwrap_or_default();
                 within(&mut all, "data", |data| {
                     data.extend(described);
                     Ok(())
@@ -49,7 +52,7 @@ impl Plan {
                 if let Some(steps) = steps {
                     within(&mut all, "evaluation", |evaluation| missing(evaluation, "inner_steps", &steps))?;
                 }
-                if let Some(outline) = episodes.source.outline().map_err(place)? {
+                if let Some(outline) = episodes.source.outline().within("data")? {
                     within(&mut all, "evaluation", |evaluation| {
                         missing(evaluation, "queries", &outline.spec.queries)
                     })?;
@@ -61,16 +64,15 @@ impl Plan {
 
     /// The tasks as far as they are known, with their losses and metrics, by the name of their section.
     fn outlined_tasks(&self, rows: &RowsPlan) -> Result<Vec<(String, Task)>> {
-        let outline = rows.data.outline().map_err(|failure| self.spans.data.place(failure))?;
-        let place = |failure| self.spans.of_tasks(failure);
+        let outline = rows.data.outline().within("data")?;
         Ok(match outline.tasks {
             OutlinedTasks::Unknown => Vec::new(),
             OutlinedTasks::Named(tasks) => {
-                let tasks = rows.describe(tasks).map_err(place)?;
+                let tasks = rows.describe(tasks)?;
                 tasks.into_iter().map(|task| (task.name.clone(), task)).collect()
             }
             OutlinedTasks::Alike(task) => {
-                let first = rows.variants(&task).map_err(place)?.into_iter().next();
+                let first = rows.variants(&task)?.into_iter().next();
                 first.map(|task| ("default".to_owned(), task)).into_iter().collect()
             }
         })

@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Section;
 use crate::episodes::{BackboneSettings, EpisodeForm, EpisodeSettings};
-use crate::failure::{Code, Failure, Result};
-use crate::plan::Spans;
+use crate::failure::{Code, Failure, Result, Within as _};
 use crate::registries::Registries;
 
 /// Tasks drawn anew at each step, for a learner.
@@ -50,7 +49,6 @@ impl EpisodesPlan {
         registries: &Registries,
     ) -> Result<Self> {
         let usual = MetaSettings::default();
-        let span = training.span();
         let mut settings = MetaSettings {
             tasks_per_step: training.take_or("tasks_per_step", usual.tasks_per_step)?,
             execution: training.take_or("execution", usual.execution)?,
@@ -58,10 +56,10 @@ impl EpisodesPlan {
             ..usual
         };
         if settings.tasks_per_step == 0 {
-            return Err(span.diagnostic("`tasks_per_step` is 0"));
+            return Err(Failure::setting(["training", "tasks_per_step"], "`tasks_per_step` is 0"));
         }
         if settings.execution == Execution::Threads(0) {
-            return Err(span.diagnostic("`execution` is in 0 threads"));
+            return Err(Failure::setting(["training", "execution"], "`execution` is in 0 threads"));
         }
         training.finish()?;
         if let Some(mut section) = evaluation {
@@ -69,8 +67,9 @@ impl EpisodesPlan {
             settings.evaluation_queries = section.take("queries")?;
             settings.evaluation_steps = section.take("inner_steps")?;
             settings.evaluation_seed = section.take_or("seed", usual.evaluation_seed)?;
-            if settings.evaluation_tasks == 0 || settings.evaluation_queries == Some(0) {
-                return Err(section.diagnostic("[evaluation] has a number that is 0"));
+            let zero = [("tasks", Some(settings.evaluation_tasks)), ("queries", settings.evaluation_queries)];
+            if let Some((key, _)) = zero.iter().find(|(_, number)| *number == Some(0)) {
+                return Err(Failure::setting(["evaluation", key], "[evaluation] has a number that is 0"));
             }
             section.finish()?;
         }
@@ -94,7 +93,6 @@ impl EpisodesPlan {
         form: &EpisodeForm,
         pretraining: Option<(Pretraining, i64)>,
         precision: Precision,
-        spans: &Spans,
     ) -> Result<MetaModel> {
         let mut layout = Layout::builder();
         let wanted = self.learner.network(form);
@@ -102,9 +100,8 @@ impl EpisodesPlan {
         let network = self.network.build(&mut root.with_precision(precision), &wanted.input, wanted.outputs);
         // Sizes come from the configuration alone.
         let network =
-            network.map_err(|error| spans.network.place(Failure::new(Code::Config, error.to_string())))?;
-        let span = spans.learner.as_ref().unwrap_or(&spans.everything);
+            network.map_err(|error| Failure { code: Code::Config, ..error.into() }).within("network")?;
         MetaModel::build_pretrained(layout, network, self.learner.as_ref(), form.clone(), pretraining)
-            .map_err(|error| span.place(error))
+            .within("learner")
     }
 }

@@ -2,9 +2,10 @@
 
 use manytask_meta::{LearnsFrom, Pretraining};
 use manytask_nn::metrics::Output;
+use manytask_tensor::KeyPath;
 
 use super::{EpisodesPlan, Plan};
-use crate::failure::Result;
+use crate::failure::{Failure, Result, Within as _};
 
 impl Plan {
     /// The pretraining, where there is one; refuses one that the learner has no use for, and a learner that needs one and has none.
@@ -18,12 +19,12 @@ impl Plan {
     ) -> Result<Option<Pretraining>> {
         let learner = episodes.learner.name();
         let of_base_classes = episodes.learner.learns_from() == LearnsFrom::BaseClasses;
-        let span =
-            self.spans.pretraining.as_ref().or(self.spans.learner.as_ref()).unwrap_or(&self.spans.everything);
-        let refuse = |what: String, hint: &str| Err(span.diagnostic(what).hint(hint));
+        let refuse = |key: KeyPath, what: String, hint: &str| Err(Failure::setting(key, what).hint(hint));
+        let of_steps = || KeyPath::from(["pretraining", "steps"]);
         let Some(section) = episodes.pretraining else {
             return if of_base_classes {
                 refuse(
+                    "learner".into(),
                     format!(
                         "`{learner}` learns from all training classes before the first task, and there is no [pretraining]"
                     ),
@@ -35,6 +36,7 @@ impl Plan {
         };
         if output.is_some_and(|output| output != Output::Multiclass) {
             return refuse(
+                "pretraining".into(),
                 "[pretraining] on tasks without classes".into(),
                 "take tasks with classes, or leave [pretraining] out",
             );
@@ -43,6 +45,7 @@ impl Plan {
         let steps = match section.steps {
             None if !of_base_classes => {
                 return refuse(
+                    of_steps(),
                     format!(
                         "[pretraining] does not say how many of the {all} steps it takes, and `{learner}` learns from tasks"
                     ),
@@ -51,6 +54,7 @@ impl Plan {
             }
             Some(steps) if of_base_classes && steps != all => {
                 return refuse(
+                    of_steps(),
                     format!(
                         "[pretraining] has {steps} `steps` of {all}, and `{learner}` learns from no task"
                     ),
@@ -59,6 +63,7 @@ impl Plan {
             }
             Some(steps) if steps > all => {
                 return refuse(
+                    of_steps(),
                     format!("[pretraining] has {steps} `steps`, and [training] only {all}"),
                     "steps of [pretraining] are the first ones of [training]; set fewer, or more there",
                 );
@@ -67,7 +72,7 @@ impl Plan {
         };
         let pretraining =
             Pretraining { steps, batch_size: section.batch_size, classifier: section.classifier };
-        pretraining.check().map_err(|error| span.place(error))?;
+        pretraining.check().within("pretraining")?;
         Ok(Some(pretraining))
     }
 }

@@ -5,11 +5,12 @@ use manytask_multitask::{Architecture, Batches, Execution, Task};
 use manytask_nn::Precision;
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::{Metric, Output};
+use manytask_tensor::{KeyPath, Segment};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Section;
 use crate::data::{DataSettings, OutlinedInputs};
-use crate::failure::{Code, Failure, Result};
+use crate::failure::{Failure, Result, Within as _};
 use crate::network::NetworkPlan;
 use crate::registries::Registries;
 
@@ -42,7 +43,6 @@ impl RowsPlan {
         mut training: Section<'_>,
         registries: &Registries,
     ) -> Result<Self> {
-        let span = training.span();
         let batches = Batches {
             size: training.take_or("batch_size", Batches::default().size)?,
             order: training.take_or("batch_order", BatchOrder::default())?,
@@ -51,7 +51,7 @@ impl RowsPlan {
         };
         let execution = training.take_or("execution", Execution::default())?;
         if batches.size == 0 {
-            return Err(span.diagnostic("`batch_size` is 0"));
+            return Err(Failure::setting(["training", "batch_size"], "`batch_size` is 0"));
         }
         let only = training.take_or("only_tasks", Vec::new())?;
         training.finish()?;
@@ -63,7 +63,7 @@ impl RowsPlan {
         }
         Ok(Self {
             data: registries.data.make(data)?,
-            network: NetworkPlan::read(network, registries)?,
+            network: NetworkPlan::read(network, registries).within("network")?,
             tasks: described,
             batches,
             execution,
@@ -77,11 +77,15 @@ impl RowsPlan {
     /// When it names a task that is not there, or a loss or metric does not fit.
     pub(crate) fn describe(&self, tasks: Vec<Task>) -> Result<Vec<Task>> {
         let names: HashSet<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
-        let sections = self.tasks.keys().map(|name| ("[tasks]", name)).filter(|(_, name)| *name != "default");
-        let only = self.only.iter().map(|name| ("`only_tasks`", name));
-        if let Some((place, name)) = sections.chain(only).find(|(_, name)| !names.contains(name.as_str())) {
+        let section = |name| ("[tasks]", name, KeyPath::from(["tasks", name]));
+        let sections = self.tasks.keys().filter(|name| *name != "default").map(|name| section(name.as_str()));
+        let only = self.only.iter().enumerate();
+        let only = only.map(|(number, name)| {
+            ("`only_tasks`", name.as_str(), KeyPath::from(["training", "only_tasks"]).then(number))
+        });
+        if let Some((place, name, key)) = sections.chain(only).find(|(_, name, _)| !names.contains(name)) {
             let what = format!("{place} names `{name}`, which is no task");
-            let failure = Failure::new(Code::Config, what);
+            let failure = Failure::setting(key, what);
             return Err(match crate::config::nearest(name, names.iter().copied()) {
                 Some(near) => failure.hint(format!("did you mean `{near}`?")),
                 None => failure.hint(format!("the tasks are {}", listed(&tasks))),
@@ -91,10 +95,24 @@ impl RowsPlan {
             for section in [self.tasks.get("default"), self.tasks.get(&task.name)].into_iter().flatten() {
                 section.apply(&mut task);
             }
-            task.check()?;
+            self.check_task(&task)?;
             Ok(task)
         });
         described.collect()
+    }
+
+    /// Refuses a loss or a metric that does not fit, where it is written: for the task, or for all.
+    fn check_task(&self, task: &Task) -> Result<()> {
+        let own = self.tasks.get(&task.name);
+        task.check().map_err(|error| {
+            let failure = Failure::from(error);
+            let written = match failure.key().and_then(|key| key.segments().first()) {
+                Some(Segment::Key(key)) if key == "loss" => own.is_some_and(|own| own.loss.is_some()),
+                Some(Segment::Key(key)) if key == "metrics" => own.is_some_and(|own| own.metrics.is_some()),
+                _ => own.is_some(),
+            };
+            failure.within(["tasks", if written { task.name.as_str() } else { "default" }])
+        })
     }
 
     /// A task of each form that `[tasks]` gives to tasks like `task`, whose names only the data have.
@@ -108,7 +126,7 @@ impl RowsPlan {
         let described = std::iter::once((task.name.as_str(), None)).chain(own).map(|(name, section)| {
             let mut task = Task { name: name.to_owned(), ..task.clone() };
             default.into_iter().chain(section).for_each(|section| section.apply(&mut task));
-            task.check()?;
+            self.check_task(&task)?;
             Ok(task)
         });
         described.collect()

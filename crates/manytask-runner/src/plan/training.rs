@@ -1,10 +1,11 @@
 use std::path::PathBuf;
 
 use manytask_multitask::{EarlyStopping, Monitor};
+use manytask_tensor::{KeyPath, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Section;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 
 /// What stands for settings that are not written.
 pub(crate) const SAVE_EVERY_MINUTES: f64 = 5.0;
@@ -45,7 +46,6 @@ pub struct TrainingSection {
 
 impl TrainingSection {
     pub(super) fn read(section: &mut Section<'_>) -> Result<Self> {
-        let span = section.span();
         let read = Self {
             epochs: section.take("epochs")?,
             steps: section.take("steps")?,
@@ -62,34 +62,35 @@ impl TrainingSection {
             init_from: section.take("init_from")?,
         };
         if read.epochs.is_some() == read.steps.is_some() {
-            return Err(span.diagnostic("[training] needs `epochs` or `steps`, and not both"));
+            let key: KeyPath = if read.epochs.is_some() { "epochs".into() } else { WHOLE };
+            return Err(Failure::setting(key, "[training] needs `epochs` or `steps`, and not both"));
         }
         if read.validate_every_epochs.is_some() && read.validate_every_steps.is_some() {
-            return Err(
-                span.diagnostic("[training] has both `validate_every_epochs` and `validate_every_steps`")
-            );
+            let what = "[training] has both `validate_every_epochs` and `validate_every_steps`";
+            return Err(Failure::setting("validate_every_steps", what));
         }
         for (name, epochs) in [("epochs", read.epochs), ("validate_every_epochs", read.validate_every_epochs)]
         {
             if epochs.is_some_and(|epochs| !(epochs.is_finite() && epochs > 0.0)) {
-                return Err(span.diagnostic(format!("`{name}` is not above 0")));
+                return Err(Failure::setting(name, format!("`{name}` is not above 0")));
             }
         }
         if read.save_every_minutes.is_some_and(|minutes| !(minutes.is_finite() && minutes > 0.0)) {
-            return Err(span.diagnostic("`save_every_minutes` is not above 0"));
+            return Err(Failure::setting("save_every_minutes", "`save_every_minutes` is not above 0"));
         }
         let zero = [
-            read.steps,
-            read.validate_every_steps,
-            read.save_every_steps,
-            read.log_every_steps,
-            read.diagnose_every_steps,
+            ("steps", read.steps),
+            ("validate_every_steps", read.validate_every_steps),
+            ("save_every_steps", read.save_every_steps),
+            ("log_every_steps", read.log_every_steps),
+            ("diagnose_every_steps", read.diagnose_every_steps),
         ];
-        if zero.contains(&Some(0)) {
-            return Err(span.diagnostic("[training] has a number of steps that is 0"));
+        if let Some((key, _)) = zero.iter().find(|(_, steps)| *steps == Some(0)) {
+            return Err(Failure::setting(*key, "[training] has a number of steps that is 0"));
         }
         if read.keep_checkpoints == Some(0) {
-            return Err(span.diagnostic("`keep_checkpoints` is 0; the last one is needed to go on"));
+            let what = "`keep_checkpoints` is 0; the last one is needed to go on";
+            return Err(Failure::setting("keep_checkpoints", what));
         }
         Ok(read)
     }

@@ -6,9 +6,9 @@ mod presets;
 
 use std::sync::Arc;
 
-use manytask_meta::{Adapts, Cnp, LearnerSpec, Maml, MetaSgd, OuterGradient, ProtoNet, R2d2, RelationNet};
+use manytask_meta::{Cnp, LearnerSpec, Maml, MetaSgd, ProtoNet, R2d2, RelationNet};
 
-use self::presets::{BodyAdapts, Difference, FirstOrder, HeadAdapts};
+use self::presets::{Written, body_adapts, difference, first_order, head_adapts};
 use crate::registry::Registry;
 
 /// What every explanation of a learner ends with.
@@ -34,7 +34,6 @@ fn about(text: &str) -> String {
 
 /// Those that adapt parameters step by step.
 fn adapting(registry: &mut Registry<Any>) {
-    let maml = Maml::default();
     registry.add(
         "maml",
         "a start from which few steps of gradient descent lead far",
@@ -43,20 +42,20 @@ fn adapting(registry: &mut Registry<Any>) {
              With `checkpoint_every = C` the parameters of every C-th inner step are kept and what lies between is computed\n\
              again: less memory for many inner steps, at most one further pass through them. Left out, all is kept.",
         ),
-        &maml,
+        &Maml::default(),
         |m: Maml| Arc::new(m) as Any,
     );
-    registry.add(
+    registry.add_checked(
         "fomaml",
         "MAML with the gradient at the adapted parameters",
         &about(
             "Finn et al. 2017, section 5.2: inner steps count as constants (`outer_gradient` is \"first_order\"); a fraction of \
              the time and memory.",
         ),
-        &FirstOrder(Maml { outer_gradient: OuterGradient::FirstOrder, ..maml.clone() }),
-        |FirstOrder(m)| Arc::new(m) as Any,
+        &Written::default(),
+        |written| Ok(Arc::new(first_order(written)?) as Any),
     );
-    registry.add(
+    registry.add_checked(
         "reptile",
         "a start that moves towards the adapted parameters",
         &about(
@@ -64,13 +63,8 @@ fn adapting(registry: &mut Registry<Any>) {
              steps (`outer_gradient` is \"difference\"), of no use of the queries. With [optimizer] `sgd` of rate ε and equal weights\n\
              a step is θ ← θ + ε mean(φ − θ): the paper's batched version, and with `tasks_per_step = 1` the serial one.",
         ),
-        &Difference(Maml {
-            inner_steps: 8,
-            inner_learning_rate: 0.02,
-            outer_gradient: OuterGradient::Difference,
-            ..maml.clone()
-        }),
-        |Difference(m)| Arc::new(m) as Any,
+        &Written { inner_steps: 8, inner_learning_rate: 0.02, ..Written::default() },
+        |written| Ok(Arc::new(difference(written)?) as Any),
     );
     registry.add(
         "meta_sgd",
@@ -82,19 +76,19 @@ fn adapting(registry: &mut Registry<Any>) {
         &MetaSgd::default(),
         |m: MetaSgd| Arc::new(m) as Any,
     );
-    registry.add(
+    registry.add_checked(
         "anil",
         "MAML of which the head alone adapts",
         &about("Raghu et al. 2020, arXiv:1909.09157: `adapts` is \"head\"."),
-        &HeadAdapts(Maml { adapts: Adapts::Head, ..maml.clone() }),
-        |HeadAdapts(m)| Arc::new(m) as Any,
+        &Written::default(),
+        |written| Ok(Arc::new(head_adapts(written)?) as Any),
     );
-    registry.add(
+    registry.add_checked(
         "boil",
         "MAML of which all but the head adapts",
         &about("Oh et al. 2021, arXiv:2008.08882: `adapts` is \"body\"."),
-        &BodyAdapts(Maml { adapts: Adapts::Body, ..maml }),
-        |BodyAdapts(m)| Arc::new(m) as Any,
+        &Written::default(),
+        |written| Ok(Arc::new(body_adapts(written)?) as Any),
     );
 }
 

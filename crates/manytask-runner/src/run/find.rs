@@ -181,8 +181,8 @@ impl RunFolder {
 /// Whatever hinders reading a checkpoint, it is the checkpoint that does not fit.
 pub(crate) fn of_checkpoint(error: impl Into<Failure>) -> Failure {
     match error.into() {
-        Failure { code: Code::Data | Code::Config | Code::Bug, message, hints } => {
-            Failure { code: Code::Checkpoint, message, hints }
+        failure if matches!(failure.code, Code::Data | Code::Config | Code::Bug) => {
+            Failure { code: Code::Checkpoint, ..failure }
         }
         other => other,
     }

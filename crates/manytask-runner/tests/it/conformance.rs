@@ -260,7 +260,7 @@ fn verified_learner(problem: &MetaProblem, what: &str) -> bool {
     let mut pass = match problem.forward(&params, DRAW) {
         Ok(pass) => pass,
         // A learner without a meta-gradient: all is learned before the first task.
-        Err(Error::Setting { what: reason, .. }) if reason.contains("in which nothing has a gradient") => {
+        Err(Error::Setting(refused)) if refused.what.contains("in which nothing has a gradient") => {
             return false;
         }
         Err(error) => panic!("{what}: {error}"),

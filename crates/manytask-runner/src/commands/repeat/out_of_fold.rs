@@ -26,7 +26,7 @@ pub(super) fn write(
 ) -> Result<Option<PathBuf>> {
     let Some((first, _)) = finished.iter().find(|(member, _)| member.fold.is_some()) else { return Ok(None) };
     let source = Source::read(&study.run_of(first).join(crate::run::CONFIG), &[])?;
-    let plan = Plan::read(&source, registries).map_err(|failure| source.name(failure))?;
+    let plan = Plan::read(&source, registries)?;
     let Work::Rows(rows) = &plan.work else { return Ok(None) };
     let Some(folds) = rows.data.folds(&plan.folder)? else { return Ok(None) };
     let mut all = Vec::new();
