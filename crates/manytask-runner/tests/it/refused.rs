@@ -88,7 +88,7 @@ const IN_THE_CONFIGURATION: &[Bad] = &[
         3,
         &["there is no architecture `soft_shering`"],
     ),
-    bad("hidden = [8]", "hidden = [0]", 3, &["a.toml:16:34: hidden is 0"]),
+    bad("hidden = [8]", "hidden = [0]", 3, &["a.toml:16:35: hidden is 0"]),
     bad("hidden = [8]", "hidden = 8", 3, &["a.toml:16:34: expected an array, found integer `8`"]),
     bad("dropout = 0.2", "dropout = 1.2", 3, &["a.toml:16:49: dropout is 1.2"]),
     bad("dropout = 0.2", "droput = 0.2", 3, &["did you mean `dropout`?"]),
