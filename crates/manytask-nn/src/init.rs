@@ -106,7 +106,7 @@ pub fn truncated_normal(std: f64) -> Init {
 #[cfg(test)]
 mod tests {
     use manytask_tensor::random::Key;
-    use manytask_tensor::{Device, Kind, WHOLE};
+    use manytask_tensor::{Device, Kind};
 
     use super::*;
 

@@ -85,8 +85,11 @@ impl KeyPath {
 
     /// The last key in it; empty if it has none.
     pub fn name(&self) -> &str {
-        let key = |segment| if let &Segment::Key(ref key) = segment { Some(key.as_str()) } else { None };
-        self.0.iter().rev().find_map(key).unwrap_or_default()
+        let mut keys = self.0.iter().rev().filter_map(|segment| match segment {
+            Segment::Key(key) => Some(key.as_str()),
+            Segment::Index(_) | Segment::Text(_) => None,
+        });
+        keys.next().unwrap_or_default()
     }
 
     /// One step further in.

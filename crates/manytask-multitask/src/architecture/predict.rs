@@ -5,7 +5,7 @@ use manytask_nn::Context;
 use manytask_nn::dense::{DenseChain, Trace};
 use manytask_nn::fused::NotFused;
 use manytask_tensor::dense::{Real, from_fn};
-use manytask_tensor::{WHOLE, Device, Kind, Params, Tensor, no_grad, threads};
+use manytask_tensor::{Device, Kind, Params, Tensor, WHOLE, no_grad, threads};
 
 use super::{Architecture, Bottleneck, Features, Outputs, Rows, TaskInputs};
 use crate::trunk_inputs::TrunkInputs;
@@ -34,7 +34,8 @@ pub(crate) fn predict(
             }
             Ok(outputs)
         }
-        inputs => Err(Error::refused(WHOLE, 
+        inputs => Err(Error::refused(
+            WHOLE,
             format!("{} inputs for {tasks} tasks", inputs.len()),
             "give one for all tasks, or one for each",
         )),

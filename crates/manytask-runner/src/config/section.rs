@@ -40,7 +40,7 @@ impl<'s> Section<'s> {
 
     /// The path to it in the whole.
     pub(crate) fn key(&self) -> KeyPath {
-        self.path.iter().fold(WHOLE, |path, key| path.then(key))
+        self.path.iter().fold(WHOLE, KeyPath::then)
     }
 
     /// All that was read so far of the whole configuration, with the defaults of what is not written.

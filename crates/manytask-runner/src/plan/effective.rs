@@ -37,7 +37,7 @@ impl Plan {
                     data.extend(described);
                     Ok(())
                 })?;
-                for (name, task) in self.outlined_tasks(rows)? {
+                for (name, task) in outlined_tasks(rows)? {
                     within(&mut all, "tasks", |tasks| {
                         within(tasks, &name, |section| {
                             missing(section, "loss", &task.loss)?;
@@ -61,22 +61,22 @@ impl Plan {
         }
         Ok(all)
     }
+}
 
-    /// The tasks as far as they are known, with their losses and metrics, by the name of their section.
-    fn outlined_tasks(&self, rows: &RowsPlan) -> Result<Vec<(String, Task)>> {
-        let outline = rows.data.outline().within("data")?;
-        Ok(match outline.tasks {
-            OutlinedTasks::Unknown => Vec::new(),
-            OutlinedTasks::Named(tasks) => {
-                let tasks = rows.describe(tasks)?;
-                tasks.into_iter().map(|task| (task.name.clone(), task)).collect()
-            }
-            OutlinedTasks::Alike(task) => {
-                let first = rows.variants(&task)?.into_iter().next();
-                first.map(|task| ("default".to_owned(), task)).into_iter().collect()
-            }
-        })
-    }
+/// The tasks as far as they are known, with their losses and metrics, by the name of their section.
+fn outlined_tasks(rows: &RowsPlan) -> Result<Vec<(String, Task)>> {
+    let outline = rows.data.outline().within("data")?;
+    Ok(match outline.tasks {
+        OutlinedTasks::Unknown => Vec::new(),
+        OutlinedTasks::Named(tasks) => {
+            let tasks = rows.describe(tasks)?;
+            tasks.into_iter().map(|task| (task.name.clone(), task)).collect()
+        }
+        OutlinedTasks::Alike(task) => {
+            let first = rows.variants(&task)?.into_iter().next();
+            first.map(|task| ("default".to_owned(), task)).into_iter().collect()
+        }
+    })
 }
 
 /// A table in a table, which is written where it is missing.
