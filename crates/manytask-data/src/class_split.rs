@@ -9,6 +9,7 @@ use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{did_you_mean, nearest};
+use crate::split::check_share;
 use crate::{ClassPool, Error, Fractions, Result, Splits};
 
 /// Which classes are for training, validation and test. No class is in two of them: what is judged is the learning of new ones.
@@ -57,7 +58,12 @@ impl ClassSplit {
     /// When they leave nothing to train on, or nothing to be judged by.
     pub fn check(&self) -> Result<()> {
         let Self::Random(fractions) = self else { return Ok(()) };
-        fractions.check().within("random")?;
+        let shares = || {
+            check_share("validation", fractions.validation)?;
+            check_share("test", fractions.test)?;
+            fractions.check()
+        };
+        shares().within("random")?;
         if fractions.test == 0.0 {
             return Err(Error::config(
                 ["random", "test"],

@@ -176,6 +176,6 @@ mod tests {
         assert!(refused(&[1, 13, 40], usual()).contains("take larger images"));
         assert!(refused(&[1, 36, 36], LeNetConfig { hidden: vec![0], ..usual() }).contains("at least 1"));
         assert!(refused(&[1, 36, 36], LeNetConfig { dropout: 1.0, ..usual() }).contains("dropout"));
-        assert!(refused(&[1, 36, 36], LeNetConfig { kernel: 0, ..usual() }).contains("convolution"));
+        assert!(refused(&[1, 36, 36], LeNetConfig { kernel: 0, ..usual() }).contains("kernel is 0"));
     }
 }
