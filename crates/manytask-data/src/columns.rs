@@ -112,6 +112,16 @@ impl Columns {
     }
 }
 
+impl Table {
+    /// The columns that names and patterns with `*` mean, in the order they are named in and then in the table's.
+    ///
+    /// # Errors
+    /// When a column is not there, or none matches.
+    pub fn matching(&self, columns: &Columns) -> Result<Vec<String>> {
+        Ok(columns.find(self, &HashSet::new(), "columns")?.names)
+    }
+}
+
 /// The word for all columns that are not named elsewhere.
 pub(crate) const REST: &str = "rest";
 

@@ -8,12 +8,12 @@ mod tests;
 
 use std::collections::HashSet;
 
-pub(crate) use self::columns::{counts_up, numbers_rows};
 pub(crate) use self::labels::determines;
 use crate::input_columns::Resolved;
-use crate::report::{capped, examples};
+use crate::report::capped;
 use crate::table::Column;
 use crate::value::Values;
+use crate::words::examples;
 use crate::{Encoder, Indices, Note, Result, Table, TargetEncoder, TargetKind, TaskNote};
 
 /// Training rows from which on a finding is no accident.

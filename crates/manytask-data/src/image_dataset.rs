@@ -344,9 +344,9 @@ fn same_shape(read: Splits<Labelled>) -> Result<Splits<Labelled>> {
     if let Some((_, of)) = read.iter().find(|(_, of)| shape(of) != expected) {
         let message = format!(
             "has images of {}, those of {} are {}; give images of one size",
-            crate::report::shape(&shape(of)),
+            crate::words::shape(&shape(of)),
             read.train.path.shown(),
-            crate::report::shape(&expected)
+            crate::words::shape(&expected)
         );
         return Err(Error::corrupt(&of.path, "header", message));
     }
@@ -372,7 +372,7 @@ fn unseen_classes(target: &ImageTarget, read: &Splits<Labelled>) -> Result<Optio
             return Ok(Some(Note(format!(
                 "target `{}`: no training image is of {}, but {split} images are: they cannot be recognised",
                 target.name,
-                crate::report::examples(unseen.iter().map(String::as_str).collect::<Vec<_>>())
+                crate::words::examples(unseen.iter().map(String::as_str).collect::<Vec<_>>())
             ))));
         }
     }

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::bytes::read_raw;
 use crate::parallel::in_threads;
 use crate::picture::{Form, Sizes, check_size, decode};
-use crate::report::examples;
 use crate::splits::SPLITS;
+use crate::words::examples;
 use crate::{Channels, ClassPool, ClassSplit, Error, Note, Resize, Result, Splits};
 
 /// What pictures become: `[C, size, size]`.

@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use crate::columns::{Columns, Named, REST};
-use crate::findings::numbers_rows;
-use crate::report::examples;
+use crate::row_numbers::numbers_rows;
+use crate::words::examples;
 use crate::{Column, Error, Note, Result, Table};
 
 /// The inputs of a network, by the form in which their columns are read.

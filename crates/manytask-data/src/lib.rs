@@ -40,6 +40,7 @@ mod pool;
 mod prefetch;
 mod profile;
 mod report;
+mod row_numbers;
 mod sinusoid;
 mod split;
 mod splits;
@@ -49,6 +50,7 @@ mod target;
 #[cfg(test)]
 mod testing;
 mod value;
+mod words;
 
 pub use batch::{BatchOrder, Batcher, LastBatch, TaskSampling};
 pub use class_split::{ClassLists, ClassSplit};

@@ -8,7 +8,7 @@ use manytask_tensor::Tensor;
 use manytask_tensor::{ShownPath as _, WHOLE};
 use serde::{Deserialize, Serialize};
 
-use crate::report::quoted;
+use crate::words::quoted;
 use crate::{Error, Note, Result};
 
 /// The channels of images.

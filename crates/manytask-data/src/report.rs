@@ -1,10 +1,10 @@
 //! What was read of a data set: rows, inputs and labels of each split, and what is odd about them.
 
+mod classes;
 mod note;
 mod odd;
 #[cfg(test)]
 mod tests;
-mod words;
 
 use manytask_tensor::WHOLE;
 use std::collections::HashSet;
@@ -12,10 +12,12 @@ use std::fmt::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::classes::ClassCounts;
+pub(crate) use self::note::capped;
 pub use self::note::{Note, NoteForm, TaskNote};
 use self::odd::OddLabels;
-pub(crate) use self::words::{capped, examples, quoted, shape, short};
 use crate::splits::SPLITS;
+use crate::words::{quoted, shape, short};
 use crate::{Error, MISSING_CLASS, Result, SplitData, Splits, TargetKind};
 
 /// Targets that are listed one by one; more are summarised.
@@ -43,17 +45,6 @@ pub struct DataReport {
     pub task_notes: Vec<TaskNote>,
     /// What else a user should look at, most important first.
     pub notes: Vec<Note>,
-}
-
-/// The classes of a split that episodes are drawn from.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ClassCounts {
-    /// The part.
-    pub split: String,
-    /// How many classes it has.
-    pub classes: usize,
-    /// How many images these have together.
-    pub images: usize,
 }
 
 /// How many inputs there are of each form.

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use self::draw::{grouped, groups, per_group, random};
 pub use self::fold::Fold;
 use crate::bytes::digest;
-use crate::report::quoted;
 use crate::value::Values;
+use crate::words::quoted;
 use crate::{Error, Result, Table};
 
 /// How the rows of a table fall into parts. In a configuration: `split.random = { test = 0.2, seed = 1 }`. Values of columns

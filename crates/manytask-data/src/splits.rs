@@ -2,7 +2,7 @@
 
 use manytask_tensor::Device;
 
-use crate::{ClassCounts, ClassPool, Result, SplitData};
+use crate::{ClassPool, Result, SplitData};
 
 /// The names of the splits, in their order.
 pub(crate) const SPLITS: [&str; 3] = ["train", "validation", "test"];
@@ -76,16 +76,6 @@ impl Splits<SplitData> {
 }
 
 impl Splits<ClassPool> {
-    /// How many classes and images there are.
-    pub fn counts(&self) -> Vec<ClassCounts> {
-        let of = |(split, pool): (&str, &ClassPool)| ClassCounts {
-            split: split.to_owned(),
-            classes: pool.classes(),
-            images: (0..pool.classes()).map(|class| pool.count(class)).sum(),
-        };
-        self.iter().map(of).collect()
-    }
-
     /// All images on a device.
     ///
     /// # Errors

@@ -180,14 +180,6 @@ impl Table {
         }
     }
 
-    /// The columns that names and patterns with `*` mean, in the order they are named in and then in the table's.
-    ///
-    /// # Errors
-    /// When a column is not there, or none matches.
-    pub fn matching(&self, columns: &crate::Columns) -> Result<Vec<String>> {
-        Ok(columns.find(self, &std::collections::HashSet::new(), "columns")?.names)
-    }
-
     /// What is worth saying about how the file was read, as `people.csv: 2 blank lines passed over, …`.
     pub fn notes(&self) -> &[String] {
         &self.notes

@@ -1,6 +1,7 @@
 //! From columns of text to tensors of labels.
 
 mod answers;
+mod negative;
 mod spec;
 #[cfg(test)]
 mod tests;
@@ -10,12 +11,12 @@ use manytask_tensor::{KeyPath, Kind, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use self::answers::Answers;
-pub use self::answers::Negative;
+pub use self::negative::Negative;
 pub use self::spec::{MISSING_CLASS, TargetKind, TargetSpec};
 use crate::moments::Moments;
-use crate::report::quoted;
 use crate::table::{Column, level_value};
 use crate::value::{Compare, Values, seen, sorted};
+use crate::words::quoted;
 use crate::{Error, Result, Table};
 
 /// How labels are read, fitted on the training split and kept with the model.

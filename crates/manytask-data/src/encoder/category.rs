@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Missing, codes};
-use crate::report::examples;
 use crate::table::Column;
 use crate::value::{Compare, Values};
+use crate::words::examples;
 use crate::{Note, Result, Table};
 
 /// A column of categories, fitted on the training split.

@@ -7,8 +7,8 @@ use super::shape::{Shape, quantiles};
 use super::{Missing, codes};
 use crate::input_columns::{InputColumns, Scale};
 use crate::moments::{Moments, dwarfing};
-use crate::report::{quoted, short};
 use crate::table::{Column, level_value};
+use crate::words::{quoted, short};
 use crate::{Error, Note, Result, Table};
 
 /// How far beyond the training range a number counts as far outside, in widths of the range.

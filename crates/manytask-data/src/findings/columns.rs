@@ -3,20 +3,17 @@
 use std::collections::HashSet;
 
 use super::{ENOUGH, FindingContext, TEST, VALIDATION};
-use crate::report::{capped, examples};
+use crate::report::capped;
+use crate::row_numbers::counts_up;
 use crate::table::Column;
 use crate::value::seen;
+use crate::words::examples;
 use crate::{Note, Result};
 
 /// The share of distinct values from which on a column names its rows.
 const NEARLY_ALL: f64 = 0.9;
 /// A column that is the same in all rows of a split, where chance would not have it more often than so.
 const CHANCE: f64 = 1e-3;
-
-/// Whether a column without a name numbers the rows, as tables do that were written with their index.
-pub(crate) fn numbers_rows(column: &Column) -> bool {
-    column.is_nameless() && column.levels().len() > 2 && counts_up(column)
-}
 
 impl FindingContext<'_> {
     /// Inputs that name or count the rows.
@@ -97,20 +94,6 @@ impl FindingContext<'_> {
         }
         Ok(notes)
     }
-}
-
-/// Whether the values are integers, each one more than the one before, and nearly as many as there are rows.
-pub(crate) fn counts_up(column: &Column) -> bool {
-    let mut before = None;
-    for level in column.levels() {
-        let Ok(number) = level.trim().parse::<i64>() else { return false };
-        if before.is_some_and(|before: i64| before.checked_add(1) != Some(number)) {
-            return false;
-        }
-        before = Some(number);
-    }
-    // Files of other parts may count anew.
-    2 * column.levels().len() >= column.codes().len()
 }
 
 /// The code that all of these rows have, if it is one.

@@ -1,8 +1,8 @@
 //! Groups of a split that teach and judge nothing.
 
 use super::FindingContext;
-use crate::report::examples;
 use crate::value::Values;
+use crate::words::examples;
 use crate::{Note, Result, TargetEncoder};
 
 impl FindingContext<'_> {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use super::{ENOUGH, FindingContext};
 use crate::error::shown;
 use crate::moments::{Moments, dwarfing};
-use crate::report::{examples, quoted, short};
 use crate::table::{Column, level_value};
+use crate::words::{examples, quoted, short};
 use crate::{Result, TargetEncoder, TargetKind, TaskNote};
 
 /// Mean or deviation of labels beyond which they are better standardised.

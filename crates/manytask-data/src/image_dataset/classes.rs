@@ -5,7 +5,7 @@ use manytask_tensor::{Kind, Tensor};
 use super::read::Labelled;
 use super::{ImageFiles, ImageTarget};
 use crate::picture::resized_planes;
-use crate::report::shape;
+use crate::words::shape;
 use crate::{ClassPool, Error, Resize, Result};
 
 /// The classes of images in IDX files, by one column of their labels, in the order of the labels; a class is called by its label.

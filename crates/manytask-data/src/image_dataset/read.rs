@@ -7,7 +7,7 @@ use manytask_tensor::{KeyPath, ShownPath as _};
 
 use super::{ImageFiles, ImageTarget, rows_of};
 use crate::bytes::{digest, read_raw};
-use crate::report::shape;
+use crate::words::shape;
 use crate::{Error, MISSING_CLASS, Result, TargetKind, idx};
 
 /// Images of a split with their labels.

@@ -7,7 +7,7 @@ use super::read::as_images;
 use crate::bytes::read_raw;
 use crate::image_folder::{entries, file_name, is_image};
 use crate::picture::{Form, Resize, Sizes, decode};
-use crate::report::shape;
+use crate::words::shape;
 use crate::{Channels, Error, Images, Inputs, Normalisation, Note, Result, TargetKind, idx};
 
 /// How images become inputs, and what is predicted of them. Kept with the model, it reads new images.

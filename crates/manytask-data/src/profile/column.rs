@@ -1,8 +1,9 @@
 //! What a column seems to be.
 
+use crate::Table;
 use crate::table::Column;
 use crate::value::Compare;
-use crate::{Table, report};
+use crate::words::{quoted, short};
 
 /// Values that are kept as examples.
 const EXAMPLES: usize = 5;
@@ -77,7 +78,7 @@ impl ColumnProfile {
             ColumnRole::Empty
         } else if distinct == 1 && known == rows {
             ColumnRole::Constant
-        } else if distinct > 2 && crate::findings::counts_up(column) {
+        } else if distinct > 2 && crate::row_numbers::counts_up(column) {
             ColumnRole::RowNumber
         } else if distinct == 2 {
             ColumnRole::Binary
@@ -99,17 +100,16 @@ impl ColumnProfile {
 
     /// Its values in one line: the range of numbers, or the most frequent ones with the number of their rows.
     pub fn line(&self) -> String {
-        let shown = |(value, rows): &(String, usize)| format!("{} ({rows})", report::quoted(value));
+        let shown = |(value, rows): &(String, usize)| format!("{} ({rows})", quoted(value));
         let examples: Vec<String> = self.examples.iter().map(shown).collect();
         match self.range {
             _ if matches!(self.role, ColumnRole::Empty) => String::new(),
             Some((low, high)) if self.distinct > FEW => {
-                format!("{} to {}", report::short(low), report::short(high))
+                format!("{} to {}", short(low), short(high))
             }
-            _ if matches!(self.role, ColumnRole::Identifier | ColumnRole::Text | ColumnRole::Date) => self
-                .examples
-                .first()
-                .map_or(String::new(), |(value, _)| format!("such as {}", report::quoted(value))),
+            _ if matches!(self.role, ColumnRole::Identifier | ColumnRole::Text | ColumnRole::Date) => {
+                self.examples.first().map_or(String::new(), |(value, _)| format!("such as {}", quoted(value)))
+            }
             _ if self.distinct > EXAMPLES => format!("{}, …", examples.join(", ")),
             _ => examples.join(", "),
         }

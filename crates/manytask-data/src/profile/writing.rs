@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::bytes::{read_raw, unpack};
-use crate::report::{examples, quoted};
 use crate::table::{Column, NumberFormat, is_typed};
+use crate::words::{examples, quoted};
 use crate::{Decimal, Note, Result, Separator, Table, TableSource};
 
 /// Different texts in a column of numbers that may be marks of missing values.

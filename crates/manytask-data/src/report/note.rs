@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::words::{NOTED, examples};
+use crate::words::examples;
+
+/// Notes of one sort that are shown one by one.
+const NOTED: usize = 8;
 
 /// Something about data that a user should know, with the column, target or task, the part, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +49,16 @@ impl TaskNote {
         self.tasks.retain(|task| keeps(task));
         (!self.tasks.is_empty()).then_some(self)
     }
+}
+
+/// The first of several notes of one sort, each on a column, and how many columns are left.
+pub(crate) fn capped(mut notes: Vec<Note>, what: &str) -> Vec<Note> {
+    let left = notes.len().saturating_sub(NOTED);
+    notes.truncate(NOTED);
+    if left > 0 {
+        notes.push(Note(format!("{left} further columns {what}")));
+    }
+    notes
 }
 
 /// The notes as they are shown: of many alike the first ones, and how many are left.

@@ -1,6 +1,7 @@
 use manytask_tensor::{Device, Kind, Tensor};
 
 use super::*;
+use crate::words::examples;
 use crate::{Inputs, TaskData};
 
 fn split(tasks: Vec<(&str, Tensor)>) -> SplitData {

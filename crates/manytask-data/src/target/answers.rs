@@ -1,32 +1,16 @@
 //! What means yes and what means no.
 
 use std::collections::HashSet;
-use std::fmt;
 
 use manytask_tensor::{KeyPath, ShownPath as _, WHOLE};
-use serde::de::{self, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use super::TargetSpec;
+use super::{Negative, TargetSpec};
 use crate::error::{did_you_mean, nearest};
-use crate::report::quoted;
 use crate::table::Column;
 use crate::value::Compare;
+use crate::words::quoted;
 use crate::{Error, Result, Table};
-
-/// The values that mean no, where others are named that mean yes.
-///
-/// In a configuration: `"rest"` or `["no", "never"]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Negative {
-    /// The only other value; several are refused.
-    #[default]
-    OtherValue,
-    /// All other values.
-    Rest,
-    /// These; others are refused.
-    Values(Vec<String>),
-}
 
 /// The values of a target of yes and no.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,13 +20,6 @@ pub(super) struct Answers {
     positive: Vec<String>,
     /// Absent: all others.
     negative: Option<Vec<String>>,
-}
-
-impl Negative {
-    /// Whether it is left to the data.
-    pub fn is_other_value(&self) -> bool {
-        *self == Self::OtherValue
-    }
 }
 
 impl Answers {
@@ -155,49 +132,4 @@ fn only_other(
         negative.extend(others.into_iter().map(|(level, _)| level.clone()));
     }
     Ok(negative)
-}
-
-impl Serialize for Negative {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::OtherValue => serializer.serialize_none(),
-            Self::Rest => serializer.serialize_str("rest"),
-            Self::Values(values) => values.serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Negative {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(RestOrMany)
-    }
-}
-
-struct RestOrMany;
-
-impl<'de> Visitor<'de> for RestOrMany {
-    type Value = Negative;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"rest\", or a list of values")
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<Negative, E> {
-        Ok(Negative::OtherValue)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Negative, E> {
-        match text {
-            "rest" => Ok(Negative::Rest),
-            _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
-        }
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Negative, A::Error> {
-        let mut values = Vec::new();
-        while let Some(value) = list.next_element()? {
-            values.push(value);
-        }
-        Ok(Negative::Values(values))
-    }
 }

@@ -1,22 +1,9 @@
-//! How notes name columns, values and numbers.
+//! How messages name columns, values and numbers.
 
-use super::Note;
 use crate::error::shown;
 
-/// Notes of one sort that are shown one by one.
-pub(super) const NOTED: usize = 8;
 /// Names that stand for many.
 const EXAMPLES: usize = 4;
-
-/// The first of several notes of one sort, each on a column, and how many columns are left.
-pub(crate) fn capped(mut notes: Vec<Note>, what: &str) -> Vec<Note> {
-    let left = notes.len().saturating_sub(NOTED);
-    notes.truncate(NOTED);
-    if left > 0 {
-        notes.push(Note(format!("{left} further columns {what}")));
-    }
-    notes
-}
 
 /// The first of several names, quoted.
 pub(crate) fn examples<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
