@@ -2,6 +2,7 @@
 
 mod bytes;
 mod case;
+mod cell;
 pub mod gpu;
 mod machine;
 mod tables;

@@ -4,6 +4,7 @@
 //! a fault keeps its folder, with the commands in `commands.txt`; the same seed and number make the same trial again, but for
 //! the moments at which signals arrive.
 
+mod draw;
 mod episodes;
 mod kinds;
 mod mutate;

@@ -19,7 +19,8 @@ use std::process::Stdio;
 use anyhow::{Context, Result};
 
 use crate::platform::Platform;
-use crate::wheels::{TORCH_VERSION, Wheel};
+use crate::versions::TORCH_VERSION;
+use crate::wheels::Wheel;
 
 /// The file that makes an unpacked folder whole: one line `SHA256  FILE` for each of its wheels.
 const MARKER: &str = "manytask-wheels.txt";

@@ -29,7 +29,7 @@ pub(crate) fn ci(repo: &Repository) -> Result<ExitCode> {
 /// Builds and runs `examples/downstream` as its README says, from a folder that has nothing of this
 /// repository's configuration above it.
 fn downstream(repo: &Repository) -> Result<()> {
-    let libtorch = config::configured(repo).context("there is no .cargo/libtorch.toml")?;
+    let libtorch = config::configured(&repo.config_file()).context("there is no .cargo/libtorch.toml")?;
     let elsewhere = std::env::temp_dir().join(format!("manytask-downstream-{}", std::process::id()));
     let result = run_from(repo, &elsewhere, &config::text(&libtorch)?);
     fs_err::remove_dir_all(&elsewhere)?;

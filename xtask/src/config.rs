@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-use crate::repo::Repository;
-
 /// The linker's arguments that let a binary find libtorch when it starts.
 pub(crate) fn link_flags(libtorch: &Path) -> Result<[String; 2]> {
     let path = utf8(libtorch)?;
@@ -39,9 +37,9 @@ pub(crate) fn text(libtorch: &Path) -> Result<String> {
 }
 
 /// Writes the configuration, atomically; leaves an equal file alone.
-pub(crate) fn write(repo: &Repository, libtorch: &Path) -> Result<()> {
-    let (path, text) = (repo.config_file(), text(libtorch)?);
-    if fs_err::read_to_string(&path).is_ok_and(|old| old == text) {
+pub(crate) fn write(path: &Path, libtorch: &Path) -> Result<()> {
+    let text = text(libtorch)?;
+    if fs_err::read_to_string(path).is_ok_and(|old| old == text) {
         return Ok(());
     }
     let folder = path.parent().context("the configuration has no folder")?;
@@ -50,21 +48,21 @@ pub(crate) fn write(repo: &Repository, libtorch: &Path) -> Result<()> {
     let mut file = fs_err::File::create(&partial)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs_err::rename(&partial, &path)?;
+    fs_err::rename(&partial, path)?;
     eprintln!("wrote {}", path.display());
     Ok(())
 }
 
-/// The libtorch folder that the configuration names, if there is one.
-pub(crate) fn configured(repo: &Repository) -> Option<PathBuf> {
-    parse(&fs_err::read_to_string(repo.config_file()).ok()?)
+/// The libtorch folder that the configuration in a file names, if there is one.
+pub(crate) fn configured(file: &Path) -> Option<PathBuf> {
+    parse(&fs_err::read_to_string(file).ok()?)
 }
 
-/// The user's own `LIBTORCH`. Under `cargo run` the variable may come from the configuration; then it
+/// The user's own `LIBTORCH`. Under `cargo run` the variable may come from the configuration in a file; then it
 /// says nothing new.
-pub(crate) fn user_libtorch(repo: &Repository) -> Option<PathBuf> {
+pub(crate) fn user_libtorch(file: &Path) -> Option<PathBuf> {
     let set = std::env::var_os("LIBTORCH").map(PathBuf::from)?;
-    (configured(repo).as_ref() != Some(&set)).then_some(set)
+    (configured(file).as_ref() != Some(&set)).then_some(set)
 }
 
 fn parse(text: &str) -> Option<PathBuf> {

@@ -152,7 +152,7 @@ fn libtorch(repo: &Repository, platform: Platform) -> Finding {
 fn configuration(repo: &Repository) -> Finding {
     let file = repo.config_file();
     let place = file.strip_prefix(repo.root()).unwrap_or(&file).display().to_string();
-    if config::configured(repo).is_some() {
+    if config::configured(&repo.config_file()).is_some() {
         return Finding::good("configuration", place);
     }
     Finding::missing("configuration", format!("{place} is absent"), "cargo xtask setup")
@@ -206,7 +206,8 @@ fn cuda(repo: &Repository, platform: Platform) -> Finding {
         return Finding::good("CUDA", "no driver; training runs on the CPU");
     };
     let table = wheels(platform, Compute::Cuda).unwrap_or_default();
-    let cached = config::configured(repo).and_then(|torch| torch.parent().map(Path::to_path_buf));
+    let cached =
+        config::configured(&repo.config_file()).and_then(|torch| torch.parent().map(Path::to_path_buf));
     if cached.is_some_and(|folder| !table.is_empty() && cache::is_whole(&folder, &table)) {
         return Finding::good("CUDA", driver);
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::config;
 use crate::platform::Platform;
 use crate::repo::Repository;
-use crate::wheels::TORCH_VERSION;
+use crate::versions::TORCH_VERSION;
 
 /// Who decides where libtorch comes from. `torch-sys` asks in the same order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,10 +28,10 @@ pub(crate) fn origin(repo: &Repository) -> Result<Origin> {
     if std::env::var_os("LIBTORCH_USE_PYTORCH").is_some() {
         return Ok(Origin::PyTorch(pytorch()?));
     }
-    if let Some(path) = config::user_libtorch(repo) {
+    if let Some(path) = config::user_libtorch(&repo.config_file()) {
         return Ok(Origin::Variable(path));
     }
-    Ok(config::configured(repo).map_or(Origin::Unset, Origin::Configured))
+    Ok(config::configured(&repo.config_file()).map_or(Origin::Unset, Origin::Configured))
 }
 
 /// Fails unless a folder has what building and linking need; warns of another version.

@@ -31,6 +31,7 @@ mod setup;
 mod steps;
 mod test;
 mod train;
+mod versions;
 mod wheels;
 
 use std::process::ExitCode;

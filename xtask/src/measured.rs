@@ -1,4 +1,4 @@
-//! What was measured, between two marks of a document.
+//! What was measured: numbers of several runs, and their place between two marks of a document.
 
 use std::path::Path;
 
@@ -10,6 +10,14 @@ pub(crate) fn replaced(path: &Path, text: &str, marks: [&str; 2], measured: &str
     let parts = text.split_once(begin).and_then(|(before, rest)| Some((before, rest.split_once(end)?.1)));
     let (before, after) = parts.with_context(|| format!("{} has not the lines {marks:?}", path.display()))?;
     Ok(format!("{before}{begin}\n{measured}{end}{after}"))
+}
+
+/// The median; with an even count the mean of the two in the middle.
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let at = |place: usize| values.get(place).copied().unwrap_or(f64::NAN);
+    let half = values.len() / 2;
+    if values.len() % 2 == 1 { at(half) } else { f64::midpoint(at(half.wrapping_sub(1)), at(half)) }
 }
 
 /// `2 cores of` the processor's name, with its family and model, since virtual machines often hide all of the name but the maker.
@@ -51,5 +59,12 @@ mod tests {
         assert_eq!(described(info), "AMD EPYC (family 25, model 17)");
         assert_eq!(described("model name : Other\n"), "Other");
         assert_eq!(described(""), "an unknown processor");
+    }
+
+    #[test]
+    fn medians_of_even_counts_are_between() {
+        assert_eq!(median(vec![4.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0]), 2.5);
+        assert!(median(Vec::new()).is_nan());
     }
 }

@@ -7,7 +7,8 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::cache::Lock;
 use crate::platform::Platform;
-use crate::wheels::{PYTHON_VERSION, Wheel};
+use crate::versions::PYTHON_VERSION;
+use crate::wheels::Wheel;
 
 /// What to do when pip is missing.
 pub(crate) const REMEDY: &str = "install it (Debian, Ubuntu: `sudo apt-get install python3-pip`; Fedora: `sudo dnf install \

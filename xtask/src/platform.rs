@@ -4,6 +4,8 @@ use std::fmt;
 
 use anyhow::{Result, bail};
 
+use crate::versions::TORCH_VERSION;
+
 /// A supported machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Platform {
@@ -35,7 +37,7 @@ impl Platform {
             _ => bail!(
                 "there is no libtorch set-up for {os} on {arch}: install libtorch {} yourself and set LIBTORCH \
                  to its folder (the one with `lib` and `include`)",
-                crate::wheels::TORCH_VERSION
+                TORCH_VERSION
             ),
         }
     }

@@ -46,7 +46,7 @@ impl Repository {
     pub(crate) fn command(&self, program: impl Into<OsString>) -> Command {
         let mut command = Command::new(program.into());
         command.current_dir(&self.root);
-        if config::user_libtorch(self).is_none() {
+        if config::user_libtorch(&self.config_file()).is_none() {
             command.env_remove("LIBTORCH");
         }
         command

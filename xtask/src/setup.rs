@@ -50,7 +50,7 @@ pub(crate) fn setup(repo: &Repository, options: &Options) -> Result<()> {
         Origin::Configured(path) => configured(path, platform, options)?,
         Origin::Unset => cached(platform, options)?,
     };
-    config::write(repo, &folder)?;
+    config::write(&repo.config_file(), &folder)?;
     if options.output == Output::Config {
         print!("{}", config::text(&folder)?);
     }

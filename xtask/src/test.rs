@@ -60,7 +60,7 @@ fn documentation(repo: &Repository) -> Result<Command> {
     let mut flags = match (std::env::var("CARGO_ENCODED_RUSTDOCFLAGS"), std::env::var("RUSTDOCFLAGS")) {
         (Ok(flags), _) => flags.split('\x1f').map(str::to_owned).collect(),
         (_, Ok(flags)) => flags.split_whitespace().map(str::to_owned).collect(),
-        _ => config::configured(repo)
+        _ => config::configured(&repo.config_file())
             .map(|path| config::link_flags(&path))
             .transpose()?
             .map_or(vec![], Vec::from),

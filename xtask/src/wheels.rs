@@ -7,12 +7,6 @@ use sha2::{Digest as _, Sha256};
 
 use crate::platform::Platform;
 
-/// The libtorch that `tch` was generated for.
-pub(crate) const TORCH_VERSION: &str = "2.11.0";
-
-/// The Python whose build of torch is taken. Its C++ libraries are the same for all.
-pub(crate) const PYTHON_VERSION: &str = "3.12";
-
 /// One file of the Python package index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wheel {

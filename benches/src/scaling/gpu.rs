@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
-use super::tables::head;
+use super::cell::head;
 
 /// The works, with the systems that do them too. Those that take longer than all others together are left out: one task after the other
 /// in meta-learning, vmap on many tasks of Conv4.

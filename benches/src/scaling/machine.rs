@@ -7,7 +7,7 @@ use manytask_meta::Execution;
 use manytask_nn::Precision;
 
 use super::case::{Case, Net, Seen, Shape};
-use super::tables::{SECONDS, THREADS, head, inner, time};
+use super::cell::{SECONDS, THREADS, head, inner, time};
 
 fn seen(shape: &Shape, device: &str, precision: Precision, threads: usize) -> Result<Seen> {
     let device = device.to_owned();

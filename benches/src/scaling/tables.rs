@@ -5,12 +5,9 @@ use manytask_meta::Execution;
 
 use super::bytes::{Numbers, Trunk};
 use super::case::{Case, Made, Net, Seen, Shape};
+use super::cell::{SECONDS, THREADS, head, inner, time};
 use super::machine;
 
-/// The threads of all tables but that of threads.
-pub(super) const THREADS: usize = 2;
-/// How long a time is measured, in seconds.
-pub(super) const SECONDS: f64 = 0.7;
 /// Tasks of a meta-batch where it is not their number that changes.
 const TASKS: usize = 25;
 /// The classical perceptron 1-40-40-1.
@@ -39,12 +36,6 @@ pub fn table(name: &str) -> Result<String> {
     }
 }
 
-/// A meta-batch in training, its way open.
-pub(super) fn inner(net: Net, tasks: usize, steps: u32) -> Shape {
-    let (every, momentum, way, trained) = (None, false, Execution::Auto, true);
-    Shape::Inner { net, tasks, steps, every, momentum, way, trained }
-}
-
 fn in_way(shape: &Shape, to: Execution) -> Shape {
     let mut shape = shape.clone();
     if let Shape::Inner { way, .. } = &mut shape {
@@ -57,24 +48,9 @@ fn timed(shape: Shape, threads: usize) -> Result<Seen> {
     Case::new(shape, threads, SECONDS).seen()
 }
 
-pub(super) fn time(seen: &Seen) -> String {
-    let once = if seen.counted < 2 { ", once" } else { "" };
-    let text = match seen.microseconds {
-        us if us < 1e3 => format!("{us:.0} µs"),
-        us if us < 1e5 => format!("{:.2} ms", us / 1e3),
-        us if us < 1e6 => format!("{:.0} ms", us / 1e3),
-        us => format!("{:.2} s", us / 1e6),
-    };
-    text + once
-}
-
 fn mebibytes(bytes: f64) -> String {
     let found = bytes / f64::from(1 << 20);
     if found < 10.0 { format!("{found:.1} MiB") } else { format!("{found:.0} MiB") }
-}
-
-pub(super) fn head(columns: &[&str]) -> String {
-    format!("| {} |\n|{}\n", columns.join(" | "), "---|".repeat(columns.len()))
 }
 
 fn trunk() -> Result<String> {

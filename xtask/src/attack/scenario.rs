@@ -9,7 +9,6 @@ use anyhow::Result;
 use super::names::Names;
 use super::random::Rng;
 use super::table::Table;
-use super::{episodes, rows};
 
 /// Everything that a training needs.
 #[derive(Debug, Clone)]
@@ -37,11 +36,6 @@ pub(crate) const CONFIG: &str = "config.toml";
 pub(crate) const TABLE: &str = "data.csv";
 
 impl Scenario {
-    /// A random one, of rows or of episodes.
-    pub(crate) fn draw(rng: &mut Rng, names: &Names, length: Length) -> Result<Self> {
-        if rng.chance(0.25) { episodes::draw(rng, names, length) } else { Ok(rows::draw(rng, names, length)) }
-    }
-
     /// Writes its files.
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
         fs_err::write(folder.join(CONFIG), &self.config)?;

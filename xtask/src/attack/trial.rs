@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
+use super::draw;
 use super::names::Names;
 use super::random::Rng;
 use super::scenario::{CONFIG, Length, Scenario};
@@ -102,7 +103,7 @@ impl<'e> Trial<'e> {
     pub(crate) fn trained(&mut self, length: Length) -> Result<(Scenario, Ended)> {
         const DRAWS: usize = 10;
         for _ in 0..DRAWS {
-            let scenario = Scenario::draw(&mut self.rng, &self.equipment.names, length)?;
+            let scenario = draw::scenario(&mut self.rng, &self.equipment.names, length)?;
             if let Some(ended) = self.offer(&scenario)? {
                 return Ok((scenario, ended));
             }

@@ -8,7 +8,7 @@ use super::environment::REQUIREMENTS;
 use super::run::{Run, Runs};
 use super::works::{Gradient, Work};
 use super::{OURS, ROUNDS};
-use crate::measured::{processor, replaced};
+use crate::measured::{median, processor, replaced};
 use crate::repo::Repository;
 
 /// Between these lines of `benches/RESULTS.md` stands what was measured last.
@@ -103,14 +103,6 @@ fn distance(a: &[f64], b: &[f64]) -> Result<f64> {
         bail!("gradients of {} and {} numbers, norms {left} and {right}", a.len(), b.len());
     }
     Ok(a.iter().zip(b).map(|(a, b)| (a / left - b / right).powi(2)).sum::<f64>().sqrt())
-}
-
-/// The median; with an even count the mean of the two in the middle.
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let at = |place: usize| values.get(place).copied().unwrap_or(f64::NAN);
-    let half = values.len() / 2;
-    if values.len() % 2 == 1 { at(half) } else { f64::midpoint(at(half.wrapping_sub(1)), at(half)) }
 }
 
 fn time(microseconds: f64) -> String {

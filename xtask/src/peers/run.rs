@@ -9,8 +9,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use super::OURS;
-use super::report::median;
 use super::works::{Extent, Work};
+use crate::measured::median;
 use crate::repo::Repository;
 
 /// What all runs of a work said, by system.

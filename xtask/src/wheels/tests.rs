@@ -1,4 +1,5 @@
 use super::*;
+use crate::versions::TORCH_VERSION;
 
 const ALL: [Platform; 3] = [Platform::LinuxX86, Platform::LinuxArm, Platform::MacArm];
 

@@ -2,9 +2,9 @@
 
 use anyhow::{Result, bail};
 
-use crate::attack::mutate;
-use crate::attack::scenario::{CONFIG, Length, Scenario};
+use crate::attack::scenario::{CONFIG, Length};
 use crate::attack::trial::Trial;
+use crate::attack::{draw, mutate};
 
 /// What a configuration may end with.
 const CODES: [i32; 6] = [0, 2, 3, 4, 5, 6];
@@ -13,7 +13,7 @@ const VARIANTS: usize = 6;
 
 /// One configuration, damaged in several ways.
 pub(super) fn attack(trial: &mut Trial<'_>) -> Result<()> {
-    let scenario = Scenario::draw(&mut trial.rng, &trial.equipment.names, Length::Short)?;
+    let scenario = draw::scenario(&mut trial.rng, &trial.equipment.names, Length::Short)?;
     scenario.write(&trial.folder)?;
     let text = if trial.rng.chance(0.2) { shipped(trial)? } else { scenario.config };
     for _ in 0..VARIANTS {

@@ -2,8 +2,9 @@
 
 use anyhow::{Result, bail};
 
+use crate::attack::draw;
 use crate::attack::outcome::{Outcome, is_tidy};
-use crate::attack::scenario::{CONFIG, Length, Scenario, TABLE};
+use crate::attack::scenario::{CONFIG, Length, TABLE};
 use crate::attack::subject::Ended;
 use crate::attack::table::{Table, records};
 use crate::attack::trial::Trial;
@@ -12,7 +13,7 @@ use super::kill;
 
 /// One configuration through every command.
 pub(super) fn attack(trial: &mut Trial<'_>) -> Result<()> {
-    let scenario = Scenario::draw(&mut trial.rng, &trial.equipment.names, Length::Short)?;
+    let scenario = draw::scenario(&mut trial.rng, &trial.equipment.names, Length::Short)?;
     let Some(trained) = trial.offer(&scenario)? else {
         return refused(trial);
     };

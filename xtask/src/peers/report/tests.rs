@@ -75,13 +75,6 @@ fn another_gradient_is_no_comparison() {
 }
 
 #[test]
-fn medians_of_even_counts_are_between() {
-    assert_eq!(median(vec![4.0, 1.0, 2.0]), 2.0);
-    assert_eq!(median(vec![4.0, 1.0]), 2.5);
-    assert!(median(Vec::new()).is_nan());
-}
-
-#[test]
 fn times_have_their_units() {
     assert_eq!([712.4, 2510.0, 3_200_000.0].map(time), ["712 µs", "2.51 ms", "3.20 s"]);
 }
