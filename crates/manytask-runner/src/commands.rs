@@ -20,8 +20,6 @@ mod strategies;
 mod studies;
 mod train;
 
-pub(crate) use self::changes::between as changed_keys;
-pub(crate) use self::train::digest as digest_of;
 use clap::CommandFactory;
 use manytask_tensor::DeviceChoice;
 
@@ -33,6 +31,9 @@ use crate::report::{aligned, print};
 /// Runs one command.
 pub(crate) fn run(command: &Command, registries: &Registries) -> Result<()> {
     match command {
+        Command::Train(arguments) if arguments.folds.is_some() || arguments.seeds.is_some() => {
+            repeat::repeat(arguments, registries)
+        }
         Command::Train(arguments) => train::train(arguments, registries),
         Command::CompareStrategies(arguments) => strategies::compare(arguments, registries),
         Command::Init(arguments) => init::init(arguments, registries),

@@ -1,6 +1,7 @@
 //! Configurations: TOML with spans kept, overrides from the command line, and sections that are taken apart by name.
 
 mod diagnostic;
+mod difference;
 mod overrides;
 mod paths;
 mod section;
@@ -18,6 +19,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 pub(crate) use self::diagnostic::nearest;
+pub(crate) use self::difference::{changed_keys, flat};
 pub use self::section::Section;
 use crate::failure::{Code, Failure, Place, Result};
 pub(crate) use overrides::one_line;

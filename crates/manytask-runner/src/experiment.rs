@@ -20,7 +20,7 @@ use crate::data::{Detail, say_report};
 use crate::episodes::EpisodeForm;
 use crate::failure::{Failure, Result, Within as _};
 use crate::plan::{
-    EpisodesPlan, KEEP_CHECKPOINTS, LOG_EVERY_STEPS, Plan, RowsPlan, SAVE_EVERY_MINUTES, Work,
+    EpisodesPlan, KEEP_CHECKPOINTS, LOG_EVERY_STEPS, Plan, RowsPlan, SAVE_EVERY_MINUTES, Work, threads_of,
 };
 use crate::report::say;
 use crate::schema::InputSchema;
@@ -51,11 +51,6 @@ pub struct Experiment {
     /// The tasks of the data, also those that `only_tasks` leaves out.
     all_tasks: Vec<String>,
     plan: Plan,
-}
-
-/// The number of threads that a plan means.
-pub(crate) fn threads_of(plan: &Plan) -> usize {
-    plan.threads.unwrap_or_else(crate::threads::usual)
 }
 
 impl Experiment {

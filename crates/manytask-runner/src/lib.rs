@@ -7,6 +7,7 @@ pub mod cli;
 mod commands;
 pub mod config;
 pub mod data;
+mod digest;
 pub mod episodes;
 pub mod experiment;
 pub mod failure;

@@ -69,6 +69,11 @@ pub enum Work {
     Episodes(EpisodesPlan),
 }
 
+/// The number of threads that a plan means.
+pub(crate) fn threads_of(plan: &Plan) -> usize {
+    plan.threads.unwrap_or_else(threads::usual)
+}
+
 impl Plan {
     /// Reads a configuration.
     ///

@@ -12,7 +12,7 @@ use manytask_data::{
     Pairs, PixelScale, Resize, SplitRule, TableDataset, TableSource, TargetKind, TargetSpec,
 };
 use manytask_meta::LearnerSpec;
-use manytask_multitask::{AggregatorSettings, ArchitectureSettings};
+use manytask_multitask::{AggregatorSettings, ArchitectureSettings, TrunkSettings};
 use manytask_nn::nets::{Conv4Config, LeNetConfig, MlpConfig, ResidualMlpConfig};
 use manytask_nn::optim::{Adam, AdamW, Optimizer, RmsProp, Sgd};
 use manytask_nn::schedule::ScheduleKind;
@@ -22,7 +22,6 @@ use crate::episodes::{
     BackboneSettings, EpisodeSettings, IdxClassesSection, ImageFolderSection, OmniglotSection,
     SinusoidSection,
 };
-use crate::network::TrunkSettings;
 use crate::registry::Registry;
 
 /// All registries. [`Registries::default`] has what comes with manytask; add your own, then run

@@ -22,6 +22,7 @@ pub use self::checkpoints::{BestKept, Written};
 pub use self::create::Exact;
 pub(crate) use self::create::check as check_name;
 pub(crate) use self::find::{of_checkpoint, step_of_folder};
+pub(crate) use self::manifest::now;
 pub use self::manifest::{Change, Manifest};
 pub use self::metrics::{Form, Metrics, Origin, Record, Split, UpTo};
 pub use self::seal::Cause;
@@ -29,7 +30,6 @@ pub use self::tensorboard::TensorBoard;
 pub(crate) use self::validation::validation_of;
 pub use self::which::Which;
 use crate::failure::{Code, Failure, Result};
-use crate::study::Study;
 
 /// The effective configuration.
 pub const CONFIG: &str = "config.toml";
@@ -39,6 +39,8 @@ pub const SCHEMA: &str = "schema.json";
 pub const RESULTS: &str = "results.json";
 /// What is known of the run beside its configuration.
 pub const MANIFEST: &str = "manifest.json";
+/// What a study of several runs trains, in its folder.
+pub(crate) const STUDY: &str = "study.json";
 const METRICS: &str = "metrics.jsonl";
 const LOCK: &str = ".lock";
 const CHECKPOINTS: &str = "checkpoints";
@@ -71,7 +73,7 @@ impl RunFolder {
     /// When it is no run (exit code 4).
     pub fn view(path: &Path) -> Result<Self> {
         if !path.join(CONFIG).is_file() {
-            if Study::is_at(path) {
+            if is_study(path) {
                 let what = format!("{} is the folder of a study of several runs", path.shown());
                 return Err(
                     Failure::new(Code::Data, what).hint("name one of the runs in its folder `members`")
@@ -186,6 +188,11 @@ impl RunFolder {
         }
         Ok(())
     }
+}
+
+/// Whether a folder is that of a study of several runs.
+pub(crate) fn is_study(path: &Path) -> bool {
+    path.join(STUDY).is_file()
 }
 
 /// Whether a name is that of a file on its way to its own name: the prefix and six characters.

@@ -15,14 +15,11 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::member::{Finished, Member, State};
 pub(crate) use self::pool::{Conducted, Lost, conduct, jobs_and_threads, span};
-use crate::commands::changed_keys;
-use crate::config::Source;
+use crate::config::{Source, changed_keys};
 use crate::failure::{Code, Failure, Result};
 use crate::invocation::{program, quoted};
-use crate::run::{Exact, RESULTS, RunFolder, check_name, json, read_json};
+use crate::run::{Exact, RESULTS, RunFolder, STUDY, check_name, is_study, json, read_json};
 
-/// What is trained.
-pub(crate) const STUDY: &str = "study.json";
 /// The configuration that the members change.
 pub(crate) const BASE: &str = "base.toml";
 const MEMBERS: &str = "members";
@@ -67,11 +64,6 @@ pub(crate) enum Begun {
 }
 
 impl Study {
-    /// Whether a folder is that of a study.
-    pub(crate) fn is_at(path: &Path) -> bool {
-        path.join(STUDY).is_file()
-    }
-
     /// Opens a study to go on with it.
     ///
     /// # Errors
@@ -218,7 +210,7 @@ fn is_unbegun(path: &Path) -> bool {
 
 /// In what a folder is not the study that is asked for. The number of threads does not count: results do not depend on it.
 fn difference(path: &Path, base: &str, spec: &Spec) -> Result<Option<String>> {
-    if !Study::is_at(path) {
+    if !is_study(path) {
         return Ok(Some("and is no study".to_owned()));
     }
     if Study::spec_of(path)? != *spec {

@@ -7,11 +7,10 @@ use manytask_multitask::{Evaluation, Split, TaskEvaluation};
 use manytask_tensor::ShownPath as _;
 use serde::Deserialize;
 
-use super::changes;
 use super::drive::name_of;
 use super::opened::Opened;
-use super::train::digest;
-use crate::config::Source;
+use crate::config::{Source, changed_keys};
+use crate::digest::digest;
 use crate::experiment::Experiment;
 use crate::failure::{Code, Failure, Result};
 use crate::report::say;
@@ -102,7 +101,7 @@ fn same_rows(
 /// What of the splits differs.
 fn described(folder: &RunFolder, opened: &Opened) -> Result<String> {
     let source = Source::read(&folder.path().join(CONFIG), &[])?;
-    let keys = changes::between(&source.effective()?, &opened.source.effective()?);
+    let keys = changed_keys(&source.effective()?, &opened.source.effective()?);
     let keys: Vec<String> = keys.into_iter().filter(|key| key.starts_with("data.split")).collect();
     Ok(if keys.is_empty() { String::new() } else { format!(" (`{}` differs)", keys.join("`, `")) })
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use toml::{Table, Value};
+use toml::Table;
 
-use super::train::digest;
+use crate::config::flat;
+use crate::digest::digest;
 use crate::failure::{Code, Failure, Result};
 
 /// What a run is opened for.
@@ -88,13 +89,6 @@ fn can_change(key: &str) -> bool {
         })
 }
 
-/// The dotted keys whose values differ in two configurations.
-pub(crate) fn between(before: &Table, after: &Table) -> Vec<String> {
-    let (before, after) = (flat(before), flat(after));
-    let keys = before.keys().chain(after.keys().filter(|key| !before.contains_key(*key)));
-    keys.filter(|key| before.get(*key) != after.get(*key)).cloned().collect()
-}
-
 /// A digest of what cannot change in a run, for each section.
 pub(super) fn fixed(config: &Table) -> BTreeMap<String, String> {
     let mut sections: BTreeMap<String, String> = BTreeMap::new();
@@ -114,22 +108,6 @@ pub(super) fn differing(one: &BTreeMap<String, String>, other: &BTreeMap<String,
     keys.filter(|key| one.get(*key) != other.get(*key)).cloned().collect()
 }
 
-/// All values by their dotted keys.
-pub(super) fn flat(table: &Table) -> BTreeMap<String, String> {
-    fn collect(table: &Table, before: &str, into: &mut BTreeMap<String, String>) {
-        for (key, value) in table {
-            let name = format!("{before}{key}");
-            match value {
-                Value::Table(inner) if !inner.is_empty() => collect(inner, &format!("{name}."), into),
-                value => drop(into.insert(name, value.to_string())),
-            }
-        }
-    }
-    let mut all = BTreeMap::new();
-    collect(table, "", &mut all);
-    all
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -139,16 +117,6 @@ mod tests {
     }
 
     const CONFIG: &str = "seed = 1\ndevice = \"cpu\"\n[training]\nepochs = 3\nbatch_size = 4\n[optimizer]\nkind = \"adam\"\nlearning_rate = 0.1\n[network]\ntrunk = { hidden = [8] }\n";
-
-    #[test]
-    fn what_changed_is_named_by_its_key() {
-        let after = CONFIG.replace("epochs = 3", "epochs = 5").replace("[8]", "[9]") + "dropout = 0.1\n";
-        assert_eq!(
-            between(&table(CONFIG), &table(&after)),
-            ["network.trunk.hidden", "training.epochs", "network.dropout"]
-        );
-        assert!(between(&table(CONFIG), &table(CONFIG)).is_empty());
-    }
 
     #[test]
     fn each_purpose_has_its_changes() {

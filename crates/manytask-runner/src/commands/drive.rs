@@ -9,13 +9,13 @@ use manytask_tensor::ShownPath as _;
 use serde_json::json;
 
 use super::record::{Recorder, Still};
-use super::train::{digest, now};
+use crate::digest::digest;
 use crate::experiment::Experiment;
 use crate::failure::{Code, Failure, Result};
 use crate::invocation::{program, quoted};
 use crate::progress::{Progress, Quiet};
 use crate::report::{circumstances, number, print, say, say_circumstances, table};
-use crate::run::{Cause, Form, Manifest, RESULTS, RunFolder, UpTo, Which, Written, json as to_json};
+use crate::run::{Cause, Form, Manifest, RESULTS, RunFolder, UpTo, Which, Written, json as to_json, now};
 use crate::signals::Signals;
 
 /// The ends of epochs are saved where the last checkpoint is older than this, or than so many times what writing it took.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use manytask_tensor::ShownPath as _;
 
 use super::changes::{self, Purpose};
-use super::train::digest;
-use crate::config::Source;
+use crate::config::{Source, changed_keys};
+use crate::digest::digest;
 use crate::experiment::Experiment;
 use crate::failure::{Code, Failure, Result};
 use crate::plan::Plan;
@@ -46,7 +46,7 @@ impl Opened {
         let plain = Source::read(&path, &[])?;
         let source = Source::read(&path, overrides)?;
         let own = plain.effective()?;
-        let changed = changes::between(&own, &source.effective()?);
+        let changed = changed_keys(&own, &source.effective()?);
         purpose.check(&changed)?;
         let mut edited = Vec::new();
         if let Some(manifest) = &manifest

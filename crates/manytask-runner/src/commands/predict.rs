@@ -11,14 +11,14 @@ use manytask_tensor::{Kind, Tensor, threads};
 use super::changes::Purpose;
 use super::opened::Opened;
 use super::predictions::Predictions;
-use super::train::{digest, with_options};
+use super::train::with_options;
 use crate::cli::PredictArgs;
-use crate::experiment::threads_of;
+use crate::digest::digest;
 use crate::failure::{Code, Failure, Result};
-use crate::plan::{Plan, RowsPlan, Work};
+use crate::plan::{Plan, RowsPlan, Work, threads_of};
 use crate::registries::Registries;
 use crate::report::{print, say};
-use crate::run::{RunFolder, SCHEMA, Which};
+use crate::run::{RunFolder, SCHEMA, Which, is_study};
 use crate::schema::{InputRows, InputSchema};
 use crate::study::{Question, Study, finished_of, run_of};
 
@@ -36,7 +36,7 @@ pub(super) fn predict(arguments: &PredictArgs, registries: &Registries) -> Resul
         checkpoint: arguments.checkpoint,
         keep: &keep,
     };
-    let Predicted { predictions, count, notes } = if Study::is_at(&arguments.run) {
+    let Predicted { predictions, count, notes } = if is_study(&arguments.run) {
         of_study(&arguments.run, &asked, registries)?
     } else {
         of_run(&arguments.run, &asked, registries)?

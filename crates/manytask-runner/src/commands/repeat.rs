@@ -7,6 +7,7 @@ use manytask_tensor::ShownPath as _;
 
 use self::summary::Answer;
 use super::studies::{self, Wanted, look, member, seeds};
+use super::train::{dry_run, overrides};
 use crate::cli::TrainArgs;
 use crate::config::Source;
 use crate::failure::{Code, Failure, Result};
@@ -18,7 +19,8 @@ use crate::report::{print, say};
 use crate::study::{Lost, Question, Spec, Study};
 
 /// `manytask train` with `--folds` or `--seeds`.
-pub(super) fn repeat(arguments: &TrainArgs, overrides: &[String], registries: &Registries) -> Result<()> {
+pub(super) fn repeat(arguments: &TrainArgs, registries: &Registries) -> Result<()> {
+    let overrides = &overrides(arguments)?;
     let spec = spec(arguments, overrides, registries)?;
     let ending = match (arguments.folds, arguments.seeds) {
         (Some(folds), None) => format!("{folds}-folds"),
@@ -38,9 +40,9 @@ pub(super) fn repeat(arguments: &TrainArgs, overrides: &[String], registries: &R
     let looked = look(&wanted, first, registries)?;
     if arguments.dry_run {
         let trainer = looked.experiment.trainer()?;
-        return super::train::dry_run(&looked.experiment, trainer);
+        return dry_run(&looked.experiment, trainer);
     }
-    studies::train(&wanted, looked, &spec, registries)
+    studies::train(&wanted, looked, &spec, |study, lost| report(study, lost, registries))
 }
 
 fn spec(arguments: &TrainArgs, overrides: &[String], registries: &Registries) -> Result<Spec> {

@@ -9,10 +9,12 @@ use manytask_tensor::ShownPath as _;
 use super::changes::Purpose;
 use super::drive::Drive;
 use super::opened::Opened;
-use super::train::{digest, effective, now, with_options};
+use super::train::{effective, with_options};
+use super::{repeat, strategies, studies};
 use crate::cli::ResumeArgs;
 use crate::config::Source;
 use crate::data::Detail;
+use crate::digest::digest;
 use crate::experiment::Experiment;
 use crate::failure::{Code, Failure, Result};
 use crate::plan::Plan;
@@ -20,14 +22,15 @@ use crate::progress::Quiet;
 use crate::registries::Registries;
 use crate::report::{number, say};
 use crate::run::{
-    BestKept, CONFIG, Change, Manifest, RESULTS, RunFolder, Which, of_checkpoint, step_of_folder,
+    BestKept, CONFIG, Change, Manifest, RESULTS, RunFolder, Which, is_study, now, of_checkpoint,
+    step_of_folder,
 };
 use crate::signals::Signals;
-use crate::study::Study;
+use crate::study::Question;
 
 /// `manytask resume`.
 pub(super) fn resume(arguments: &ResumeArgs, registries: &Registries) -> Result<()> {
-    if Study::is_at(&arguments.run) {
+    if is_study(&arguments.run) {
         return of_study(arguments, registries);
     }
     let overrides = with_options(&arguments.overrides, arguments.device.as_deref(), arguments.threads);
@@ -64,7 +67,12 @@ fn of_study(arguments: &ResumeArgs, registries: &Registries) -> Result<()> {
             .hint("only --jobs and --quiet can be given; begin another one for changes"));
     }
     let quiet = if arguments.quiet { Quiet::Yes } else { Quiet::No };
-    super::studies::resume(&arguments.run, arguments.jobs, quiet, registries)
+    studies::resume(&arguments.run, arguments.jobs, quiet, registries, |study, lost| {
+        match study.spec.question {
+            Question::Repetition => repeat::report(study, lost, registries),
+            Question::Strategies => strategies::report(study, lost),
+        }
+    })
 }
 
 /// Refuses a configuration that was edited where a run cannot change.

@@ -8,12 +8,11 @@ use std::time::Duration;
 use manytask_tensor::ShownPath as _;
 use serde::{Deserialize, Serialize};
 
-use super::changes::flat;
 use crate::cli::RunsArgs;
-use crate::config::Source;
+use crate::config::{Source, flat};
 use crate::failure::{Code, Failure, Result};
 use crate::report::{aligned, number, print, say};
-use crate::run::{CONFIG, MANIFEST, Manifest, RESULTS, read_json};
+use crate::run::{CONFIG, MANIFEST, Manifest, RESULTS, is_study, read_json};
 use crate::statistics::Summary;
 use crate::study::{BASE, Finished, State, Study, finished_of, span};
 
@@ -121,7 +120,7 @@ fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
 /// What is known of a folder; `None` where it is neither a run nor a study.
 fn entry(path: &Path, by: Option<&str>) -> Result<Option<Entry>> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    if Study::is_at(path) {
+    if is_study(path) {
         return of_study(path, name, by).map(Some);
     }
     if name.starts_with('.') || !path.join(MANIFEST).is_file() {

@@ -5,11 +5,10 @@ use std::path::Path;
 use manytask_tensor::Device;
 use manytask_tensor::ShownPath as _;
 
-use super::repeat;
-use super::strategies;
-use super::train::effective;
+use super::train::{effective, name_for};
 use crate::config::Source;
 use crate::data::Detail;
+use crate::digest::digest;
 use crate::experiment::Experiment;
 use crate::failure::{Code, Failure, Result};
 use crate::invocation::{program, quoted};
@@ -18,7 +17,7 @@ use crate::progress::Quiet;
 use crate::registries::Registries;
 use crate::report::say;
 use crate::run::Exact;
-use crate::study::{Begun, Conducted, Lost, Member, Question, Spec, Study, conduct, jobs_and_threads};
+use crate::study::{Begun, Conducted, Lost, Member, Spec, Study, conduct, jobs_and_threads};
 
 /// What a study is to be.
 pub(super) struct Wanted<'a> {
@@ -60,18 +59,23 @@ pub(super) fn look(wanted: &Wanted<'_>, member: &[String], registries: &Registri
     Ok(Looked { source, experiment, threads })
 }
 
-/// Trains what a study has not yet, and answers its question.
+/// Trains what a study has not yet; `report` answers its question of the members that have a result, given those that have none.
 ///
 /// # Errors
 /// When its folder cannot be had, a member failed (with its exit code, after the answer of the others), or it is interrupted.
-pub(super) fn train(wanted: &Wanted<'_>, looked: Looked, spec: &Spec, registries: &Registries) -> Result<()> {
+pub(super) fn train(
+    wanted: &Wanted<'_>,
+    looked: Looked,
+    spec: &Spec,
+    report: impl FnOnce(&Study, &[Lost]) -> Result<()>,
+) -> Result<()> {
     let Looked { source, experiment, threads } = looked;
     let processors = crate::threads::usual();
     let jobs = wanted.jobs.or_else(|| (experiment.device != Device::Cpu).then_some(1));
     let (jobs, threads) = jobs_and_threads(jobs, threads, spec.members.len(), processors);
     let (name, exact) = match wanted.name {
         Some(name) => (name.to_owned(), Exact::Yes),
-        None => (format!("{}-{}", super::train::name_for(wanted.config), wanted.ending), Exact::No),
+        None => (format!("{}-{}", name_for(wanted.config), wanted.ending), Exact::No),
     };
     let (base, _) = effective(&source, experiment.data_folder(), threads, &wanted.runs.join(&name))?;
     drop(experiment);
@@ -81,28 +85,36 @@ pub(super) fn train(wanted: &Wanted<'_>, looked: Looked, spec: &Spec, registries
         say("note: this study was begun before: it goes on");
     }
     say(&format!("{} runs, {jobs} at a time in {threads} threads each", spec.members.len()));
-    finish(&study, jobs, wanted.quiet, registries)
+    finish(&study, jobs, wanted.quiet, report)
 }
 
 /// Continues a study, as `manytask resume` does.
 ///
 /// # Errors
 /// As [`train`].
-pub(super) fn resume(path: &Path, jobs: Option<usize>, quiet: Quiet, registries: &Registries) -> Result<()> {
+pub(super) fn resume(
+    path: &Path,
+    jobs: Option<usize>,
+    quiet: Quiet,
+    registries: &Registries,
+    report: impl FnOnce(&Study, &[Lost]) -> Result<()>,
+) -> Result<()> {
     let study = Study::open(path)?;
     let source = Source::read(&study.base(), &[])?;
     let plan = Plan::read(&source, registries)?;
     let jobs = jobs.or_else(|| plan.device.resolve().is_ok_and(|device| device != Device::Cpu).then_some(1));
     let (jobs, _) = jobs_and_threads(jobs, plan.threads, study.spec.members.len(), crate::threads::usual());
-    finish(&study, jobs, quiet, registries)
+    finish(&study, jobs, quiet, report)
 }
 
-fn finish(study: &Study, jobs: usize, quiet: Quiet, registries: &Registries) -> Result<()> {
+fn finish(
+    study: &Study,
+    jobs: usize,
+    quiet: Quiet,
+    report: impl FnOnce(&Study, &[Lost]) -> Result<()>,
+) -> Result<()> {
     let Conducted { lost } = conduct(study, jobs, quiet)?;
-    match study.spec.question {
-        Question::Repetition => repeat::report(study, &lost, registries)?,
-        Question::Strategies => strategies::report(study, &lost)?,
-    }
+    report(study, &lost)?;
     failed(study, &lost)
 }
 
@@ -162,7 +174,7 @@ fn file_name(text: &str) -> String {
     if name == text && !name.starts_with('.') {
         return name;
     }
-    let digest = super::train::digest(text.as_bytes());
+    let digest = digest(text.as_bytes());
     format!("{}-{}", name.trim_start_matches('.'), digest.get(..6).unwrap_or_default())
 }
 

@@ -1,32 +1,28 @@
 //! `manytask train`: from a configuration to a run.
 
 use std::path::{Component, Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use manytask_multitask::Trainer;
 use manytask_tensor::ShownPath as _;
-use sha2::{Digest, Sha256};
 
 use super::changes;
 use super::drive::Drive;
 use crate::cli::TrainArgs;
 use crate::config::{Source, one_line};
 use crate::data::Detail;
-use crate::experiment::{Experiment, threads_of};
+use crate::digest::digest;
+use crate::experiment::Experiment;
 use crate::failure::{Code, Failure, Result};
-use crate::plan::Plan;
+use crate::plan::{Plan, threads_of};
 use crate::progress::{Progress, Quiet};
 use crate::registries::Registries;
 use crate::report::{number, say};
-use crate::run::{CONFIG, Exact, MANIFEST, Manifest, RunFolder, SCHEMA, json as to_json};
+use crate::run::{CONFIG, Exact, MANIFEST, Manifest, RunFolder, SCHEMA, json as to_json, now};
 use crate::signals::Signals;
 
-/// `manytask train`.
+/// `manytask train` of a single run.
 pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()> {
     let overrides = overrides(arguments)?;
-    if arguments.folds.is_some() || arguments.seeds.is_some() {
-        return super::repeat::repeat(arguments, &overrides, registries);
-    }
     if arguments.jobs.is_some() {
         return Err(Failure::new(Code::Usage, "--jobs is for several trainings")
             .hint("ask for them with --folds or --seeds, or leave it out"));
@@ -109,7 +105,7 @@ pub(super) fn with_options(
 }
 
 /// The changes that the arguments of `train` make.
-fn overrides(arguments: &TrainArgs) -> Result<Vec<String>> {
+pub(super) fn overrides(arguments: &TrainArgs) -> Result<Vec<String>> {
     let mut overrides = with_options(&arguments.overrides, arguments.device.as_deref(), arguments.threads);
     if let Some(run) = &arguments.init_from {
         let run = std::path::absolute(run)?;
@@ -192,16 +188,6 @@ pub(super) fn dry_run(experiment: &Experiment, mut trainer: Trainer<'_>) -> Resu
     };
     say(&format!("one step was made, {seen}; nothing was written"));
     Ok(())
-}
-
-/// A digest of bytes, in hexadecimal digits.
-pub(crate) fn digest(bytes: &[u8]) -> String {
-    format!("{:x}", Sha256::digest(bytes))
-}
-
-/// Seconds since 1970.
-pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn host() -> String {

@@ -4,9 +4,8 @@ use manytask_multitask::{Monitor, Task};
 use serde::Serialize;
 use toml::{Table, Value};
 
-use super::{Plan, RowsPlan, Work};
+use super::{Plan, RowsPlan, Work, threads_of};
 use crate::data::OutlinedTasks;
-use crate::experiment::threads_of;
 use crate::failure::{Code, Failure, Result, Within as _};
 
 impl Plan {

@@ -6,6 +6,7 @@ use std::path::Path;
 use manytask_multitask::{Evaluation, TaskEvaluation};
 use serde::{Deserialize, Serialize};
 
+use crate::digest::digest;
 use crate::failure::{Code, Result};
 use crate::run::{CONFIG, Manifest, RESULTS, RunFolder, read_json};
 
@@ -74,7 +75,7 @@ impl State {
             Err(failure) => return Err(failure),
         };
         // A result that was damaged, or that belongs to a shorter training, is written anew.
-        if manifest.results_digest.as_deref() != Some(crate::commands::digest_of(&text).as_str()) {
+        if manifest.results_digest.as_deref() != Some(digest(&text).as_str()) {
             return Ok(Self::Begun);
         }
         Ok(Self::Finished(Box::new(Finished { results: read_json(&run.join(RESULTS))?, manifest })))
