@@ -49,7 +49,7 @@ pub(crate) fn install(
         (present.into_iter().copied().collect(), missing.into_iter().copied().collect())
     };
     if missing.is_empty() {
-        eprintln!("libtorch {} is there: {}", TORCH_VERSION, cache.torch().display());
+        eprintln!("libtorch {TORCH_VERSION} is there: {}", cache.torch().display());
         return Ok(cache.torch());
     }
     let paths = obtain(cache, platform, &missing, supply, &lock)?;
@@ -69,7 +69,7 @@ pub(crate) fn install(
     }
     cache::remove(&partial)?;
     cache::remove(&cache.downloads())?;
-    eprintln!("libtorch {} is ready: {}", TORCH_VERSION, cache.torch().display());
+    eprintln!("libtorch {TORCH_VERSION} is ready: {}", cache.torch().display());
     Ok(cache.torch())
 }
 
@@ -141,7 +141,7 @@ fn check_cuda(folder: &Path, compute: Compute, table: &[Wheel]) -> Result<()> {
     if compute == Compute::Cpu {
         return Ok(());
     }
-    let metadata = folder.join(format!("torch-{}.dist-info", TORCH_VERSION)).join("METADATA");
+    let metadata = folder.join(format!("torch-{TORCH_VERSION}.dist-info")).join("METADATA");
     let needed = requirements::cuda_requirements(&fs_err::read_to_string(metadata)?)?;
     requirements::check(table, &needed)
 }

@@ -35,9 +35,8 @@ impl Platform {
             ("linux", "aarch64") => Ok(Self::LinuxArm),
             ("macos", "aarch64") => Ok(Self::MacArm),
             _ => bail!(
-                "there is no libtorch set-up for {os} on {arch}: install libtorch {} yourself and set LIBTORCH \
-                 to its folder (the one with `lib` and `include`)",
-                TORCH_VERSION
+                "there is no libtorch set-up for {os} on {arch}: install libtorch {TORCH_VERSION} yourself and set LIBTORCH \
+                 to its folder (the one with `lib` and `include`)"
             ),
         }
     }

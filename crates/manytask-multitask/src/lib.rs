@@ -12,6 +12,7 @@ pub mod architectures;
 mod delta;
 mod error;
 mod gramian;
+mod jacobian;
 mod multi_task;
 mod problem;
 mod task;
@@ -33,7 +34,8 @@ pub use architecture::{
 pub use architectures::HardSharing;
 pub use delta::{AllMetrics, Delta, delta_m, delta_m_all};
 pub use error::{Error, Result};
-pub use gramian::{Gramian, Jacobian};
+pub use gramian::Gramian;
+pub use jacobian::Jacobian;
 pub use multi_task::{Batches, Execution, MultiTaskProblem, TaskSplits};
 pub use problem::{AuxiliaryLoss, Draw, Evaluation, Identity, Offers, Pass, Problem, Split, TaskEvaluation};
 pub use task::Task;

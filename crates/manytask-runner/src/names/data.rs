@@ -1,0 +1,182 @@
+//! Names of settings of data and of the tasks on them.
+
+use super::Choice;
+
+/// All of them.
+pub(super) const DATA: &[Choice] = &[
+    Choice {
+        kind: "loss",
+        place: "tasks.NAME.loss",
+        names: &[
+            ("mse", "the squared error, of regressions", "loss = \"mse\"\n"),
+            ("l1", "the absolute error, of regressions", "loss = \"l1\"\n"),
+            (
+                "huber",
+                "squared up to `delta`, linear beyond, of regressions",
+                "loss = { huber = { delta = 1.0 } } # or \"huber\", which is the same\n",
+            ),
+            (
+                "binary_cross_entropy",
+                "the negative log-likelihood of yes or no, of binary and multilabel targets",
+                "loss = { binary_cross_entropy = { positive_weight = 2.0 } } # how much a yes counts; left out, or \"binary_cross_entropy\": as a no\n",
+            ),
+            (
+                "focal",
+                "cross-entropy that discounts what is predicted well (Lin et al. 2017), of binary and multilabel targets",
+                "loss = { focal = { gamma = 2.0, alpha = 0.25 } } # alpha weighs yes, 1 - alpha no; left out: alike\n",
+            ),
+            (
+                "cross_entropy",
+                "the negative log-likelihood of the class, of multiclass targets",
+                "loss = { cross_entropy = { label_smoothing = 0.1, class_weights = [1.0, 2.0, 1.0] } } # both can be left out\n",
+            ),
+        ],
+    },
+    Choice {
+        kind: "metric",
+        place: "tasks.NAME.metrics",
+        names: &[
+            ("rmse", "the root of the mean squared error, of regressions", "metrics = [\"rmse\"]\n"),
+            ("mae", "the mean absolute error, of regressions", "metrics = [\"mae\"]\n"),
+            ("mse", "the mean squared error, of regressions", "metrics = [\"mse\"]\n"),
+            (
+                "r2",
+                "the share of the variance that is explained, 1 - SS/SS0, of regressions",
+                "metrics = [\"r2\"]\n",
+            ),
+            (
+                "explained_variance",
+                "the same, whatever the mean of the errors, of regressions",
+                "metrics = [\"explained_variance\"]\n",
+            ),
+            ("accuracy", "the share of right answers", "metrics = [\"accuracy\"]\n"),
+            (
+                "balanced_accuracy",
+                "the mean over classes of the share of right answers",
+                "metrics = [\"balanced_accuracy\"]\n",
+            ),
+            (
+                "f1",
+                "2 TP / (2 TP + FP + FN), the mean over classes where there are several",
+                "metrics = [\"f1\"]\n",
+            ),
+            ("roc_auc", "the area under the ROC curve", "metrics = [\"roc_auc\"]\n"),
+            (
+                "average_precision",
+                "the area under the precision-recall curve",
+                "metrics = [\"average_precision\"]\n",
+            ),
+            ("log_loss", "the mean negative log-likelihood", "metrics = [\"log_loss\"]\n"),
+            (
+                "calibration_error",
+                "how far probabilities are from shares, over 15 bins (Guo et al. 2017)",
+                "metrics = [\"calibration_error\"]\n",
+            ),
+        ],
+    },
+    Choice {
+        kind: "target kind",
+        place: "data.targets",
+        names: &[
+            ("regression", "a number", "[[data.targets]]\nname = \"score\"\nkind = \"regression\"\n"),
+            (
+                "binary",
+                "yes or no",
+                "[[data.targets]]\nname = \"income\"\nkind = \"binary\"\npositive = [\"50000+.\"] # left out: the column holds 0 and 1\n",
+            ),
+            (
+                "multiclass",
+                "one of several classes",
+                "[[data.targets]]\nname = \"size\"\nkind = \"multiclass\"\nclasses = [\"small\", \"large\"] # left out: those of the training split\n",
+            ),
+            (
+                "multilabel",
+                "several times yes or no",
+                "[[data.targets]]\nname = \"tags\"\nkind = \"multilabel\"\ncolumns = [\"red\", \"round\"]\n",
+            ),
+        ],
+    },
+    Choice {
+        kind: "split",
+        place: "data.split",
+        names: &[
+            ("random", "each row by itself", "split.random = { validation = 0.1, test = 0.2, seed = 1 }\n"),
+            (
+                "grouped",
+                "rows with the same value of a column stay together",
+                "split.grouped = { column = \"patient\", validation = 0.1, test = 0.2, seed = 1 }\n",
+            ),
+            (
+                "per_group",
+                "each group of rows is split by the same shares",
+                "split.per_group = { column = \"school\", validation = 0.1, test = 0.2, seed = 1 }\n",
+            ),
+            (
+                "column",
+                "by the values of a column",
+                "split.column = { column = \"year\", validation = [\"2019\"], test = [\"2020\"] } # the rest trains, or `train`\n",
+            ),
+            (
+                "files",
+                "by files; the table itself is the training split",
+                "split.files = { test = \"test.csv\", validation_fraction = 0.1, seed = 1 } # or `validation`, a file\n",
+            ),
+        ],
+    },
+    Choice {
+        kind: "scale",
+        place: "data.inputs.scale",
+        names: &[
+            (
+                "standard",
+                "numbers with mean 0 and deviation 1 over the training split",
+                "scale = \"standard\"\n",
+            ),
+            (
+                "robust",
+                "the median 0 and the distance of the quartiles 1, for numbers with outliers",
+                "scale = \"robust\"\n",
+            ),
+            (
+                "quantile",
+                "the quantiles of the training split become those of the normal distribution",
+                "scale = \"quantile\"\n",
+            ),
+            (
+                "piecewise",
+                "an input for each of `bins` with as many rows: how much of the bin lies below the number",
+                "scale = \"piecewise\"\nbins = 32\n",
+            ),
+            ("raw", "numbers as they are", "scale = \"raw\"\n"),
+        ],
+    },
+    Choice {
+        kind: "characters",
+        place: "data.split of omniglot",
+        names: &[
+            (
+                "random",
+                "characters by lot, irrespective of the alphabet",
+                "split.random = { train = 1100, validation = 100, seed = 0 }\n",
+            ),
+            (
+                "vinyals",
+                "by lists of classes (Vinyals et al. 2016)",
+                "split.vinyals = { train = \"train.txt\", validation = \"val.txt\", test = \"test.txt\" }\n",
+            ),
+            (
+                "lake",
+                "the authors' own: the background set trains, the evaluation set tests",
+                "split = \"lake\"\n",
+            ),
+        ],
+    },
+    Choice {
+        kind: "rotations",
+        place: "data.rotations of omniglot",
+        names: &[
+            ("none", "characters as they are", "rotations = \"none\"\n"),
+            ("quarter", "each character is four classes, by quarters of a turn", "rotations = \"quarter\"\n"),
+        ],
+    },
+];
