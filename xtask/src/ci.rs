@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::architecture;
 use crate::config;
+use crate::cycles;
 use crate::repo::Repository;
 use crate::setup;
 use crate::steps::{self, Step};
@@ -14,13 +15,17 @@ use crate::test::{self, Extent};
 /// All of `test`, the crate outside the workspace, and what the documents must mention.
 pub(crate) fn ci(repo: &Repository) -> Result<ExitCode> {
     setup::ensure(repo)?;
-    let mut steps =
-        vec![Step::check("architecture", "mend the Cargo.toml or ARCHITECTURE.md it names", || {
+    let mut steps = vec![
+        Step::check("architecture", "mend the Cargo.toml or ARCHITECTURE.md it names", || {
             architecture::check(
                 &repo.metadata()?,
                 &fs_err::read_to_string(repo.root().join("ARCHITECTURE.md"))?,
             )
-        })];
+        }),
+        Step::check("import cycles", "move what both modules use into one below them", || {
+            cycles::check(&repo.metadata()?, repo.root())
+        }),
+    ];
     steps.extend(test::checks(repo, Extent::Full)?);
     steps.push(Step::check("downstream crate", "see examples/downstream/README.md", || downstream(repo)));
     Ok(steps::run(steps))

@@ -15,6 +15,7 @@ mod cache;
 mod capture;
 mod ci;
 mod config;
+mod cycles;
 mod doctor;
 mod install;
 mod libtorch;
