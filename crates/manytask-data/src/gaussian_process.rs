@@ -9,6 +9,7 @@ use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};
 
 use crate::pool::room;
+use crate::range::wrong_end;
 use crate::{Episodes, Error, Result};
 
 /// Functions of one number with the kernel `s² exp(−(x − x')²/(2ℓ²)) + σ² [x = x']`, with lengthscale ℓ and scale s drawn for
@@ -116,20 +117,20 @@ impl GaussianProcess {
     /// # Errors
     /// When a range is empty or out of bounds, or there is no shot or no query.
     pub fn check(&self, queries: Option<usize>) -> Result<()> {
-        let bad = |key: &str, what: String| Err(Error::config(key, format!("gaussian_process: {what}")));
+        let bad = |key: KeyPath, what: String| Err(Error::config(key, format!("gaussian_process: {what}")));
         for (name, [low, high], least) in
             [("lengthscale", self.lengthscale, 1e-3), ("scale", self.scale, 1e-3), ("x", self.x, -1e6)]
         {
-            if !(low >= least && low <= high && high <= 1e6) {
+            if let Some(end) = wrong_end([low, high], |value| (least..=1e6).contains(&value)) {
                 return bad(
-                    name,
+                    (name, end).into(),
                     format!("{name} = [{low}, {high}] is no range from low to high within {least} and 1e6"),
                 );
             }
         }
         if !(1e-6..=1e6).contains(&self.noise) {
             return bad(
-                "noise",
+                "noise".into(),
                 format!(
                     "noise is {}: take 1e-6 to 1e6; without any the kernel cannot be drawn from",
                     self.noise
@@ -139,22 +140,22 @@ impl GaussianProcess {
         let [fewest, most] = self.shots;
         if fewest == 0 || fewest > most {
             return bad(
-                "shots",
+                ("shots", usize::from(fewest > 0)).into(),
                 format!("shots = [{fewest}, {most}] is no range from low to high of 1 at least"),
             );
         }
         if queries == Some(0) {
-            return bad("queries", "`queries` is 0: a task needs one at least".into());
+            return bad("queries".into(), "`queries` is 0: a task needs one at least".into());
         }
         if most.saturating_add(FEWEST) > self.points {
             return bad(
-                "points",
+                "points".into(),
                 format!("points is {}: {most} shots and {FEWEST} queries at least are more", self.points),
             );
         }
         let all = self.points.max(most.saturating_add(queries.unwrap_or(0)));
         if all > MOST {
-            return bad("points", format!("{all} examples of a task; take {MOST} at most"));
+            return bad("points".into(), format!("{all} examples of a task; take {MOST} at most"));
         }
         Ok(())
     }

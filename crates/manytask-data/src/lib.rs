@@ -39,6 +39,7 @@ mod picture;
 mod pool;
 mod prefetch;
 mod profile;
+mod range;
 mod report;
 mod row_numbers;
 mod sinusoid;

@@ -9,6 +9,7 @@ use rand::Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::pool::room;
+use crate::range::wrong_end;
 use crate::{Episodes, Error, Result};
 
 /// `y = a sin(f x - p)`, with amplitude, phase and frequency drawn for each task and `x` for each example, all uniformly.
@@ -108,10 +109,10 @@ impl Sinusoid {
         ];
         // Beyond, squares are not finite in single precision.
         let usable = |value: f64| value.abs() <= 1e18;
-        match ranges.iter().find(|(_, [low, high])| !(usable(*low) && usable(*high) && low <= high)) {
+        match ranges.iter().find_map(|(name, range)| Some((*name, range, wrong_end(*range, usable)?))) {
             None => Ok(()),
-            Some((name, range)) => Err(Error::config(
-                *name,
+            Some((name, range, end)) => Err(Error::config(
+                (name, end),
                 format!("sinusoid: {name} = {range:?} is no range from low to high within ±1e18"),
             )),
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use manytask_multitask::{Error, Result};
 use manytask_nn::{BatchNormPolicy, Context, Module};
-use manytask_tensor::{Device, Kind, Layout, Tensor, no_grad};
+use manytask_tensor::{Device, Kind, Layout, Tensor, WHOLE, no_grad};
 
 /// The network that a learner is built on.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ impl Backbone<'_> {
             return Ok(());
         }
         Err(Error::setting(
+            WHOLE,
             format!("`{learner}` with a network that has no parameters: there is nothing to learn"),
             "give it a layer, with `hidden` or `output`",
         ))

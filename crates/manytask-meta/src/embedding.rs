@@ -3,7 +3,7 @@
 use manytask_multitask::{Error, Result};
 use manytask_nn::loss::present;
 use manytask_nn::metrics::Output;
-use manytask_tensor::{Kind, Params, Tensor};
+use manytask_tensor::{Kind, Params, Tensor, WHOLE};
 
 use crate::episode::Support;
 use crate::shape::EpisodeShape;
@@ -18,6 +18,7 @@ pub(crate) fn classes(learner: &str, shape: &EpisodeShape) -> Result<i64> {
 
 pub(crate) fn without_classes(learner: &str) -> Error {
     Error::setting(
+        WHOLE,
         format!(
             "`{learner}` on tasks without classes: it tells classes apart, and these tasks predict values"
         ),
@@ -40,6 +41,7 @@ pub(crate) fn flat(embedding: &Tensor, tasks: Option<i64>) -> Result<Tensor> {
     };
     if embedding.dim() < first + 1 {
         return Err(Error::setting(
+            WHOLE,
             format!("an embedding of shape {:?}", embedding.size()),
             "give a network with outputs [N, D]",
         ));

@@ -3,7 +3,7 @@ use std::ops::Range;
 
 use manytask_data::{ClassPool, EpisodeSpec, Episodes, GaussianProcess, Sinusoid, Splits};
 use manytask_multitask::{Error, Result, Split};
-use manytask_tensor::{Device, Kind, Tensor, send};
+use manytask_tensor::{Device, Kind, Tensor, WHOLE, send};
 
 /// Where tasks come from. The same number is the same task, whenever it is asked for.
 pub trait EpisodeSource: Debug + Send {
@@ -141,6 +141,7 @@ impl ImageEpisodes {
         };
         pool.ok_or_else(|| {
             Error::setting(
+                WHOLE,
                 format!("the classes have no {} split", purpose(split)),
                 "name one in the split, or leave out what asks for it",
             )

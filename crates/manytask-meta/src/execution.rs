@@ -48,6 +48,7 @@ impl Execution {
         const MOST: usize = 1024;
         match self {
             Self::Threads(threads) if !(1..=MOST).contains(&threads) => Err(Error::setting(
+                ["training", "execution"],
                 format!("`execution` in {threads} threads"),
                 format!("take 1 to {MOST}, or `batched`"),
             )),

@@ -72,6 +72,7 @@ impl Adapts {
         }
         let names: Vec<&str> = layout.entries().iter().map(|entry| entry.name.as_str()).collect();
         Err(Error::setting(
+            "adapts",
             match self {
                 Self::Named(wanted) => {
                     format!("adapts = [{}] names none of the network's parameters", wanted.join(", "))
@@ -88,7 +89,7 @@ pub(crate) fn check_steps(steps: u32) -> Result<()> {
     if (1..=MOST_STEPS).contains(&steps) {
         return Ok(());
     }
-    Err(Error::setting(format!("inner_steps is {steps}"), format!("take 1 to {MOST_STEPS}")))
+    Err(Error::setting("inner_steps", format!("inner_steps is {steps}"), format!("take 1 to {MOST_STEPS}")))
 }
 
 /// A learner whose network is adapted by some steps on the mean support loss: what the settings of gradient-based methods build.

@@ -2,7 +2,7 @@
 
 use manytask_multitask::{Error, Result};
 use manytask_nn::Builder;
-use manytask_tensor::{Init, Params, Role, Slot, Tensor};
+use manytask_tensor::{Init, KeyPath, Params, Role, Slot, Tensor};
 
 use crate::ridge::number;
 
@@ -54,24 +54,38 @@ impl Scaled {
 }
 
 /// Refuses what is not above 0 and finite in single precision.
-pub(crate) fn positive(name: &str, value: f64) -> Result<()> {
+pub(crate) fn positive(key: &str, value: f64) -> Result<()> {
+    named_positive(key, key, value)
+}
+
+/// The same of a setting that messages call otherwise than by its key.
+pub(crate) fn named_positive(key: impl Into<KeyPath>, name: &str, value: f64) -> Result<()> {
     if value as f32 > 0.0 && (value as f32).is_finite() {
         return Ok(());
     }
-    Err(Error::setting(format!("{name} is {value}"), "it must be above 0 and finite in single precision"))
+    Err(Error::setting(
+        key,
+        format!("{name} is {value}"),
+        "it must be above 0 and finite in single precision",
+    ))
 }
 
 /// Refuses what is not finite in single precision, or below 0.
-pub(crate) fn not_negative(name: &str, value: f64) -> Result<()> {
+pub(crate) fn not_negative(key: &str, value: f64) -> Result<()> {
+    named_not_negative(key, key, value)
+}
+
+/// The same of a setting that messages call otherwise than by its key.
+pub(crate) fn named_not_negative(key: impl Into<KeyPath>, name: &str, value: f64) -> Result<()> {
     if value >= 0.0 && (value as f32).is_finite() {
         return Ok(());
     }
-    Err(Error::setting(format!("{name} is {value}"), "take 0 or more, finite in single precision"))
+    Err(Error::setting(key, format!("{name} is {value}"), "take 0 or more, finite in single precision"))
 }
 
 fn finite(name: &str, value: f64) -> Result<()> {
     if (value as f32).is_finite() {
         return Ok(());
     }
-    Err(Error::setting(format!("{name} is {value}"), "take a finite number"))
+    Err(Error::setting(name, format!("{name} is {value}"), "take a finite number"))
 }

@@ -34,6 +34,7 @@ fn difference(learner: &dyn Learner, episode: &Episode<'_>, params: &Params) -> 
     let predictor = adapted(learner, &episode.support, &start, GradientMode::Off)?;
     let end = predictor.adapted().ok_or_else(|| {
         Error::setting(
+            "outer_gradient",
             "outer_gradient = \"difference\" with a learner that changes no parameters in a task",
             "take another outer_gradient",
         )

@@ -36,6 +36,7 @@ pub(crate) fn forward<'a>(
     }
     if problem.learns_from == LearnsFrom::BaseClasses {
         return Err(Error::setting(
+            ["pretraining", "steps"],
             format!("step {} on tasks, in which nothing has a gradient", draw.step),
             "let the pretraining take all steps",
         ));

@@ -12,7 +12,7 @@ use crate::classifier::Classifier;
 use crate::embedding::flat;
 use crate::episode::Randomness;
 use crate::learner::Objective;
-use crate::logits::positive;
+use crate::logits::named_positive;
 use crate::query_objective::QueryObjective;
 use crate::recorded::Recorded;
 
@@ -48,16 +48,17 @@ impl Pretraining {
         const MOST: usize = 1 << 20;
         if !(2..=MOST).contains(&self.batch_size) {
             let what = format!("`batch_size` of [pretraining] is {}", self.batch_size);
-            return Err(Error::setting(what, format!("take 2 to {MOST}")));
+            return Err(Error::setting("batch_size", what, format!("take 2 to {MOST}")));
         }
         if self.steps == 0 {
             return Err(Error::setting(
+                "steps",
                 "`steps` of [pretraining] is 0",
                 "take 1 at least, or leave [pretraining] out",
             ));
         }
         if let Classifier::Cosine { scale } = self.classifier {
-            positive("the classifier's scale", scale)?;
+            named_positive(["classifier", "cosine", "scale"], "the classifier's scale", scale)?;
         }
         Ok(())
     }

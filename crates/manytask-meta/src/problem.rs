@@ -8,7 +8,7 @@ use manytask_nn::Module;
 use manytask_nn::fused::NotFused;
 use manytask_nn::loss::Loss;
 use manytask_tensor::capture::Recorder;
-use manytask_tensor::{Layout, Params, Role, Slot};
+use manytask_tensor::{Layout, Params, Role, Slot, WHOLE};
 
 use crate::analytic::Analytic;
 use crate::backbone::normalises;
@@ -63,13 +63,14 @@ impl MetaProblem {
         let analytic = analytic(network.as_ref(), &layout, learner.as_ref(), &loss, settings.batch_norm);
         if let (Execution::Analytic, Err(reason)) = (settings.execution, &analytic) {
             let what = format!("`execution` is \"analytic\", but there is {reason}");
-            return Err(Error::setting(what, "take `auto`"));
+            return Err(Error::setting(["training", "execution"], what, "take `auto`"));
         }
         if learner.base_mean().is_some()
             && normalises(&layout)
             && settings.batch_norm == BatchNormStatistics::Batch
         {
             return Err(Error::setting(
+                ["training", "batch_norm"],
                 "a mean over all training classes with batch-norm that takes the statistics of each task",
                 "set batch_norm = \"running\" in [training], or take a network without batch-norm",
             ));
@@ -106,6 +107,7 @@ impl MetaProblem {
         let first = draw.step.checked_mul(count).and_then(|of| of.checked_add(u64::from(draw.replica) << 48));
         let ids = first.and_then(|first| Some(first..first.checked_add(count)?)).ok_or_else(|| {
             Error::setting(
+                WHOLE,
                 format!("step {} of {count} tasks", draw.step),
                 "take fewer steps: tasks are numbered in 64 bits",
             )
@@ -130,7 +132,7 @@ impl MetaProblem {
     pub(crate) fn class_pool(&self, split: Split) -> Result<(&ClassPool, EpisodeSpec)> {
         self.source.class_pool(split).ok_or_else(|| {
             Error::setting(
-                "tasks that are not drawn from classes of images, where all training classes are to be learned",
+                WHOLE, "tasks that are not drawn from classes of images, where all training classes are to be learned",
                 "take such tasks, e.g. `omniglot` or `image_folder`, or another learner without [pretraining]",
             )
         })

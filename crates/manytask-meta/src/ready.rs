@@ -2,8 +2,8 @@
 
 use manytask_data::Episodes;
 use manytask_multitask::{Error, Result, Split};
-use manytask_tensor::no_grad;
 use manytask_tensor::random::Key;
+use manytask_tensor::{WHOLE, no_grad};
 
 use crate::episode::Randomness;
 use crate::episodes::{purpose, select};
@@ -45,7 +45,7 @@ fn fits(problem: &MetaProblem, episode: &Episodes, split: Split) -> Result<()> {
                 };
                 let (split, plural) = (purpose(split), if examples == 1 { "" } else { "s" });
                 let set = format!("the {set} of a task of the {split} split has {examples} example{plural}");
-                Error::setting(format!("{set}, which the network cannot take: {refused}"), remedy)
+                Error::setting(WHOLE, format!("{set}, which the network cannot take: {refused}"), remedy)
             }
             other => other,
         })?;

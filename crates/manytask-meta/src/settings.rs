@@ -45,23 +45,27 @@ impl MetaSettings {
     /// Refuses numbers that are out of range.
     ///
     /// # Errors
-    /// With the number and its range.
+    /// With the number and its range; paths of keys start with the section, `training` or `evaluation`, of a whole configuration.
     pub fn check(&self) -> Result<()> {
-        let within = |what: &str, number: usize, most: usize| {
+        let within = |key: [&str; 2], what: &str, number: usize, most: usize| {
             if (1..=most).contains(&number) {
                 return Ok(());
             }
-            Err(Error::setting(format!("{what} is {number}"), format!("take 1 to {most}")))
+            Err(Error::setting(key, format!("{what} is {number}"), format!("take 1 to {most}")))
         };
-        within("`tasks_per_step`", self.tasks_per_step, 1 << 20)?;
-        within("the number of evaluation `tasks`", self.evaluation_tasks, 1 << 24)?;
+        within(["training", "tasks_per_step"], "`tasks_per_step`", self.tasks_per_step, 1 << 20)?;
+        within(["evaluation", "tasks"], "the number of evaluation `tasks`", self.evaluation_tasks, 1 << 24)?;
         if let Some(queries) = self.evaluation_queries {
-            within("the number of evaluation `queries`", queries, 1 << 31)?;
+            within(["evaluation", "queries"], "the number of evaluation `queries`", queries, 1 << 31)?;
         }
         if self.evaluation_steps.is_some_and(|steps| steps > MOST_STEPS) {
             let steps = self.evaluation_steps.unwrap_or_default();
             let what = format!("the number of evaluation `inner_steps` is {steps}");
-            return Err(Error::setting(what, format!("take 0 to {MOST_STEPS}")));
+            return Err(Error::setting(
+                ["evaluation", "inner_steps"],
+                what,
+                format!("take 0 to {MOST_STEPS}"),
+            ));
         }
         self.execution.check()
     }

@@ -169,14 +169,14 @@ pub fn check_for(aggregator: &dyn Aggregator, identity: Identity, offers: Offers
 
 fn fits(name: &str, needs: &Needs, identity: Identity, offers: Offers) -> Result<()> {
     if needs.fixed_tasks && identity == Identity::Resampled {
-        return Err(Error::refused(
+        return Err(Error::setting(
             WHOLE,
             format!("`{name}` keeps a state for each task, but tasks are sampled anew at each step"),
             "take one without: equal_weights, pcgrad, mgda, cagrad, upgrad, aligned_mtl, or nash_mtl with update_every = 1",
         ));
     }
     if !needs.gradients.is_empty() && !offers.shared {
-        return Err(Error::refused(
+        return Err(Error::setting(
             WHOLE,
             format!("`{name}` goes by gradients of parameters that tasks share, and these tasks share none"),
             "take a method that goes by losses, such as equal_weights or uncertainty_weighting, or an architecture that shares parameters",
@@ -184,14 +184,14 @@ fn fits(name: &str, needs: &Needs, identity: Identity, offers: Offers) -> Result
     }
     let representation = needs.gradients.iter().any(|(_, level)| *level == Level::Representation);
     if representation && !offers.representation {
-        return Err(Error::refused(
+        return Err(Error::setting(
             WHOLE.text("representation"),
             format!("`{name}` at the level of the representation, which these tasks do not share"),
             "set level = \"parameters\"",
         ));
     }
     if needs.validation && !offers.validation {
-        return Err(Error::refused(
+        return Err(Error::setting(
             WHOLE,
             format!("`{name}` looks at a validation split, but the data have none"),
             "add one to the split",

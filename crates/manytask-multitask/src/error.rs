@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use manytask_tensor::{Classified, ErrorKind, KeyPath, SettingError, ShownPath as _, WHOLE};
+use manytask_tensor::{Classified, ErrorKind, KeyPath, SettingError, ShownPath as _};
 
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -71,13 +71,9 @@ pub enum Error {
 }
 
 impl Error {
-    /// Settings that are impossible, and the remedy.
-    pub fn setting(what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::refused(WHOLE, what, remedy)
-    }
-
-    /// A setting that is impossible, alone or together with others, and the remedy.
-    pub fn refused(key: impl Into<KeyPath>, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+    /// A setting that is impossible, alone or together with others, and the remedy;
+    /// [`WHOLE`](manytask_tensor::WHOLE) where it is no single one.
+    pub fn setting(key: impl Into<KeyPath>, what: impl Into<String>, remedy: impl Into<String>) -> Self {
         SettingError::new(key, what).remedy(remedy).into()
     }
 }

@@ -116,7 +116,7 @@ impl MultiTaskProblem {
         batches: Batches,
     ) -> Result<Self> {
         if architecture.tasks() != tasks.len() {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 WHOLE,
                 format!("{} heads for {} tasks", architecture.tasks(), tasks.len()),
                 "build one head for each task",
@@ -126,7 +126,7 @@ impl MultiTaskProblem {
             [Some(&splits.train), splits.validation.as_ref(), splits.test.as_ref()].into_iter().flatten()
         {
             if split.tasks.len() != tasks.len() {
-                return Err(Error::refused(
+                return Err(Error::setting(
                     WHOLE,
                     format!("labels of {} tasks for {} tasks", split.tasks.len(), tasks.len()),
                     "describe every task once",
@@ -198,7 +198,7 @@ impl MultiTaskProblem {
             Split::Test => (self.splits.test.as_ref(), "test"),
         };
         found.ok_or_else(|| {
-            Error::refused(
+            Error::setting(
                 WHOLE,
                 format!("the data have no {name} split"),
                 "name one in the split, or leave out what asks for it",
@@ -250,7 +250,7 @@ fn broken(message: &str) -> Error {
 
 /// A direction can be taken for all shared parameters or for the representation, but not for some layers.
 fn direction_of_layers() -> Error {
-    Error::refused(
+    Error::setting(
         "level",
         "a direction of some layers only",
         "set level = \"parameters\" or \"representation\" for a method that gives a direction",
@@ -259,7 +259,7 @@ fn direction_of_layers() -> Error {
 
 /// A representation is asked for that tasks do not share.
 fn rows_of_its_own() -> Error {
-    Error::refused(
+    Error::setting(
         "level",
         "gradients of the representation, but each task has rows of its own",
         "take the level `parameters`",

@@ -72,7 +72,7 @@ impl Task {
     /// With the task's name and what fits.
     pub fn check(&self) -> Result<()> {
         let refuse = |key: KeyPath, what: String, remedy: &str| {
-            Err(Error::refused(key, format!("task `{}`: {what}", self.name), remedy))
+            Err(Error::setting(key, format!("task `{}`: {what}", self.name), remedy))
         };
         let fits = match self.loss {
             Loss::Mse | Loss::L1 | Loss::Huber { .. } => self.output == Output::Regression,

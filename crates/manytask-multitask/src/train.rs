@@ -130,14 +130,14 @@ impl<'p> Trainer<'p> {
         training.check()?;
         check(aggregator.as_ref(), problem)?;
         if training.validate_every.is_some() && !problem.offers().validation {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 "validate_every",
                 "validate_every is set, but the data have no validation split",
                 "add one to the split, or leave validate_every out",
             ));
         }
         if training.diagnose_every.is_some() && !problem.offers().shared {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 "diagnose_every",
                 "diagnose_every is set, but tasks share no parameters, so that they have no gradients to compare",
                 "leave it out",

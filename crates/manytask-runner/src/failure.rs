@@ -340,7 +340,7 @@ mod tests {
         assert_eq!(code(data::Error::Missing { path: path(), hint: String::new() }.into()), 4);
         assert_eq!(code(data::Error::Config(SettingError::new(WHOLE, "")).into()), 3);
         assert_eq!(code(data::Error::Io { path: path(), source: io() }.into()), 4);
-        assert_eq!(code(multitask::Error::setting("x", "y").into()), 3);
+        assert_eq!(code(multitask::Error::setting("a", "x", "y").into()), 3);
         assert_eq!(code(multitask::Error::Diverged { step: 1, what: String::new() }.into()), 5);
         let other = multitask::Error::Incompatible { path: path(), message: String::new() };
         assert_eq!(code(other.into()), 6);

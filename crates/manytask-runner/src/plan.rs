@@ -20,6 +20,8 @@ mod episodes;
 mod pretraining;
 mod rows;
 mod sizes;
+#[cfg(test)]
+mod tests;
 mod training;
 
 pub use self::episodes::{EpisodesPlan, PretrainingSection};

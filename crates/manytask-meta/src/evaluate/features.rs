@@ -4,7 +4,7 @@ use manytask_data::{ClassPool, EpisodeSpec, Episodes};
 use manytask_multitask::{Error, Result, Split};
 use manytask_nn::layers::Sequential;
 use manytask_nn::{BatchNormPolicy, Context, Module};
-use manytask_tensor::{Kind, Params, Tensor, no_grad};
+use manytask_tensor::{Kind, Params, Tensor, WHOLE, no_grad};
 
 use super::trace::{Trace, trace};
 use crate::episodes::purpose;
@@ -117,6 +117,7 @@ fn embed_all(
         let features = network.forward(params, &images, &mut context)?;
         if features.dim() < 2 {
             return Err(Error::setting(
+                WHOLE,
                 format!("an embedding of shape {:?}", features.size()),
                 "give a network with outputs [N, D]",
             ));

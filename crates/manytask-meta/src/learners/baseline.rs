@@ -1,7 +1,7 @@
 use manytask_multitask::{Error, Result};
 use manytask_nn::Builder;
 use manytask_tensor::random::Key;
-use manytask_tensor::{Params, Tensor, no_grad};
+use manytask_tensor::{Params, Tensor, Within as _, no_grad};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -10,7 +10,7 @@ use crate::embedding::{classes, targets};
 use crate::episode::Support;
 use crate::head::{Embedding, Head};
 use crate::learner::{Learner, LearnerSpec, LearnsFrom};
-use crate::logits::{not_negative, positive};
+use crate::logits::{named_not_negative, named_positive, positive};
 use crate::shape::{EpisodeShape, NetworkShape};
 
 /// Baseline (Chen et al. 2019, arXiv:1904.04232, section 3.1): the network is pretrained on all training classes and kept as it is; a task's
@@ -87,16 +87,22 @@ impl FineTuning {
     fn check(&self) -> Result<()> {
         const MOST: u32 = 100_000;
         if !(1..=MOST).contains(&self.epochs) || self.batch_size == 0 {
+            let key = if self.batch_size == 0 { "batch_size" } else { "epochs" };
             return Err(Error::setting(
+                key,
                 format!("fine_tuning has {} epochs with batches of {}", self.epochs, self.batch_size),
                 format!("take 1 to {MOST} epochs, and a batch_size of 1 or more"),
             ));
         }
-        positive("fine_tuning.learning_rate", self.learning_rate)?;
-        not_negative("fine_tuning.weight_decay", self.weight_decay)?;
+        named_positive("learning_rate", "fine_tuning.learning_rate", self.learning_rate)?;
+        named_not_negative("weight_decay", "fine_tuning.weight_decay", self.weight_decay)?;
         for (name, share) in [("momentum", self.momentum), ("dampening", self.dampening)] {
             if !(0.0..1.0).contains(&share) {
-                return Err(Error::setting(format!("fine_tuning.{name} is {share}"), "take 0 to below 1"));
+                return Err(Error::setting(
+                    name,
+                    format!("fine_tuning.{name} is {share}"),
+                    "take 0 to below 1",
+                ));
             }
         }
         Ok(())
@@ -109,7 +115,7 @@ impl FineTuning {
         backbone: &Backbone<'_>,
         classifier: Classifier,
     ) -> Result<Box<dyn Learner>> {
-        self.check()?;
+        self.check().within("fine_tuning")?;
         backbone.trained(name)?;
         let classes = classes(name, shape)?;
         Ok(Box::new(Embedding(FineTuned { name, classes, classifier, settings: self })))

@@ -1,6 +1,6 @@
 use manytask_multitask::{Error, Result};
 use manytask_nn::Builder;
-use manytask_tensor::{Graph, Params, Tensor, gradients};
+use manytask_tensor::{Graph, Params, Tensor, WHOLE, gradients};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -80,16 +80,18 @@ impl LearnerSpec for Cavia {
         check_steps(self.inner_steps)?;
         if !(1..=MOST).contains(&self.context_parameters) {
             let what = format!("context_parameters is {}", self.context_parameters);
-            return Err(Error::setting(what, format!("take 1 to {MOST}")));
+            return Err(Error::setting("context_parameters", what, format!("take 1 to {MOST}")));
         }
         if shape.input.len() != 1 {
             return Err(Error::setting(
+                WHOLE,
                 "`cavia` on examples that are no vectors of numbers",
                 "take such tasks, e.g. `sinusoid`, or another learner, e.g. `anil`",
             ));
         }
         if self.outer_gradient == OuterGradient::Difference {
             return Err(Error::setting(
+                "outer_gradient",
                 "outer_gradient = \"difference\" with `cavia`, which changes no parameters of the network in a task",
                 "take \"second_order\" or \"first_order\"",
             ));

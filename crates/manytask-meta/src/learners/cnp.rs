@@ -3,7 +3,7 @@ use manytask_nn::loss::present;
 use manytask_nn::metrics::Output;
 use manytask_nn::nets::{Mlp, MlpConfig};
 use manytask_nn::{Builder, Module};
-use manytask_tensor::{Kind, Params, Tensor};
+use manytask_tensor::{Kind, Params, Tensor, WHOLE, Within as _};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -69,18 +69,21 @@ impl LearnerSpec for Cnp {
     ) -> Result<Box<dyn Learner>> {
         if shape.output != Output::Regression || shape.input.len() != 1 {
             return Err(Error::setting(
+                WHOLE,
                 "`cnp` on tasks that are no regression of numbers",
                 "take such tasks, e.g. `gaussian_process`, or another learner",
             ));
         }
         if self.decoder.output.is_some() {
             return Err(Error::setting(
+                ["decoder", "output"],
                 "`decoder` has an `output`",
                 "leave it out: its last layer has a mean and a deviation for each number",
             ));
         }
         if !(0.0..1.0).contains(&self.deviation_floor) {
             return Err(Error::setting(
+                "deviation_floor",
                 format!("deviation_floor is {}", self.deviation_floor),
                 "take 0 to below 1",
             ));
@@ -88,7 +91,8 @@ impl LearnerSpec for Cnp {
         let representation: i64 = backbone.features()?.iter().product();
         let inputs: i64 = shape.input.iter().product();
         let config = MlpConfig { output: Some(2 * shape.outputs), ..self.decoder.clone() };
-        let decoder = Mlp::new(&mut b.scope("decoder"), representation + inputs, &config)?;
+        let decoder =
+            Mlp::new(&mut b.scope("decoder"), representation + inputs, &config).within("decoder")?;
         Ok(Box::new(Process { decoder, outputs: shape.outputs, floor: self.deviation_floor }))
     }
 }

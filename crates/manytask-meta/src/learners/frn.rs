@@ -72,6 +72,7 @@ impl LearnerSpec for Frn {
         let channels = self.channels.unwrap_or(features);
         if channels < 1 || features % channels != 0 {
             return Err(Error::setting(
+                "channels",
                 format!("`channels` is {channels}, and an embedding has {features} numbers"),
                 "take the channels of the network's last feature map, or leave it out",
             ));

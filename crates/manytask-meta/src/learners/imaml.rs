@@ -72,12 +72,14 @@ impl LearnerSpec for Imaml {
         check_steps(self.inner_steps)?;
         if !(1..=MOST).contains(&self.cg_steps) {
             return Err(Error::setting(
+                "cg_steps",
                 format!("cg_steps is {}", self.cg_steps),
                 format!("take 1 to {MOST}"),
             ));
         }
         if self.inner_learning_rate * self.lambda >= 2.0 {
             return Err(Error::setting(
+                "lambda",
                 format!(
                     "inner_learning_rate · lambda is {}: steps of gradient descent on the proximal term alone diverge",
                     self.inner_learning_rate * self.lambda

@@ -66,7 +66,7 @@ impl LearnerSpec for LrD2 {
         const MOST: u32 = 100;
         if !(1..=MOST).contains(&self.newton_steps) {
             let what = format!("newton_steps is {}", self.newton_steps);
-            return Err(Error::setting(what, format!("take 1 to {MOST}")));
+            return Err(Error::setting("newton_steps", what, format!("take 1 to {MOST}")));
         }
         positive("lambda", self.lambda)?;
         let classes = classes(self.name(), shape)?;

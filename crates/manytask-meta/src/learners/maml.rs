@@ -1,5 +1,6 @@
 use manytask_multitask::{Error, Result};
 use manytask_nn::Builder;
+use manytask_tensor::Within as _;
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -53,6 +54,7 @@ impl Maml {
         // As it is used: 1e39 is infinite there, and 1e-46 is 0.
         if !((rate as f32).is_finite() && rate as f32 > 0.0) {
             return Err(Error::setting(
+                "inner_learning_rate",
                 format!("inner_learning_rate is {rate}"),
                 "it must be above 0 and finite in single precision",
             ));
@@ -61,21 +63,27 @@ impl Maml {
         check_checkpoints(self.checkpoint_every, self.outer_gradient)?;
         if self.checkpoint_every.is_some() && !self.inner_rule.is_plain() {
             return Err(Error::setting(
+                "checkpoint_every",
                 "checkpoint_every with an inner rule that has a state or a decay",
                 "take plain sgd, or leave checkpoint_every out",
             ));
         }
-        Ok(self.inner_rule.0.check()?)
+        Ok(self.inner_rule.0.check().within(["inner_rule", self.inner_rule.0.name()])?)
     }
 }
 
 /// Refuses checkpoints after no step, and where there is no way back.
 pub(super) fn check_checkpoints(every: Option<u32>, outer_gradient: OuterGradient) -> Result<()> {
     if every == Some(0) {
-        return Err(Error::setting("checkpoint_every is 0", "take 1 at least, or leave it out"));
+        return Err(Error::setting(
+            "checkpoint_every",
+            "checkpoint_every is 0",
+            "take 1 at least, or leave it out",
+        ));
     }
     if every.is_some() && outer_gradient == OuterGradient::Difference {
         return Err(Error::setting(
+            "checkpoint_every",
             "checkpoint_every with outer_gradient = \"difference\", which has no way back and keeps no step",
             "leave checkpoint_every out",
         ));

@@ -88,6 +88,7 @@ impl LearnerSpec for MamlPlusPlus {
             LearnedRates::None => Rates::One(self.inner_learning_rate),
             LearnedRates::PerTensorAndStep if self.inner_steps > MOST => {
                 return Err(Error::setting(
+                    "inner_steps",
                     format!("inner_steps is {} with learned rates for each", self.inner_steps),
                     format!("take 1 to {MOST}, or learned_rates = \"none\""),
                 ));
@@ -152,7 +153,7 @@ impl Learner for PlusPlus {
                 Some(sum) => sum.f_add(&weighted)?,
             });
         }
-        let losses = sum.ok_or_else(|| Error::setting("no inner step", "take 1 at least"))?;
+        let losses = sum.ok_or_else(|| Error::setting("inner_steps", "no inner step", "take 1 at least"))?;
         Ok(Objective::new(losses))
     }
 

@@ -48,12 +48,14 @@ impl MetaSgd {
         let [low, high] = self.initial_rate;
         if !((low as f32).is_finite() && (high as f32).is_finite() && low <= high) {
             return Err(Error::setting(
+                ("initial_rate", usize::from((low as f32).is_finite())),
                 format!("initial_rate is [{low}, {high}]"),
                 "take a range from low to high, finite in single precision",
             ));
         }
         if self.outer_gradient == OuterGradient::Difference {
             return Err(Error::setting(
+                "outer_gradient",
                 "outer_gradient = \"difference\" with `meta_sgd`: a difference of parameters says nothing of the rates",
                 "take \"second_order\" or \"first_order\"",
             ));

@@ -76,6 +76,7 @@ impl LearnerSpec for ProtoMaml {
         check_steps(self.inner_steps)?;
         if self.outer_gradient == OuterGradient::Difference {
             return Err(Error::setting(
+                "outer_gradient",
                 "outer_gradient = \"difference\" with `proto_maml`: a difference of parameters says nothing of prototypes",
                 "take \"second_order\" or \"first_order\"",
             ));

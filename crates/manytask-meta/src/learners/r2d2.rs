@@ -1,7 +1,7 @@
 use manytask_multitask::{Error, Result};
 use manytask_nn::Builder;
 use manytask_nn::metrics::Output;
-use manytask_tensor::{Init, Params, Role, Slot, Tensor};
+use manytask_tensor::{Init, Params, Role, Slot, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -69,6 +69,7 @@ impl LearnerSpec for R2d2 {
             Output::Regression => None,
             Output::Binary | Output::Multilabel => {
                 return Err(Error::setting(
+                    WHOLE,
                     format!("`r2d2` on {} tasks", shape.output.name()),
                     "take tasks with classes or regressions, or another learner, e.g. `maml`",
                 ));

@@ -2,7 +2,7 @@ use manytask_multitask::{Error, Result};
 use manytask_nn::loss::present;
 use manytask_nn::nets::{Mlp, MlpConfig, Norm};
 use manytask_nn::{Builder, Module};
-use manytask_tensor::{Params, Tensor};
+use manytask_tensor::{Params, Tensor, Within as _};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -55,6 +55,7 @@ impl LearnerSpec for RelationNet {
     ) -> Result<Box<dyn Learner>> {
         if self.comparison.output.is_some() {
             return Err(Error::setting(
+                ["comparison", "output"],
                 "`comparison` has an `output`",
                 "leave it out: its last layer has one number",
             ));
@@ -62,7 +63,7 @@ impl LearnerSpec for RelationNet {
         let classes = classes(self.name(), shape)?;
         let features = backbone.feature_count()?;
         let config = MlpConfig { output: Some(1), ..self.comparison.clone() };
-        let comparison = Mlp::new(&mut b.scope("comparison"), 2 * features, &config)?;
+        let comparison = Mlp::new(&mut b.scope("comparison"), 2 * features, &config).within("comparison")?;
         Ok(Box::new(Embedding(Relation { comparison, classes })))
     }
 }

@@ -17,6 +17,7 @@ pub(super) fn at_level<'j>(
     match level {
         Level::Parameters => Ok(all),
         Level::Representation => Err(Error::setting(
+            "level",
             "gradients of a representation, of which each task has its own",
             "take the level `parameters`",
         )),
@@ -35,7 +36,7 @@ pub(super) fn at_level<'j>(
 pub(super) fn vector_of(direction: &Tensor, level: &Level) -> Result<Tensor> {
     match level {
         Level::Parameters => Ok(direction.shallow_clone()),
-        _ => Err(Error::setting("a direction of some layers only", "take the level `parameters`")),
+        _ => Err(Error::setting("level", "a direction of some layers only", "take the level `parameters`")),
     }
 }
 

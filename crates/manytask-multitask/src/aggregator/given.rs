@@ -70,7 +70,7 @@ impl GivenBatch {
     pub fn of(losses: TaskVec, rows: &[Vec<f64>]) -> Result<Self> {
         let width = rows.first().map_or(0, Vec::len);
         if rows.len() != losses.len() || rows.iter().any(|row| row.len() != width) {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 WHOLE,
                 format!("{} losses with {} gradients", losses.len(), rows.len()),
                 "give each task one gradient, all of the same length",

@@ -46,7 +46,7 @@ pub(crate) fn layer_slots(layout: &Layout, shared: &[Slot], level: &Level) -> Re
             let matrix = |slot: &&Slot| entry(slot).is_some_and(|entry| entry.shape.len() > 1);
             let last = shared.iter().rev().find(matrix).or(shared.last());
             vec![last.map(|slot| layer_of(name(slot))).ok_or_else(|| {
-                Error::refused("level", "the tasks share no layer", "set level = \"parameters\"")
+                Error::setting("level", "the tasks share no layer", "set level = \"parameters\"")
             })?]
         }
         Level::Layers(names) => names.clone(),
@@ -55,14 +55,14 @@ pub(crate) fn layer_slots(layout: &Layout, shared: &[Slot], level: &Level) -> Re
     if let Some(layer) = unknown {
         let mut layers: Vec<String> = shared.iter().map(|slot| layer_of(name(slot))).collect();
         layers.dedup();
-        return Err(Error::refused(
+        return Err(Error::setting(
             WHOLE.text(layer),
             format!("there is no shared layer `{layer}`"),
             format!("the shared layers are `{}`", layers.join("`, `")),
         ));
     }
     if wanted.is_empty() {
-        return Err(Error::refused(
+        return Err(Error::setting(
             "level",
             "a level of no layers",
             "name at least one, or set level = \"last_layer\"",

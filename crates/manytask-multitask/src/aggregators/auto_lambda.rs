@@ -57,7 +57,7 @@ impl AggregatorSettings for AutoLambda {
         above_zero("auto_lambda", "learning_rate", self.learning_rate)?;
         above_zero("auto_lambda", "difference", self.difference)?;
         if let Some(name) = self.primary.iter().find(|name| !tasks.contains(name)) {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 KeyPath::from("primary").text(name),
                 format!("auto_lambda: primary: there is no task `{name}`"),
                 format!("the tasks are `{}`", tasks.join("`, `")),
@@ -79,7 +79,7 @@ impl AggregatorSettings for AutoLambda {
         let stays = |name: &&String| tasks.contains(name) || !all.contains(name);
         let primary: Vec<String> = self.primary.iter().filter(stays).cloned().collect();
         if primary.is_empty() && !self.primary.is_empty() {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 "primary",
                 "auto_lambda: none of the primary tasks is trained",
                 "train at least one of them, or leave out primary",

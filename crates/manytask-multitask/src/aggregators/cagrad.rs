@@ -49,7 +49,7 @@ struct ConflictAverse {
 impl AggregatorSettings for CaGrad {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         if !(self.c.is_finite() && self.c >= 0.0) {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 "c",
                 format!("cagrad: c is {}", self.c),
                 "write a number that is at least 0",

@@ -34,7 +34,7 @@ impl AggregatorSettings for FixedWeights {
         if !unknown.is_empty() {
             let key = ["weights", unknown.first().copied().unwrap_or_default()];
             let all = named(all.iter().map(String::as_str).collect());
-            return Err(Error::refused(
+            return Err(Error::setting(
                 key,
                 format!("fixed_weights: there is no task `{}`", named(unknown)),
                 format!("the tasks are `{all}`"),
@@ -42,11 +42,11 @@ impl AggregatorSettings for FixedWeights {
         }
         if !missing.is_empty() {
             let what = format!("fixed_weights: no weight for `{}`", named(missing));
-            return Err(Error::refused("weights", what, "write one for each task"));
+            return Err(Error::setting("weights", what, "write one for each task"));
         }
         if let Some((name, weight)) = self.weights.iter().find(|(_, weight)| !weight.is_finite()) {
             let what = format!("the weight of `{name}` is {weight}");
-            return Err(Error::refused(["weights", name], what, "write a finite number"));
+            return Err(Error::setting(["weights", name], what, "write a finite number"));
         }
         let all = tasks.iter().filter_map(|name| self.weights.get(name).copied()).collect();
         Ok(Box::new(OnLosses::new(Fixed(all), tasks)))

@@ -43,7 +43,7 @@ struct Memory {
 impl AggregatorSettings for GradVac {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         if !(0.0..=1.0).contains(&self.beta) {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 "beta",
                 format!("gradvac: beta is {}", self.beta),
                 "write a number from 0 to 1",

@@ -33,14 +33,14 @@ struct Nearest {
 impl AggregatorSettings for Krum {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         if self.faulty > 0 && !tasks.is_empty() && tasks.len() < self.faulty + 3 {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 "faulty",
                 format!("krum: {} faulty gradients among {} tasks", self.faulty, tasks.len()),
                 format!("at least {} tasks are needed for so many", self.faulty + 3),
             ));
         }
         if self.selected == 0 || (!tasks.is_empty() && self.selected > tasks.len()) {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 "selected",
                 format!("krum: {} selected of {} tasks", self.selected, tasks.len()),
                 "select at least 1, and no more than there are tasks",

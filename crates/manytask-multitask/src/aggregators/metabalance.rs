@@ -65,7 +65,7 @@ impl AggregatorSettings for MetaBalance {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         share("metabalance", "relaxation", self.relaxation)?;
         if !(0.0..1.0).contains(&self.beta) {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 "beta",
                 format!("metabalance: beta is {}", self.beta),
                 "write a number of at least 0 and below 1",
@@ -74,7 +74,7 @@ impl AggregatorSettings for MetaBalance {
         let primary = match &self.primary {
             None => 0,
             Some(name) => tasks.iter().position(|task| task == name).ok_or_else(|| {
-                Error::refused(
+                Error::setting(
                     "primary",
                     format!("metabalance: primary: there is no task `{name}`"),
                     format!("the tasks are `{}`", tasks.join("`, `")),

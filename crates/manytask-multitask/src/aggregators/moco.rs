@@ -43,7 +43,7 @@ struct Correction {
 impl AggregatorSettings for MoCo {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         if !(self.beta > 0.0 && self.beta <= 1.0) {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 "beta",
                 format!("moco: beta is {}", self.beta),
                 "write a number above 0 and at most 1",

@@ -68,13 +68,13 @@ impl AggregatorSettings for Pipeline {
         } else if let Some(stage) = weighting {
             weighting = Some(self.post.build(NAME, stage, tasks)?);
         } else if self.post != Post::default() {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 WHOLE,
                 "pipeline: smoothing, scale, max_norm or update_every without a method that gives weights",
                 "name a weighting or a combination, or leave them out",
             ));
         } else if self.transform.is_none() {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 WHOLE,
                 "a pipeline without a stage",
                 "name a transform, a weighting or a combination; equal_weights is what does nothing",
@@ -106,7 +106,7 @@ fn is_weighting(stage: &dyn Aggregator) -> Result<()> {
     if stage.gives() == Gives::LossWeights && stage.name() != NAME {
         return Ok(());
     }
-    Err(Error::refused(
+    Err(Error::setting(
         "weighting",
         format!("pipeline: `{}` is no weighting of losses", stage.name()),
         "name it under `combination`, and a weighting such as uncertainty_weighting or dwa here",
@@ -115,7 +115,7 @@ fn is_weighting(stage: &dyn Aggregator) -> Result<()> {
 
 fn is_combination(stage: &dyn Aggregator) -> Result<()> {
     if stage.gives() == Gives::LossWeights || stage.name() == NAME {
-        return Err(Error::refused(
+        return Err(Error::setting(
             "combination",
             format!("pipeline: `{}` is no combination of gradients", stage.name()),
             "name it under `weighting`, and a combination such as cagrad or upgrad here, or none",
@@ -128,7 +128,7 @@ fn is_combination(stage: &dyn Aggregator) -> Result<()> {
 fn one_pass(needs: &Needs) -> Result<()> {
     let has = |wanted: &Level| needs.gradients.iter().any(|(_, level)| level == wanted);
     if has(&Level::Parameters) && has(&Level::Representation) {
-        return Err(Error::refused(
+        return Err(Error::setting(
             ["combination", "level"],
             "pipeline: one stage at the level of all parameters and one at that of the representation",
             "set the same level for both, or level = \"last_layer\" for the weighting",
@@ -149,7 +149,7 @@ impl Pipeline {
             needs.batches > 1 || needs.validation || needs.look_ahead
         };
         let refuse = |key: &str, stage: &dyn Aggregator, what: &str, before: &str| {
-            Err(Error::refused(
+            Err(Error::setting(
                 key,
                 format!("pipeline: `{}` {what}, which {before} before it does not reach", stage.name()),
                 format!("leave out the {before}, or take another method"),

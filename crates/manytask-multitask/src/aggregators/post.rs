@@ -62,7 +62,7 @@ impl Post {
         }
         let weights = self.keeps() || !matches!(self.scale, WeightScale::Native | WeightScale::Factor(_));
         if weights && method.gives() == Gives::Direction {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 self.weighing_key(),
                 format!(
                     "{name}: `{}` gives a direction, which has no weights to smooth, scale or keep",
@@ -73,7 +73,7 @@ impl Post {
         }
         let level = method.needs().gradients.first().map(|(_, level)| level.clone());
         if self.max_norm.is_finite() && level.is_none() {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 "max_norm",
                 format!(
                     "{name}: `{}` weighs losses, and the length of their gradient is not known",
@@ -95,28 +95,28 @@ impl Post {
 
     fn check(&self, name: &str) -> Result<()> {
         if self.max_norm.is_nan() || self.max_norm <= 0.0 {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 "max_norm",
                 format!("{name}: max_norm is {}", self.max_norm),
                 "write a number above 0, or inf",
             ));
         }
         if self.update_every == 0 {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 "update_every",
                 format!("{name}: update_every is 0"),
                 "write 1 to solve at each step",
             ));
         }
         if !(0.0..1.0).contains(&self.smoothing) {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 "smoothing",
                 format!("{name}: smoothing is {}", self.smoothing),
                 "write a number from 0 to below 1",
             ));
         }
         match self.scale {
-            WeightScale::Factor(factor) if !(factor.is_finite() && factor > 0.0) => Err(Error::refused(
+            WeightScale::Factor(factor) if !(factor.is_finite() && factor > 0.0) => Err(Error::setting(
                 ["scale", "factor"],
                 format!("{name}: a scale by {factor}"),
                 "write a number above 0",

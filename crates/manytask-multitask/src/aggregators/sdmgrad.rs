@@ -46,7 +46,7 @@ impl AggregatorSettings for SdmGrad {
         above_zero("sdmgrad", "learning_rate", self.learning_rate)?;
         below_one("sdmgrad", "momentum", self.momentum)?;
         if self.iterations == 0 {
-            return Err(Error::refused("iterations", "sdmgrad: 0 iterations", "take at least 1"));
+            return Err(Error::setting("iterations", "sdmgrad: 0 iterations", "take at least 1"));
         }
         Ok(Box::new(DirectionOriented {
             settings: *self,

@@ -56,7 +56,7 @@ impl AggregatorSettings for SoftAdapt {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         finite("softadapt", "beta", self.beta)?;
         if self.window == 0 {
-            return Err(Error::refused("window", "softadapt: a window of 0 steps", "take at least 1"));
+            return Err(Error::setting("window", "softadapt: a window of 0 steps", "take at least 1"));
         }
         let count = tasks.len();
         let memory = Memory {

@@ -18,7 +18,7 @@ pub(super) fn positive(method: &str, step: &StepInfo<'_>) -> Result<()> {
 
 /// A loss that has no logarithm.
 pub(super) fn not_positive(method: &str, task: &str, loss: f64, step: u64) -> Error {
-    Error::refused(
+    Error::setting(
         WHOLE,
         format!("`{method}` needs losses above 0, and at step {step} that of task `{task}` is {loss}"),
         "take a method that works with losses of any sign, such as equal_weights, dwa or uncertainty_weighting",
@@ -66,7 +66,7 @@ pub(super) fn by_task(
 ) -> Result<Vec<f64>> {
     let all = || tasks.join("`, `");
     if let Some(name) = given.keys().find(|name| !tasks.contains(name)) {
-        return Err(Error::refused(
+        return Err(Error::setting(
             [key, name],
             format!("{method}: {key}: there is no task `{name}`"),
             format!("the tasks are `{}`", all()),
@@ -78,14 +78,14 @@ pub(super) fn by_task(
         } else {
             "write a finite number".to_owned()
         };
-        return Err(Error::refused([key, name], format!("{method}: {key} of `{name}` is {value}"), remedy));
+        return Err(Error::setting([key, name], format!("{method}: {key} of `{name}` is {value}"), remedy));
     }
     if given.is_empty() {
         return Ok(vec![absent; tasks.len()]);
     }
     let of = |name: &String| {
         given.get(name).copied().ok_or_else(|| {
-            Error::refused(
+            Error::setting(
                 key,
                 format!("{method}: {key}: none for `{name}`"),
                 "write one for each task, or leave all out",
@@ -100,7 +100,7 @@ pub(super) fn finite(method: &str, key: &str, value: f64) -> Result<()> {
     if value.is_finite() {
         Ok(())
     } else {
-        Err(Error::refused(key, format!("{method}: {key} is {value}"), "write a finite number"))
+        Err(Error::setting(key, format!("{method}: {key} is {value}"), "write a finite number"))
     }
 }
 
@@ -109,7 +109,7 @@ pub(super) fn share(method: &str, key: &str, value: f64) -> Result<()> {
     if (0.0..=1.0).contains(&value) {
         Ok(())
     } else {
-        Err(Error::refused(key, format!("{method}: {key} is {value}"), "write a number from 0 to 1"))
+        Err(Error::setting(key, format!("{method}: {key} is {value}"), "write a number from 0 to 1"))
     }
 }
 
@@ -118,7 +118,7 @@ pub(super) fn rate(method: &str, rate: Option<f64>) -> Result<()> {
     match rate {
         Some(rate) if !(rate.is_finite() && rate > 0.0) => {
             let what = format!("{method}: a learning_rate that is not above 0");
-            Err(Error::refused("learning_rate", what, "raise it, or leave it out"))
+            Err(Error::setting("learning_rate", what, "raise it, or leave it out"))
         }
         _ => Ok(()),
     }
@@ -150,7 +150,7 @@ pub(super) fn above_zero(method: &str, key: &str, value: f64) -> Result<()> {
     if value.is_finite() && value > 0.0 {
         Ok(())
     } else {
-        Err(Error::refused(key, format!("{method}: {key} is {value}"), "write a number above 0"))
+        Err(Error::setting(key, format!("{method}: {key} is {value}"), "write a number above 0"))
     }
 }
 
@@ -159,7 +159,7 @@ pub(super) fn at_least_zero(method: &str, key: &str, value: f64) -> Result<()> {
     if value.is_finite() && value >= 0.0 {
         Ok(())
     } else {
-        Err(Error::refused(key, format!("{method}: {key} is {value}"), "write a number that is at least 0"))
+        Err(Error::setting(key, format!("{method}: {key} is {value}"), "write a number that is at least 0"))
     }
 }
 
@@ -168,14 +168,14 @@ pub(super) fn unit(method: &str, key: &str, value: f64) -> Result<()> {
     if (0.0..=1.0).contains(&value) {
         Ok(())
     } else {
-        Err(Error::refused(key, format!("{method}: {key} is {value}"), "write a number from 0 to 1"))
+        Err(Error::setting(key, format!("{method}: {key} is {value}"), "write a number from 0 to 1"))
     }
 }
 
 /// The level of a method that gives a direction, which some layers have none for.
 pub(super) fn direction_level(method: &str, level: &Level) -> Result<()> {
     if level.is_layers() {
-        return Err(Error::refused(
+        return Err(Error::setting(
             "level",
             format!("{method}: a direction of some layers only"),
             "set level = \"parameters\" or \"representation\"",
@@ -189,7 +189,7 @@ pub(super) fn below_one(method: &str, key: &str, value: f64) -> Result<()> {
     if (0.0..1.0).contains(&value) {
         Ok(())
     } else {
-        Err(Error::refused(key, format!("{method}: {key} is {value}"), "write a number from 0 to below 1"))
+        Err(Error::setting(key, format!("{method}: {key} is {value}"), "write a number from 0 to below 1"))
     }
 }
 

@@ -35,7 +35,7 @@ impl AggregatorSettings for TrimmedMean {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         direction_level("trimmed_mean", &self.level)?;
         if !tasks.is_empty() && tasks.len() <= 2 * self.trim {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 "trim",
                 format!("trimmed_mean: a trim of {} on either side of {} gradients", self.trim, tasks.len()),
                 format!("at least {} tasks are needed for it", 2 * self.trim + 1),

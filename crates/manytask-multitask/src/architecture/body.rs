@@ -140,5 +140,5 @@ impl<B: Body> Architecture for WithHeads<B> {
 pub(crate) fn of_task<T>(all: &[T], task: usize) -> Result<&T> {
     let count = all.len();
     all.get(task)
-        .ok_or_else(|| Error::refused(WHOLE, format!("task {task} of {count}"), "count tasks from 0"))
+        .ok_or_else(|| Error::setting(WHOLE, format!("task {task} of {count}"), "count tasks from 0"))
 }

@@ -89,7 +89,7 @@ impl InputEncoder {
             return Ok(rows);
         };
         if categories.size().get(1).copied() != Some(self.embeddings.len() as i64) {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 WHOLE,
                 format!("{:?} categories for {} embedded columns", categories.size(), self.embeddings.len()),
                 "give the inputs that the network was built for",

@@ -55,7 +55,7 @@ impl Ensemble {
         let mut apart = Init::Normal { mean: 0.0, std: 1.0 };
         for entry in layout.entries() {
             if entry.role == Role::Buffer {
-                return Err(Error::refused(
+                return Err(Error::setting(
                     ["trunk", "norm"],
                     "members of a trunk that keeps running statistics",
                     "take norm = \"layer\" or \"none\"",
@@ -76,7 +76,7 @@ impl Ensemble {
             });
         }
         if sharing == Sharing::Weights && !leaves.iter().any(|leaf| matches!(leaf, Leaf::Scaled { .. })) {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 WHOLE,
                 "members of a trunk without weights",
                 "take one with layers, such as mlp with `hidden`",

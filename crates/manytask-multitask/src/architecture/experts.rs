@@ -135,7 +135,7 @@ pub(crate) fn check_experts(setting: &str, count: usize, least: usize) -> Result
     if (least..=MOST).contains(&count) {
         return Ok(());
     }
-    Err(Error::refused(
+    Err(Error::setting(
         setting,
         format!("`{setting}` is {count}"),
         format!("it must be from {least} to {MOST}"),

@@ -34,7 +34,7 @@ impl Features<'_> {
             Self::Stacked(all) => Ok(all.f_select(0, position as i64)?),
             Self::Each(each) => match each.get(position) {
                 Some(own) => Ok(own.shallow_clone()),
-                None => Err(Error::refused(
+                None => Err(Error::setting(
                     WHOLE,
                     format!("no features for the wanted task {position}"),
                     "give some for each wanted task",
@@ -81,7 +81,7 @@ impl Heads {
         mut make: impl FnMut(&mut Builder<'_>, usize, i64) -> Result<Box<dyn Module>>,
     ) -> Result<Self> {
         if names.is_empty() {
-            return Err(Error::refused(WHOLE, "a network without a task", "describe at least one target"));
+            return Err(Error::setting(WHOLE, "a network without a task", "describe at least one target"));
         }
         let mut heads = Vec::with_capacity(names.len());
         let mut root = root.scope("heads");
@@ -138,7 +138,7 @@ impl Heads {
     /// When there is no such task, or the features do not fit.
     pub fn one(&self, task: usize, params: &Params, features: &Tensor, cx: &mut Context) -> Result<Tensor> {
         let head = self.heads.get(task).ok_or_else(|| {
-            Error::refused(WHOLE, format!("task {task} of {}", self.heads.len()), "count tasks from 0")
+            Error::setting(WHOLE, format!("task {task} of {}", self.heads.len()), "count tasks from 0")
         })?;
         Ok(head.forward(params, features, cx)?)
     }

@@ -34,7 +34,7 @@ pub(crate) fn predict(
             }
             Ok(outputs)
         }
-        inputs => Err(Error::refused(
+        inputs => Err(Error::setting(
             WHOLE,
             format!("{} inputs for {tasks} tasks", inputs.len()),
             "give one for all tasks, or one for each",

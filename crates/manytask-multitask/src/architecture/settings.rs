@@ -151,7 +151,7 @@ impl Blueprint<'_> {
         let part = self
             .parts
             .get(key)
-            .ok_or_else(|| Error::refused(key, format!("a network without `{key}`"), "write one"))?;
+            .ok_or_else(|| Error::setting(key, format!("a network without `{key}`"), "write one"))?;
         let (module, features) = part.build(&mut b.with_precision(self.precision), inputs).within(key)?;
         Ok((Box::new(Restored(module)), features))
     }

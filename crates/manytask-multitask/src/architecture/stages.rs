@@ -12,7 +12,7 @@ use crate::{Error, Result};
 pub(crate) fn stage_widths(architecture: &str, trunk: &dyn Module) -> Result<Vec<i64>> {
     match trunk.staged() {
         Some(staged) => Ok(staged.widths().to_vec()),
-        None => Err(Error::refused(
+        None => Err(Error::setting(
             "trunk",
             format!("`{architecture}` with a trunk that has no stages"),
             "take one that is a sequence of layers, such as mlp with `hidden`, or conv4",
@@ -32,7 +32,7 @@ pub(crate) fn run_stage(
     cx: &mut Context,
 ) -> Result<Tensor> {
     let staged =
-        trunk.staged().ok_or_else(|| Error::refused("trunk", "a trunk without stages", "take another"))?;
+        trunk.staged().ok_or_else(|| Error::setting("trunk", "a trunk without stages", "take another"))?;
     Ok(staged.run(stage, params, x, cx)?.f_to_kind(params.kind())?)
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn pooled_like(x: &Tensor, other: &Tensor) -> Result<Tensor> {
         (&[_, _, _, _], &[_, _, height, width]) => Ok(x.f_adaptive_avg_pool2d([height, width])?),
         (&[_, _, _, _], &[_, _]) => Ok(x.f_mean_dim([2, 3].as_slice(), false, x.kind())?),
         (&[_, _], &[_, _]) => Ok(x.shallow_clone()),
-        (own, other) => Err(Error::refused(
+        (own, other) => Err(Error::setting(
             "trunk",
             format!("features {own:?} where a stage gives {other:?}"),
             "take a trunk whose stages are pictures first and rows then",

@@ -37,7 +37,7 @@ impl ArchitectureSettings for AdapterSettings {
         if (1..=65_536).contains(&self.rank) {
             return Ok(());
         }
-        Err(Error::refused("rank", format!("`rank` is {}", self.rank), "it must be from 1 to 65536"))
+        Err(Error::setting("rank", format!("`rank` is {}", self.rank), "it must be from 1 to 65536"))
     }
 
     fn build(&self, blueprint: &Blueprint<'_>) -> Result<Box<dyn Architecture>> {

@@ -49,7 +49,7 @@ impl ArchitectureSettings for AdattSettings {
 
     fn check(&self) -> Result<()> {
         if !(1..=MOST_LEVELS).contains(&self.levels) {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 "levels",
                 format!("`levels` is {}", self.levels),
                 format!("it must be from 1 to {MOST_LEVELS}"),
@@ -203,7 +203,7 @@ impl Body for Adatt {
     ) -> Result<BodyOutput> {
         let x = self.bottom.forward(params, x, cx)?;
         let Some((last, below)) = self.levels.split_last() else {
-            return Err(Error::refused("levels", "`adatt` without a level", "take at least 1"));
+            return Err(Error::setting("levels", "`adatt` without a level", "take at least 1"));
         };
         let mut given: Vec<Tensor> = last.iter().map(|_| x.shallow_clone()).collect();
         for units in below {

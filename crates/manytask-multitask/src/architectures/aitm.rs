@@ -72,7 +72,7 @@ impl ArchitectureSettings for AitmSettings {
         if self.calibration.is_finite() && self.calibration >= 0.0 {
             return Ok(());
         }
-        Err(Error::refused(
+        Err(Error::setting(
             "calibration",
             format!("`calibration` is {}", self.calibration),
             "it must be finite and at least 0",
@@ -137,7 +137,7 @@ impl Transfer {
 }
 
 fn not_a_sequence(what: String) -> Error {
-    Error::refused(
+    Error::setting(
         WHOLE,
         what,
         "it is for at least two binary tasks on the same rows, each an event that can only follow the one before it",
@@ -188,7 +188,7 @@ impl Architecture for Aitm {
         let mut auxiliary = Vec::new();
         for (position, task) in wanted.iter().enumerate() {
             let own = of(*task)
-                .ok_or_else(|| Error::refused(WHOLE, format!("task {task}"), "count tasks from 0"))?;
+                .ok_or_else(|| Error::setting(WHOLE, format!("task {task}"), "count tasks from 0"))?;
             outputs.push(inputs.rows.of(position, own)?);
             if let (true, Some(first)) = (is_training, task.checked_sub(1).and_then(of)) {
                 let excess = own.f_sigmoid()?.f_sub(&first.f_sigmoid()?)?.f_relu()?;

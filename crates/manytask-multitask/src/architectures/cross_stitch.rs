@@ -62,7 +62,7 @@ impl ArchitectureSettings for CrossStitchSettings {
         if self.own.is_finite() && self.own != 0.0 {
             return Ok(());
         }
-        Err(Error::refused(
+        Err(Error::setting(
             "own",
             format!("`own` is {}", self.own),
             "it must be finite and not 0, where a trunk would learn nothing of its task",
@@ -84,7 +84,7 @@ impl ArchitectureSettings for CrossStitchSettings {
         }
         let widths = trunks.first().and_then(|trunk| trunk.staged()).map(|staged| staged.widths().to_vec());
         let widths = widths.ok_or_else(|| {
-            Error::refused(
+            Error::setting(
                 "trunk",
                 "`cross_stitch` with a trunk that has no stages",
                 "take one that is a sequence of layers, such as mlp with `hidden`, or conv4",
@@ -118,7 +118,7 @@ impl CrossStitch {
     fn exchange(alpha: &Tensor, features: &Tensor) -> Result<Tensor> {
         let shape = features.size();
         let &[tasks, _, width, ..] = shape.as_slice() else {
-            return Err(Error::refused("trunk", "features without channels", "take another trunk"));
+            return Err(Error::setting("trunk", "features without channels", "take another trunk"));
         };
         let alpha = alpha.f_to_kind(features.kind())?;
         if alpha.dim() == 2 {
@@ -155,7 +155,7 @@ impl Architecture for CrossStitch {
             for (trunk, x) in self.trunks.iter().zip(&features) {
                 let staged = trunk
                     .staged()
-                    .ok_or_else(|| Error::refused("trunk", "a trunk without stages", "take another"))?;
+                    .ok_or_else(|| Error::setting("trunk", "a trunk without stages", "take another"))?;
                 own.push(staged.run(stage, params, x, cx)?);
             }
             let mixed = Self::exchange(params.get(*slot)?, &Tensor::f_stack(&own, 0)?)?;
@@ -163,7 +163,7 @@ impl Architecture for CrossStitch {
         }
         let of_wanted = wanted.iter().enumerate().map(|(position, task)| {
             let own = features.get(*task).ok_or_else(|| {
-                Error::refused(WHOLE, format!("task {task} of {}", features.len()), "count tasks from 0")
+                Error::setting(WHOLE, format!("task {task} of {}", features.len()), "count tasks from 0")
             })?;
             // A stage gives what its layers compute in; heads are given the kind of the parameters.
             inputs.rows.of(position, &own.f_to_kind(params.kind())?)

@@ -68,7 +68,7 @@ impl ArchitectureSettings for DselectKSettings {
     fn check(&self) -> Result<()> {
         check_experts("experts", self.experts, 2)?;
         let refuse = |key: &str, value: f64, range: &str| {
-            Err(Error::refused(key, format!("`{key}` is {value}"), format!("it must be {range}")))
+            Err(Error::setting(key, format!("`{key}` is {value}"), format!("it must be {range}")))
         };
         if !(1..=self.experts).contains(&self.nonzeros) {
             return refuse("nonzeros", self.nonzeros as f64, "from 1 to the number of experts");
@@ -194,7 +194,7 @@ impl DselectK {
             });
         }
         let Some(selectors) = selectors else {
-            return Err(Error::refused("experts", "`dselect_k` with one expert", "take at least 2"));
+            return Err(Error::setting("experts", "`dselect_k` with one expert", "take at least 2"));
         };
         let mixture = gate.mixture.of(params, x)?;
         let mixture = mixture.f_softmax(-1, mixture.kind())?;

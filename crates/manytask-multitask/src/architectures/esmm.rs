@@ -72,7 +72,7 @@ impl ArchitectureSettings for EsmmSettings {
 }
 
 fn two_tasks(found: usize) -> Error {
-    Error::refused(
+    Error::setting(
         WHOLE,
         format!("`esmm` for {found} tasks"),
         "it is for exactly two binary tasks on the same rows: an event, and that event followed by another",
@@ -117,7 +117,7 @@ impl Architecture for Esmm {
                     let conversion = second.forward(params, &x, cx)?.f_to_kind(params.kind())?;
                     logit_of_product(&click, &conversion)?
                 }
-                task => return Err(Error::refused(WHOLE, format!("task {task} of 2"), "count tasks from 0")),
+                task => return Err(Error::setting(WHOLE, format!("task {task} of 2"), "count tasks from 0")),
             };
             outputs.push(inputs.rows.of(position, &raw)?);
         }
@@ -130,7 +130,7 @@ impl Architecture for Esmm {
         }
         match tasks.iter().find(|task| task.output != Output::Binary) {
             None => Ok(()),
-            Some(task) => Err(Error::refused(
+            Some(task) => Err(Error::setting(
                 WHOLE,
                 format!("`esmm` with the {} task `{}`", task.output.name(), task.name),
                 "it is for two binary tasks: an event, and that event followed by another",

@@ -30,7 +30,7 @@ impl ArchitectureSettings for FilmSettings {
 
     fn check(&self) -> Result<()> {
         match self.task_embedding {
-            Some(size) if !(1..=65_536).contains(&size) => Err(Error::refused(
+            Some(size) if !(1..=65_536).contains(&size) => Err(Error::setting(
                 "task_embedding",
                 format!("`task_embedding` is {size}"),
                 "it must be from 1 to 65536; leave it out for factors of each task's own",

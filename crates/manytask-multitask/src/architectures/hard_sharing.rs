@@ -66,7 +66,7 @@ impl HardSharing {
         head: impl FnMut(&mut Builder<'_>, usize, i64) -> Result<Box<dyn Module>>,
     ) -> Result<Self> {
         if tasks.is_empty() {
-            return Err(Error::refused(WHOLE, "a network without a task", "describe at least one target"));
+            return Err(Error::setting(WHOLE, "a network without a task", "describe at least one target"));
         }
         let mut layout = Layout::builder();
         let mut root = Builder::new(&mut layout);

@@ -38,7 +38,7 @@ impl ArchitectureSettings for LoraSettings {
 
     fn check(&self) -> Result<()> {
         if !(1..=65_536).contains(&self.rank) {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 "rank",
                 format!("`rank` is {}", self.rank),
                 "it must be from 1 to 65536",
@@ -47,7 +47,7 @@ impl ArchitectureSettings for LoraSettings {
         if self.alpha.is_finite() && self.alpha != 0.0 {
             return Ok(());
         }
-        Err(Error::refused("alpha", format!("`alpha` is {}", self.alpha), "it must be finite and not 0"))
+        Err(Error::setting("alpha", format!("`alpha` is {}", self.alpha), "it must be finite and not 0"))
     }
 
     fn build(&self, blueprint: &Blueprint<'_>) -> Result<Box<dyn Architecture>> {
@@ -96,7 +96,7 @@ fn weights(blueprint: &Blueprint<'_>, shape: &[i64]) -> Result<Vec<(String, i64,
     blueprint.part("trunk", &mut Builder::new(&mut layout), shape)?;
     let layout = layout.build();
     if layout.entries().iter().any(|entry| entry.role == Role::Buffer) {
-        return Err(Error::refused(
+        return Err(Error::setting(
             ["trunk", "norm"],
             "`lora` with a trunk that keeps running statistics",
             "take norm = \"layer\" or \"none\", or the architecture `adapter`",
@@ -111,7 +111,7 @@ fn weights(blueprint: &Blueprint<'_>, shape: &[i64]) -> Result<Vec<(String, i64,
         })
         .collect();
     if weights.is_empty() {
-        return Err(Error::refused(
+        return Err(Error::setting(
             "trunk",
             "`lora` with a trunk without weights",
             "take one with layers, such as mlp with `hidden`",

@@ -46,7 +46,7 @@ impl ArchitectureSettings for MmoeSettings {
     fn check(&self) -> Result<()> {
         check_experts("experts", self.experts, 1)?;
         let refuse = |key: &str, value: f64, range: &str| {
-            Err(Error::refused(key, format!("`{key}` is {value}"), format!("it must be {range}")))
+            Err(Error::setting(key, format!("`{key}` is {value}"), format!("it must be {range}")))
         };
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
             return refuse("temperature", self.temperature, "above 0");

@@ -42,7 +42,7 @@ impl ArchitectureSettings for MtanSettings {
         if self.reduction >= 1 {
             return Ok(());
         }
-        Err(Error::refused(
+        Err(Error::setting(
             "reduction",
             format!("`reduction` is {}", self.reduction),
             "it must be at least 1",

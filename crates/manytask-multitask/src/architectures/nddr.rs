@@ -40,7 +40,7 @@ impl ArchitectureSettings for NddrSettings {
         if self.own.is_finite() && self.own != 0.0 {
             return Ok(());
         }
-        Err(Error::refused(
+        Err(Error::setting(
             "own",
             format!("`own` is {}", self.own),
             "it must be finite and not 0, where a trunk would learn nothing of its task",
@@ -70,7 +70,7 @@ impl NddrSettings {
         }
         let first = trunks
             .first()
-            .ok_or_else(|| Error::refused(WHOLE, "a network without a task", "describe one"))?;
+            .ok_or_else(|| Error::setting(WHOLE, "a network without a task", "describe one"))?;
         let widths = stage_widths("nddr", first.as_ref())?;
         let other = (1.0 - self.own) / (names.len().max(2) - 1) as f64;
         let mut stages = Vec::with_capacity(widths.len());

@@ -96,7 +96,7 @@ impl ArchitectureSettings for PleSettings {
 
     fn check(&self) -> Result<()> {
         if !(1..=MOST_LEVELS).contains(&self.levels) {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 "levels",
                 format!("`levels` is {}", self.levels),
                 format!("it must be from 1 to {MOST_LEVELS}"),
@@ -241,7 +241,7 @@ impl Body for Ple {
     ) -> Result<BodyOutput> {
         let x = self.bottom.forward(params, x, cx)?;
         let Some((last, below)) = self.levels.split_last() else {
-            return Err(Error::refused("levels", "`ple` without a level", "take at least 1"));
+            return Err(Error::setting("levels", "`ple` without a level", "take at least 1"));
         };
         let tasks = last.tasks.iter().map(|_| x.shallow_clone()).collect();
         let mut given = Given { tasks, shared: x };

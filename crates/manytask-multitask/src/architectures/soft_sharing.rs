@@ -69,7 +69,7 @@ impl ArchitectureSettings for SoftSharingSettings {
         if self.strength.is_finite() && self.strength >= 0.0 {
             return Ok(());
         }
-        Err(Error::refused(
+        Err(Error::setting(
             "strength",
             format!("`strength` is {}", self.strength),
             "it must be finite and at least 0",
@@ -117,7 +117,7 @@ impl SoftSharing {
                 match slot {
                     Some(slot) => Ok(params.get(*slot)?),
                     None => {
-                        Err(Error::refused(WHOLE, format!("task {task} of {tasks}"), "count tasks from 0"))
+                        Err(Error::setting(WHOLE, format!("task {task} of {tasks}"), "count tasks from 0"))
                     }
                 }
             };
@@ -194,7 +194,7 @@ impl Architecture for SoftSharing {
         let mut features = Vec::with_capacity(wanted.len());
         for (position, task) in wanted.iter().enumerate() {
             let trunk = self.trunks.get(*task).ok_or_else(|| {
-                Error::refused(WHOLE, format!("task {task} of {}", self.trunks.len()), "count tasks from 0")
+                Error::setting(WHOLE, format!("task {task} of {}", self.trunks.len()), "count tasks from 0")
             })?;
             features.push(trunk.forward(params, &inputs.rows.of(position, &x)?, cx)?);
         }

@@ -55,7 +55,7 @@ impl ArchitectureSettings for TabmSettings {
         if (1..=4096).contains(&self.members) {
             return Ok(());
         }
-        Err(Error::refused("members", format!("`members` is {}", self.members), "it must be from 1 to 4096"))
+        Err(Error::setting("members", format!("`members` is {}", self.members), "it must be from 1 to 4096"))
     }
 
     fn build(&self, blueprint: &Blueprint<'_>) -> Result<Box<dyn Architecture>> {

@@ -167,7 +167,7 @@ impl Pass for GraphPass<'_> {
 
 /// Gradients of a representation that there is not.
 fn no_bottleneck() -> Error {
-    Error::refused(
+    Error::setting(
         "level",
         "gradients of the representation, but the architecture has no one place where tasks part",
         "take the level `parameters`",

@@ -55,7 +55,7 @@ impl MultiTaskProblem {
     pub(super) fn check_batches(&self) -> Result<()> {
         let (network, split) = (&self.architecture, &self.splits.train);
         if self.batches.sampling == TaskSampling::Proportional && split.is_single_input() {
-            return Err(Error::refused(
+            return Err(Error::setting(
                 "task_sampling",
                 "task_sampling = \"proportional\", but all tasks are on the same rows",
                 "leave it out; it is for tasks with rows of their own",
@@ -87,7 +87,7 @@ impl MultiTaskProblem {
         } else {
             "give the training split more rows of it".into()
         };
-        Error::refused(
+        Error::setting(
             "batch_size",
             format!(
                 "batch-norm needs {needed} rows in a batch for its statistics, but one of {whose} has {rows}"

@@ -95,7 +95,7 @@ impl Monitor {
                 let names =
                     evaluation.tasks.iter().map(|task| task.name.as_str()).collect::<Vec<_>>().join(", ");
                 let task = evaluation.task(name).ok_or_else(|| {
-                    Error::refused(
+                    Error::setting(
                         "task",
                         format!("monitor: there is no task `{name}`"),
                         format!("the tasks are {names}"),
@@ -112,7 +112,7 @@ impl Monitor {
                 tasks.iter().flat_map(|task| &task.metrics).map(|(name, _)| name.as_str()).collect();
             names.sort_unstable();
             names.dedup();
-            return Err(Error::refused(
+            return Err(Error::setting(
                 "metric",
                 format!("monitor: there is no metric `{}`", self.metric),
                 format!("the metrics are loss, {}", names.join(", ")),
@@ -122,7 +122,7 @@ impl Monitor {
             tasks.iter().find(|task| task.metrics.first().is_some_and(|(name, _)| *name == self.metric));
         let known = Goal::of(&self.metric).or(primary.map(|task| Goal::higher(task.higher_is_better)));
         let goal = self.goal.or(known).ok_or_else(|| {
-            Error::refused(
+            Error::setting(
                 "metric",
                 format!("monitor: whether more of `{}` is better is not known", self.metric),
                 "write goal = \"maximise\" or \"minimise\", or take another metric",
@@ -168,7 +168,7 @@ impl Training {
     /// # Errors
     /// With the setting and what it must be.
     pub fn check(&self) -> Result<()> {
-        let refuse = |key: KeyPath, what: &str, remedy: &str| Err(Error::refused(key, what, remedy));
+        let refuse = |key: KeyPath, what: &str, remedy: &str| Err(Error::setting(key, what, remedy));
         if self.steps == 0 {
             return refuse("steps".into(), "a training of 0 steps", "at least 1 is needed");
         }

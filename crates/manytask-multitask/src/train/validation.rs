@@ -30,7 +30,7 @@ pub(super) fn has_value(problem: &dyn Problem, monitor: &Monitor) -> Result<()> 
     let of = monitor.task.as_ref().map_or_else(String::new, |task| format!(" of task `{task}`"));
     let why =
         if monitor.metric == "loss" { "no label" } else { "no label, or labels of one class or value alone" };
-    Err(Error::refused(
+    Err(Error::setting(
         ["monitor", "metric"],
         format!(
             "monitor: `{}`{of} can have no value on the validation split, which has {why}",

@@ -7,7 +7,7 @@ use manytask::meta::{
 use manytask::multitask::Result;
 use manytask::nn::loss::present;
 use manytask::nn::{Builder, metrics::Output};
-use manytask::tensor::{Init, Kind, Params, Role, Slot, Tensor};
+use manytask::tensor::{Init, Kind, Params, Role, Slot, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
 /// Predictions are shifted by a learned share of the mean error on the support set. Of what it saw it keeps the number of errors and
@@ -35,7 +35,7 @@ impl LearnerSpec for Offsets {
 
     fn build(&self, b: &mut Builder<'_>, _: &Backbone<'_>, shape: &EpisodeShape) -> Result<Box<dyn Learner>> {
         if shape.output != Output::Regression {
-            return Err(manytask::multitask::Error::setting("`own` on classes", "take regressions"));
+            return Err(manytask::multitask::Error::setting(WHOLE, "`own` on classes", "take regressions"));
         }
         Ok(Box::new(Shifting {
             share: b.parameter("share", &[1], Init::Constant(0.5), Role::Scale)?,
