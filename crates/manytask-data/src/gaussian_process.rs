@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use manytask_tensor::random::{ChaCha8Rng, stream};
-use manytask_tensor::{Kind, Tensor, WHOLE};
+use manytask_tensor::{KeyPath, Kind, Tensor, WHOLE};
 use rand::Rng;
 use rand_distr::StandardNormal;
 use serde::{Deserialize, Serialize};

@@ -63,7 +63,7 @@ fn with(base: &str, example: &Table) -> Table {
             match (base.get_mut(key), value) {
                 // A section within a section.
                 (Some(Value::Table(base)), Value::Table(example)) if !example.contains_key("kind") => {
-                    put(base, example)
+                    put(base, example);
                 }
                 _ => {
                     base.insert(key.clone(), value.clone());
@@ -220,7 +220,9 @@ fn impossible_numbers_of_trainings_are_pointed_at() {
     {
         let whole: Table = text.parse().unwrap();
         checked(&written(&whole)).unwrap();
-        sections.into_iter().for_each(|section| wrong.extend(misplaced(&whole, &key(section))));
+        for section in sections {
+            wrong.extend(misplaced(&whole, &key(section)));
+        }
     }
     assert_none(&wrong);
 }
