@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use manytask_tensor::ShownPath as _;
-use manytask_tensor::{Tensor, threads};
+use manytask_tensor::{Tensor, Within as _, threads};
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::read_raw;
@@ -141,7 +141,10 @@ pub fn open(
 ) -> Result<PictureClasses<Splits<ClassPool>>> {
     if *split != ClassSplit::Folders {
         let PictureClasses { classes, notes } = read(folder, form)?;
-        return Ok(PictureClasses { classes: split.divide(&classes, folder, folder)?, notes });
+        return Ok(PictureClasses {
+            classes: split.divide(&classes, folder, folder).within("split")?,
+            notes,
+        });
     }
     let [train, validation, test] = SPLITS.map(|name| folder.join(name));
     for path in [&train, &test] {

@@ -4,6 +4,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
+use manytask_tensor::Within as _;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -143,7 +144,7 @@ impl Omniglot {
                     test: Some(whole(&self.evaluation)?),
                 })
             }
-            OmniglotSplit::Random(numbers) => self.random(*numbers, turn),
+            OmniglotSplit::Random(numbers) => self.random(*numbers, turn).within(["split", "random"]),
             OmniglotSplit::Vinyals(files) => {
                 let all = ClassPool::concat(&[&self.background, &self.evaluation])?.with_rotations()?;
                 let mut taken = HashMap::new();

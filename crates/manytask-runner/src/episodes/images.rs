@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{EpisodeForm, EpisodeOutline, EpisodeSettings, LoadedEpisodes};
-use crate::failure::Result;
+use crate::failure::{Result, Within as _};
 
 /// `[data]` of pictures in folders that are called as their classes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,7 +106,7 @@ impl EpisodeSettings for IdxClassesSection {
         let size = self.size.map(|size| (size, self.resize));
         let all = idx_classes(&self.files, folder, self.column, size)?;
         let source = self.files.first().map(|files| folder.join(&files.images)).unwrap_or_default();
-        let classes = self.split.divide(&all, &source, folder)?;
+        let classes = self.split.divide(&all, &source, folder).within("split")?;
         loaded(PictureClasses { classes, notes: Vec::new() }, self.spec(), device)
     }
 }
@@ -119,7 +119,7 @@ impl IdxClassesSection {
 
 /// What is known before anything is read.
 fn outline(split: &ClassSplit, spec: EpisodeSpec, input: Option<Vec<i64>>) -> Result<Option<EpisodeOutline>> {
-    split.check()?;
+    split.check().within("split")?;
     spec.check()?;
     let outputs = spec.ways as i64;
     let form = input.map(|input| EpisodeForm { input, output: Output::Multiclass, outputs });
