@@ -109,7 +109,7 @@ const IN_THE_CONFIGURATION: &[Bad] = &[
         "\"uncertainty_weighting\"",
         "\"fixed_weights\"\nweights = { rich = 1.0 }",
         3,
-        &["a.toml:19:8: fixed_weights: no weight for `score`"],
+        &["a.toml:20:1: fixed_weights: no weight for `score`"],
     ),
     bad("kind = \"adam\"", "kind = \"adamm\"", 3, &["no optimizer `adamm`", "did you mean `adam`?"]),
     bad("kind = \"adam\"", "kind = \"adam\"\nbeta1 = 1.5", 3, &["a.toml:23:9: beta1 is 1.5"]),
