@@ -11,7 +11,7 @@ pub use self::convolution::ConvConfig;
 pub use self::not_fused::NotFused;
 pub(crate) use self::not_fused::count;
 
-/// What a network is made of, for those who know its passes: what [`Module::primitives`] answers.
+/// What a network is made of, for those who know its passes: what [`Module::primitives`](crate::Module::primitives) answers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Primitive {
     /// Rows of any shape become rows of numbers.
