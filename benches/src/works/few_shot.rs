@@ -3,7 +3,7 @@
 use anyhow::Result;
 use manytask_data::{ClassPool, EpisodeSpec, Episodes, Splits};
 use manytask_meta::{
-    EpisodeShape, EpisodeSource, ImageEpisodes, LearnerSpec, Maml, MetaModel, MetaProblem, MetaSettings,
+    ClassEpisodes, EpisodeShape, EpisodeSource, LearnerSpec, Maml, MetaModel, MetaProblem, MetaSettings,
     ProtoNet,
 };
 use manytask_multitask::Problem;
@@ -121,7 +121,7 @@ pub(crate) fn protonet(name: &str, ways: usize, how: How) -> Result<Work> {
     // One episode leaves nothing to share between threads but the kernels.
     let there = |images: &Tensor| -> Result<ClassPool> { Ok(pool(images)?.to_device(how.device)?) };
     let pools = Splits { train: there(&images)?, validation: None, test: Some(there(&pictures(ways)?)?) };
-    let source = ImageEpisodes { pools, spec };
+    let source = ClassEpisodes { pools, spec };
     let data = [("pool", images), ("support_rows", support), ("query_rows", query)];
     let drawn = problem(None, ways, &ProtoNet::default(), source, 1, how)?;
     let start = drawn.layout().init(0, Kind::Float, how.device)?;

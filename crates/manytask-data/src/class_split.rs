@@ -1,4 +1,4 @@
-//! Which classes of images are for training, validation and test.
+//! Which classes are for training, validation and test.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -87,17 +87,29 @@ impl ClassSplit {
     /// # Errors
     /// When a share makes no class, a list cannot be read or names an unknown class or one twice, or folders decide.
     pub fn divide(&self, all: &ClassPool, source: &Path, folder: &Path) -> Result<Splits<ClassPool>> {
+        self.divide_names(all.names(), source, folder)?.map(|classes| all.select(&classes))
+    }
+
+    /// The classes of each split, counted from 0, by their names.
+    ///
+    /// # Errors
+    /// As [`ClassSplit::divide`].
+    pub(crate) fn divide_names(
+        &self,
+        names: &[String],
+        source: &Path,
+        folder: &Path,
+    ) -> Result<Splits<Vec<usize>>> {
         self.check()?;
         match self {
             Self::Folders => Err(Error::config(
                 WHOLE,
                 "split = \"folders\" is for folders of pictures; set split.random, or split.lists",
             )),
-            Self::Random(fractions) => by_lot(all, *fractions, source),
+            Self::Random(fractions) => by_lot(names.len(), *fractions, source),
             Self::Lists(ClassLists { train, validation, test }) => {
                 let mut taken = HashMap::new();
-                let mut of =
-                    |list: &PathBuf| all.select(&listed(all, source, &folder.join(list), &mut taken)?);
+                let mut of = |list: &PathBuf| listed(names, source, &folder.join(list), &mut taken);
                 Ok(Splits {
                     train: of(train)?,
                     validation: validation.as_ref().map(&mut of).transpose()?,
@@ -108,8 +120,7 @@ impl ClassSplit {
     }
 }
 
-fn by_lot(all: &ClassPool, fractions: Fractions, source: &Path) -> Result<Splits<ClassPool>> {
-    let count = all.classes();
+fn by_lot(count: usize, fractions: Fractions, source: &Path) -> Result<Splits<Vec<usize>>> {
     let of = |share: f64| (share * count as f64).round() as usize;
     let (validation, test) = (of(fractions.validation), of(fractions.test));
     for (key, share, classes) in
@@ -141,23 +152,23 @@ fn by_lot(all: &ClassPool, fractions: Fractions, source: &Path) -> Result<Splits
     let mut split = |count: usize| {
         let mut classes: Vec<usize> = order.by_ref().take(count).collect();
         classes.sort_unstable();
-        all.select(&classes)
+        classes
     };
-    let test = split(test)?;
-    let validation = if validation == 0 { None } else { Some(split(validation)?) };
-    Ok(Splits { train: split(usize::MAX)?, validation, test: Some(test) })
+    let test = split(test);
+    let validation = (validation > 0).then(|| split(validation));
+    Ok(Splits { train: split(usize::MAX), validation, test: Some(test) })
 }
 
 /// The numbers of the classes that a file lists. `taken` has the places of those that were listed before: a class that stands
 /// twice would be two classes of a task, or be trained on and judged by.
 pub(crate) fn listed(
-    all: &ClassPool,
+    names: &[String],
     source: &Path,
     path: &Path,
     taken: &mut HashMap<usize, String>,
 ) -> Result<Vec<usize>> {
     let text = fs_err::read_to_string(path).map_err(|error| Error::io(path, error))?;
-    let index: HashMap<&str, usize> = all.names().iter().map(String::as_str).zip(0..).collect();
+    let index: HashMap<&str, usize> = names.iter().map(String::as_str).zip(0..).collect();
     let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.is_empty());
     let classes = lines.map(|(number, line)| {
         let place = format!("line {}", number + 1);

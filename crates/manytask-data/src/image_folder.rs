@@ -311,13 +311,13 @@ mod tests {
         picture(dir.path(), "b", "3.png", (6, 7));
         let PictureClasses { classes: pool, notes } = read_as(Channels::Rgb);
         assert_eq!(pool.names(), ["a", "b"]);
-        assert_eq!(pool.image_shape(), [3, 2, 2]);
+        assert_eq!(pool.example_shape(), [3, 2, 2]);
         let (images, labels) = pool.labelled().unwrap();
         let red = images.select(1, 0).select(1, 0).select(1, 0);
         assert_eq!(Vec::<u8>::try_from(red).unwrap(), [1, 2, 9, 7]);
         assert_eq!(Vec::<i64>::try_from(labels).unwrap(), [0, 0, 1, 1]);
         assert_eq!(images.int64_value(&[0, 2, 1, 1]), 200);
-        assert_eq!(read_as(Channels::Gray).classes.image_shape(), [1, 2, 2]);
+        assert_eq!(read_as(Channels::Gray).classes.example_shape(), [1, 2, 2]);
         let notes: Vec<&str> = notes.iter().map(|note| note.0.as_str()).collect();
         assert!(
             notes[0].contains("2 files or folders") && notes[0].contains("`a/notes.txt`, `list.csv`"),

@@ -47,7 +47,9 @@ mod split;
 mod splits;
 mod table;
 mod table_dataset;
+mod table_episodes;
 mod target;
+mod task_groups;
 #[cfg(test)]
 mod testing;
 mod value;
@@ -82,4 +84,6 @@ pub use table::{
     TableSource, Thousands,
 };
 pub use table_dataset::{Cached, Dataset, Schema, TableDataset, WeightIn};
+pub use table_episodes::{GivenTask, LoadedTableEpisodes, TableEpisodes, TablePools};
 pub use target::{MISSING_CLASS, Negative, TargetEncoder, TargetKind, TargetSpec};
+pub use task_groups::TaskGroups;

@@ -148,7 +148,8 @@ impl Omniglot {
             OmniglotSplit::Vinyals(files) => {
                 let all = ClassPool::concat(&[&self.background, &self.evaluation])?.with_rotations()?;
                 let mut taken = HashMap::new();
-                let mut listed = |path: &Path| all.select(&listed(&all, &self.folder, path, &mut taken)?);
+                let mut listed =
+                    |path: &Path| all.select(&listed(all.names(), &self.folder, path, &mut taken)?);
                 Ok(Splits {
                     train: listed(&files.train)?,
                     validation: Some(listed(&files.validation)?),

@@ -1,7 +1,8 @@
-//! Classes of images and episodes drawn from them.
+//! Classes of examples and episodes drawn from them.
 
 use std::ops::Range;
 
+use manytask_tensor::rows::{select, select_scaled};
 use manytask_tensor::{Device, Kind, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,7 @@ pub use self::rows::EpisodeRows;
 use crate::bytes::digest;
 use crate::{Error, Result};
 
-/// Images by class, in memory: what episodes are drawn from.
+/// Examples by class, in memory: images, or rows of numbers. Episodes are drawn from them.
 ///
 /// ```
 /// use manytask_data::{ClassPool, EpisodeSpec};
@@ -28,8 +29,8 @@ use crate::{Error, Result};
 /// ```
 #[derive(Debug)]
 pub struct ClassPool {
-    /// `[M, C, H, W]` uint8, class after class.
-    images: Tensor,
+    /// `[M, C, H, W]` uint8 or `[M, D]` float32, class after class.
+    examples: Tensor,
     /// Where each class starts, and where the last one ends.
     starts: Vec<i64>,
     names: Vec<String>,
@@ -81,16 +82,15 @@ impl EpisodeSpec {
 }
 
 impl ClassPool {
-    /// Images `[M, C, H, W]` uint8, class after class; `counts` are the numbers of images of each class.
+    /// Images `[M, C, H, W]` uint8 or features `[M, D]` float32, class after class; `counts` are the numbers of examples of each class.
     ///
     /// # Errors
-    /// When the counts do not add up to `M`, the names are not as many, or the images have another form.
-    pub fn new(images: Tensor, counts: &[i64], names: Vec<String>) -> Result<Self> {
-        let shape = images.size();
-        if shape.len() != 4 || images.kind() != Kind::Uint8 {
+    /// When the counts do not add up to `M`, the names are not as many, or the examples have another form.
+    pub fn new(examples: Tensor, counts: &[i64], names: Vec<String>) -> Result<Self> {
+        let (shape, kind) = (examples.size(), examples.kind());
+        if !matches!((shape.len(), kind), (4, Kind::Uint8) | (2, Kind::Float)) {
             let message = format!(
-                "images must be [M, C, H, W] of unsigned bytes, not {shape:?} of {:?}",
-                images.kind()
+                "examples must be images [M, C, H, W] of unsigned bytes or features [M, D] of single precision, not {shape:?} of {kind:?}"
             );
             return Err(Error::config(WHOLE, message));
         }
@@ -107,7 +107,7 @@ impl ClassPool {
             return Err(Error::config(
                 WHOLE,
                 format!(
-                    "{} images and {} names for {} classes of {} images in all",
+                    "{} examples and {} names for {} classes of {} examples in all",
                     shape.first().copied().unwrap_or_default(),
                     names.len(),
                     counts.len(),
@@ -115,7 +115,7 @@ impl ClassPool {
                 ),
             ));
         }
-        Ok(Self { images, starts, names })
+        Ok(Self { examples, starts, names })
     }
 
     /// Images `[M, C, H, W]` or `[M, H, W]` uint8 in any order, with labels `[M]`; the class `n` is called `n`.
@@ -147,40 +147,41 @@ impl ClassPool {
         &self.names
     }
 
-    /// The number of images of a class (counted from 0); 0 beyond the last.
+    /// The number of examples of a class (counted from 0); 0 beyond the last.
     pub fn count(&self, class: usize) -> usize {
         let range = self.starts.get(class).zip(self.starts.get(class + 1));
         range.map_or(0, |(start, end)| (end - start) as usize)
     }
 
-    /// `[C, H, W]`.
-    pub fn image_shape(&self) -> Vec<i64> {
-        self.images.size().split_off(1)
+    /// The shape of one example, `[C, H, W]` or `[D]`.
+    pub fn example_shape(&self) -> Vec<i64> {
+        self.examples.size().split_off(1)
     }
 
-    /// All images `[M, C, H, W]` uint8, class after class, and their classes `[M]` int64: for training on all classes.
+    /// All examples `[M, …]` as they are kept, class after class, and their classes `[M]` int64.
     pub fn labelled(&self) -> Result<(Tensor, Tensor)> {
         let classes =
             (0..self.classes()).flat_map(|class| std::iter::repeat_n(class as i64, self.count(class)));
-        let labels = Tensor::f_from_slice(&classes.collect::<Vec<_>>())?.f_to_device(self.images.device())?;
-        Ok((self.images.shallow_clone(), labels))
+        let labels =
+            Tensor::f_from_slice(&classes.collect::<Vec<_>>())?.f_to_device(self.examples.device())?;
+        Ok((self.examples.shallow_clone(), labels))
     }
 
-    /// SHA-256 over the classes, their names and their images.
+    /// SHA-256 over the classes, their names and their examples.
     ///
     /// # Errors
     /// When memory runs out.
     pub fn digest(&self) -> Result<String> {
-        let pixels =
-            Vec::<u8>::try_from(self.images.f_to_device(Device::Cpu)?.f_contiguous()?.f_reshape([-1])?)?;
-        let form = format!("{:?} {:?} {:?}", self.images.size(), self.starts, self.names);
-        Ok(digest([form.as_bytes(), &pixels]))
+        let bytes = self.examples.f_to_device(Device::Cpu)?.f_contiguous()?.f_view_dtype(Kind::Uint8)?;
+        let bytes = Vec::<u8>::try_from(bytes.f_reshape([-1])?)?;
+        let form = format!("{:?} {:?} {:?}", self.examples.size(), self.starts, self.names);
+        Ok(digest([form.as_bytes(), &bytes]))
     }
 
     /// The pool on a device, where its episodes are gathered then.
     pub fn to_device(&self, device: Device) -> Result<Self> {
         Ok(Self {
-            images: self.images.f_to_device(device)?,
+            examples: self.examples.f_to_device(device)?,
             starts: self.starts.clone(),
             names: self.names.clone(),
         })
@@ -204,8 +205,8 @@ impl ClassPool {
             counts.push(count);
             names.push(name.clone());
         }
-        let rows = Tensor::f_from_slice(&rows)?.f_to_device(self.images.device())?;
-        Self::new(self.images.f_index_select(0, &rows)?, &counts, names)
+        let rows = Tensor::f_from_slice(&rows)?.f_to_device(self.examples.device())?;
+        Self::new(self.examples.f_index_select(0, &rows)?, &counts, names)
     }
 
     /// Each class four times, turned by 0, 90, 180 and 270 degrees (counter-clockwise) and named `…/rot090`:
@@ -214,15 +215,15 @@ impl ClassPool {
     /// # Errors
     /// When the images are not square.
     pub fn with_rotations(&self) -> Result<Self> {
-        let shape = self.image_shape();
-        if shape.get(1) != shape.get(2) {
+        let shape = self.example_shape();
+        if shape.len() != 3 || shape.get(1) != shape.get(2) {
             return Err(Error::config(
                 WHOLE,
                 format!("only square images can be turned, these are {shape:?}"),
             ));
         }
-        let turned = (0..4).map(|k| Ok(self.images.f_rot90(k, [2, 3])?)).collect::<Result<Vec<_>>>()?;
-        let total = self.images.size().first().copied().unwrap_or_default();
+        let turned = (0..4).map(|k| Ok(self.examples.f_rot90(k, [2, 3])?)).collect::<Result<Vec<_>>>()?;
+        let total = self.examples.size().first().copied().unwrap_or_default();
         let mut rows = Vec::with_capacity(total as usize * 4);
         let mut counts = Vec::with_capacity(self.classes() * 4);
         let mut names = Vec::with_capacity(self.classes() * 4);
@@ -234,25 +235,25 @@ impl ClassPool {
                 names.push(format!("{name}/rot{:03}", turn * 90));
             }
         }
-        let rows = Tensor::f_from_slice(&rows)?.f_to_device(self.images.device())?;
+        let rows = Tensor::f_from_slice(&rows)?.f_to_device(self.examples.device())?;
         Self::new(Tensor::f_cat(&turned, 0)?.f_index_select(0, &rows)?, &counts, names)
     }
 
     /// The classes of several pools, one pool after the other.
     ///
     /// # Errors
-    /// When their images differ in shape.
+    /// When their examples differ in shape.
     pub fn concat(pools: &[&Self]) -> Result<Self> {
-        let images: Vec<&Tensor> = pools.iter().map(|pool| &pool.images).collect();
+        let examples: Vec<&Tensor> = pools.iter().map(|pool| &pool.examples).collect();
         let counts = pools.iter().flat_map(|pool| (0..pool.classes()).map(|class| pool.count(class) as i64));
         let names = pools.iter().flat_map(|pool| pool.names.iter().cloned());
-        Self::new(Tensor::f_cat(&images, 0)?, &counts.collect::<Vec<_>>(), names.collect())
+        Self::new(Tensor::f_cat(&examples, 0)?, &counts.collect::<Vec<_>>(), names.collect())
     }
 
     /// Whether the classes, of a split with this name, are enough for such episodes.
     ///
     /// # Errors
-    /// As [`EpisodeSpec::check`], and when the pool has fewer classes than ways, or a class fewer images than shots and queries:
+    /// As [`EpisodeSpec::check`], and when the pool has fewer classes than ways, or a class fewer examples than shots and queries:
     /// with the numbers and the remedy.
     pub fn check(&self, spec: EpisodeSpec, split: &str) -> Result<()> {
         spec.check()?;
@@ -273,8 +274,9 @@ impl ClassPool {
             Some(class) => Err(Error::config(
                 "queries",
                 format!(
-                    "{shots} shots and {queries} `queries` are {needed} images of a class, but class `{}` of the {split} split has \
+                    "{shots} shots and {queries} `queries` are {needed} {} of a class, but class `{}` of the {split} split has \
                  only {}; take fewer of them",
+                    if self.examples.kind() == Kind::Uint8 { "images" } else { "rows" },
                     self.names.get(class).map_or("", String::as_str),
                     self.count(class)
                 ),
@@ -282,7 +284,7 @@ impl ClassPool {
         }
     }
 
-    /// The episodes with these numbers, images as float32 in `[0, 1]`. Each is a function of (seed, purpose, number) and
+    /// The episodes with these numbers, images as float32 in `[0, 1]` and features as they are. Each is a function of (seed, purpose, number) and
     /// of nothing else: the same number is the same episode in any batch, any run and on any device.
     ///
     /// # Errors
@@ -299,18 +301,26 @@ impl ClassPool {
         })
     }
 
-    /// `[T, N*K, C, H, W]` float32 in `[0, 1]`.
+    /// `[T, N*K, …]` float32, images in `[0, 1]`.
     fn gather(&self, rows: &[i64], tasks: i64) -> Result<Tensor> {
-        let rows = Tensor::f_from_slice(rows)?.f_to_device(self.images.device())?;
-        let images = manytask_tensor::rows::select_scaled(&self.images, &rows, 255.0)?;
+        let rows = Tensor::f_from_slice(rows)?.f_to_device(self.examples.device())?;
+        let examples = self.numbers(&rows)?;
         let each = rows.size().first().copied().unwrap_or_default() / tasks.max(1);
-        let shape = [vec![tasks, each], self.image_shape()].concat();
-        Ok(images.f_reshape(&shape)?)
+        let shape = [vec![tasks, each], self.example_shape()].concat();
+        Ok(examples.f_reshape(&shape)?)
+    }
+
+    /// Examples by their numbers, float32, images in `[0, 1]`.
+    fn numbers(&self, rows: &Tensor) -> Result<Tensor> {
+        Ok(match self.examples.kind() {
+            Kind::Uint8 => select_scaled(&self.examples, rows, 255.0)?,
+            _ => select(&self.examples, rows)?,
+        })
     }
 
     /// `[T, N*K]` int64: 0 K times, 1 K times, ….
     fn labels(&self, ways: usize, each: usize, tasks: i64) -> Result<Tensor> {
-        let labels = Tensor::f_arange(ways as i64, (Kind::Int64, self.images.device()))?;
+        let labels = Tensor::f_arange(ways as i64, (Kind::Int64, self.examples.device()))?;
         let labels = labels.f_repeat_interleave_self_int(each as i64, 0, None)?;
         Ok(labels.f_unsqueeze(0)?.f_repeat([tasks, 1])?)
     }

@@ -30,7 +30,7 @@ const CLASSES: usize = 8;
 pub struct DataReport {
     /// The rows of each split, in the order training, validation, test; those without a row are left out.
     pub rows: Vec<(String, usize)>,
-    /// Of a data set of episodes: the parts with their classes and images.
+    /// Of a data set of episodes: the splits with their classes and images, or tasks and rows.
     #[serde(skip)]
     pub classes: Vec<ClassCounts>,
     /// The inputs by their form.
@@ -184,8 +184,8 @@ impl DataReport {
     pub fn summary(&self) -> String {
         if !self.classes.is_empty() {
             let of_part = |counts: &ClassCounts| {
-                let ClassCounts { split, classes, images } = counts;
-                format!("{classes} {split} classes of {images} images")
+                let ClassCounts { split, classes, examples, called: [groups, each] } = counts;
+                format!("{classes} {split} {groups} of {examples} {each}")
             };
             return format!("data: {}", self.classes.iter().map(of_part).collect::<Vec<_>>().join(", "));
         }

@@ -1,7 +1,7 @@
 use std::fmt::Debug;
 use std::ops::Range;
 
-use manytask_data::{ClassPool, EpisodeSpec, Episodes, GaussianProcess, Sinusoid, Splits};
+use manytask_data::{ClassPool, EpisodeSpec, Episodes, GaussianProcess, Sinusoid, Splits, TaskGroups};
 use manytask_multitask::{Error, Result, Split};
 use manytask_tensor::{Device, Kind, Tensor, WHOLE, send};
 
@@ -17,10 +17,15 @@ pub trait EpisodeSource: Debug + Send {
     /// Whether there is a validation split.
     fn has_validation(&self) -> bool;
 
-    /// The classes of images that a split's tasks are drawn from, with the form of the tasks; `None` where there is no such split, or
-    /// tasks are not drawn from classes of images.
+    /// The classes that a split's tasks are drawn from, with the form of the tasks; `None` where there is no such split, or tasks are not
+    /// drawn from classes.
     fn class_pool(&self, _split: Split) -> Option<(&ClassPool, EpisodeSpec)> {
         None
+    }
+
+    /// The standard deviation that the labels of a regression were divided by: metrics are of what they were before.
+    fn label_deviation(&self) -> f64 {
+        1.0
     }
 
     /// Refuses a split that cannot give such tasks: too few classes, or too few examples of one.
@@ -123,29 +128,73 @@ fn to_device(drawn: Episodes, device: Device) -> Result<Episodes> {
     })
 }
 
-/// N-way K-shot tasks on images, of classes that no two parts share.
+/// N-way K-shot tasks on images or rows, of classes that no two splits share.
 #[derive(Debug)]
-pub struct ImageEpisodes {
+pub struct ClassEpisodes {
     /// The classes.
     pub pools: Splits<ClassPool>,
     /// The form of the tasks.
     pub spec: EpisodeSpec,
 }
 
-impl ImageEpisodes {
+/// Tasks that are groups of rows, of which no two splits share one.
+#[derive(Debug)]
+pub struct GroupEpisodes {
+    /// The tasks.
+    pub groups: Splits<TaskGroups>,
+    /// Rows to adapt on.
+    pub shots: usize,
+    /// Rows to be judged by, or as many as there are.
+    pub queries: usize,
+    /// What labels were divided by.
+    pub label_deviation: f64,
+}
+
+impl EpisodeSource for GroupEpisodes {
+    fn episodes(&self, split: Split, seed: u64, ids: Range<u64>, queries: Option<usize>) -> Result<Episodes> {
+        let queries = queries.unwrap_or(self.queries);
+        Ok(of_split(&self.groups, split, "tasks")?.episodes(
+            self.shots,
+            queries,
+            seed,
+            purpose(split),
+            ids,
+        )?)
+    }
+
+    fn has_validation(&self) -> bool {
+        self.groups.validation.is_some()
+    }
+
+    fn label_deviation(&self) -> f64 {
+        self.label_deviation
+    }
+
+    fn check(&self, split: Split, queries: Option<usize>) -> Result<()> {
+        let groups = of_split(&self.groups, split, "tasks")?;
+        Ok(groups.check(self.shots, queries.unwrap_or(self.queries), purpose(split))?)
+    }
+}
+
+/// What a split's tasks are drawn from.
+fn of_split<'a, T>(splits: &'a Splits<T>, split: Split, what: &str) -> Result<&'a T> {
+    let found = match split {
+        Split::Train => Some(&splits.train),
+        Split::Validation => splits.validation.as_ref(),
+        Split::Test => splits.test.as_ref(),
+    };
+    found.ok_or_else(|| {
+        Error::setting(
+            WHOLE,
+            format!("the {what} have no {} split", purpose(split)),
+            "name one in the split, or leave out what asks for it",
+        )
+    })
+}
+
+impl ClassEpisodes {
     fn pool(&self, split: Split) -> Result<&ClassPool> {
-        let pool = match split {
-            Split::Train => Some(&self.pools.train),
-            Split::Validation => self.pools.validation.as_ref(),
-            Split::Test => self.pools.test.as_ref(),
-        };
-        pool.ok_or_else(|| {
-            Error::setting(
-                WHOLE,
-                format!("the classes have no {} split", purpose(split)),
-                "name one in the split, or leave out what asks for it",
-            )
-        })
+        of_split(&self.pools, split, "classes")
     }
 
     fn spec(&self, queries: Option<usize>) -> EpisodeSpec {
@@ -153,7 +202,7 @@ impl ImageEpisodes {
     }
 }
 
-impl EpisodeSource for ImageEpisodes {
+impl EpisodeSource for ClassEpisodes {
     fn episodes(&self, split: Split, seed: u64, ids: Range<u64>, queries: Option<usize>) -> Result<Episodes> {
         Ok(self.pool(split)?.episodes(self.spec(queries), seed, purpose(split), ids)?)
     }

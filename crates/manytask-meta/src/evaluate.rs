@@ -6,6 +6,7 @@ mod summary;
 mod trace;
 
 use manytask_multitask::{Evaluation, Result, Split, TaskEvaluation};
+use manytask_nn::metrics::Output;
 use manytask_tensor::Params;
 
 use self::features::Features;
@@ -42,6 +43,7 @@ pub(crate) fn evaluate(problem: &MetaProblem, params: &Params, split: Split) -> 
             all.extend(new);
         }
     }
+    in_units_of_labels(problem, &mut trace);
     let summary = Summary::of(&trace);
     let mut evaluation = evaluation_schema(problem);
     for task in &mut evaluation.tasks {
@@ -55,6 +57,20 @@ pub(crate) fn evaluate(problem: &MetaProblem, params: &Params, split: Split) -> 
     }
     evaluation.notes.extend(summary.diverged.map(|diverged| diverged.note()));
     Ok(evaluation)
+}
+
+/// Brings metrics to the units that labels had before they were divided by their deviation.
+fn in_units_of_labels(problem: &MetaProblem, trace: &mut Trace) {
+    let deviation = problem.source.label_deviation();
+    let distributions = problem.objective.learner.predicts() == Predicts::Distributions;
+    for score in trace.iter_mut().flatten() {
+        if distributions {
+            // The density of y = σ z + μ is that of z, divided by σ.
+            score.metric -= deviation.ln();
+        } else if problem.objective.output == Output::Regression {
+            score.metric *= deviation * deviation;
+        }
+    }
 }
 
 /// What an evaluation reports of a task beside its loss.

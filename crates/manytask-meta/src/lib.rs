@@ -78,7 +78,9 @@ pub use backbone::Backbone;
 pub use classifier::Classifier;
 pub use descent::{Descent, Rates};
 pub use episode::{BatchNormStatistics, Episode, Support};
-pub use episodes::{EpisodeSource, GaussianProcessEpisodes, ImageEpisodes, SinusoidEpisodes, select};
+pub use episodes::{
+    ClassEpisodes, EpisodeSource, GaussianProcessEpisodes, GroupEpisodes, SinusoidEpisodes, select,
+};
 pub use execution::Execution;
 pub use inner::{Adapts, InnerLoop, InnerRule};
 pub use learner::{Learner, LearnerSpec, LearnsFrom, Objective, Predictor};

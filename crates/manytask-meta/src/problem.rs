@@ -128,11 +128,11 @@ impl MetaProblem {
         (self.settings.evaluation_seed, FIRST + ids.start..FIRST + ids.end)
     }
 
-    /// The classes of images that a split's tasks are drawn from, and their form.
+    /// The classes that a split's tasks are drawn from, and their form.
     pub(crate) fn class_pool(&self, split: Split) -> Result<(&ClassPool, EpisodeSpec)> {
         self.source.class_pool(split).ok_or_else(|| {
             Error::setting(
-                WHOLE, "tasks that are not drawn from classes of images, where all training classes are to be learned",
+                WHOLE, "tasks that are not drawn from classes, where all training classes are to be learned",
                 "take such tasks, e.g. `omniglot` or `image_folder`, or another learner without [pretraining]",
             )
         })

@@ -274,15 +274,18 @@ pub struct AdaptArgs {
     /// Changes, such as device=cpu
     #[arg(value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
-    /// Examples: a folder with a folder of pictures for each class, which is called as that
+    /// Examples: a folder with a folder of pictures for each class, which is called as that; or a table with labels
     #[arg(long)]
     pub support: PathBuf,
-    /// What is to be labelled: a picture, or a folder of pictures
+    /// What is to be labelled: a picture or a folder of pictures; or a table
     #[arg(long)]
     pub query: PathBuf,
     /// A CSV file for the labels; otherwise, and for -, they go to stdout
     #[arg(long)]
     pub output: Option<PathBuf>,
+    /// Columns of the table that stand before the labels, with commas between; * stands for any characters
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    pub keep: Vec<String>,
     /// cpu, cuda, cuda:N or auto; otherwise as in the training, or the processor where that is not there
     #[arg(long)]
     pub device: Option<String>,

@@ -1,6 +1,7 @@
 //! Where episodes come from, as `[data]` says, and the networks of learners.
 
 mod images;
+mod rows;
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
@@ -8,9 +9,9 @@ use std::path::{Path, PathBuf};
 use manytask_data::image_folder::PictureForm;
 use manytask_data::{
     DataReport, EpisodeSpec, GaussianProcess, Note, Omniglot, OmniglotSplit, RandomCharacters, Rotations,
-    Sinusoid, VinyalsFiles,
+    Sinusoid, TableEpisodes, VinyalsFiles,
 };
-use manytask_meta::{EpisodeSource, GaussianProcessEpisodes, ImageEpisodes, SinusoidEpisodes};
+use manytask_meta::{ClassEpisodes, EpisodeSource, GaussianProcessEpisodes, SinusoidEpisodes};
 use manytask_nn::layers::{Flatten, Sequential};
 use manytask_nn::metrics::Output;
 use manytask_nn::nets::{Conv4, Conv4Config, Mlp, MlpConfig};
@@ -21,6 +22,7 @@ use sha2::{Digest, Sha256};
 
 pub use self::images::{IdxClassesSection, ImageFolderSection};
 use crate::failure::{Code, Failure, Result};
+use crate::schema::InputSchema;
 
 pub use manytask_meta::EpisodeShape as EpisodeForm;
 
@@ -34,6 +36,11 @@ pub trait EpisodeSettings: Debug + Send + Sync {
 
     /// What pictures become, where tasks are of pictures out of a folder.
     fn pictures(&self) -> Option<PictureForm> {
+        None
+    }
+
+    /// The table that tasks are drawn from, where they are of rows of one.
+    fn table(&self) -> Option<&TableEpisodes> {
         None
     }
 
@@ -74,6 +81,8 @@ pub struct LoadedEpisodes {
     pub split_digest: String,
     /// What was read, shown before the training.
     pub report: DataReport,
+    /// How files become inputs, where tasks are of rows of a table.
+    pub schema: Option<InputSchema>,
 }
 
 /// The settings of a network for examples of a shape.
@@ -142,6 +151,7 @@ impl EpisodeSettings for SinusoidSection {
             split_digest: digest.clone(),
             digest,
             report: DataReport::default(),
+            schema: None,
         })
     }
 }
@@ -168,6 +178,7 @@ impl EpisodeSettings for GaussianProcess {
             split_digest: digest.clone(),
             digest,
             report: DataReport::default(),
+            schema: None,
         })
     }
 }
@@ -252,13 +263,14 @@ impl EpisodeSettings for OmniglotSection {
         };
         let (pools, spec) = (pools.to_device(device)?, self.spec());
         Ok(LoadedEpisodes {
-            source: Box::new(ImageEpisodes { pools, spec }),
+            source: Box::new(ClassEpisodes { pools, spec }),
             input: vec![1, self.size as i64, self.size as i64],
             output: Output::Multiclass,
             outputs: self.ways as i64,
             digest: format!("{:x}", Sha256::digest(digest)),
             split_digest: format!("{:x}", of_split.finalize()),
             report,
+            schema: None,
         })
     }
 }

@@ -54,6 +54,16 @@ pub struct Experiment {
 }
 
 impl Experiment {
+    /// Whether `adapt` has the trained learner label files: pictures out of folders, or rows of a table.
+    pub(crate) fn adapts(&self) -> bool {
+        match &self.plan.work {
+            Work::Episodes(episodes) => {
+                episodes.source.pictures().is_some() || episodes.source.table().is_some()
+            }
+            Work::Rows(_) => false,
+        }
+    }
+
     /// Reads the data and builds the network.
     ///
     /// # Errors
@@ -261,8 +271,7 @@ fn with_episodes(plan: &Plan, episodes: &EpisodesPlan, device: Device) -> Result
     let pretraining = plan.pretraining(episodes, Some(form.output))?;
     let pretraining = pretraining.map(|pretraining| {
         let classes = loaded.source.class_pool(Split::Train).map(|(pool, _)| pool.classes() as i64);
-        let missing =
-            || Failure::setting("data", "[pretraining] on tasks that are not drawn from classes of images");
+        let missing = || Failure::setting("data", "[pretraining] on tasks that are not drawn from classes");
         Ok::<_, Failure>((pretraining, classes.ok_or_else(missing)?))
     });
     let model = episodes.build(&form, pretraining.transpose()?, plan.precision)?;
@@ -277,7 +286,7 @@ fn with_episodes(plan: &Plan, episodes: &EpisodesPlan, device: Device) -> Result
     Ok(Loaded {
         all_tasks: problem.tasks().to_vec(),
         problem: Box::new(problem),
-        schema: None,
+        schema: loaded.schema,
         split_digest: loaded.split_digest,
         digest: loaded.digest,
         report: loaded.report,

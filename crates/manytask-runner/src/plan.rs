@@ -116,7 +116,8 @@ impl Plan {
             let further = (pretraining, evaluation);
             Work::Episodes(EpisodesPlan::read(data, network, learner, training, further, registries)?)
         } else {
-            if let Some(kind) = data.peek("kind").filter(|kind| registries.episodes.has(kind)) {
+            let episodes_alone = |kind: &&str| registries.episodes.has(kind) && !registries.data.has(kind);
+            if let Some(kind) = data.peek("kind").filter(episodes_alone) {
                 let what = format!("`{kind}` gives episodes, and the configuration has no [learner]");
                 return Err(data.diagnostic(&what).hint("add one, e.g. [learner] with kind = \"maml\""));
             }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use manytask_data::{
     ClassSplit, Columns, Fractions, GaussianProcess, ImageDataset, ImageFiles, ImageTarget, InputColumns,
-    Pairs, PixelScale, Resize, SplitRule, TableDataset, TableSource, TargetKind, TargetSpec,
+    Pairs, PixelScale, Resize, SplitRule, TableDataset, TableEpisodes, TableSource, TargetKind, TargetSpec,
 };
 use manytask_meta::LearnerSpec;
 use manytask_multitask::{AggregatorSettings, ArchitectureSettings, TrunkSettings};
@@ -156,6 +156,27 @@ fn episodes() -> Registry<Box<dyn EpisodeSettings>> {
         "Lake et al. 2015, from the official images_background.zip and images_evaluation.zip in `folder`.",
         &OmniglotSection::default(),
         |s: OmniglotSection| Box::new(s) as Any,
+    );
+    registry.add(
+        "table",
+        "tasks on the rows of a table for a learner: each value of a column a task, or a class",
+        "With `tasks_by` each value of a column is a task with its rows, schools with their pupils: a learner adapts to one by `shots` of\n\
+         them and is judged by others, `queries` or as many as there are. `targets` describes what is predicted, one target, the same in\n\
+         all tasks. With `classes_by` in its place each value is a class, of which a task has `ways`. The split is of tasks or classes: none\n\
+         that is judged by was trained on. `split.lists = { train = FILE, validation = FILE, test = FILE }` names them, one in each line.\n\
+         Everything else is as without a learner; `manytask adapt` predicts for tasks that were never seen.",
+        &TableEpisodes {
+            source: TableSource::new("pupils.csv"),
+            inputs: InputColumns { numeric: Columns::from("rest"), clip: Some(10.0), ..InputColumns::default() },
+            tasks_by: Some("school".into()),
+            targets: vec![TargetSpec::new("score", TargetKind::Regression)],
+            classes_by: None,
+            split: ClassSplit::default(),
+            ways: None,
+            shots: 10,
+            queries: 20,
+        },
+        |table: TableEpisodes| Box::new(table) as Any,
     );
     registry.add(
         "image_folder",

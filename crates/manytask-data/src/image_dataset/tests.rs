@@ -262,7 +262,7 @@ fn idx_files_are_classes_of_episodes_too() {
         [30, 60, 70]
     );
     let larger = idx_classes(&both, dir.path(), 0, Some((4, crate::Resize::Nearest))).unwrap();
-    assert_eq!(larger.image_shape(), [1, 4, 4]);
+    assert_eq!(larger.example_shape(), [1, 4, 4]);
     assert!(idx_classes(&[], dir.path(), 0, None).is_err());
     assert!(idx_classes(&both, dir.path(), 3, None).unwrap_err().to_string().contains("no column 3"));
     // A label that no image has is no class.

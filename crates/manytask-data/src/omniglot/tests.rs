@@ -80,7 +80,7 @@ fn what_is_no_drawing_is_named_and_every_split_counted() {
     );
     assert_eq!(omniglot.digest().unwrap(), digest);
     let pools = omniglot.split(&OmniglotSplit::Lake, Rotations::Quarter).unwrap();
-    let counts: Vec<_> = pools.counts().into_iter().map(|of| (of.split, of.classes, of.images)).collect();
+    let counts: Vec<_> = pools.counts().into_iter().map(|of| (of.split, of.classes, of.examples)).collect();
     assert_eq!(counts, [("train".to_owned(), 12, 24), ("test".to_owned(), 12, 24)]);
     // One drawing of the other half, in another place.
     let white = GrayImage::from_pixel(4, 4, Luma([255]));

@@ -15,8 +15,8 @@ use crate::{
 #[serde(deny_unknown_fields)]
 pub struct Schema {
     pub(super) source: TableSource,
-    pub(super) inputs: Encoder,
-    pub(super) targets: Vec<TargetEncoder>,
+    pub(crate) inputs: Encoder,
+    pub(crate) targets: Vec<TargetEncoder>,
     pub(super) weight: Option<String>,
     #[serde(default)]
     pub(super) weight_in: WeightIn,
@@ -41,6 +41,11 @@ impl TasksBy {
 }
 
 impl Schema {
+    /// Of rows whose tasks are drawn for a learner: there is no target where the class of a row is what is predicted.
+    pub(crate) fn of_tasks(source: TableSource, inputs: Encoder, targets: Vec<TargetEncoder>) -> Self {
+        Self { source, inputs, targets, weight: None, weight_in: WeightIn::default(), tasks_by: None }
+    }
+
     /// How inputs are read.
     pub fn inputs(&self) -> &Encoder {
         &self.inputs

@@ -86,7 +86,7 @@ fn omniglot() {
     assert_eq!((omniglot.background().classes(), omniglot.evaluation().classes()), (964, 659));
     for pool in [omniglot.background(), omniglot.evaluation()] {
         assert!((0..pool.classes()).all(|class| pool.count(class) == 20), "20 drawers");
-        assert_eq!(pool.image_shape(), [1, 28, 28]);
+        assert_eq!(pool.example_shape(), [1, 28, 28]);
     }
     let splits = folder.join("splits");
     let vinyals = OmniglotSplit::Vinyals(VinyalsFiles {

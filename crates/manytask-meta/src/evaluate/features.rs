@@ -112,7 +112,7 @@ fn embed_all(
     let network: &dyn Module = problem.objective.network();
     let count = pool.len() as i64;
     for start in (0..count).step_by(IMAGES as usize) {
-        let images = pool.images(start..(start + IMAGES).min(count))?.f_to_kind(params.kind())?;
+        let images = pool.examples(start..(start + IMAGES).min(count))?.f_to_kind(params.kind())?;
         let mut context = Context::eval().with_batch_norm(BatchNormPolicy::Running);
         let features = network.forward(params, &images, &mut context)?;
         if features.dim() < 2 {

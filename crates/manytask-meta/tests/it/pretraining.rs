@@ -9,9 +9,9 @@ use manytask_meta::nn::{Builder, Module, loss::Loss};
 use manytask_meta::tensor::random::Key;
 use manytask_meta::tensor::{Device, Kind, Layout, Tensor};
 use manytask_meta::{
-    Baseline, BaselinePlusPlus, BatchNormStatistics, Classifier, EpisodeShape, EpisodeSource,
-    FeatureTransform, FineTuning, ImageEpisodes, LearnerSpec, MetaBaseline, MetaModel, MetaProblem,
-    MetaSettings, Pretraining, ProtoNet, R2d2, Rfs, SimpleShot,
+    Baseline, BaselinePlusPlus, BatchNormStatistics, ClassEpisodes, Classifier, EpisodeShape, EpisodeSource,
+    FeatureTransform, FineTuning, LearnerSpec, MetaBaseline, MetaModel, MetaProblem, MetaSettings,
+    Pretraining, ProtoNet, R2d2, Rfs, SimpleShot,
 };
 
 const ON: (Kind, Device) = (Kind::Float, Device::Cpu);
@@ -28,14 +28,14 @@ fn pool(name: &str, classes: i64) -> ClassPool {
     ClassPool::new(images, &vec![9; classes as usize], names).unwrap()
 }
 
-fn source() -> ImageEpisodes {
+fn source() -> ClassEpisodes {
     let pools = Splits { train: pool("train", 6), validation: None, test: Some(pool("test", 5)) };
-    ImageEpisodes { pools, spec: SPEC }
+    ClassEpisodes { pools, spec: SPEC }
 }
 
 /// The same tasks from a source that does not show its classes.
 #[derive(Debug)]
-struct Hidden(ImageEpisodes);
+struct Hidden(ClassEpisodes);
 
 impl EpisodeSource for Hidden {
     fn episodes(&self, split: Split, seed: u64, ids: Range<u64>, queries: Option<usize>) -> Result<Episodes> {

@@ -1,8 +1,10 @@
-//! `manytask adapt`: a trained learner labels pictures from a few examples of each class, which it need not have seen before.
+//! `manytask adapt`: a trained learner labels pictures or rows from a few examples of a task, which it need not have seen before.
+
+mod pictures;
+mod rows;
 
 use std::path::Path;
 
-use manytask_data::image_folder::{self, PictureForm};
 use manytask_meta::{Adapter, BatchNormStatistics};
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Output;
@@ -12,7 +14,6 @@ use manytask_tensor::{Device, Kind, Layout, Params, Tensor, threads};
 
 use super::changes::Purpose;
 use super::opened::Opened;
-use super::predict::of_input;
 use super::predictions::Predictions;
 use super::train::with_options;
 use crate::cli::AdaptArgs;
@@ -29,106 +30,98 @@ pub(super) fn adapt(arguments: &AdaptArgs, registries: &Registries) -> Result<()
     let opened = Opened::new(RunFolder::view(&arguments.run)?, &overrides, Purpose::Predict)?;
     let plan = opened.plan(registries)?;
     let Work::Episodes(episodes) = &plan.work else {
-        return Err(Failure::new(
-            Code::Usage,
-            format!("{} is a run without a [learner]", arguments.run.shown()),
-        )
-        .hint("ask it with `manytask predict`"));
-    };
-    let Some(form) = episodes.source.pictures() else {
-        let what = format!("{} has not learned from a folder of pictures", arguments.run.shown());
-        return Err(
-            Failure::new(Code::Usage, what).hint("adapt takes runs of [data] kind = \"image_folder\"")
-        );
+        let what = format!("{} is a run without a [learner]", arguments.run.shown());
+        return Err(Failure::new(Code::Usage, what).hint("ask it with `manytask predict`"));
     };
     threads::set(threads_of(&plan))?;
-    let examples = image_folder::read(&arguments.support, form).map_err(of_input)?;
-    let queries = image_folder::pictures(&arguments.query, form).map_err(of_input)?;
-    let classes = examples.classes.names().to_vec();
-    let adapter = adapter(&plan, episodes, (form, &classes), &arguments.support)?;
-    let device = plan.device.resolve()?;
-    let params = params(&opened, (&plan, episodes), &adapter, (arguments.checkpoint, device), registries)?;
-    let (support_x, support_y) = examples.classes.labelled()?;
-    let numbers = |pixels: &Tensor| -> Result<Tensor> {
-        Ok(pixels.f_to_kind(Kind::Float)?.f_div_scalar(255.0)?.f_to_device(device)?)
+    let asked = Asked { arguments, opened: &opened, plan: &plan, episodes, registries };
+    let labelled = match (episodes.source.pictures(), episodes.source.table()) {
+        (Some(form), _) => pictures::labelled(&asked, form)?,
+        (None, Some(family)) => rows::labelled(&asked, family)?,
+        (None, None) => {
+            let what = format!(
+                "{} has learned neither from a folder of pictures nor from a table",
+                arguments.run.shown()
+            );
+            let hint = "adapt takes runs of [data] kind = \"image_folder\" or \"table\"";
+            return Err(Failure::new(Code::Usage, what).hint(hint));
+        }
     };
-    let support = (numbers(&support_x)?, support_y.f_to_device(device)?);
-    let steps = episodes.settings.evaluation_steps;
-    let found = adapter.predict(&params, (&support.0, &support.1), &numbers(&queries.pixels)?, steps)?;
-    for note in examples.notes.iter().chain(&queries.notes) {
+    for note in &labelled.notes {
         say(&format!("note: {note}"));
     }
-    if adapter.is_transductive() {
-        say(
-            "note: batch-norm normalises all queries together: a prediction depends on the other pictures of the query folder",
-        );
-    }
-    let text = labelled(&classes, &found.values, queries.files)?.csv();
+    let text = labelled.predictions.csv();
     match arguments.output.as_deref().filter(|path| path.as_os_str() != "-") {
         None => print(&text),
         Some(path) => {
             write_atomically(path, text.as_bytes())?;
-            say(&format!(
-                "the classes of {} pictures are in {}",
-                found.values.size().first().unwrap_or(&0),
-                path.shown()
-            ));
+            say(&format!("{} are in {}", labelled.what, path.shown()));
             Ok(())
         }
     }
 }
 
-/// The learner of a run for tasks of these classes.
-fn adapter(
-    plan: &Plan,
-    episodes: &EpisodesPlan,
-    (form, classes): (PictureForm, &[String]),
-    support: &Path,
-) -> Result<Adapter> {
-    let refuse = |what: String, hint: String| {
-        Err(Failure::new(Code::Data, format!("{}: {what}", support.shown())).hint(hint))
-    };
-    if classes.len() < 2 {
-        return refuse(
-            "has the pictures of one class".into(),
-            "give a folder with a folder of pictures for each of two classes or more".into(),
-        );
-    }
-    let shape =
-        EpisodeForm { input: form.shape(), output: Output::Multiclass, outputs: classes.len() as i64 };
-    let trained = episodes.source.outline()?.map(|outline| outline.form.outputs);
-    if let (Some(_), Some(trained)) = (episodes.learner.network(&shape).outputs, trained)
-        && trained != shape.outputs
-    {
-        return refuse(
-            format!("has {} classes, and the network of this run tells {trained} apart", classes.len()),
-            format!(
-                "give {trained} classes, or train a learner whose head is computed from the examples, e.g. `protonet`"
-            ),
-        );
-    }
-    let model = episodes.build(&shape, None, plan.precision);
-    let model = model.map_err(|failure| plan.source.locate(failure))?;
-    let loss = Loss::CrossEntropy { class_weights: None, label_smoothing: 0.0 };
-    let batch_norm: BatchNormStatistics = episodes.settings.batch_norm;
-    Ok(Adapter::new(model, loss, batch_norm))
+/// A learner and what is asked of it.
+struct Asked<'a> {
+    arguments: &'a AdaptArgs,
+    opened: &'a Opened,
+    plan: &'a Plan,
+    episodes: &'a EpisodesPlan,
+    registries: &'a Registries,
 }
 
-/// The parameters of a checkpoint. Those of a pretrained network are read with its data, which say what of it is no part of a task.
-fn params(
-    opened: &Opened,
-    (plan, episodes): (&Plan, &EpisodesPlan),
-    adapter: &Adapter,
-    (checkpoint, device): (Which, Device),
-    registries: &Registries,
-) -> Result<Params> {
-    if episodes.pretraining.is_none() {
-        return Ok(opened.folder.params(checkpoint, adapter.layout(), device)?.0);
+/// Queries with their labels.
+struct Labelled {
+    predictions: Predictions,
+    notes: Vec<String>,
+    /// What the predictions are, as `the classes of 7 pictures`.
+    what: String,
+}
+
+impl Asked<'_> {
+    /// The learner for tasks of a form, where training had `trained` outputs if that is known.
+    fn adapter(&self, shape: &EpisodeForm, trained: Option<i64>) -> Result<Adapter> {
+        let episodes = self.episodes;
+        let needs_head = episodes.learner.network(shape).outputs.is_some();
+        if let Some(trained) = trained.filter(|trained| needs_head && *trained != shape.outputs) {
+            let support = self.arguments.support.shown();
+            let what = format!(
+                "{support}: has {} classes, and the network of this run tells {trained} apart",
+                shape.outputs
+            );
+            let hint = format!(
+                "give {trained} classes, or train a learner whose head is computed from the examples, e.g. `protonet`"
+            );
+            return Err(Failure::new(Code::Data, what).hint(hint));
+        }
+        let loss = match shape.output {
+            Output::Regression => Loss::Mse,
+            Output::Multiclass => Loss::CrossEntropy { class_weights: None, label_smoothing: 0.0 },
+            Output::Binary | Output::Multilabel => Loss::BinaryCrossEntropy { positive_weight: None },
+        };
+        let model = episodes.build(shape, None, self.plan.precision);
+        let model = model.map_err(|failure| self.plan.source.locate(failure))?;
+        let batch_norm: BatchNormStatistics = episodes.settings.batch_norm;
+        Ok(Adapter::new(model, loss, batch_norm))
     }
-    let experiment = opened.load(registries)?;
-    threads::set(threads_of(plan))?;
-    let (all, _) = opened.folder.params(checkpoint, experiment.problem.layout(), device)?;
-    picked(&experiment.problem.prepared(&all)?, adapter.layout())
+
+    /// The parameters of the checkpoint. Those of a pretrained network are read with its data, which say what of it is no part of a task.
+    fn params(&self, adapter: &Adapter, device: Device) -> Result<Params> {
+        let checkpoint: Which = self.arguments.checkpoint;
+        if self.episodes.pretraining.is_none() {
+            return Ok(self.opened.folder.params(checkpoint, adapter.layout(), device)?.0);
+        }
+        let experiment = self.opened.load(self.registries)?;
+        threads::set(threads_of(self.plan))?;
+        let (all, _) = self.opened.folder.params(checkpoint, experiment.problem.layout(), device)?;
+        picked(&experiment.problem.prepared(&all)?, adapter.layout())
+    }
+
+    /// What a prediction depends on beside its query, if on anything.
+    fn transduction(adapter: &Adapter, others: &str) -> Option<String> {
+        let note = format!("batch-norm normalises all queries together: a prediction depends on {others}");
+        adapter.is_transductive().then_some(note)
+    }
 }
 
 /// The entries of a layout out of parameters that have more.
@@ -137,20 +130,32 @@ fn picked(all: &Params, layout: &std::sync::Arc<Layout>) -> Result<Params> {
     Ok(Params::new(layout.clone(), entries.map(Tensor::shallow_clone).collect())?)
 }
 
-/// For each picture its class, how far its probability is above the next one's, and the probabilities of all classes.
-fn labelled(classes: &[String], logits: &Tensor, files: Vec<String>) -> Result<Predictions> {
+/// Refuses examples of one class alone.
+fn of_classes(input: Vec<i64>, classes: &[String], support: &Path, remedy: &str) -> Result<EpisodeForm> {
+    if classes.len() < 2 {
+        let what = format!("{}: has examples of one class", support.shown());
+        return Err(Failure::new(Code::Data, what).hint(remedy));
+    }
+    Ok(EpisodeForm { input, output: Output::Multiclass, outputs: classes.len() as i64 })
+}
+
+/// For each query its class, how far its probability is above the next one's, and the probabilities of all classes; behind columns that
+/// are kept.
+fn by_class(
+    classes: &[String],
+    logits: &Tensor,
+    mut kept: Vec<(String, Vec<String>)>,
+) -> Result<Predictions> {
     let probabilities =
         logits.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?.f_softmax(-1, None::<Kind>)?;
+    let rows = probabilities.size().first().copied().unwrap_or_default() as usize;
     let (first, best) = probabilities.f_topk(2, 1, true, true)?;
     let names = Vec::<i64>::try_from(best.f_select(1, 0)?.f_contiguous()?)?;
     let names = names.iter().map(|class| classes.get(*class as usize).cloned().unwrap_or_default());
     let margins = first.f_select(1, 0)?.f_sub(&first.f_select(1, 1)?)?;
     let margins = Vec::<f64>::try_from(margins.f_contiguous()?)?;
-    let predictions =
-        Predictions::by_task(files.len(), std::iter::once(("class", classes.to_vec(), &probabilities)))?;
-    let kept = vec![
-        ("class".to_owned(), names.collect()),
-        ("margin".to_owned(), margins.iter().map(f64::to_string).collect()),
-    ];
-    Ok(predictions.of_files(Some(files)).with_kept(kept))
+    kept.push(("class".to_owned(), names.collect()));
+    kept.push(("margin".to_owned(), margins.iter().map(f64::to_string).collect()));
+    let columns = std::iter::once(("class", classes.to_vec(), &probabilities));
+    Ok(Predictions::by_task(rows, columns)?.with_kept(kept))
 }

@@ -99,8 +99,11 @@ impl Drive<'_> {
             if finish == Finish::StoppedEarly { format!(", stopped early at {step}") } else { String::new() };
         print(&format!("\n{split} split, parameters of step {best}{ended}\n{}", table(&evaluation, None)))?;
         say_circumstances(self.experiment.problem.as_ref(), &evaluation);
-        let (verb, next) =
-            if self.experiment.schema.is_some() { ("predict", " --input FILE") } else { ("eval", "") };
+        let (verb, next) = match (self.experiment.adapts(), &self.experiment.schema) {
+            (true, _) => ("adapt", " --support EXAMPLES --query FILE"),
+            (false, Some(_)) => ("predict", " --input FILE"),
+            (false, None) => ("eval", ""),
+        };
         print(&format!("\n{program} {verb} {shown}{next}\n"))
     }
 

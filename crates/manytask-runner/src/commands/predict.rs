@@ -81,7 +81,11 @@ pub(super) fn of_run(run: &Path, asked: &Asked<'_>, registries: &Registries) -> 
     let opened = Opened::new(RunFolder::view(run)?, asked.overrides, Purpose::Predict)?;
     let schema = schema(&opened)?;
     let plan = opened.plan(registries)?;
-    let Work::Rows(rows) = &plan.work else { return Err(no_schema(&opened)) };
+    let Work::Rows(rows) = &plan.work else {
+        let what =
+            format!("{} is a run of a learner, which needs examples of a task", opened.folder.path().shown());
+        return Err(Failure::new(Code::Usage, what).hint("give it some with `manytask adapt`"));
+    };
     threads::set(threads_of(&plan))?;
     let input = schema.read(asked.input).map_err(of_input)?;
     let predictions = computed(asked.checkpoint, &opened, &schema, &plan, rows, &input)?;
@@ -101,20 +105,32 @@ fn kept(input: &InputRows, asked: &Asked<'_>) -> Result<Vec<(String, Vec<String>
             Failure::new(Code::Usage, what).hint("leave --keep out: pictures are named by their files")
         );
     };
+    kept_columns(table, asked.keep, asked.input)
+}
+
+/// Columns of a table that was read from `input`, as they stand in it.
+pub(super) fn kept_columns(
+    table: &Table,
+    keep: &Columns,
+    input: &Path,
+) -> Result<Vec<(String, Vec<String>)>> {
+    if keep.0.is_empty() {
+        return Ok(Vec::new());
+    }
     let of = |name: String| {
         let column = table.column(&name).map_err(of_input)?;
-        let texts = (0..input.count).map(|row| column.text(row).unwrap_or_default().to_owned());
+        let texts = (0..table.rows()).map(|row| column.text(row).unwrap_or_default().to_owned());
         Ok((name, texts.collect()))
     };
-    let names = table.matching(asked.keep).map_err(|_| no_such_column(table, asked));
+    let names = table.matching(keep).map_err(|_| no_such_column(table, keep, input));
     names?.into_iter().map(of).collect()
 }
 
 /// What is said of a column that is to be kept and is not there.
-fn no_such_column(table: &Table, asked: &Asked<'_>) -> Failure {
-    let absent = asked.keep.0.iter().find(|name| table.matching(&Columns::from(name.as_str())).is_err());
+fn no_such_column(table: &Table, keep: &Columns, input: &Path) -> Failure {
+    let absent = keep.0.iter().find(|name| table.matching(&Columns::from(name.as_str())).is_err());
     let absent = absent.map_or("", String::as_str);
-    let what = format!("--keep: {} has no column `{absent}`", asked.input.shown());
+    let what = format!("--keep: {} has no column `{absent}`", input.shown());
     let failure = Failure::new(Code::Usage, what);
     match crate::config::nearest(absent, table.names()) {
         Some(near) => failure.hint(format!("did you mean `{near}`?")),

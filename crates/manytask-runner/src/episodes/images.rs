@@ -6,7 +6,7 @@ use manytask_data::image_folder::{self, PictureClasses, PictureForm};
 use manytask_data::{
     Channels, ClassPool, ClassSplit, DataReport, EpisodeSpec, ImageFiles, Resize, Splits, idx_classes,
 };
-use manytask_meta::ImageEpisodes;
+use manytask_meta::ClassEpisodes;
 use manytask_nn::metrics::Output;
 use manytask_tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -142,14 +142,15 @@ fn loaded(
     }
     // The same classes are the same data, however they are divided.
     of_classes.sort_unstable();
-    let input = pools.train.image_shape();
+    let input = pools.train.example_shape();
     Ok(LoadedEpisodes {
         report: DataReport { classes: pools.counts(), notes, ..DataReport::default() },
-        source: Box::new(ImageEpisodes { pools: pools.to_device(device)?, spec }),
+        source: Box::new(ClassEpisodes { pools: pools.to_device(device)?, spec }),
         input,
         output: Output::Multiclass,
         outputs: spec.ways as i64,
         digest: format!("{:x}", Sha256::digest(of_classes.concat())),
         split_digest: format!("{:x}", of_split.finalize()),
+        schema: None,
     })
 }

@@ -11,8 +11,9 @@ use manytask::Registries;
 use manytask::config::Source;
 use manytask::data_sets::{ClassPool, EpisodeSpec, Episodes, GaussianProcess, Splits};
 use manytask::meta::{
-    BatchNormStatistics, Classifier, EpisodeShape, EpisodeSource, Execution, GaussianProcessEpisodes,
-    ImageEpisodes, LearnerSpec, LearnsFrom, MetaModel, MetaProblem, MetaSettings, OuterGradient, Pretraining,
+    BatchNormStatistics, ClassEpisodes, Classifier, EpisodeShape, EpisodeSource, Execution,
+    GaussianProcessEpisodes, LearnerSpec, LearnsFrom, MetaModel, MetaProblem, MetaSettings, OuterGradient,
+    Pretraining,
 };
 use manytask::multitask::aggregators::EqualWeights;
 use manytask::multitask::{
@@ -52,7 +53,7 @@ fn spec(name: &str) -> Arc<dyn LearnerSpec> {
 
 /// Tasks of three classes out of five, two shots and three queries of each, as numbers of the tests' precision.
 #[derive(Debug)]
-struct Clusters(ImageEpisodes);
+struct Clusters(ClassEpisodes);
 
 const CLASSES: i64 = 3;
 const IMAGE: [i64; 3] = [1, 2, 2];
@@ -70,7 +71,7 @@ impl Clusters {
             ClassPool::new(images.shallow_clone(), &vec![each; classes as usize], names).unwrap()
         };
         let pools = Splits { train: pool(), validation: None, test: Some(pool()) };
-        Self(ImageEpisodes { pools, spec: EpisodeSpec { ways: CLASSES as usize, shots: 2, queries: 3 } })
+        Self(ClassEpisodes { pools, spec: EpisodeSpec { ways: CLASSES as usize, shots: 2, queries: 3 } })
     }
 }
 

@@ -26,4 +26,5 @@ mod resumed;
 mod settings;
 mod strategies;
 mod studies;
+mod table_tasks;
 mod training;
