@@ -7,7 +7,7 @@ mod tests;
 
 use std::path::Path;
 
-use manytask_tensor::{Device, Kind, Tensor, WHOLE};
+use manytask_tensor::{Device, Kind, Tensor, WHOLE, Within as _};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -135,22 +135,24 @@ impl TableEpisodes {
     /// # Errors
     /// When it names neither tasks nor classes or both, settings are of the other form, or the split is impossible.
     pub fn check(&self) -> Result<()> {
-        self.split.check()?;
+        self.split.check().within("split")?;
         if self.split == ClassSplit::Folders {
             return Err(Error::config(
                 "split",
                 "split = \"folders\" is for folders of pictures; set split.random, or split.lists",
             ));
         }
-        self.source.numbers()?;
-        self.inputs.check()?;
+        self.source.numbers().within("source")?;
+        self.inputs.check().within("inputs")?;
         if !self.inputs.embedding.is_empty() {
             return Err(Error::config(
                 ["inputs", "embedding"],
                 "`inputs.embedding` is for rows with heads of their own; take `inputs.one_hot`",
             ));
         }
-        self.targets.iter().try_for_each(TargetSpec::check)?;
+        for (number, target) in self.targets.iter().enumerate() {
+            target.check().within(("targets", number))?;
+        }
         match self.by()? {
             By::Class(_, spec) => spec.check(),
             By::Task(..) if self.shots == 0 || self.queries == 0 => Err(Error::config(
@@ -213,7 +215,7 @@ impl TableEpisodes {
         }
         let table = Table::read(&source)?;
         let groups = RowGroups::of(&table, by.column())?;
-        let divided = self.split.divide_names(&groups.names, table.path(), folder)?;
+        let divided = self.split.divide_names(&groups.names, table.path(), folder).within("split")?;
         let train: Vec<usize> =
             divided.train.iter().flat_map(|group| groups.rows_of(*group)).copied().collect();
         let schema = self.fit(&source, &table, by, &train)?;
@@ -261,7 +263,7 @@ impl TableEpisodes {
             .map(|target| target.expanded(table, &std::collections::HashSet::new()))
             .transpose()?;
         let targets = match targets.as_deref() {
-            Some([target]) => vec![TargetEncoder::fit_one(table, target, train)?],
+            Some([target]) => vec![TargetEncoder::fit_one(table, target, train).within(("targets", 0))?],
             Some(many) => {
                 return Err(Error::config(
                     "targets",
@@ -276,7 +278,7 @@ impl TableEpisodes {
         let reserved: Vec<&str> = std::iter::once(by.column())
             .chain(targets.iter().flat_map(|target| target.columns().iter().map(String::as_str)))
             .collect();
-        let inputs = Encoder::fit(table, &self.inputs, &reserved, train)?;
+        let inputs = Encoder::fit(table, &self.inputs, &reserved, train).within("inputs")?;
         Ok(Schema::of_tasks(source.clone(), inputs, targets))
     }
 }
