@@ -145,6 +145,12 @@ impl<'s> Section<'s> {
         all.into_iter().map(take).collect()
     }
 
+    /// That of these keys which is written last; a change on the command line stands behind the file.
+    pub fn last_of(&self, keys: [&'static str; 2]) -> Option<&'static str> {
+        let place = |key: &&'static str| self.table.get_ref().get(*key).map(|value| value.span().start);
+        keys.into_iter().filter(|key| place(key).is_some()).max_by_key(place)
+    }
+
     /// A string that is there, left where it is.
     pub fn peek(&self, key: &str) -> Option<&str> {
         self.table.get_ref().get(key).and_then(|value| value.get_ref().as_str())

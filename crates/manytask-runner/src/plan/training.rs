@@ -46,6 +46,8 @@ pub struct TrainingSection {
 
 impl TrainingSection {
     pub(super) fn read(section: &mut Section<'_>) -> Result<Self> {
+        let length = section.last_of(["epochs", "steps"]);
+        let interval = section.last_of(["validate_every_epochs", "validate_every_steps"]);
         let read = Self {
             epochs: section.take("epochs")?,
             steps: section.take("steps")?,
@@ -62,12 +64,14 @@ impl TrainingSection {
             init_from: section.take("init_from")?,
         };
         if read.epochs.is_some() == read.steps.is_some() {
-            let key: KeyPath = if read.epochs.is_some() { "epochs".into() } else { WHOLE };
-            return Err(Failure::setting(key, "[training] needs `epochs` or `steps`, and not both"));
+            return Err(Failure::setting(
+                length.map_or(WHOLE, KeyPath::from),
+                "[training] needs `epochs` or `steps`, and not both",
+            ));
         }
         if read.validate_every_epochs.is_some() && read.validate_every_steps.is_some() {
             let what = "[training] has both `validate_every_epochs` and `validate_every_steps`";
-            return Err(Failure::setting("validate_every_steps", what));
+            return Err(Failure::setting(interval.map_or(WHOLE, KeyPath::from), what));
         }
         for (name, epochs) in [("epochs", read.epochs), ("validate_every_epochs", read.validate_every_epochs)]
         {

@@ -302,3 +302,20 @@ fn a_mistake_in_a_long_line_shows_a_part_of_it() {
     says(&said, 3, &["a.toml:8:", "oops", "^", "…"]);
     assert!(said.err.len() < 2000, "{}", said.err.len());
 }
+
+#[test]
+fn of_two_settings_that_exclude_each_other_the_last_is_pointed_at() {
+    let place = Place::new();
+    for (change, key) in [
+        ("training.steps=7", "training.epochs=7"),
+        ("training.validate_every_steps=7", "training.validate_every_epochs=7"),
+    ] {
+        let said = place.run(&["train", "a.toml", change]);
+        assert!(
+            said.code == Some(3) && said.err.contains(&format!("in the argument `{change}`")),
+            "{said:?}"
+        );
+        let said = place.run(&["train", "a.toml", change, key]);
+        assert!(said.code == Some(3) && said.err.contains(&format!("in the argument `{key}`")), "{said:?}");
+    }
+}
