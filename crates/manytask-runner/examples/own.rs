@@ -21,7 +21,7 @@ use manytask::nn::layers::Linear;
 use manytask::nn::metrics::Output;
 use manytask::nn::{self, Builder, Context, Module};
 use manytask::tensor::random::Key;
-use manytask::tensor::{Device, Kind, Params, Tensor};
+use manytask::tensor::{Device, Kind, Method, Params, Tensor};
 use serde::{Deserialize, Serialize};
 
 /// `[data] kind = "waves"`: two tasks on the same numbers.
@@ -29,6 +29,18 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 struct Waves {
     rows: i64,
+}
+
+impl Default for Waves {
+    fn default() -> Self {
+        Self { rows: 500 }
+    }
+}
+
+impl Method for Waves {
+    const NAME: &'static str = "waves";
+    const SUMMARY: &'static str = "a sine and a cosine";
+    const ABOUT: &'static str = "";
 }
 
 impl DataSettings for Waves {
@@ -69,6 +81,18 @@ impl Module for SineLayer {
     }
 }
 
+impl Default for Sines {
+    fn default() -> Self {
+        Self { size: 16 }
+    }
+}
+
+impl Method for Sines {
+    const NAME: &'static str = "sines";
+    const SUMMARY: &'static str = "a layer of sines";
+    const ABOUT: &'static str = "";
+}
+
 impl TrunkSettings for Sines {
     fn build(&self, b: &mut Builder<'_>, inputs: &[i64]) -> nn::Result<Built> {
         Ok((Box::new(SineLayer(Linear::new(b, inputs.iter().product(), self.size)?)), self.size))
@@ -80,6 +104,12 @@ impl TrunkSettings for Sines {
 #[serde(deny_unknown_fields)]
 struct Loudest {}
 
+impl Method for Loudest {
+    const NAME: &'static str = "loudest";
+    const SUMMARY: &'static str = "the largest loss alone";
+    const ABOUT: &'static str = "";
+}
+
 impl AggregatorSettings for Loudest {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         Ok(Box::new(OnLosses::new(Loudest {}, tasks)))
@@ -88,7 +118,7 @@ impl AggregatorSettings for Loudest {
 
 impl LossWeighting for Loudest {
     fn name(&self) -> &'static str {
-        "loudest"
+        Loudest::NAME
     }
 
     fn weights(&mut self, step: &StepInfo<'_>) -> Result<Vec<f64>> {
@@ -100,14 +130,8 @@ impl LossWeighting for Loudest {
 
 fn main() -> ExitCode {
     let mut all = Registries::default();
-    all.data.add("waves", "a sine and a cosine", "", &Waves { rows: 500 }, |s: Waves| {
-        Box::new(s) as Box<dyn DataSettings>
-    });
-    all.trunks.add("sines", "a layer of sines", "", &Sines { size: 16 }, |s: Sines| {
-        Box::new(s) as Box<dyn TrunkSettings>
-    });
-    all.aggregators.add("loudest", "the largest loss alone", "", &Loudest {}, |s: Loudest| {
-        Box::new(s) as Box<dyn AggregatorSettings>
-    });
+    all.data.method::<Waves>();
+    all.trunks.method::<Sines>();
+    all.aggregators.method::<Loudest>();
     manytask::main_with(&all)
 }

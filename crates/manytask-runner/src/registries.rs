@@ -3,6 +3,7 @@
 mod aggregators;
 mod architectures;
 mod learners;
+mod made_of;
 mod schedules;
 
 use std::sync::Arc;
@@ -55,9 +56,9 @@ impl Default for Registries {
             episodes: episodes(),
             learners: learners::learners(),
             backbones: backbones(),
-            architectures: architectures::architectures(),
+            architectures: architectures::all(),
             trunks: trunks(),
-            aggregators: aggregators::aggregators(),
+            aggregators: aggregators::all(),
             optimizers: optimizers(),
             schedules: schedules::schedules(),
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use manytask_tensor::SettingError;
+use manytask_tensor::{Method, SettingError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -32,12 +32,32 @@ pub struct Entry<T> {
     make: Make<T>,
 }
 
+/// How the things of a registry are made of the settings of a method: of any that it can hold.
+pub trait MadeOf<S>: Sized {
+    /// The thing of these settings.
+    ///
+    /// # Errors
+    /// When the method refuses the settings as soon as they are read.
+    fn made_of(settings: S) -> Result<Self, SettingError>;
+}
+
 impl<T> fmt::Debug for Registry<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Registry")
             .field("kind", &self.kind)
             .field("names", &self.entries.keys())
             .finish_non_exhaustive()
+    }
+}
+
+impl<T: 'static> Registry<T> {
+    /// Adds a method, of which everything is declared beside its code; one of the same name is replaced.
+    pub fn method<S>(&mut self)
+    where
+        S: Method + Default + DeserializeOwned + Serialize + 'static,
+        T: MadeOf<S>,
+    {
+        self.add_checked(S::NAME, S::SUMMARY, S::ABOUT, &S::example(), T::made_of);
     }
 }
 

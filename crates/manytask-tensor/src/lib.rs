@@ -13,6 +13,7 @@
 //! - [`elementwise`]: many operations on elements in one pass; [`rows`]: some of a tensor's; [`one_hot`]: rows of zeros and few ones.
 //! - [`capture`]: work that a GPU is given once and launched as a whole.
 //! - [`device`], [`threads`] and [`memory`].
+//! - [`Method`]: what is declared beside the code of whatever a configuration can name.
 //! - [`SettingError`] and [`ErrorKind`]: how every crate refuses a setting by its path of keys, and what kinds of errors there are.
 //!
 //! ```
@@ -38,6 +39,7 @@ mod init;
 pub mod io;
 mod layout;
 pub mod memory;
+mod method;
 mod no_grad;
 pub mod one_hot;
 mod params;
@@ -53,6 +55,7 @@ pub use device::{DeviceChoice, send};
 pub use error::{Error, OpContext, Result};
 pub use init::Init;
 pub use layout::{Entry, Layout, LayoutBuilder, Owner, Role, Slot};
+pub use method::Method;
 pub use no_grad::{NoGrad, no_grad};
 pub use params::{Params, write_in_turn};
 pub use scalar::{baddbmm, baddbmm_scaled, catch_panics, masked_fill, number_like};

@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::spectrum::Spectrum;
@@ -34,6 +35,14 @@ pub enum Scale {
 #[derive(Debug)]
 struct Alignment(Scale);
 
+impl Method for AlignedMtl {
+    const NAME: &'static str = "aligned_mtl";
+    const SUMMARY: &'static str = "the mean of gradients whose principal components have one length";
+    const ABOUT: &'static str = "\
+        Senushkin et al. 2023, arXiv:2305.19000: the singular values of the gradients all become the \
+        smallest, the median or the root mean square of them (`scale`: min, median, rmse).";
+}
+
 impl AggregatorSettings for AlignedMtl {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         Ok(Box::new(OnGramian::new(Alignment(self.scale), self.level.clone(), tasks)))
@@ -67,7 +76,7 @@ fn weights(gramian: &Gramian, scale: Scale) -> Option<Vec<f64>> {
 
 impl GramianWeighting for Alignment {
     fn name(&self) -> &'static str {
-        "aligned_mtl"
+        AlignedMtl::NAME
     }
 
     fn weights(&mut self, gramian: &Gramian, step: &StepInfo<'_>) -> Result<Vec<f64>> {

@@ -1,5 +1,5 @@
 use manytask_nn::clip;
-use manytask_tensor::KeyPath;
+use manytask_tensor::{KeyPath, Method};
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -51,11 +51,21 @@ struct Memory {
     optimizer: ScalarOptimizer,
 }
 
+impl Method for AutoLambda {
+    const NAME: &'static str = "auto_lambda";
+    const SUMMARY: &'static str = "weights for losses that help the primary tasks on validation data";
+    const ABOUT: &'static str = "\
+        Liu et al. 2022, arXiv:2202.03091: after a step along the weighted losses the `primary` tasks' \
+        losses on a validation batch are to be least; the gradient of the weights is found by differences \
+        of losses. A step costs about three times as much. The validation split then has a share in \
+        training: report results on a test split.";
+}
+
 impl AggregatorSettings for AutoLambda {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        at_least_zero("auto_lambda", "initial", self.initial)?;
-        above_zero("auto_lambda", "learning_rate", self.learning_rate)?;
-        above_zero("auto_lambda", "difference", self.difference)?;
+        at_least_zero(AutoLambda::NAME, "initial", self.initial)?;
+        above_zero(AutoLambda::NAME, "learning_rate", self.learning_rate)?;
+        above_zero(AutoLambda::NAME, "difference", self.difference)?;
         if let Some(name) = self.primary.iter().find(|name| !tasks.contains(name)) {
             return Err(Error::setting(
                 KeyPath::from("primary").text(name),
@@ -125,7 +135,7 @@ impl Auto {
 
 impl Aggregator for Auto {
     fn name(&self) -> &'static str {
-        "auto_lambda"
+        AutoLambda::NAME
     }
 
     fn needs(&self) -> Needs {
@@ -163,6 +173,6 @@ impl Aggregator for Auto {
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        state.read_into("auto_lambda", &mut self.memory)
+        state.read_into(AutoLambda::NAME, &mut self.memory)
     }
 }

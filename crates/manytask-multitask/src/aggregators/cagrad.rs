@@ -1,5 +1,6 @@
 mod dual;
 
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::{AggregatorSettings, Property};
@@ -46,12 +47,22 @@ struct ConflictAverse {
     divisor: f64,
 }
 
+impl Method for CaGrad {
+    const NAME: &'static str = "cagrad";
+    const SUMMARY: &'static str =
+        "near the mean gradient, the direction that is best for the task it helps least";
+    const ABOUT: &'static str = "\
+        Liu et al. 2021, arXiv:2110.14048: max min <g, d> over |d - g0| <= c |g0|, solved exactly. \
+        `rescale` divides d by 1 + c² (one_plus_c_squared, as the authors' code), by 1 + c (one_plus_c), \
+        or not at all (none).";
+}
+
 impl AggregatorSettings for CaGrad {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         if !(self.c.is_finite() && self.c >= 0.0) {
             return Err(Error::setting(
                 "c",
-                format!("cagrad: c is {}", self.c),
+                format!("{}: c is {}", CaGrad::NAME, self.c),
                 "write a number that is at least 0",
             ));
         }
@@ -81,7 +92,7 @@ impl Rescale {
 
 impl GramianWeighting for ConflictAverse {
     fn name(&self) -> &'static str {
-        "cagrad"
+        CaGrad::NAME
     }
 
     fn weights(&mut self, gramian: &Gramian, _step: &StepInfo<'_>) -> Result<Vec<f64>> {

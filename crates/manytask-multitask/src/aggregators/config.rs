@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::spectrum::Spectrum;
@@ -20,6 +21,14 @@ pub struct Config {
 #[derive(Debug)]
 struct ConflictFree;
 
+impl Method for Config {
+    const NAME: &'static str = "config";
+    const SUMMARY: &'static str = "the direction with the same cosine to all gradients";
+    const ABOUT: &'static str = "\
+        Liu et al. 2024 (conflict-free inverse gradients), arXiv:2408.11104: U⁺ 1 with the unit gradients \
+        U, as long as the gradients along it together.";
+}
+
 impl AggregatorSettings for Config {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         Ok(Box::new(OnGramian::new(ConflictFree, self.level.clone(), tasks)))
@@ -32,7 +41,7 @@ impl AggregatorSettings for Config {
 
 impl GramianWeighting for ConflictFree {
     fn name(&self) -> &'static str {
-        "config"
+        Config::NAME
     }
 
     fn weights(&mut self, gramian: &Gramian, step: &StepInfo<'_>) -> Result<Vec<f64>> {

@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -29,10 +30,16 @@ struct Angle {
     preferred: Preferred,
 }
 
+impl Method for Cosmos {
+    const NAME: &'static str = "cosmos";
+    const SUMMARY: &'static str = "a weighted sum that rewards losses in the proportions of the weights";
+    const ABOUT: &'static str = "Ruchte & Grabocka 2021, arXiv:2103.13392: <λ, l> − γ cos(λ, l).";
+}
+
 impl AggregatorSettings for Cosmos {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        at_least_zero("cosmos", "gamma", self.gamma)?;
-        let preferred = self.preference.of("cosmos", tasks)?;
+        at_least_zero(Cosmos::NAME, "gamma", self.gamma)?;
+        let preferred = self.preference.of(Cosmos::NAME, tasks)?;
         Ok(Box::new(OnLosses::new(Angle { gamma: self.gamma, preferred }, tasks)))
     }
 
@@ -47,7 +54,7 @@ impl AggregatorSettings for Cosmos {
 
 impl LossWeighting for Angle {
     fn name(&self) -> &'static str {
-        "cosmos"
+        Cosmos::NAME
     }
 
     fn weights(&mut self, step: &StepInfo<'_>) -> Result<Vec<f64>> {

@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -42,9 +43,18 @@ struct Memory {
     steps: Vec<u64>,
 }
 
+impl Method for DbMtl {
+    const NAME: &'static str = "db_mtl";
+    const SUMMARY: &'static str = "logarithms of losses, and gradients of one length";
+    const ABOUT: &'static str = "\
+        Lin et al. 2023, arXiv:2308.12029: moving averages of the gradients of log l, corrected for their \
+        start, all as long as the longest, added up. Losses must be above 0. It keeps a number for each \
+        task and shared parameter.";
+}
+
 impl AggregatorSettings for DbMtl {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        below_one("db_mtl", "beta", self.beta)?;
+        below_one(DbMtl::NAME, "beta", self.beta)?;
         Ok(Box::new(DualBalance {
             beta: self.beta,
             tasks: tasks.to_vec(),
@@ -69,7 +79,7 @@ impl DualBalance {
 
 impl Aggregator for DualBalance {
     fn name(&self) -> &'static str {
-        "db_mtl"
+        DbMtl::NAME
     }
 
     fn needs(&self) -> Needs {
@@ -83,7 +93,7 @@ impl Aggregator for DualBalance {
     fn combine(&mut self, step: &mut dyn Step) -> Result<Combination> {
         let losses = step.losses().clone();
         let info = StepInfo::new(step, &losses, &self.tasks);
-        positive("db_mtl", &info)?;
+        positive(DbMtl::NAME, &info)?;
         let present = losses.present();
         let gradients = finite_rows(step.jacobian(&Level::Parameters)?, &info)?;
         let heads: Vec<f64> = losses.values().iter().map(|loss| (loss + ADDED).recip()).collect();
@@ -116,7 +126,7 @@ impl Aggregator for DualBalance {
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        self.averages.restore("db_mtl", "averages", state)?;
-        state.read_into("db_mtl", &mut self.memory)
+        self.averages.restore(DbMtl::NAME, "averages", state)?;
+        state.read_into(DbMtl::NAME, &mut self.memory)
     }
 }

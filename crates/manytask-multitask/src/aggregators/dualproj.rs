@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::dual_cone::DualCone;
@@ -16,6 +17,14 @@ pub struct DualProj {
 #[derive(Debug)]
 struct Projection;
 
+impl Method for DualProj {
+    const NAME: &'static str = "dualproj";
+    const SUMMARY: &'static str = "the mean gradient projected to go against no task";
+    const ABOUT: &'static str = "\
+        Lopez-Paz & Ranzato 2017, arXiv:1706.08840; Quinton & Rey 2024: the nearest vector to the mean \
+        gradient whose inner products with all gradients are at least 0, found exactly.";
+}
+
 impl AggregatorSettings for DualProj {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         Ok(Box::new(OnGramian::new(Projection, self.level.clone(), tasks)))
@@ -28,7 +37,7 @@ impl AggregatorSettings for DualProj {
 
 impl GramianWeighting for Projection {
     fn name(&self) -> &'static str {
-        "dualproj"
+        DualProj::NAME
     }
 
     fn weights(&mut self, gramian: &Gramian, _step: &StepInfo<'_>) -> Result<Vec<f64>> {

@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -32,9 +33,17 @@ struct Memory {
     before: Vec<Option<f64>>,
 }
 
+impl Method for Dwa {
+    const NAME: &'static str = "dwa";
+    const SUMMARY: &'static str = "losses that fall least from epoch to epoch count more";
+    const ABOUT: &'static str = "\
+        Liu et al. 2019 (dynamic weight average), arXiv:1803.10704: w = K softmax(r / T) with the ratio r \
+        of a task's mean losses in the last two epochs; 1 until then.";
+}
+
 impl AggregatorSettings for Dwa {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        above_zero("dwa", "temperature", self.temperature)?;
+        above_zero(Dwa::NAME, "temperature", self.temperature)?;
         let memory = Memory { last: vec![None; tasks.len()], before: vec![None; tasks.len()] };
         Ok(Box::new(OnLosses::new(Average { temperature: self.temperature, memory }, tasks)))
     }
@@ -53,7 +62,7 @@ impl Average {
 
 impl LossWeighting for Average {
     fn name(&self) -> &'static str {
-        "dwa"
+        Dwa::NAME
     }
 
     fn needs(&self) -> Needs {

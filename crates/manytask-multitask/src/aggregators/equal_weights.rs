@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::{AggregatorSettings, Property};
@@ -7,6 +8,12 @@ use crate::{Aggregator, LossWeighting, OnLosses, Result, StepInfo};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct EqualWeights {}
+
+impl Method for EqualWeights {
+    const NAME: &'static str = "equal_weights";
+    const SUMMARY: &'static str = "the mean of the losses";
+    const ABOUT: &'static str = "The mean over the tasks that are present, 1/K Σ l.";
+}
 
 impl AggregatorSettings for EqualWeights {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
@@ -20,7 +27,7 @@ impl AggregatorSettings for EqualWeights {
 
 impl LossWeighting for EqualWeights {
     fn name(&self) -> &'static str {
-        "equal_weights"
+        EqualWeights::NAME
     }
 
     fn weights(&mut self, step: &StepInfo<'_>) -> Result<Vec<f64>> {

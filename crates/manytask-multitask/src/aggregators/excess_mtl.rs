@@ -1,4 +1,4 @@
-use manytask_tensor::{Kind, Tensor};
+use manytask_tensor::{Kind, Method, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -44,9 +44,17 @@ struct Memory {
     initial: Vec<Option<f64>>,
 }
 
+impl Method for ExcessMtl {
+    const NAME: &'static str = "excess_mtl";
+    const SUMMARY: &'static str = "tasks that are far from their best count more";
+    const ABOUT: &'static str = "\
+        He et al. 2024: w ∝ w exp(η E / E0) with the excess risk E = gᵀ diag(Σ g²)^(-1/2) g. It keeps a \
+        number for each task and shared parameter.";
+}
+
 impl AggregatorSettings for ExcessMtl {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        above_zero("excess_mtl", "step_size", self.step_size)?;
+        above_zero(ExcessMtl::NAME, "step_size", self.step_size)?;
         Ok(Box::new(Excess {
             step_size: self.step_size,
             tasks: tasks.to_vec(),
@@ -70,7 +78,7 @@ fn excess(roots: &mut Accumulator, present: &[usize], gradients: &Tensor) -> Res
 
 impl Aggregator for Excess {
     fn name(&self) -> &'static str {
-        "excess_mtl"
+        ExcessMtl::NAME
     }
 
     fn needs(&self) -> Needs {
@@ -119,7 +127,7 @@ impl Aggregator for Excess {
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        self.roots.restore("excess_mtl", "roots", state)?;
-        state.read_into("excess_mtl", &mut self.memory)
+        self.roots.restore(ExcessMtl::NAME, "roots", state)?;
+        state.read_into(ExcessMtl::NAME, &mut self.memory)
     }
 }

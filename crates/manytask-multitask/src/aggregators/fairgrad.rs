@@ -1,5 +1,6 @@
 mod fairness;
 
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::support::above_zero;
@@ -32,9 +33,17 @@ struct Fair {
     alpha: f64,
 }
 
+impl Method for FairGrad {
+    const NAME: &'static str = "fairgrad";
+    const SUMMARY: &'static str = "the α-fair direction between tasks";
+    const ABOUT: &'static str = "\
+        Ban & Ji 2024, arXiv:2402.15638: weights w > 0 with G w = w^(-1/α), solved exactly. α = 1 is \
+        Nash-MTL without its limit; large α help the task that is helped least.";
+}
+
 impl AggregatorSettings for FairGrad {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        above_zero("fairgrad", "alpha", self.alpha)?;
+        above_zero(FairGrad::NAME, "alpha", self.alpha)?;
         Ok(Box::new(OnGramian::new(Fair { alpha: self.alpha }, self.level.clone(), tasks)))
     }
 
@@ -45,7 +54,7 @@ impl AggregatorSettings for FairGrad {
 
 impl GramianWeighting for Fair {
     fn name(&self) -> &'static str {
-        "fairgrad"
+        FairGrad::NAME
     }
 
     fn weights(&mut self, gramian: &Gramian, _step: &StepInfo<'_>) -> Result<Vec<f64>> {

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -51,14 +52,23 @@ struct Memory {
     optimizer: ScalarOptimizer,
 }
 
+impl Method for Famo {
+    const NAME: &'static str = "famo";
+    const SUMMARY: &'static str = "weights for losses that fall at the same rate";
+    const ABOUT: &'static str = "\
+        Liu et al. 2023, arXiv:2306.03792: w = c z / (l − b) with z = softmax(ξ); ξ follows how much the \
+        losses of the same batch fell by the step, with its own Adam. One forward pass more. `least` are b \
+        by task, below all losses.";
+}
+
 impl AggregatorSettings for Famo {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        above_zero("famo", "learning_rate", self.learning_rate)?;
-        at_least_zero("famo", "weight_decay", self.weight_decay)?;
+        above_zero(Famo::NAME, "learning_rate", self.learning_rate)?;
+        at_least_zero(Famo::NAME, "weight_decay", self.weight_decay)?;
         let weighting = Adaptive {
             settings: self.clone(),
             tasks: tasks.to_vec(),
-            least: by_task("famo", "least", &self.least, tasks, 0.0, f64::NEG_INFINITY)?,
+            least: by_task(Famo::NAME, "least", &self.least, tasks, 0.0, f64::NEG_INFINITY)?,
             step: 0,
             before: TaskVec::default(),
             memory: Memory { logits: vec![0.0; tasks.len()], optimizer: ScalarOptimizer::new(tasks.len()) },
@@ -85,7 +95,7 @@ impl Adaptive {
             None => Ok(distances),
             Some(task) => {
                 let name = self.tasks.get(task).map_or("", String::as_str);
-                Err(not_positive("famo", name, losses.get(task).unwrap_or_default(), self.step))
+                Err(not_positive(Famo::NAME, name, losses.get(task).unwrap_or_default(), self.step))
             }
         }
     }
@@ -100,7 +110,7 @@ impl Adaptive {
 
 impl LossWeighting for Adaptive {
     fn name(&self) -> &'static str {
-        "famo"
+        Famo::NAME
     }
 
     fn needs(&self) -> Needs {

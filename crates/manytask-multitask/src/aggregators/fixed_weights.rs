@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -15,6 +16,16 @@ pub struct FixedWeights {
 
 #[derive(Debug)]
 struct Fixed(Vec<f64>);
+
+impl Method for FixedWeights {
+    const NAME: &'static str = "fixed_weights";
+    const SUMMARY: &'static str = "a weighted sum of the losses";
+    const ABOUT: &'static str = "Σ w l with a weight for each task by name.";
+
+    fn example() -> Self {
+        Self { weights: BTreeMap::from([("task".to_owned(), 1.0)]) }
+    }
+}
 
 impl AggregatorSettings for FixedWeights {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
@@ -36,12 +47,12 @@ impl AggregatorSettings for FixedWeights {
             let all = named(all.iter().map(String::as_str).collect());
             return Err(Error::setting(
                 key,
-                format!("fixed_weights: there is no task `{}`", named(unknown)),
+                format!("{}: there is no task `{}`", FixedWeights::NAME, named(unknown)),
                 format!("the tasks are `{all}`"),
             ));
         }
         if !missing.is_empty() {
-            let what = format!("fixed_weights: no weight for `{}`", named(missing));
+            let what = format!("{}: no weight for `{}`", FixedWeights::NAME, named(missing));
             return Err(Error::setting("weights", what, "write one for each task"));
         }
         if let Some((name, weight)) = self.weights.iter().find(|(_, weight)| !weight.is_finite()) {
@@ -55,7 +66,7 @@ impl AggregatorSettings for FixedWeights {
 
 impl LossWeighting for Fixed {
     fn name(&self) -> &'static str {
-        "fixed_weights"
+        FixedWeights::NAME
     }
 
     fn needs(&self) -> Needs {

@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::support::positive;
@@ -12,6 +13,14 @@ use crate::{Aggregator, LossWeighting, OnLosses, Result, StepInfo};
 #[serde(default, deny_unknown_fields)]
 pub struct GeometricMean {}
 
+impl Method for GeometricMean {
+    const NAME: &'static str = "geometric_mean";
+    const SUMMARY: &'static str = "the geometric mean of the losses";
+    const ABOUT: &'static str = "\
+        Chennupati et al. 2019 (GLS), arXiv:1904.08492: (Π l)^(1/K), computed with logarithms. Losses must \
+        be above 0.";
+}
+
 impl AggregatorSettings for GeometricMean {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         Ok(Box::new(OnLosses::new(*self, tasks)))
@@ -24,7 +33,7 @@ impl AggregatorSettings for GeometricMean {
 
 impl LossWeighting for GeometricMean {
     fn name(&self) -> &'static str {
-        "geometric_mean"
+        GeometricMean::NAME
     }
 
     fn weights(&mut self, step: &StepInfo<'_>) -> Result<Vec<f64>> {

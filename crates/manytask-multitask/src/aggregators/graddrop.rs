@@ -1,4 +1,4 @@
-use manytask_tensor::Kind;
+use manytask_tensor::{Kind, Method};
 use serde::{Deserialize, Serialize};
 
 use super::accumulator::finite_rows;
@@ -33,10 +33,19 @@ struct SignDropout {
     tasks: Vec<String>,
 }
 
+impl Method for GradDrop {
+    const NAME: &'static str = "graddrop";
+    const SUMMARY: &'static str = "gradients of one sign, drawn for each number";
+    const ABOUT: &'static str = "\
+        Chen et al. 2020, arXiv:2010.06808: the positive sign is drawn with probability (1 + Σ g / Σ |g|) \
+        / 2, and gradients of the other are dropped but for `leak`. With level = \"representation\" signs \
+        are those of activations' gradients.";
+}
+
 impl AggregatorSettings for GradDrop {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        unit("graddrop", "leak", self.leak)?;
-        direction_level("graddrop", &self.level)?;
+        unit(GradDrop::NAME, "leak", self.leak)?;
+        direction_level(GradDrop::NAME, &self.level)?;
         Ok(Box::new(SignDropout { settings: self.clone(), tasks: tasks.to_vec() }))
     }
 
@@ -47,7 +56,7 @@ impl AggregatorSettings for GradDrop {
 
 impl Aggregator for SignDropout {
     fn name(&self) -> &'static str {
-        "graddrop"
+        GradDrop::NAME
     }
 
     fn needs(&self) -> Needs {

@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -63,10 +64,20 @@ struct Memory {
     optimizer: ScalarOptimizer,
 }
 
+impl Method for GradNorm {
+    const NAME: &'static str = "gradnorm";
+    const SUMMARY: &'static str = "weights for gradients of norms that make tasks train at one rate";
+    const ABOUT: &'static str = "\
+        Chen et al. 2018, arXiv:1711.02257: |w ∇l| is to be mean(|w ∇l|) r^α with the relative rate r of \
+        the task's loss; the weights follow the gradient of the L1 distance with their own Adam and add up \
+        to K. Norms are those of the last shared layer; level = { layers = [\"trunk.layer0\"] } takes \
+        others.";
+}
+
 impl AggregatorSettings for GradNorm {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        at_least_zero("gradnorm", "alpha", self.alpha)?;
-        above_zero("gradnorm", "learning_rate", self.learning_rate)?;
+        at_least_zero(GradNorm::NAME, "alpha", self.alpha)?;
+        above_zero(GradNorm::NAME, "learning_rate", self.learning_rate)?;
         let memory = Memory {
             weights: vec![1.0; tasks.len()],
             initial: vec![None; tasks.len()],
@@ -125,7 +136,7 @@ impl Normalisation {
 
 impl Aggregator for Normalisation {
     fn name(&self) -> &'static str {
-        "gradnorm"
+        GradNorm::NAME
     }
 
     fn needs(&self) -> Needs {
@@ -143,7 +154,7 @@ impl Aggregator for Normalisation {
     fn combine(&mut self, step: &mut dyn Step) -> Result<Combination> {
         let losses = step.losses().clone();
         let info = StepInfo::new(step, &losses, &self.tasks);
-        positive("gradnorm", &info)?;
+        positive(GradNorm::NAME, &info)?;
         let gramian = finite(step.gramian(&self.settings.level)?, &info)?;
         let norms: Vec<f64> =
             gramian.squared_norms().into_iter().map(|squared| squared.max(0.0).sqrt()).collect();
@@ -175,6 +186,6 @@ impl Aggregator for Normalisation {
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        state.read_into("gradnorm", &mut self.memory)
+        state.read_into(GradNorm::NAME, &mut self.memory)
     }
 }

@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -40,6 +41,14 @@ struct Memory {
     targets: Vec<Vec<f64>>,
 }
 
+impl Method for GradVac {
+    const NAME: &'static str = "gradvac";
+    const SUMMARY: &'static str = "gradients turned towards each other as far as they usually are";
+    const ABOUT: &'static str = "\
+        Wang et al. 2021, arXiv:2010.05874: as pcgrad, with the moving average of each pair's cosine as \
+        what is to be reached; it follows at the rate β whether gradients are turned or not.";
+}
+
 impl AggregatorSettings for GradVac {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         if !(0.0..=1.0).contains(&self.beta) {
@@ -56,7 +65,7 @@ impl AggregatorSettings for GradVac {
 
 impl GramianWeighting for Vaccine {
     fn name(&self) -> &'static str {
-        "gradvac"
+        GradVac::NAME
     }
 
     fn keeps_tasks(&self) -> bool {

@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -24,6 +25,15 @@ struct Memory {
     first: Vec<Option<f64>>,
 }
 
+impl Method for Igb {
+    const NAME: &'static str = "igb";
+    const SUMMARY: &'static str = "tasks count by the share of their loss that is left";
+    const ABOUT: &'static str = "\
+        Dai et al. 2023 (improvable gap balancing, its first version), arXiv:2307.15429: w = K r / Σ r \
+        with r = l / l0 and a task's mean loss l0 of its first epoch; 1 until then. Losses must be above \
+        0.";
+}
+
 impl AggregatorSettings for Igb {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         let memory = Memory { first: vec![None; tasks.len()] };
@@ -33,7 +43,7 @@ impl AggregatorSettings for Igb {
 
 impl LossWeighting for Gap {
     fn name(&self) -> &'static str {
-        "igb"
+        Igb::NAME
     }
 
     fn needs(&self) -> Needs {

@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::spectrum::Spectrum;
@@ -23,6 +24,14 @@ pub struct ImtlG {
 #[derive(Debug)]
 struct Impartial;
 
+impl Method for ImtlG {
+    const NAME: &'static str = "imtl_g";
+    const SUMMARY: &'static str = "the combination whose projections on all gradients are equal";
+    const ABOUT: &'static str = "\
+        Liu et al. 2021 (IMTL-G): affine weights, some of which may be negative. With imtl_l in a pipeline \
+        it is IMTL.";
+}
+
 impl AggregatorSettings for ImtlG {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         Ok(Box::new(OnGramian::new(Impartial, self.level.clone(), tasks)))
@@ -35,7 +44,7 @@ impl AggregatorSettings for ImtlG {
 
 impl GramianWeighting for Impartial {
     fn name(&self) -> &'static str {
-        "imtl_g"
+        ImtlG::NAME
     }
 
     fn weights(&mut self, gramian: &Gramian, step: &StepInfo<'_>) -> Result<Vec<f64>> {

@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -34,10 +35,18 @@ struct Memory {
     optimizer: ScalarOptimizer,
 }
 
+impl Method for ImtlL {
+    const NAME: &'static str = "imtl_l";
+    const SUMMARY: &'static str = "weights that make all losses equal";
+    const ABOUT: &'static str = "\
+        Liu et al. 2021 (IMTL-L): Σ exp(s) l − s with a learned s for each task, which has its own Adam. \
+        With imtl_g in a pipeline it is IMTL.";
+}
+
 impl AggregatorSettings for ImtlL {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        finite("imtl_l", "initial", self.initial)?;
-        rate("imtl_l", self.learning_rate)?;
+        finite(ImtlL::NAME, "initial", self.initial)?;
+        rate(ImtlL::NAME, self.learning_rate)?;
         let memory = Memory {
             log_weight: vec![self.initial; tasks.len()],
             optimizer: ScalarOptimizer::new(tasks.len()),
@@ -48,7 +57,7 @@ impl AggregatorSettings for ImtlL {
 
 impl LossWeighting for LossBalance {
     fn name(&self) -> &'static str {
-        "imtl_l"
+        ImtlL::NAME
     }
 
     fn needs(&self) -> Needs {

@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::{AggregatorSettings, Property};
@@ -30,19 +31,27 @@ struct Nearest {
     selected: usize,
 }
 
+impl Method for Krum {
+    const NAME: &'static str = "krum";
+    const SUMMARY: &'static str = "the gradients that are nearest to others";
+    const ABOUT: &'static str = "\
+        Blanchard et al. 2017, arXiv:1703.02757: the mean of the `selected` gradients with the least sum \
+        of distances to their K − faulty − 2 nearest ones.";
+}
+
 impl AggregatorSettings for Krum {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         if self.faulty > 0 && !tasks.is_empty() && tasks.len() < self.faulty + 3 {
             return Err(Error::setting(
                 "faulty",
-                format!("krum: {} faulty gradients among {} tasks", self.faulty, tasks.len()),
+                format!("{}: {} faulty gradients among {} tasks", Krum::NAME, self.faulty, tasks.len()),
                 format!("at least {} tasks are needed for so many", self.faulty + 3),
             ));
         }
         if self.selected == 0 || (!tasks.is_empty() && self.selected > tasks.len()) {
             return Err(Error::setting(
                 "selected",
-                format!("krum: {} selected of {} tasks", self.selected, tasks.len()),
+                format!("{}: {} selected of {} tasks", Krum::NAME, self.selected, tasks.len()),
                 "select at least 1, and no more than there are tasks",
             ));
         }
@@ -57,7 +66,7 @@ impl AggregatorSettings for Krum {
 
 impl GramianWeighting for Nearest {
     fn name(&self) -> &'static str {
-        "krum"
+        Krum::NAME
     }
 
     fn weights(&mut self, gramian: &Gramian, _step: &StepInfo<'_>) -> Result<Vec<f64>> {

@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -34,9 +35,17 @@ struct Memory {
     first: Vec<Option<f64>>,
 }
 
+impl Method for Lbtw {
+    const NAME: &'static str = "lbtw";
+    const SUMMARY: &'static str = "tasks that have learned less of the epoch count more";
+    const ABOUT: &'static str = "\
+        Liu, Liang & Gitter 2019 (loss-balanced task weighting): w = (l / l0)^α with the loss l0 of the \
+        task's first batch of the epoch.";
+}
+
 impl AggregatorSettings for Lbtw {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        at_least_zero("lbtw", "alpha", self.alpha)?;
+        at_least_zero(Lbtw::NAME, "alpha", self.alpha)?;
         let memory = Memory { epoch: 0, first: vec![None; tasks.len()] };
         Ok(Box::new(OnLosses::new(Balanced { alpha: self.alpha, memory }, tasks)))
     }
@@ -44,7 +53,7 @@ impl AggregatorSettings for Lbtw {
 
 impl LossWeighting for Balanced {
     fn name(&self) -> &'static str {
-        "lbtw"
+        Lbtw::NAME
     }
 
     fn needs(&self) -> Needs {

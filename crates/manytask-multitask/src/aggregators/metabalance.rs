@@ -1,4 +1,4 @@
-use manytask_tensor::{Kind, Tensor};
+use manytask_tensor::{Kind, Method, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -61,13 +61,22 @@ struct Memory {
     steps: Vec<u64>,
 }
 
+impl Method for MetaBalance {
+    const NAME: &'static str = "metabalance";
+    const SUMMARY: &'static str = "auxiliary gradients of the length of the primary task's";
+    const ABOUT: &'static str = "\
+        He et al. 2022, arXiv:2203.06801: parameter by parameter g = r (m_primary / m) g + (1 - r) g with \
+        moving averages m of the gradients' lengths; the sum is followed. `primary` is a task by name, \
+        left out the first; `relaxation` is r, `strategy` shorten, lengthen or both.";
+}
+
 impl AggregatorSettings for MetaBalance {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        share("metabalance", "relaxation", self.relaxation)?;
+        share(MetaBalance::NAME, "relaxation", self.relaxation)?;
         if !(0.0..1.0).contains(&self.beta) {
             return Err(Error::setting(
                 "beta",
-                format!("metabalance: beta is {}", self.beta),
+                format!("{}: beta is {}", MetaBalance::NAME, self.beta),
                 "write a number of at least 0 and below 1",
             ));
         }
@@ -76,7 +85,7 @@ impl AggregatorSettings for MetaBalance {
             Some(name) => tasks.iter().position(|task| task == name).ok_or_else(|| {
                 Error::setting(
                     "primary",
-                    format!("metabalance: primary: there is no task `{name}`"),
+                    format!("{}: primary: there is no task `{name}`", MetaBalance::NAME),
                     format!("the tasks are `{}`", tasks.join("`, `")),
                 )
             })?,
@@ -126,7 +135,7 @@ impl Balanced {
 
 impl Aggregator for Balanced {
     fn name(&self) -> &'static str {
-        "metabalance"
+        MetaBalance::NAME
     }
 
     fn needs(&self) -> Needs {
@@ -166,7 +175,7 @@ impl Aggregator for Balanced {
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        self.lengths.restore("metabalance", "lengths", state)?;
-        state.read_into("metabalance", &mut self.memory)
+        self.lengths.restore(MetaBalance::NAME, "lengths", state)?;
+        state.read_into(MetaBalance::NAME, &mut self.memory)
     }
 }

@@ -1,5 +1,6 @@
 mod min_norm;
 
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::{AggregatorSettings, Property};
@@ -37,6 +38,15 @@ pub enum Normalisation {
 
 #[derive(Debug)]
 struct MinNorm(Normalisation);
+
+impl Method for Mgda {
+    const NAME: &'static str = "mgda";
+    const SUMMARY: &'static str = "the shortest vector in the gradients' convex hull";
+    const ABOUT: &'static str = "\
+        Désidéri 2012; Sener & Koltun 2018, arXiv:1810.04650: a direction that is down for every task, or \
+        a sign that there is none. With level = \"representation\" it is MGDA-UB, which takes one pass \
+        through the trunk.";
+}
 
 impl AggregatorSettings for Mgda {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
@@ -83,7 +93,7 @@ fn weights(gramian: &Gramian) -> Vec<f64> {
 
 impl GramianWeighting for MinNorm {
     fn name(&self) -> &'static str {
-        "mgda"
+        Mgda::NAME
     }
 
     fn weights(&mut self, gramian: &Gramian, step: &StepInfo<'_>) -> Result<Vec<f64>> {

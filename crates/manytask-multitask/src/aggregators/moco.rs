@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -40,17 +41,26 @@ struct Correction {
     last: TaskVec,
 }
 
+impl Method for MoCo {
+    const NAME: &'static str = "moco";
+    const SUMMARY: &'static str =
+        "the shortest combination of moving averages of gradients, approached step by step";
+    const ABOUT: &'static str = "\
+        Fernando et al. 2023, arXiv:2210.12624: y ← y − β (y − g), λ ← Π(λ − γ (Y Yᵀ + ρ) λ) on the \
+        simplex, direction Yᵀ λ. It keeps a number for each task and shared parameter.";
+}
+
 impl AggregatorSettings for MoCo {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         if !(self.beta > 0.0 && self.beta <= 1.0) {
             return Err(Error::setting(
                 "beta",
-                format!("moco: beta is {}", self.beta),
+                format!("{}: beta is {}", MoCo::NAME, self.beta),
                 "write a number above 0 and at most 1",
             ));
         }
-        above_zero("moco", "gamma", self.gamma)?;
-        at_least_zero("moco", "rho", self.rho)?;
+        above_zero(MoCo::NAME, "gamma", self.gamma)?;
+        at_least_zero(MoCo::NAME, "rho", self.rho)?;
         Ok(Box::new(Correction {
             settings: *self,
             tasks: tasks.to_vec(),
@@ -63,7 +73,7 @@ impl AggregatorSettings for MoCo {
 
 impl Aggregator for Correction {
     fn name(&self) -> &'static str {
-        "moco"
+        MoCo::NAME
     }
 
     fn needs(&self) -> Needs {
@@ -107,7 +117,7 @@ impl Aggregator for Correction {
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        self.averages.restore("moco", "averages", state)?;
-        self.shares.restore("moco", state)
+        self.averages.restore(MoCo::NAME, "averages", state)?;
+        self.shares.restore(MoCo::NAME, state)
     }
 }

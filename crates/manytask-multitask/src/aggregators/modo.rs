@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -33,10 +34,19 @@ struct DoubleSampling {
     last: TaskVec,
 }
 
+impl Method for MoDo {
+    const NAME: &'static str = "modo";
+    const SUMMARY: &'static str =
+        "the shortest combination of gradients, approached with two independent batches";
+    const ABOUT: &'static str = "\
+        Chen et al. 2023, arXiv:2305.20057: λ ← Π(λ − γ (J1 J2ᵀ λ + ρ λ)) on the simplex, direction J3ᵀ λ \
+        of a third batch.";
+}
+
 impl AggregatorSettings for MoDo {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        above_zero("modo", "gamma", self.gamma)?;
-        at_least_zero("modo", "rho", self.rho)?;
+        above_zero(MoDo::NAME, "gamma", self.gamma)?;
+        at_least_zero(MoDo::NAME, "rho", self.rho)?;
         Ok(Box::new(DoubleSampling {
             settings: *self,
             independent: Independent::new(tasks),
@@ -48,7 +58,7 @@ impl AggregatorSettings for MoDo {
 
 impl Aggregator for DoubleSampling {
     fn name(&self) -> &'static str {
-        "modo"
+        MoDo::NAME
     }
 
     fn needs(&self) -> Needs {
@@ -85,6 +95,6 @@ impl Aggregator for DoubleSampling {
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        self.shares.restore("modo", state)
+        self.shares.restore(MoDo::NAME, state)
     }
 }

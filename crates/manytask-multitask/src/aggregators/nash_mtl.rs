@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::{AggregatorSettings, Post, Property, bargaining};
@@ -29,10 +30,19 @@ impl Default for NashMtl {
 #[derive(Debug)]
 struct Bargain;
 
+impl Method for NashMtl {
+    const NAME: &'static str = "nash_mtl";
+    const SUMMARY: &'static str = "the bargain between tasks that no other beats in proportion";
+    const ABOUT: &'static str = "\
+        Navon et al. 2022, arXiv:2202.01017: weights a > 0 with G a = 1/a, solved exactly; the direction \
+        is at most `max_norm` long. With update_every = n weights are kept for n steps, which cost no more \
+        than a sum of losses but the first.";
+}
+
 impl AggregatorSettings for NashMtl {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         let post = Post { max_norm: self.max_norm, update_every: self.update_every, ..Post::default() };
-        post.build("nash_mtl", Box::new(OnGramian::new(Bargain, self.level.clone(), tasks)), tasks)
+        post.build(NashMtl::NAME, Box::new(OnGramian::new(Bargain, self.level.clone(), tasks)), tasks)
     }
 
     fn properties(&self) -> &'static [Property] {
@@ -42,7 +52,7 @@ impl AggregatorSettings for NashMtl {
 
 impl GramianWeighting for Bargain {
     fn name(&self) -> &'static str {
-        "nash_mtl"
+        NashMtl::NAME
     }
 
     fn weights(&mut self, gramian: &Gramian, _step: &StepInfo<'_>) -> Result<Vec<f64>> {

@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -34,10 +35,18 @@ struct Boundary {
     preferred: Preferred,
 }
 
+impl Method for Pbi {
+    const NAME: &'static str = "pbi";
+    const SUMMARY: &'static str = "the distance along a line of wanted proportions, and from it";
+    const ABOUT: &'static str = "\
+        Zhang & Li 2007 (penalty-based boundary intersection): d1 + θ d2 with the distances along the line \
+        through z in the direction λ, and from it.";
+}
+
 impl AggregatorSettings for Pbi {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        at_least_zero("pbi", "theta", self.theta)?;
-        let preferred = self.preference.of("pbi", tasks)?;
+        at_least_zero(Pbi::NAME, "theta", self.theta)?;
+        let preferred = self.preference.of(Pbi::NAME, tasks)?;
         Ok(Box::new(OnLosses::new(Boundary { theta: self.theta, preferred }, tasks)))
     }
 
@@ -52,7 +61,7 @@ impl AggregatorSettings for Pbi {
 
 impl LossWeighting for Boundary {
     fn name(&self) -> &'static str {
-        "pbi"
+        Pbi::NAME
     }
 
     fn weights(&mut self, step: &StepInfo<'_>) -> Result<Vec<f64>> {

@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use manytask_tensor::random::Key;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,15 @@ pub struct PcGrad {
 #[derive(Debug)]
 struct Surgery;
 
+impl Method for PcGrad {
+    const NAME: &'static str = "pcgrad";
+    const SUMMARY: &'static str = "gradients without their components against each other";
+    const ABOUT: &'static str = "\
+        Yu et al. 2020, arXiv:2001.06782: each task's gradient gives up, in random order, what goes \
+        against the others; the sum is followed. With two tasks it is twice upgrad's direction; Adam, \
+        whose steps do not depend on a factor, makes both the same.";
+}
+
 impl AggregatorSettings for PcGrad {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         Ok(Box::new(OnGramian::new(Surgery, self.level.clone(), tasks)))
@@ -30,7 +40,7 @@ impl AggregatorSettings for PcGrad {
 
 impl GramianWeighting for Surgery {
     fn name(&self) -> &'static str {
-        "pcgrad"
+        PcGrad::NAME
     }
 
     fn weights(&mut self, gramian: &Gramian, step: &StepInfo<'_>) -> Result<Vec<f64>> {

@@ -10,7 +10,7 @@ use super::{AggregatorSettings, Post};
 use crate::{
     Aggregator, Combination, Error, Gives, Level, Needs, Result, Shared, State, Step, StepInfo, TaskVec,
 };
-use manytask_tensor::{WHOLE, Within as _};
+use manytask_tensor::{Method, WHOLE, Within as _};
 
 /// A pipeline: a transform of the losses, a weighting of them, a combination of the gradients of what comes out, and what is done
 /// with its weights. Every stage may be left out.
@@ -30,7 +30,20 @@ pub struct Pipeline {
     pub post: Post,
 }
 
-const NAME: &str = "pipeline";
+impl Method for Pipeline {
+    const NAME: &'static str = "pipeline";
+    const SUMMARY: &'static str =
+        "methods one after the other: a transform of losses, a weighting, a combination of gradients";
+    const ABOUT: &'static str = "\
+        Every key may be left out. `transform` makes of each loss l its logarithm (log), l by what it was at its first step (initial) or\n\
+        l by its moving average ({ average = { decay = 0.99 } }). `weighting` is any method that weighs losses, `combination` any that\n\
+        combines gradients, which then sees the gradients of the weighted losses. Of the weights of the last method: `smoothing` is α\n\
+        of CR-MOGM (Zhou et al. 2022), λ ← α λ + (1 − α) λ̂; `scale` what they add up to (native, sum, mean or { factor = 2.0 });\n\
+        `max_norm` the longest direction; and they are found every `update_every` steps, which costs no more than a sum of losses\n\
+        between. Impossible stages are refused by `check`.";
+}
+
+const NAME: &str = Pipeline::NAME;
 
 #[derive(Debug)]
 struct Stages {

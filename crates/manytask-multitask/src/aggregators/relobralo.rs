@@ -1,4 +1,4 @@
-use manytask_tensor::{Device, Kind};
+use manytask_tensor::{Device, Kind, Method};
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -44,11 +44,21 @@ struct Memory {
     last: Vec<Option<f64>>,
 }
 
+impl Method for ReLoBRaLo {
+    const NAME: &'static str = "relobralo";
+    const SUMMARY: &'static str =
+        "losses that have fallen least count more, with a memory that is forgotten now and then";
+    const ABOUT: &'static str = "\
+        Bischof & Kraus 2021, arXiv:2110.09813: w = α (ρ w + (1 - ρ) b(first)) + (1 - α) b(last), b(t') = \
+        K softmax(l / (T l(t'))) against the losses of the first and of the last step; ρ is 1 with the \
+        probability `lookback`. Losses must be above 0.";
+}
+
 impl AggregatorSettings for ReLoBRaLo {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        above_zero("relobralo", "temperature", self.temperature)?;
-        share("relobralo", "alpha", self.alpha)?;
-        share("relobralo", "lookback", self.lookback)?;
+        above_zero(ReLoBRaLo::NAME, "temperature", self.temperature)?;
+        share(ReLoBRaLo::NAME, "alpha", self.alpha)?;
+        share(ReLoBRaLo::NAME, "lookback", self.lookback)?;
         let count = tasks.len();
         let memory = Memory { weights: vec![1.0; count], first: vec![None; count], last: vec![None; count] };
         Ok(Box::new(OnLosses::new(Relative { settings: *self, memory }, tasks)))
@@ -57,7 +67,7 @@ impl AggregatorSettings for ReLoBRaLo {
 
 impl LossWeighting for Relative {
     fn name(&self) -> &'static str {
-        "relobralo"
+        ReLoBRaLo::NAME
     }
 
     fn needs(&self) -> Needs {

@@ -1,5 +1,5 @@
 use manytask_tensor::random::Key;
-use manytask_tensor::{Device, Kind};
+use manytask_tensor::{Device, Kind, Method};
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -34,6 +34,15 @@ pub enum WeightDistribution {
     OneHot,
 }
 
+impl Method for Rlw {
+    const NAME: &'static str = "rlw";
+    const SUMMARY: &'static str = "random weights at each step";
+    const ABOUT: &'static str = "\
+        Lin et al. 2022, arXiv:2111.10603: the softmax of normal numbers (distribution = normal), of \
+        uniform ones (uniform), a random point of the simplex (dirichlet), 0 or 1 by their sum \
+        (bernoulli), or one task at a time (one_hot). They add up to 1.";
+}
+
 impl AggregatorSettings for Rlw {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         Ok(Box::new(OnLosses::new(*self, tasks)))
@@ -54,7 +63,7 @@ impl WeightDistribution {
 
 impl LossWeighting for Rlw {
     fn name(&self) -> &'static str {
-        "rlw"
+        Rlw::NAME
     }
 
     fn weights(&mut self, step: &StepInfo<'_>) -> Result<Vec<f64>> {

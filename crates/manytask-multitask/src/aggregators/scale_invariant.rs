@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::support::positive;
@@ -11,6 +12,13 @@ use crate::{Aggregator, LossWeighting, OnLosses, Result, StepInfo};
 #[serde(default, deny_unknown_fields)]
 pub struct ScaleInvariant {}
 
+impl Method for ScaleInvariant {
+    const NAME: &'static str = "scale_invariant";
+    const SUMMARY: &'static str = "the sum of the losses' logarithms";
+    const ABOUT: &'static str =
+        "The baseline SI of Navon et al. 2022, arXiv:2202.01017: Σ log l. Losses must be above 0.";
+}
+
 impl AggregatorSettings for ScaleInvariant {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         Ok(Box::new(OnLosses::new(*self, tasks)))
@@ -23,7 +31,7 @@ impl AggregatorSettings for ScaleInvariant {
 
 impl LossWeighting for ScaleInvariant {
     fn name(&self) -> &'static str {
-        "scale_invariant"
+        ScaleInvariant::NAME
     }
 
     fn weights(&mut self, step: &StepInfo<'_>) -> Result<Vec<f64>> {

@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -40,13 +41,25 @@ struct DirectionOriented {
     last: TaskVec,
 }
 
+impl Method for SdmGrad {
+    const NAME: &'static str = "sdmgrad";
+    const SUMMARY: &'static str = "as modo, held near the mean gradient";
+    const ABOUT: &'static str = "\
+        Xiao, Ban & Ji 2023, arXiv:2305.18409: the w on the simplex with the shortest Jᵀ (w + λ / K), \
+        approached with two independent batches; the direction is that of a third, by 1 + λ.";
+}
+
 impl AggregatorSettings for SdmGrad {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        at_least_zero("sdmgrad", "lambda", self.lambda)?;
-        above_zero("sdmgrad", "learning_rate", self.learning_rate)?;
-        below_one("sdmgrad", "momentum", self.momentum)?;
+        at_least_zero(SdmGrad::NAME, "lambda", self.lambda)?;
+        above_zero(SdmGrad::NAME, "learning_rate", self.learning_rate)?;
+        below_one(SdmGrad::NAME, "momentum", self.momentum)?;
         if self.iterations == 0 {
-            return Err(Error::setting("iterations", "sdmgrad: 0 iterations", "take at least 1"));
+            return Err(Error::setting(
+                "iterations",
+                format!("{}: 0 iterations", SdmGrad::NAME),
+                "take at least 1",
+            ));
         }
         Ok(Box::new(DirectionOriented {
             settings: *self,
@@ -83,7 +96,7 @@ impl SdmGrad {
 
 impl Aggregator for DirectionOriented {
     fn name(&self) -> &'static str {
-        "sdmgrad"
+        SdmGrad::NAME
     }
 
     fn needs(&self) -> Needs {
@@ -115,6 +128,6 @@ impl Aggregator for DirectionOriented {
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        self.shares.restore("sdmgrad", state)
+        self.shares.restore(SdmGrad::NAME, state)
     }
 }

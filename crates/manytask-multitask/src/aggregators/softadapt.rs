@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -52,9 +53,17 @@ struct Memory {
     before: Vec<Option<f64>>,
 }
 
+impl Method for SoftAdapt {
+    const NAME: &'static str = "softadapt";
+    const SUMMARY: &'static str = "losses that fall least from window to window count more";
+    const ABOUT: &'static str = "\
+        Heydari et al. 2019, arXiv:1912.12355: w = K softmax(β s) with the change s of a task's mean loss \
+        between two windows of steps; `rate` = normalised divides the changes by the sum of their sizes.";
+}
+
 impl AggregatorSettings for SoftAdapt {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        finite("softadapt", "beta", self.beta)?;
+        finite(SoftAdapt::NAME, "beta", self.beta)?;
         if self.window == 0 {
             return Err(Error::setting("window", "softadapt: a window of 0 steps", "take at least 1"));
         }
@@ -103,7 +112,7 @@ impl Memory {
 
 impl LossWeighting for Adapting {
     fn name(&self) -> &'static str {
-        "softadapt"
+        SoftAdapt::NAME
     }
 
     fn needs(&self) -> Needs {

@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::preference::{Preference, Preferred};
@@ -41,12 +42,21 @@ struct Memory {
     nadir: Vec<Option<f64>>,
 }
 
+impl Method for Stch {
+    const NAME: &'static str = "stch";
+    const SUMMARY: &'static str = "a smooth maximum of the losses";
+    const ABOUT: &'static str = "\
+        Lin et al. 2024, arXiv:2402.19078 (smooth Tchebycheff): μ log Σ exp(λ (l − z) / μ). \
+        `preference.weights` are λ by task, `preference.reference` z. With `warm_up_epochs` losses count \
+        relative to their mean in the last of these epochs.";
+}
+
 impl AggregatorSettings for Stch {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        above_zero("stch", "mu", self.mu)?;
+        above_zero(Stch::NAME, "mu", self.mu)?;
         let weighting = SmoothMaximum {
             mu: self.mu,
-            preferred: self.preference.of("stch", tasks)?,
+            preferred: self.preference.of(Stch::NAME, tasks)?,
             warm_up_epochs: self.warm_up_epochs,
             memory: Memory { epochs: 0, nadir: vec![None; tasks.len()] },
         };
@@ -68,7 +78,7 @@ impl AggregatorSettings for Stch {
 
 impl LossWeighting for SmoothMaximum {
     fn name(&self) -> &'static str {
-        "stch"
+        Stch::NAME
     }
 
     fn needs(&self) -> Needs {
@@ -118,6 +128,6 @@ impl LossWeighting for SmoothMaximum {
     }
 
     fn restore(&mut self, state: &State) -> Result<()> {
-        if self.warm_up_epochs.is_some() { state.read_into("stch", &mut self.memory) } else { Ok(()) }
+        if self.warm_up_epochs.is_some() { state.read_into(Stch::NAME, &mut self.memory) } else { Ok(()) }
     }
 }

@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -32,9 +33,15 @@ struct Maximum {
     preferred: Preferred,
 }
 
+impl Method for Tchebycheff {
+    const NAME: &'static str = "tchebycheff";
+    const SUMMARY: &'static str = "the largest loss";
+    const ABOUT: &'static str = "Bowman 1976: max λ (l − z), or max (l − z) / λ with form = \"quotient\".";
+}
+
 impl AggregatorSettings for Tchebycheff {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        let preferred = self.preference.of("tchebycheff", tasks)?;
+        let preferred = self.preference.of(Tchebycheff::NAME, tasks)?;
         Ok(Box::new(OnLosses::new(Maximum { form: self.form, preferred }, tasks)))
     }
 
@@ -49,7 +56,7 @@ impl AggregatorSettings for Tchebycheff {
 
 impl LossWeighting for Maximum {
     fn name(&self) -> &'static str {
-        "tchebycheff"
+        Tchebycheff::NAME
     }
 
     fn weights(&mut self, step: &StepInfo<'_>) -> Result<Vec<f64>> {

@@ -1,4 +1,4 @@
-use manytask_tensor::Kind;
+use manytask_tensor::{Kind, Method};
 use serde::{Deserialize, Serialize};
 
 use super::accumulator::finite_rows;
@@ -31,9 +31,17 @@ struct Trimmed {
     tasks: Vec<String>,
 }
 
+impl Method for TrimmedMean {
+    const NAME: &'static str = "trimmed_mean";
+    const SUMMARY: &'static str = "the mean of the gradients without the largest and smallest numbers";
+    const ABOUT: &'static str = "\
+        Yin et al. 2018, arXiv:1803.01498: of each number of the gradients `trim` values are left out on \
+        either side.";
+}
+
 impl AggregatorSettings for TrimmedMean {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        direction_level("trimmed_mean", &self.level)?;
+        direction_level(TrimmedMean::NAME, &self.level)?;
         if !tasks.is_empty() && tasks.len() <= 2 * self.trim {
             return Err(Error::setting(
                 "trim",
@@ -51,7 +59,7 @@ impl AggregatorSettings for TrimmedMean {
 
 impl Aggregator for Trimmed {
     fn name(&self) -> &'static str {
-        "trimmed_mean"
+        TrimmedMean::NAME
     }
 
     fn needs(&self) -> Needs {

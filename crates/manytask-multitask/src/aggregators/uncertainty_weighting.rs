@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -55,10 +56,20 @@ struct Memory {
     optimizer: ScalarOptimizer,
 }
 
+impl Method for UncertaintyWeighting {
+    const NAME: &'static str = "uncertainty_weighting";
+    const SUMMARY: &'static str = "losses weighted by learned variances";
+    const ABOUT: &'static str = "\
+        Kendall, Gal & Cipolla 2018, arXiv:1705.07115: Σ (exp(-s) l + s) / 2 with a learned s for each \
+        task, which has its own Adam and no weight decay. The best s is ln l. `form` = classification does \
+        not halve the loss; revised is Σ exp(-s) l / 2 + ln(1 + exp(s)), which is never below 0 (Liebel & \
+        Körner 2018, arXiv:1805.06334).";
+}
+
 impl AggregatorSettings for UncertaintyWeighting {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        finite("uncertainty_weighting", "initial", self.initial)?;
-        rate("uncertainty_weighting", self.learning_rate)?;
+        finite(UncertaintyWeighting::NAME, "initial", self.initial)?;
+        rate(UncertaintyWeighting::NAME, self.learning_rate)?;
         let memory = Memory {
             log_variance: vec![self.initial; tasks.len()],
             optimizer: ScalarOptimizer::new(tasks.len()),
@@ -69,7 +80,7 @@ impl AggregatorSettings for UncertaintyWeighting {
 
 impl LossWeighting for Uncertainty {
     fn name(&self) -> &'static str {
-        "uncertainty_weighting"
+        UncertaintyWeighting::NAME
     }
 
     fn needs(&self) -> Needs {

@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::dual_cone::DualCone;
@@ -18,6 +19,15 @@ pub struct UpGrad {
 #[derive(Debug)]
 struct Projections;
 
+impl Method for UpGrad {
+    const NAME: &'static str = "upgrad";
+    const SUMMARY: &'static str = "the mean of gradients that each were projected to go against no task";
+    const ABOUT: &'static str = "\
+        Quinton & Rey 2024, arXiv:2406.16232: each gradient's nearest vector whose inner products with all \
+        gradients are at least 0, found exactly; their mean is followed. With two tasks it is half of \
+        pcgrad's direction, and with Adam the same.";
+}
+
 impl AggregatorSettings for UpGrad {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
         Ok(Box::new(OnGramian::new(Projections, self.level.clone(), tasks)))
@@ -35,7 +45,7 @@ impl AggregatorSettings for UpGrad {
 
 impl GramianWeighting for Projections {
     fn name(&self) -> &'static str {
-        "upgrad"
+        UpGrad::NAME
     }
 
     fn weights(&mut self, gramian: &Gramian, _step: &StepInfo<'_>) -> Result<Vec<f64>> {

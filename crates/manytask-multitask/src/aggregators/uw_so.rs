@@ -1,3 +1,4 @@
+use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
 use super::support::{above_zero, positive, softmax};
@@ -21,9 +22,17 @@ impl Default for UwSo {
     }
 }
 
+impl Method for UwSo {
+    const NAME: &'static str = "uw_so";
+    const SUMMARY: &'static str = "the softmax of inverse losses";
+    const ABOUT: &'static str = "\
+        Kirchdorfer et al. 2024, arXiv:2408.07985: w = softmax(1 / (T l)), what uncertainty weighting \
+        would learn, with a temperature that is to be tuned. Losses must be above 0.";
+}
+
 impl AggregatorSettings for UwSo {
     fn build(&self, tasks: &[String]) -> Result<Box<dyn Aggregator>> {
-        above_zero("uw_so", "temperature", self.temperature)?;
+        above_zero(UwSo::NAME, "temperature", self.temperature)?;
         Ok(Box::new(OnLosses::new(*self, tasks)))
     }
 
@@ -34,7 +43,7 @@ impl AggregatorSettings for UwSo {
 
 impl LossWeighting for UwSo {
     fn name(&self) -> &'static str {
-        "uw_so"
+        UwSo::NAME
     }
 
     fn weights(&mut self, step: &StepInfo<'_>) -> Result<Vec<f64>> {

@@ -1,6 +1,6 @@
 use manytask_nn::layers::{Activation, Linear};
 use manytask_nn::{Builder, Context, Module};
-use manytask_tensor::{Init, Params, Tensor};
+use manytask_tensor::{Init, Method, Params, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -28,9 +28,22 @@ impl Default for AdapterSettings {
     }
 }
 
+impl Method for AdapterSettings {
+    const NAME: &'static str = "adapter";
+    const SUMMARY: &'static str =
+        "one trunk, to whose features each task adds a small correction after each stage";
+    const ABOUT: &'static str = "\
+        Rebuffi et al. 2017, arXiv:1705.08045, in the form of Houlsby et al. 2019, arXiv:1902.00751: x + U \
+        relu(D x) with matrices of the task's own through `rank` (1 to 65536) numbers, 1 x 1 convolutions \
+        on pictures. U starts at 0: it starts as hard_sharing. A `trunk` must have stages: mlp and \
+        convolutional trunks have.\n\
+        The trunk is shared, adapters are each task's own. From the second stage on a step costs as much \
+        as one of a trunk for each task.";
+}
+
 impl ArchitectureSettings for AdapterSettings {
     fn name(&self) -> &'static str {
-        "adapter"
+        AdapterSettings::NAME
     }
 
     fn check(&self) -> Result<()> {
@@ -44,7 +57,7 @@ impl ArchitectureSettings for AdapterSettings {
         self.check()?;
         let names = blueprint.names();
         with_heads(blueprint, |root, shape| {
-            Conditioned::build("adapter", blueprint, root, shape, |root, widths| {
+            Conditioned::build(AdapterSettings::NAME, blueprint, root, shape, |root, widths| {
                 let tasks = names.iter().enumerate();
                 tasks.map(|(task, name)| self.of_task(root, task, name, widths)).collect()
             })

@@ -1,5 +1,5 @@
 use manytask_nn::{Builder, Context};
-use manytask_tensor::{Init, Params, Role, Slot, Tensor};
+use manytask_tensor::{Init, Method, Params, Role, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -38,9 +38,23 @@ impl Default for AdattSettings {
     }
 }
 
+impl Method for AdattSettings {
+    const NAME: &'static str = "adatt";
+    const SUMMARY: &'static str =
+        "adaptive task-to-task fusion: every task mixes the experts of all, and adds its own";
+    const ABOUT: &'static str = "\
+        Li et al. 2023, arXiv:2304.04959: at each of `levels` (1 to 64) f_t = softmax(W_t f) E + v_t E_t, \
+        with the experts E of all modules and those of the task's own, E_t, which are given what the \
+        task's module gave at the level before. `shared_experts` (0 to 4096) are those of a module that is \
+        no task's; 0 is AdaTT-sp. v is 1 where each module has one expert. `trunk` is the form of each \
+        expert.\n\
+        Experts reach every task, so they are shared; the last level's gates and v are each task's own. A \
+        step costs as much as one of `levels` times (`shared_experts` + K times `task_experts`) trunks.";
+}
+
 impl ArchitectureSettings for AdattSettings {
     fn name(&self) -> &'static str {
-        "adatt"
+        AdattSettings::NAME
     }
 
     fn parts(&self) -> &'static [PartUse] {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use manytask_nn::layers::Linear;
 use manytask_nn::metrics::Output;
 use manytask_nn::{Builder, Context, Mode, Module};
-use manytask_tensor::{Layout, Owner, Params, Tensor, WHOLE, number_like};
+use manytask_tensor::{Layout, Method, Owner, Params, Tensor, WHOLE, number_like};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -59,9 +59,24 @@ struct Transfer {
     query: Linear,
 }
 
+impl Method for AitmSettings {
+    const NAME: &'static str = "aitm";
+    const SUMMARY: &'static str =
+        "events that follow each other, each told by attention what the one before it knows";
+    const ABOUT: &'static str = "\
+        Xi et al. 2021, arXiv:2105.08489: binary tasks in the order of the events (click, approval, \
+        activation). Each has a tower of the form `trunk`; z_t = attention over g(z_(t-1)) and the task's \
+        own tower. `head` are layers before the last one, `bottom` layers that all share before the \
+        towers.\n\
+        In training the calibrator adds `calibration` (at least 0) times the mean of max(p_t - p_(t-1), 0) \
+        to the loss of each task but the first: a later event cannot be more probable. It is logged as \
+        auxiliary loss order_violation/TASK. Everything before the last task's tower is shared. Tasks must \
+        be on the same rows.";
+}
+
 impl ArchitectureSettings for AitmSettings {
     fn name(&self) -> &'static str {
-        "aitm"
+        AitmSettings::NAME
     }
 
     fn parts(&self) -> &'static [PartUse] {

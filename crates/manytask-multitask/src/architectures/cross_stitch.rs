@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use manytask_nn::{Builder, Context, Module};
-use manytask_tensor::{Init, Layout, Params, Role, Slot, Tensor, WHOLE};
+use manytask_tensor::{Init, Layout, Method, Params, Role, Slot, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -53,9 +53,22 @@ impl Default for CrossStitchSettings {
     }
 }
 
+impl Method for CrossStitchSettings {
+    const NAME: &'static str = "cross_stitch";
+    const SUMMARY: &'static str = "a trunk for each task, whose features are exchanged after each stage";
+    const ABOUT: &'static str = "\
+        Misra et al. 2016, arXiv:1604.03539: after each stage of the trunks x'_a = sum_b alpha_ab x_b, \
+        with an alpha for each channel or one for each stage (`units`: channel, layer), which start from \
+        `own` for the task itself and (1 - own) / (K - 1) for each other, as in the paper. A `trunk` must \
+        have stages: mlp and convolutional trunks have. The paper gives units 100 to 1000 times the rate \
+        of SGD; adam moves them as fast as weights.\n\
+        Trunks and units change every task's outputs, so they are shared parameters; only heads are each \
+        task's own. A step costs as much as one of a trunk for each task.";
+}
+
 impl ArchitectureSettings for CrossStitchSettings {
     fn name(&self) -> &'static str {
-        "cross_stitch"
+        CrossStitchSettings::NAME
     }
 
     fn check(&self) -> Result<()> {

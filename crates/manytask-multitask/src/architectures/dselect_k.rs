@@ -1,5 +1,5 @@
 use manytask_nn::{Builder, Context, Mode};
-use manytask_tensor::{Init, Params, Role, Slot, Tensor, number_like};
+use manytask_tensor::{Init, Method, Params, Role, Slot, Tensor, number_like};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -56,9 +56,25 @@ impl Default for DselectKSettings {
     }
 }
 
+impl Method for DselectKSettings {
+    const NAME: &'static str = "dselect_k";
+    const SUMMARY: &'static str = "experts that all tasks share, of which each task selects at most k";
+    const ABOUT: &'static str = "\
+        Hazimeh et al. 2021, arXiv:2106.03760: a gate of `nonzeros` selectors, each of which gives one \
+        expert the weight 1 once it has decided, by a smooth step of the width `gamma` (above 0) in each \
+        binary digit of the expert's number; q = sum_l softmax(a)_l r(z_l). `routing` is \"example\" (z \
+        and a are linear in the inputs, or in what `bottom` gives) or \"task\" (they are parameters). \
+        `experts` is from 2 to 4096.\n\
+        In training a task's loss has `entropy` (at least 0) times the entropies of its selectors, mean \
+        over rows, which makes them decide; too large and they decide early, and a decision is final. With \
+        `experts` not a power of two 1 / (what a selector gives to experts that there are) is added. They \
+        are logged as auxiliary losses selector_entropy/TASK and selector_reach/TASK. All experts are \
+        computed: a step costs as much as one of mmoe.";
+}
+
 impl ArchitectureSettings for DselectKSettings {
     fn name(&self) -> &'static str {
-        "dselect_k"
+        DselectKSettings::NAME
     }
 
     fn parts(&self) -> &'static [PartUse] {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use manytask_nn::metrics::Output;
 use manytask_nn::nets::MlpConfig;
 use manytask_nn::{Builder, Context, Module};
-use manytask_tensor::{Layout, Params, Tensor, WHOLE};
+use manytask_tensor::{Layout, Method, Params, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -34,9 +34,22 @@ pub struct Esmm {
 #[serde(deny_unknown_fields)]
 pub struct EsmmSettings {}
 
+impl Method for EsmmSettings {
+    const NAME: &'static str = "esmm";
+    const SUMMARY: &'static str = "an event and another that can only follow it, learned from all rows";
+    const ABOUT: &'static str = "\
+        Ma et al. 2018, arXiv:1804.07931: exactly two binary tasks on the same rows, first the event (a \
+        click), then the event with what followed (a click with a conversion): p2 = p1 times p(conversion \
+        after a click), made of logits. A tower for each; `head` are their hidden layers (left out: [360, \
+        200, 80], as the paper), `trunk` are layers before both (left out: none, as the paper, where the \
+        towers share embedded columns alone).\n\
+        p2 / p1 of a prediction is the probability of a conversion after a click. A label of the second \
+        without the first contradicts the model.";
+}
+
 impl ArchitectureSettings for EsmmSettings {
     fn name(&self) -> &'static str {
-        "esmm"
+        EsmmSettings::NAME
     }
 
     fn parts(&self) -> &'static [PartUse] {

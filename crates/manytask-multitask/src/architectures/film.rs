@@ -1,5 +1,5 @@
 use manytask_nn::{Builder, Context, Module};
-use manytask_tensor::{Init, Params, Role, Slot, Tensor};
+use manytask_tensor::{Init, Method, Params, Role, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{Architecture, ArchitectureSettings, Blueprint, Conditioned, with_heads};
@@ -23,9 +23,21 @@ pub struct FilmSettings {
     pub task_embedding: Option<i64>,
 }
 
+impl Method for FilmSettings {
+    const NAME: &'static str = "film";
+    const SUMMARY: &'static str = "one trunk, whose features each task scales and shifts after each stage";
+    const ABOUT: &'static str = "\
+        Perez et al. 2018, arXiv:1709.07871: scale_i x + shift_i, channel by channel, which are each \
+        task's own; with `task_embedding` = E each task has a vector of E numbers, and scales and shifts \
+        are linear in it: fewer parameters where tasks are many. A `trunk` must have stages: mlp and \
+        convolutional trunks have.\n\
+        The trunk and what is linear in the vectors are shared. From the second stage on a step costs as \
+        much as one of a trunk for each task.";
+}
+
 impl ArchitectureSettings for FilmSettings {
     fn name(&self) -> &'static str {
-        "film"
+        FilmSettings::NAME
     }
 
     fn check(&self) -> Result<()> {
@@ -43,9 +55,11 @@ impl ArchitectureSettings for FilmSettings {
         self.check()?;
         let names = blueprint.names();
         with_heads(blueprint, |root, shape| {
-            Conditioned::build("film", blueprint, root, shape, |root, widths| match self.task_embedding {
-                None => own(root, &names, widths),
-                Some(size) => embedded(root, &names, widths, size),
+            Conditioned::build(FilmSettings::NAME, blueprint, root, shape, |root, widths| {
+                match self.task_embedding {
+                    None => own(root, &names, widths),
+                    Some(size) => embedded(root, &names, widths, size),
+                }
             })
         })
     }

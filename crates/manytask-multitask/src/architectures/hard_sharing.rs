@@ -5,7 +5,7 @@ use manytask_nn::dense::DenseChain;
 use manytask_nn::fused::NotFused;
 use manytask_nn::layers::Restored;
 use manytask_nn::{Builder, Context, Module};
-use manytask_tensor::{Layout, Params, Slot, Tensor, WHOLE};
+use manytask_tensor::{Layout, Method, Params, Slot, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -32,9 +32,19 @@ pub struct HardSharing {
 #[serde(deny_unknown_fields)]
 pub struct HardSharingSettings {}
 
+impl Method for HardSharingSettings {
+    const NAME: &'static str = "hard_sharing";
+    const SUMMARY: &'static str = "one trunk for all tasks, and a head for each";
+    const ABOUT: &'static str = "\
+        Caruana 1993: h = f(x), y_i = f_i(h). The default. `head` are layers before each task's last one. \
+        It has one place where shared parameters end and those of tasks begin, so gradients can be taken \
+        with respect to the representation there (level = \"representation\"), and its passes are the \
+        fastest: on a processor linear trunks go without a graph.";
+}
+
 impl ArchitectureSettings for HardSharingSettings {
     fn name(&self) -> &'static str {
-        "hard_sharing"
+        HardSharingSettings::NAME
     }
 
     fn build(&self, blueprint: &Blueprint<'_>) -> Result<Box<dyn Architecture>> {

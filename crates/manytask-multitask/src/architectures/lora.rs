@@ -1,5 +1,5 @@
 use manytask_nn::{Builder, Context, Module};
-use manytask_tensor::{Init, Layout, Params, Role, Slot, Tensor, number_like};
+use manytask_tensor::{Init, Layout, Method, Params, Role, Slot, Tensor, number_like};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -31,9 +31,22 @@ impl Default for LoraSettings {
     }
 }
 
+impl Method for LoraSettings {
+    const NAME: &'static str = "lora";
+    const SUMMARY: &'static str = "one trunk, each of whose weights a task changes by a matrix of low rank";
+    const ABOUT: &'static str = "\
+        Hu et al. 2022, arXiv:2106.09685: task i computes with W + alpha / r B_i A_i for every weight W of \
+        the trunk, matrices of the task's own of the rank r = `rank` (1 to 65536); `alpha` is finite. B \
+        starts at 0: it starts as hard_sharing. The trunk is trained too. A kernel of a convolution is \
+        taken as a matrix of a row for each channel that comes out. Trunks with batch-norm are refused: \
+        its statistics would be those of one task.\n\
+        The trunk is shared, A and B are each task's own. A step costs as much as one of a trunk for each \
+        task.";
+}
+
 impl ArchitectureSettings for LoraSettings {
     fn name(&self) -> &'static str {
-        "lora"
+        LoraSettings::NAME
     }
 
     fn check(&self) -> Result<()> {
@@ -70,7 +83,7 @@ impl LoraSettings {
         let weights = weights(blueprint, shape)?;
         let mut tasks = Vec::with_capacity(blueprint.tasks.len());
         for (task, name) in blueprint.names().iter().enumerate() {
-            let mut scope = root.scope("lora");
+            let mut scope = root.scope(LoraSettings::NAME);
             let mut scope = scope.scope(name);
             let mut scope = scope.for_task(task);
             let mut changes = Vec::with_capacity(weights.len());

@@ -1,5 +1,5 @@
 use manytask_nn::{Builder, Context, Mode};
-use manytask_tensor::{Params, Slot, Tensor};
+use manytask_tensor::{Method, Params, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -34,9 +34,23 @@ impl Default for MmoeSettings {
     }
 }
 
+impl Method for MmoeSettings {
+    const NAME: &'static str = "mmoe";
+    const SUMMARY: &'static str = "experts that all tasks share, mixed by a gate for each task";
+    const ABOUT: &'static str = "\
+        Ma et al. 2018, doi.org/10.1145/3219819.3220007: f_k(x) = sum_i g_k(x)_i f_i(x), g_k = softmax(W_k \
+        x), y_k = h_k(f_k). `trunk` is the form of each of `experts` (1 to 4096), `head` that of each \
+        tower. Gates look at the inputs; with the part `bottom`, layers that all share, they look at what \
+        these give: write one for images, where a gate would have a weight for each pixel. `temperature` \
+        (above 0) makes gates even, `gate_dropout` (in [0, 1)) drops experts in training (Zhao et al. 2019 \
+        take 0.1).\n\
+        Experts are shared parameters, gates and towers each task's own. A step costs as much as one of \
+        `experts` trunks.";
+}
+
 impl ArchitectureSettings for MmoeSettings {
     fn name(&self) -> &'static str {
-        "mmoe"
+        MmoeSettings::NAME
     }
 
     fn parts(&self) -> &'static [PartUse] {

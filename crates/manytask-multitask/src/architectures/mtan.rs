@@ -1,6 +1,6 @@
 use manytask_nn::layers::{BatchNorm, Linear};
 use manytask_nn::{Builder, Context, Module};
-use manytask_tensor::{Params, Tensor};
+use manytask_tensor::{Method, Params, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -33,9 +33,22 @@ impl Default for MtanSettings {
     }
 }
 
+impl Method for MtanSettings {
+    const NAME: &'static str = "mtan";
+    const SUMMARY: &'static str =
+        "one trunk, on whose features each task lays a mask of attention after each stage";
+    const ABOUT: &'static str = "\
+        Liu et al. 2019, arXiv:1803.10704: a_j = sigmoid(h(relu(g([p_j; f(a_(j-1) p_(j-1))])))), a task's \
+        features are a_j times the stage's p_j. g and h are 1 x 1 convolutions with batch-norm, linear \
+        layers of rows; `reduction` (at least 1) makes what is between them narrower. Unlike in the paper \
+        g looks at the whole stage's features, and f is 1 x 1. A `trunk` must have stages: mlp and \
+        convolutional trunks have.\n\
+        The trunk is shared, attention is each task's own.";
+}
+
 impl ArchitectureSettings for MtanSettings {
     fn name(&self) -> &'static str {
-        "mtan"
+        MtanSettings::NAME
     }
 
     fn check(&self) -> Result<()> {
@@ -63,7 +76,7 @@ impl MtanSettings {
         shape: &[i64],
     ) -> Result<BuiltBody<Mtan>> {
         let (trunk, features) = blueprint.part("trunk", &mut root.scope("trunk"), shape)?;
-        let widths = stage_widths("mtan", trunk.as_ref())?;
+        let widths = stage_widths(MtanSettings::NAME, trunk.as_ref())?;
         let mut attention = Vec::with_capacity(blueprint.tasks.len());
         for (task, name) in blueprint.names().iter().enumerate() {
             let mut scope = root.scope("attention");

@@ -1,6 +1,6 @@
 use manytask_nn::layers::BatchNorm;
 use manytask_nn::{Builder, Context, Module};
-use manytask_tensor::{Init, Params, Role, Slot, Tensor, WHOLE};
+use manytask_tensor::{Init, Method, Params, Role, Slot, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -31,9 +31,24 @@ impl Default for NddrSettings {
     }
 }
 
+impl Method for NddrSettings {
+    const NAME: &'static str = "nddr";
+    const SUMMARY: &'static str =
+        "a trunk for each task, whose features are joined and reduced after each stage";
+    const ABOUT: &'static str = "\
+        Gao et al. 2019, arXiv:1801.08297: after each stage the channels of all tasks are concatenated, \
+        and a 1 x 1 convolution (a linear layer of rows) with batch-norm and relu for each task brings \
+        them back to as many as they were. It starts with `own` on the diagonal of the task's own channels \
+        and (1 - own) / (K - 1) on those of the others. A `trunk` must have stages: mlp and convolutional \
+        trunks have.\n\
+        Trunks and layers change every task's outputs, so they are shared; only heads are each task's own. \
+        A step costs as much as one of a trunk for each task, and a layer of K C x C weights for each \
+        stage and task.";
+}
+
 impl ArchitectureSettings for NddrSettings {
     fn name(&self) -> &'static str {
-        "nddr"
+        NddrSettings::NAME
     }
 
     fn check(&self) -> Result<()> {
@@ -71,7 +86,7 @@ impl NddrSettings {
         let first = trunks
             .first()
             .ok_or_else(|| Error::setting(WHOLE, "a network without a task", "describe one"))?;
-        let widths = stage_widths("nddr", first.as_ref())?;
+        let widths = stage_widths(NddrSettings::NAME, first.as_ref())?;
         let other = (1.0 - self.own) / (names.len().max(2) - 1) as f64;
         let mut stages = Vec::with_capacity(widths.len());
         for (stage, width) in widths.into_iter().enumerate() {

@@ -1,5 +1,5 @@
 use manytask_nn::{Builder, Context};
-use manytask_tensor::{Params, Slot, Tensor};
+use manytask_tensor::{Method, Params, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -61,9 +61,21 @@ impl Default for PleSettings {
 const PARTS: &[PartUse] =
     &[PartUse::Required("trunk"), PartUse::Optional("head"), PartUse::Optional("bottom")];
 
+impl Method for CgcSettings {
+    const NAME: &'static str = "cgc";
+    const SUMMARY: &'static str =
+        "experts that all tasks share and experts of each task, mixed by a gate for each task";
+    const ABOUT: &'static str = "\
+        Tang et al. 2020, doi.org/10.1145/3383313.3412236, customized gate control: g_k(x) = softmax(W_k \
+        x) [E_k(x); E_s(x)]. `trunk` is the form of each of `shared_experts` and of each task's \
+        `task_experts` (each 1 to 4096), `head` that of each tower, `bottom` are layers that all share \
+        before experts and gates. A task's experts, gate and tower are its own.\n\
+        A step costs as much as one of `shared_experts` + K times `task_experts` trunks.";
+}
+
 impl ArchitectureSettings for CgcSettings {
     fn name(&self) -> &'static str {
-        "cgc"
+        CgcSettings::NAME
     }
 
     fn parts(&self) -> &'static [PartUse] {
@@ -85,9 +97,23 @@ impl CgcSettings {
     }
 }
 
+impl Method for PleSettings {
+    const NAME: &'static str = "ple";
+    const SUMMARY: &'static str =
+        "progressive layered extraction: levels of cgc, with a shared gate between them";
+    const ABOUT: &'static str = "\
+        Tang et al. 2020, doi.org/10.1145/3383313.3412236: `levels` (1 to 64) of customized gate control. \
+        At every level but the last a shared gate mixes the experts of all tasks; the next level's shared \
+        experts are given what it gives, each task's experts and gate what the task's own gate gave. With \
+        one level it is cgc. `trunk` is the form of every expert.\n\
+        What the shared gate mixes is shared by all tasks; the last level's task experts and the last two \
+        levels' task gates are each task's own. A step costs as much as one of `levels` times \
+        (`shared_experts` + K times `task_experts`) trunks.";
+}
+
 impl ArchitectureSettings for PleSettings {
     fn name(&self) -> &'static str {
-        "ple"
+        PleSettings::NAME
     }
 
     fn parts(&self) -> &'static [PartUse] {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use manytask_nn::{Builder, Context, Module};
-use manytask_tensor::{Layout, Params};
+use manytask_tensor::{Layout, Method, Params};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -26,9 +26,20 @@ struct SingleTask {
     heads: Heads,
 }
 
+impl Method for SingleTaskSettings {
+    const NAME: &'static str = "single_task";
+    const SUMMARY: &'static str = "a network for each task, which share nothing";
+    const ABOUT: &'static str = "\
+        What networks of many tasks are compared with, in one run: a `trunk`, a `head` and tables of \
+        embedded columns for each task. Its results are those of a run for each task, with one schedule \
+        and one choice of the best checkpoint for all; for a run of its own each, see training.only_tasks.\n\
+        Nothing is shared, so methods that go by gradients of shared parameters are refused. A step costs \
+        as much as one of a trunk for each task.";
+}
+
 impl ArchitectureSettings for SingleTaskSettings {
     fn name(&self) -> &'static str {
-        "single_task"
+        SingleTaskSettings::NAME
     }
 
     fn build(&self, blueprint: &Blueprint<'_>) -> Result<Box<dyn Architecture>> {

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use manytask_nn::{Builder, Context, Mode, Module};
-use manytask_tensor::{Kind, Layout, Params, Slot, Tensor, WHOLE, number_like};
+use manytask_tensor::{Kind, Layout, Method, Params, Slot, Tensor, WHOLE, number_like};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -60,9 +60,22 @@ impl Default for SoftSharingSettings {
     }
 }
 
+impl Method for SoftSharingSettings {
+    const NAME: &'static str = "soft_sharing";
+    const SUMMARY: &'static str = "a trunk for each task, drawn towards those of the others";
+    const ABOUT: &'static str = "\
+        Duong et al. 2015, doi.org/10.3115/v1/P15-2139: each task's loss has `strength` (at least 0) times \
+        the mean squared distance between its trunk's parameters and those of the other tasks. It is part \
+        of the training loss, and logged as auxiliary loss trunk_distance/TASK. With distance = \
+        \"trace_norm\" it is the sum of the singular values of the tasks' parameters instead (Yang & \
+        Hospedales 2017, arXiv:1606.04038). `strength` is to be tuned on the validation split.\n\
+        Trunks are each task's own, so without embedded columns nothing is shared, and methods that go by \
+        gradients of shared parameters are refused. A step costs as much as one of a trunk for each task.";
+}
+
 impl ArchitectureSettings for SoftSharingSettings {
     fn name(&self) -> &'static str {
-        "soft_sharing"
+        SoftSharingSettings::NAME
     }
 
     fn check(&self) -> Result<()> {

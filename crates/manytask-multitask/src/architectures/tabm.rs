@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use manytask_nn::metrics::Output;
 use manytask_nn::{Builder, Context, Mode};
-use manytask_tensor::{Layout, Params, Tensor};
+use manytask_tensor::{Layout, Method, Params, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -46,9 +46,21 @@ struct Tabm {
     outputs: Vec<Output>,
 }
 
+impl Method for TabmSettings {
+    const NAME: &'static str = "tabm";
+    const SUMMARY: &'static str = "k networks in one for tables, which share weights and are averaged";
+    const ABOUT: &'static str = "\
+        Gorishniy et al. 2025, arXiv:2410.24210: `members` (1 to 4096) networks of the form `trunk` with \
+        the same weights but for a factor of each member's own for every input and output of a layer; \
+        biases and heads are each member's own. The training loss is the mean of the members' losses, \
+        predictions are the mean of their probabilities or values. The paper takes numbers with scale = \
+        \"quantile\". Trunks with batch-norm are refused: take norm = \"layer\".\n\
+        The trunk is shared, heads are each task's own. A step costs as much as one of `members` trunks.";
+}
+
 impl ArchitectureSettings for TabmSettings {
     fn name(&self) -> &'static str {
-        "tabm"
+        TabmSettings::NAME
     }
 
     fn check(&self) -> Result<()> {

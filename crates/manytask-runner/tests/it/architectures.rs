@@ -10,9 +10,7 @@ use std::path::Path;
 use manytask::Registries;
 use manytask::config::Source;
 use manytask::data_sets::{Encoded, Inputs, SplitData as Rows, TaskData};
-use manytask::multitask::{
-    ArchitectureSettings, Batches, Draw, InputSizes, MultiTaskProblem, Problem, Split, Task, TaskSplits,
-};
+use manytask::multitask::{Batches, Draw, InputSizes, MultiTaskProblem, Problem, Split, Task, TaskSplits};
 use manytask::network::NetworkPlan;
 use manytask::nn::Precision;
 use manytask::nn::metrics::Output;
@@ -27,8 +25,7 @@ const DRAW: Draw = Draw { seed: 4, step: 2, replica: 0, split: Split::Train };
 /// All architectures that come with the command, and one of this test's own.
 fn all() -> Registries {
     let mut all = Registries::default();
-    all.architectures
-        .add("toy", "", "", &Toy::default(), |toy: Toy| Box::new(toy) as Box<dyn ArchitectureSettings>);
+    all.architectures.method::<Toy>();
     all
 }
 

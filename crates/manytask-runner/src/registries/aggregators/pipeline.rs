@@ -1,6 +1,7 @@
 //! Methods one after the other.
 
 use manytask_multitask::aggregators::{Pipeline, Post};
+use manytask_tensor::Method;
 
 use super::Any;
 use crate::config::Section;
@@ -18,18 +19,7 @@ update_every = 4
 ";
 
 pub(super) fn add(registry: &mut Registry<Any>) {
-    registry.add_composed(
-        "pipeline",
-        "methods one after the other: a transform of losses, a weighting, a combination of gradients",
-        "Every key may be left out. `transform` makes of each loss l its logarithm (log), l by what it was at its first step (initial) or\n\
-         l by its moving average ({ average = { decay = 0.99 } }). `weighting` is any method that weighs losses, `combination` any that\n\
-         combines gradients, which then sees the gradients of the weighted losses. Of the weights of the last method: `smoothing` is α\n\
-         of CR-MOGM (Zhou et al. 2022), λ ← α λ + (1 − α) λ̂; `scale` what they add up to (native, sum, mean or { factor = 2.0 });\n\
-         `max_norm` the longest direction; and they are found every `update_every` steps, which costs no more than a sum of losses\n\
-         between. Impossible stages are refused by `check`.",
-        EXAMPLE,
-        make,
-    );
+    registry.add_composed(Pipeline::NAME, Pipeline::SUMMARY, Pipeline::ABOUT, EXAMPLE, make);
 }
 
 fn make(mut section: Section<'_>, registry: &Registry<Any>) -> Result<Any> {

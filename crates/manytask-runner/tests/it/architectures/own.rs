@@ -3,7 +3,7 @@ use std::sync::Arc;
 use manytask::multitask::architecture::{Auxiliary, Features, Heads, InputEncoder, Outputs, TaskInputs};
 use manytask::multitask::{Architecture, ArchitectureSettings, Blueprint, Result};
 use manytask::nn::{Builder, Context, Mode, Module};
-use manytask::tensor::{Init, Layout, Params, Role, Slot};
+use manytask::tensor::{Init, Layout, Method, Params, Role, Slot};
 use serde::{Deserialize, Serialize};
 
 /// An architecture in one file, registered by one line in `all`: a factor for each task and feature of one trunk, and the
@@ -30,9 +30,15 @@ struct ToyNetwork {
     scale: f64,
 }
 
+impl Method for Toy {
+    const NAME: &'static str = "toy";
+    const SUMMARY: &'static str = "a factor for each task and feature of one trunk";
+    const ABOUT: &'static str = "";
+}
+
 impl ArchitectureSettings for Toy {
     fn name(&self) -> &'static str {
-        "toy"
+        Self::NAME
     }
 
     fn build(&self, blueprint: &Blueprint<'_>) -> Result<Box<dyn Architecture>> {
