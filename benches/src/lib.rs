@@ -12,7 +12,8 @@ use anyhow::{Result, anyhow, bail};
 use manytask_meta::{Execution, OuterGradient};
 use manytask_multitask::aggregators::EqualWeights;
 use manytask_multitask::{
-    Aggregator, AggregatorSettings, Draw, Event, Monitor, Problem, Split, StepReport, Trainer, Training,
+    Aggregator, AggregatorSettings, Draw, Event, Freeze, Monitor, Problem, Split, StepReport, Trainer,
+    Training,
 };
 use manytask_nn::Precision;
 use manytask_nn::optim::Optimizer;
@@ -215,6 +216,7 @@ fn training(steps: u64, learning_rate: f64, optimizer: Optimizer) -> Training {
         diagnose_every: None,
         monitor: Monitor::default(),
         early_stopping: None,
+        freeze: Freeze::default(),
     }
 }
 

@@ -40,7 +40,7 @@ pub use multi_task::{Batches, Execution, MultiTaskProblem, TaskSplits};
 pub use problem::{AuxiliaryLoss, Draw, Evaluation, Identity, Offers, Pass, Problem, Split, TaskEvaluation};
 pub use task::Task;
 pub use train::{
-    Best, Diagnostics, EarlyStopping, Event, Finish, Goal, Monitor, OPTIMIZER, PARAMS, Progress, STATE,
-    StepReport, Trainer, Training, Worsened,
+    Best, Diagnostics, EarlyStopping, Event, Finish, Freeze, Goal, Monitor, OPTIMIZER, PARAMS, Progress,
+    STATE, StepReport, Trainer, Training, Worsened,
 };
 pub use verified::VerifiedPass;

@@ -2,6 +2,8 @@
 
 mod advance;
 mod diagnostics;
+mod freeze;
+mod frozen;
 mod settings;
 mod state;
 mod step;
@@ -11,15 +13,18 @@ mod validation;
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
 use manytask_nn::optim::OptimizerState;
 use manytask_tensor::{Params, catch_panics};
 
 pub use self::diagnostics::Diagnostics;
+pub use self::freeze::Freeze;
+use self::frozen::{Frozen, Passes};
 pub use self::settings::{EarlyStopping, Goal, Monitor, Training};
 pub use self::state::{Best, OPTIMIZER, PARAMS, Progress, STATE};
 pub use self::validation::Worsened;
-use crate::{Aggregator, AuxiliaryLoss, Error, Evaluation, Problem, Result, Split, check};
+use crate::{Aggregator, AuxiliaryLoss, Error, Evaluation, Problem, Result, Split, check, check_for};
 
 /// A training: parameters on their way, with everything that is needed to stop here and go on later.
 ///
@@ -29,6 +34,7 @@ pub struct Trainer<'p> {
     problem: &'p dyn Problem,
     aggregator: Box<dyn Aggregator>,
     training: Training,
+    frozen: Option<Arc<Frozen>>,
     params: Params,
     /// The same memory as leaves of a graph, kept between steps.
     live: Option<Params>,
@@ -128,6 +134,9 @@ impl<'p> Trainer<'p> {
         params: &Params,
     ) -> Result<Self> {
         training.check()?;
+        let frozen = Frozen::of(&training.freeze, problem.layout())?;
+        let offers = Passes { problem, frozen: frozen.as_deref() }.offers();
+        check_for(aggregator.as_ref(), problem.identity(), offers)?;
         check(aggregator.as_ref(), problem)?;
         if training.validate_every.is_some() && !problem.offers().validation {
             return Err(Error::setting(
@@ -152,7 +161,7 @@ impl<'p> Trainer<'p> {
         let optimizer = training.optimizer.init(&params)?;
         let progress =
             Progress { epoch_losses: vec![(0.0, 0); problem.tasks().len()], ..Progress::default() };
-        Ok(Self { problem, aggregator, training, params, live: None, optimizer, progress })
+        Ok(Self { problem, aggregator, training, frozen, params, live: None, optimizer, progress })
     }
 
     /// The parameters as they are now.

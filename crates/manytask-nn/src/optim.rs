@@ -7,7 +7,7 @@ mod in_place;
 mod rule;
 mod state;
 
-use manytask_tensor::{Device, Owner, Params, Role};
+use manytask_tensor::{Device, Owner, Params, Role, Slot};
 use serde::{Deserialize, Serialize};
 
 pub use self::state::OptimizerState;
@@ -19,16 +19,25 @@ use crate::{Error, Result};
 pub enum Active<'a> {
     /// All that are trained.
     All,
-    /// Those that all tasks share, and those of these tasks, in ascending order.
-    Tasks(&'a [usize]),
+    /// Those that all tasks share, and those of some tasks, without the frozen ones.
+    Tasks {
+        /// The tasks, in ascending order.
+        present: &'a [usize],
+        /// What rests whatever tasks there are, in the order of the layout.
+        frozen: &'a [Slot],
+    },
 }
 
 impl Active<'_> {
-    fn takes(self, owner: Owner) -> bool {
-        match (self, owner) {
-            (Self::All, _) | (_, Owner::Shared) => true,
-            (Self::Tasks(tasks), Owner::Task(task)) => tasks.binary_search(&task).is_ok(),
-        }
+    /// Whether the entry at a place of the layout takes part.
+    fn takes(self, place: usize, owner: Owner) -> bool {
+        let Self::Tasks { present, frozen } = self else { return true };
+        let rests = frozen.binary_search_by_key(&place, |slot| slot.index()).is_ok();
+        !rests
+            && match owner {
+                Owner::Shared => true,
+                Owner::Task(task) => present.binary_search(&task).is_ok(),
+            }
     }
 }
 

@@ -84,6 +84,9 @@ pub struct TrainArgs {
     /// A run whose best parameters are the first ones, where they fit the network
     #[arg(long, value_name = "RUN")]
     pub init_from: Option<PathBuf>,
+    /// Parts of the network that are held still, such as trunk or trunk.layer0
+    #[arg(long, value_name = "PART,…", value_delimiter = ',')]
+    pub freeze: Vec<String>,
     /// Train once for each of so many folds of the table, each the test split in turn
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u64).range(2..=1000))]
     pub folds: Option<u64>,

@@ -116,10 +116,30 @@ impl Experiment {
         check(aggregator.as_ref(), self.problem.as_ref()).within("aggregator")?;
         self.ready()?;
         let (start, notes) = self.first().within("network")?;
-        for note in &notes {
+        for note in notes.iter().chain(&self.frozen()?) {
             say(note);
         }
         Trainer::new(self.problem.as_ref(), aggregator, self.training.clone(), &start).within("training")
+    }
+
+    /// What is to be said of what is held still.
+    fn frozen(&self) -> Result<Option<String>> {
+        let (freeze, layout) = (&self.training.freeze, self.problem.layout());
+        let slots = freeze.slots(layout).within("training")?;
+        if slots.is_empty() {
+            return Ok(None);
+        }
+        let trained = layout.trained();
+        let held = slots.iter().filter(|slot| trained.contains(slot)).count();
+        let training = self.plan.settings.get("training").and_then(toml::Value::as_table);
+        let begins = training.is_some_and(|training| training.contains_key("init_from"));
+        let how = match freeze.after {
+            0 if begins => String::new(),
+            0 => " as they are drawn, since there is no `init_from`".to_owned(),
+            steps => format!(" after the {steps} steps of [pretraining]"),
+        };
+        let all = trained.len();
+        Ok(Some(format!("note: {held} of {all} parameters are frozen{how}: {}", freeze.parts.join(", "))))
     }
 
     /// Says what was read of the data, and what is odd about them.

@@ -2,7 +2,7 @@ use std::ops::ControlFlow;
 
 use manytask_meta::multitask::aggregators::{EqualWeights, FixedWeights, PcGrad};
 use manytask_meta::multitask::{
-    AggregatorSettings, Combination, Draw, Evaluation, Event, Level, Monitor, Problem, Result, Split,
+    AggregatorSettings, Combination, Draw, Evaluation, Event, Freeze, Level, Monitor, Problem, Result, Split,
     Trainer, Training,
 };
 use manytask_meta::nn::nets::{Mlp, MlpConfig};
@@ -210,6 +210,7 @@ fn training(steps: u64) -> Training {
         diagnose_every: None,
         monitor: Monitor::default(),
         early_stopping: None,
+        freeze: Freeze::default(),
     }
 }
 

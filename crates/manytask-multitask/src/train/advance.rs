@@ -4,6 +4,7 @@ use manytask_nn::optim::Active;
 use manytask_nn::{Context, clip};
 use manytask_tensor::{Owner, Params, catch_panics, threads};
 
+use super::frozen::Passes;
 use super::step::LoopStep;
 use super::{Diagnostics, StepReport, Trainer};
 use crate::{Draw, Level, Pass, Result, Split, TaskVec};
@@ -71,7 +72,9 @@ impl Trainer<'_> {
         };
         // The same leaves in each step: the optimizer writes into their memory.
         let live = self.live.take().map_or_else(|| self.params.require_grad(), Ok)?;
-        let pass = self.problem.forward(&live, place.draw)?;
+        let frozen = self.frozen.clone();
+        let passes = Passes { problem: self.problem, frozen: frozen.as_deref() };
+        let pass = passes.forward(&live, place.draw)?;
         let losses: TaskVec = pass.present().iter().copied().zip(pass.losses().iter().copied()).collect();
         if let Some((task, loss)) = losses.iter().find(|(_, loss)| !loss.is_finite()) {
             return Err(self.diverged(format!("the loss of task `{}` is {loss}", self.name_of(task))));
@@ -82,7 +85,7 @@ impl Trainer<'_> {
         if losses.is_empty() {
             drop(pass);
         } else {
-            learned = self.learn(&live, pass, &losses, &place)?;
+            learned = self.learn((passes, &live), pass, &losses, &place)?;
             weights = self.aggregator.weights().filter(|weights| weights.present() == losses.present());
         }
         let weights = weights.map(|weights| weights.values().to_vec());
@@ -110,14 +113,14 @@ impl Trainer<'_> {
     /// Changes the parameters after a pass with at least one task.
     fn learn(
         &mut self,
-        live: &Params,
+        (passes, live): (Passes<'_>, &Params),
         pass: Box<dyn Pass + '_>,
         losses: &TaskVec,
         place: &Place,
     ) -> Result<Learned> {
         let needs = self.aggregator.needs();
         let mut step = LoopStep {
-            problem: self.problem,
+            passes,
             params: live,
             pass,
             aggregator: self.aggregator.name(),
@@ -137,11 +140,11 @@ impl Trainer<'_> {
         // Counted from 1, as steps are reported.
         let due =
             self.training.diagnose_every.is_some_and(|every| (place.draw.step + 1).is_multiple_of(every));
-        let diagnostics = due
-            .then(|| Diagnostics::of(self.problem, live, place.draw, &combination, &gradient))
-            .transpose()?;
+        let diagnostics =
+            due.then(|| Diagnostics::of(passes, live, place.draw, &combination, &gradient)).transpose()?;
         let (gradient, gradient_norm) = self.clipped(live, gradient, place.draw)?;
-        let (rate, active) = (place.learning_rate, Active::Tasks(losses.present()));
+        let frozen = passes.frozen.map_or(&[][..], |frozen| frozen.at(place.draw.step));
+        let (rate, active) = (place.learning_rate, Active::Tasks { present: losses.present(), frozen });
         self.training.optimizer.step(&mut self.params, &gradient, &mut self.optimizer, rate, active)?;
         if needs.losses_after_step {
             let after = self.problem.losses(&self.params, place.draw)?;

@@ -2,6 +2,7 @@
 
 use manytask_tensor::{Kind, Params, Tensor};
 
+use super::frozen::Passes;
 use crate::aggregators::condition_number;
 use crate::{Combination, Draw, Gramian, Level, Pass, Problem, Result, Shared};
 
@@ -31,17 +32,17 @@ impl Diagnostics {
     /// # Errors
     /// As passes.
     pub(super) fn of(
-        problem: &dyn Problem,
+        passes: Passes<'_>,
         params: &Params,
         draw: Draw,
         combination: &Combination,
         gradient: &Params,
     ) -> Result<Self> {
-        let mut pass = problem.forward(params, draw)?;
+        let mut pass = passes.forward(params, draw)?;
         let gramian = pass.gramian(&Level::Parameters)?;
         let (products, length) = match &combination.shared {
             Shared::Weights(weights) => (gramian.apply(weights), gramian.quadratic(weights).max(0.0).sqrt()),
-            Shared::Direction { .. } => with_direction(problem, pass.as_mut(), gradient)?,
+            Shared::Direction { .. } => with_direction(passes.problem, pass.as_mut(), gradient)?,
         };
         Ok(Self::of_gramian(&gramian, &products, length))
     }

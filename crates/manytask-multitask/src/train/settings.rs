@@ -4,6 +4,7 @@ use manytask_nn::schedule::Schedule;
 use manytask_tensor::{KeyPath, Within as _};
 use serde::{Deserialize, Serialize};
 
+use super::Freeze;
 use crate::{Error, Evaluation, Result};
 
 /// How a problem is trained.
@@ -32,6 +33,9 @@ pub struct Training {
     pub monitor: Monitor,
     /// When to end before the last step.
     pub early_stopping: Option<EarlyStopping>,
+    /// What is held still.
+    #[serde(default)]
+    pub freeze: Freeze,
 }
 
 /// A metric of the validation split.

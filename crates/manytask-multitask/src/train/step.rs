@@ -5,15 +5,16 @@ use std::ops::Range;
 use manytask_tensor::Params;
 use manytask_tensor::random::Key;
 
+use super::frozen::Passes;
 use crate::aggregator::layer_slots;
 use crate::{
     BatchGradients, BatchOf, Combination, Demand, Draw, Error, Gramian, Jacobian, Level, Needs, Pass, Place,
-    Problem, Result, Shared, Split, Step, TaskVec, Want,
+    Result, Shared, Split, Step, TaskVec, Want,
 };
 
 /// One step over one pass.
 pub(super) struct LoopStep<'a> {
-    pub(super) problem: &'a dyn Problem,
+    pub(super) passes: Passes<'a>,
     pub(super) params: &'a Params,
     pub(super) pass: Box<dyn Pass + 'a>,
     pub(super) aggregator: &'static str,
@@ -47,9 +48,9 @@ impl LoopStep<'_> {
     /// What is wanted of a batch at some parameters.
     fn at(&self, params: &Params, draw: Draw, want: Want<'_>) -> Result<BatchGradients> {
         if let Want::Losses = want {
-            return Ok(BatchGradients::of_losses(self.problem.losses(params, draw)?));
+            return Ok(BatchGradients::of_losses(self.passes.problem.losses(params, draw)?));
         }
-        let mut pass = self.problem.forward(params, draw)?;
+        let mut pass = self.passes.forward(params, draw)?;
         let losses: TaskVec = pass.present().iter().copied().zip(pass.losses().iter().copied()).collect();
         if losses.is_empty() {
             // Of no task there are no gradients.
@@ -103,7 +104,7 @@ impl Step for LoopStep<'_> {
     }
 
     fn tasks(&self) -> usize {
-        self.problem.tasks().len()
+        self.passes.problem.tasks().len()
     }
 
     fn losses(&self) -> &TaskVec {
@@ -132,8 +133,8 @@ impl Step for LoopStep<'_> {
         if *level == Level::Representation {
             return Ok(Vec::new());
         }
-        let layout = self.problem.layout();
-        let slots = layer_slots(layout, self.problem.shared(), level)?;
+        let layout = self.passes.problem.layout();
+        let slots = layer_slots(layout, self.passes.problem.shared(), level)?;
         let entries = slots.into_iter().filter_map(|slot| layout.entries().get(slot.index()));
         let columns = entries.scan(0, |start, entry| {
             let range = *start..*start + entry.shape.iter().product::<i64>() as usize;

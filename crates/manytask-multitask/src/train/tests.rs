@@ -1,5 +1,6 @@
 mod batches;
 mod diagnosed;
+mod frozen;
 mod methods;
 mod validation;
 
@@ -24,6 +25,7 @@ fn training(steps: u64) -> Training {
         diagnose_every: None,
         monitor: Monitor::default(),
         early_stopping: None,
+        freeze: Freeze::default(),
     }
 }
 

@@ -54,7 +54,7 @@ impl Optimizer {
         let mut rules = BTreeMap::new();
         let (_, decay) = self.decay();
         for (i, (entry, leaf)) in params.iter().enumerate() {
-            let moves = entry.role.is_trained() && active.takes(entry.owner);
+            let moves = entry.role.is_trained() && active.takes(i, entry.owner);
             let found = gradient.leaves().get(i).zip(state.steps.get_mut(i)).filter(|_| moves);
             let Some((gradient, steps)) = found else { continue };
             *steps += 1;
@@ -94,8 +94,9 @@ impl Optimizer {
         let mut trained = params
             .iter()
             .zip(&state.steps)
-            .filter(|((entry, _), _)| entry.role.is_trained())
-            .map(|((entry, _), steps)| (*steps, decays(entry.role), active.takes(entry.owner)));
+            .enumerate()
+            .filter(|(_, ((entry, _), _))| entry.role.is_trained())
+            .map(|(i, ((entry, _), steps))| (*steps, decays(entry.role), active.takes(i, entry.owner)));
         let Some(first @ (steps, decays, true)) = trained.next() else { return Ok(false) };
         if trained.any(|other| other != first) {
             return Ok(false);
@@ -283,7 +284,7 @@ mod tests {
             }
             assert!(all.max_difference(&each).unwrap() < 1e-12, "{optimizer:?}");
             assert_eq!(state_of_all.steps, state_of_each.steps);
-            let resting = Active::Tasks(&[]);
+            let resting = Active::Tasks { present: &[], frozen: &[] };
             assert!(!optimizer.step_as_vectors(&all, &gradient, &mut state_of_all, 0.1, resting).unwrap());
         }
         let some = Optimizer::Adam(Adam { weight_decay: 0.1, decay: Decay::Weights, ..Adam::default() });

@@ -288,14 +288,18 @@ fn the_parameters_of_an_absent_task_rest_and_their_first_step_is_as_long_as_any_
 
         let (mut now, mut state) = (start.copy().unwrap(), optimizer.init(&start).unwrap());
         for _ in 0..40 {
-            optimizer.step(&mut now, &gradient, &mut state, 0.1, Active::Tasks(&[0])).unwrap();
+            optimizer
+                .step(&mut now, &gradient, &mut state, 0.1, Active::Tasks { present: &[0], frozen: &[] })
+                .unwrap();
         }
         assert_eq!(state.steps, [40, 40, 0], "{optimizer:?}");
         assert_eq!(now.named("head1"), start.named("head1"), "{optimizer:?}: it rests");
         for (name, buffer) in &state.buffers {
             assert_eq!(buffer.named("head1").unwrap().abs().max().double_value(&[]), 0.0, "{name}");
         }
-        optimizer.step(&mut now, &gradient, &mut state, 0.1, Active::Tasks(&[1])).unwrap();
+        optimizer
+            .step(&mut now, &gradient, &mut state, 0.1, Active::Tasks { present: &[1], frozen: &[] })
+            .unwrap();
         assert_eq!(now.named("head1"), expected.named("head1"), "{optimizer:?}: its first step");
         assert_eq!(state.steps, [41, 40, 1]);
         assert_ne!(now.named("head0"), start.named("head0"));

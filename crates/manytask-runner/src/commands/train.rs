@@ -115,6 +115,10 @@ pub(super) fn overrides(arguments: &TrainArgs) -> Result<Vec<String>> {
         };
         overrides.push(format!("training.init_from={}", one_line(run)));
     }
+    if !arguments.freeze.is_empty() {
+        let parts: Vec<String> = arguments.freeze.iter().map(|part| one_line(part)).collect();
+        overrides.push(format!("training.freeze=[{}]", parts.join(", ")));
+    }
     Ok(overrides)
 }
 

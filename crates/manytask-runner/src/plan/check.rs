@@ -1,6 +1,6 @@
 //! What can be refused before any data are read: all that `train` would say of the configuration alone.
 
-use manytask_multitask::{Evaluation, Identity, Monitor, Needs, Offers, Task, Training, check_for};
+use manytask_multitask::{Evaluation, Freeze, Identity, Monitor, Needs, Offers, Task, Training, check_for};
 use manytask_nn::schedule::ScheduleKind;
 use manytask_tensor::{KeyPath, Owner};
 
@@ -56,9 +56,19 @@ impl Plan {
             diagnose_every: section.diagnose_every_steps,
             monitor: section.monitor.clone().unwrap_or_default(),
             early_stopping: section.early_stopping,
+            freeze: self.freeze(),
         };
         training.check().within("training")?;
         Ok(training)
+    }
+
+    /// What is held still, after the steps of a pretraining.
+    pub(crate) fn freeze(&self) -> Freeze {
+        let pretraining = match &self.work {
+            Work::Rows(_) => None,
+            Work::Episodes(episodes) => episodes.pretraining.and_then(|section| section.steps),
+        };
+        Freeze { parts: self.training.freeze.clone(), after: pretraining.unwrap_or(0) }
     }
 
     /// The monitor of a training of `kept` out of `all` tasks. One that looks at what `only_tasks` leaves out is passed over,
@@ -166,6 +176,10 @@ impl Plan {
             network.check(tasks, single_input).within("network")?;
         }
         let layout = network.layout();
+        // Otherwise there may be entries that are not known here.
+        if single_input && !embeds {
+            self.freeze().slots(layout).within("training")?;
+        }
         if inputs.is_least() {
             self.check_network_memory(layout)?;
         }
@@ -201,6 +215,7 @@ impl Plan {
             // How many classes there are, the data say.
             let pretraining = pretraining.map(|pretraining| (pretraining, 2));
             let model = episodes.build(&outline.form, pretraining, self.precision)?;
+            self.freeze().slots(model.layout()).within("training")?;
             self.check_episode_memory(episodes, &outline, model.layout(), &needs)?;
         } else {
             self.pretraining(episodes, None)?;

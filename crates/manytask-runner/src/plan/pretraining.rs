@@ -42,6 +42,13 @@ impl Plan {
             );
         }
         let all = self.training(None)?.steps;
+        if of_base_classes && !self.training.freeze.is_empty() {
+            return refuse(
+                ["training", "freeze"].into(),
+                format!("`freeze` holds in steps on tasks, and `{learner}` learns from no task"),
+                "leave it out",
+            );
+        }
         let steps = match section.steps {
             None if !of_base_classes => {
                 return refuse(

@@ -42,6 +42,8 @@ pub struct TrainingSection {
     pub early_stopping: Option<EarlyStopping>,
     /// A run whose best parameters are the first ones, where they fit the network; otherwise these are drawn.
     pub init_from: Option<PathBuf>,
+    /// Parts of the network that are held still, from the first step on tasks on.
+    pub freeze: Vec<String>,
 }
 
 impl TrainingSection {
@@ -62,6 +64,7 @@ impl TrainingSection {
             monitor: section.take("monitor")?,
             early_stopping: section.take("early_stopping")?,
             init_from: section.take("init_from")?,
+            freeze: section.take("freeze")?.unwrap_or_default(),
         };
         if read.epochs.is_some() == read.steps.is_some() {
             return Err(Failure::setting(

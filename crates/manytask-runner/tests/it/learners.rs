@@ -17,7 +17,8 @@ use manytask::meta::{
 };
 use manytask::multitask::aggregators::EqualWeights;
 use manytask::multitask::{
-    AggregatorSettings, Combination, Draw, Event, Level, Monitor, Problem, Result, Split, Trainer, Training,
+    AggregatorSettings, Combination, Draw, Event, Freeze, Level, Monitor, Problem, Result, Split, Trainer,
+    Training,
 };
 use manytask::nn::layers::{Activation, Flatten, Sequential};
 use manytask::nn::nets::{Mlp, MlpConfig, Norm};
@@ -251,6 +252,7 @@ fn training(steps: u64) -> Training {
         diagnose_every: None,
         monitor: Monitor::default(),
         early_stopping: None,
+        freeze: Freeze::default(),
     }
 }
 

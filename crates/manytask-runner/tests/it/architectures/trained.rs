@@ -3,8 +3,8 @@
 use manytask::Registries;
 use manytask::data_sets::{SplitData as Rows, TaskData};
 use manytask::multitask::{
-    Batches, Error, InputSizes, Monitor, MultiTaskProblem, Problem, Result, Split, TaskSplits, Trainer,
-    Training, check,
+    Batches, Error, Freeze, InputSizes, Monitor, MultiTaskProblem, Problem, Result, Split, TaskSplits,
+    Trainer, Training, check,
 };
 use manytask::nn::Precision;
 use manytask::nn::optim::{AdamW, Optimizer};
@@ -26,6 +26,7 @@ fn training(steps: u64) -> Training {
         diagnose_every: None,
         monitor: Monitor::default(),
         early_stopping: None,
+        freeze: Freeze::default(),
     }
 }
 
