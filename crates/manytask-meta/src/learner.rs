@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use manytask_multitask::Result;
 use manytask_nn::fused::NotFused;
 use manytask_nn::{Builder, Module};
-use manytask_tensor::{Layout, Params, Slot, Tensor};
+use manytask_tensor::{Layout, Params, SettingError, Slot, Tensor};
 
 use crate::backbone::Backbone;
 use crate::descent::Descent;
@@ -21,6 +21,14 @@ use crate::shape::{EpisodeShape, NetworkShape};
 pub trait LearnerSpec: Debug + Send + Sync {
     /// Its name in the configuration.
     fn name(&self) -> &'static str;
+
+    /// Refuses settings as soon as they are read.
+    ///
+    /// # Errors
+    /// With the key, what is wrong and the remedy.
+    fn check(&self) -> std::result::Result<(), SettingError> {
+        Ok(())
+    }
 
     /// What goes into the network and what comes out of it; as it stands here: the tasks' examples, and a layer `head` with an
     /// output for each class, or each number that is predicted.

@@ -85,9 +85,9 @@ pub use execution::Execution;
 pub use inner::{Adapts, InnerLoop, InnerRule};
 pub use learner::{Learner, LearnerSpec, LearnsFrom, Objective, Predictor};
 pub use learners::{
-    Baseline, BaselinePlusPlus, Cavia, Cnp, Dsn, FeatureTransform, FineTuning, Frn, Imaml, LearnedRates,
-    LrD2, Maml, MamlPlusPlus, MatchingNet, MetaBaseline, MetaOptNetRr, MetaOptNetSvm, MetaSgd, ProtoMaml,
-    ProtoNet, R2d2, RelationNet, Rfs, SimpleShot,
+    Anil, Baseline, BaselinePlusPlus, Boil, Cavia, Cnp, Dsn, FeatureTransform, FineTuning, Fomaml, Frn,
+    Imaml, LearnedRates, LrD2, Maml, MamlPlusPlus, MatchingNet, MetaBaseline, MetaOptNetRr, MetaOptNetSvm,
+    MetaSgd, Preset, ProtoMaml, ProtoNet, R2d2, RelationNet, Reptile, Rfs, SimpleShot,
 };
 pub use model::MetaModel;
 pub use outer_gradient::{GradientMode, OuterGradient};

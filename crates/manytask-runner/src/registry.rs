@@ -18,6 +18,7 @@ pub struct Registry<T> {
     kind: &'static str,
     section: &'static str,
     common: &'static str,
+    note: &'static str,
     entries: BTreeMap<String, Entry<T>>,
 }
 
@@ -64,13 +65,19 @@ impl<T: 'static> Registry<T> {
 impl<T> Registry<T> {
     /// An empty one for things of a kind, such as `data set`, that stand in a section, such as `data`.
     pub fn new(kind: &'static str, section: &'static str) -> Self {
-        Self { kind, section, common: "", entries: BTreeMap::new() }
+        Self { kind, section, common: "", note: "", entries: BTreeMap::new() }
     }
 
     /// Settings, as TOML, that the section has beside those of its kind.
     #[must_use]
     pub fn with_common(self, common: &'static str) -> Self {
         Self { common, ..self }
+    }
+
+    /// What is said of each after what it says of itself.
+    #[must_use]
+    pub fn with_note(self, note: &'static str) -> Self {
+        Self { note, ..self }
     }
 
     /// The dotted name of their section.
@@ -121,7 +128,8 @@ impl<T> Registry<T> {
     ) {
         let defaults = toml::to_string(example).unwrap_or_default();
         let make: Make<T> = Box::new(move |section, _| Ok(wrap(section.rest()?)?));
-        let entry = Entry { summary: summary.into(), about: about.into(), defaults, make };
+        let about = if self.note.is_empty() { about.into() } else { format!("{about}\n{}", self.note) };
+        let entry = Entry { summary: summary.into(), about, defaults, make };
         self.entries.insert(name.into(), entry);
     }
 

@@ -1,7 +1,7 @@
 use manytask_multitask::{Error, Result};
 use manytask_nn::Builder;
 use manytask_tensor::random::Key;
-use manytask_tensor::{Params, Tensor, Within as _, no_grad};
+use manytask_tensor::{Method, Params, Tensor, Within as _, no_grad};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -122,9 +122,18 @@ impl FineTuning {
     }
 }
 
+impl Method for Baseline {
+    const NAME: &'static str = "baseline";
+    const SUMMARY: &'static str = "a linear layer trained in each task on pretrained features";
+    const ABOUT: &'static str = "\
+        Chen et al. 2019, arXiv:1904.04232: stochastic gradient descent on the support set (`fine_tuning`). \
+        The network learns in [pretraining] alone, which takes all steps of [training]; it wants batch_norm \
+        = \"running\".";
+}
+
 impl LearnerSpec for Baseline {
     fn name(&self) -> &'static str {
-        "baseline"
+        Self::NAME
     }
 
     fn network(&self, shape: &EpisodeShape) -> NetworkShape {
@@ -145,9 +154,19 @@ impl LearnerSpec for Baseline {
     }
 }
 
+impl Method for BaselinePlusPlus {
+    const NAME: &'static str = "baseline_pp";
+    const SUMMARY: &'static str = "a layer of cosines trained in each task on pretrained features";
+    const ABOUT: &'static str = "\
+        Chen et al. 2019, arXiv:1904.04232, Baseline++: weight-normalised class vectors with learned \
+        lengths; [pretraining] wants classifier = { cosine = { scale = 2.0 } } (10.0 for more than 200 \
+        classes). The network learns in [pretraining] alone, which takes all steps of [training]; it wants \
+        batch_norm = \"running\".";
+}
+
 impl LearnerSpec for BaselinePlusPlus {
     fn name(&self) -> &'static str {
-        "baseline_pp"
+        Self::NAME
     }
 
     fn network(&self, shape: &EpisodeShape) -> NetworkShape {

@@ -1,6 +1,6 @@
 use manytask_multitask::{Error, Result};
 use manytask_nn::Builder;
-use manytask_tensor::{Graph, Params, Tensor, WHOLE, gradients};
+use manytask_tensor::{Graph, Method, Params, Tensor, WHOLE, gradients};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -58,9 +58,17 @@ struct Adapting<'a> {
     done: u64,
 }
 
+impl Method for Cavia {
+    const NAME: &'static str = "cavia";
+    const SUMMARY: &'static str = "further inputs that adapt, behind which all tasks share a network";
+    const ABOUT: &'static str = "\
+        Zintgraf et al. 2019, arXiv:1810.03642: `context_parameters` numbers are appended to each example, \
+        start at 0 in each task and alone adapt. For examples that are vectors.";
+}
+
 impl LearnerSpec for Cavia {
     fn name(&self) -> &'static str {
-        "cavia"
+        Self::NAME
     }
 
     fn network(&self, shape: &EpisodeShape) -> NetworkShape {

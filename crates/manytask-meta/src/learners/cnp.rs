@@ -3,7 +3,7 @@ use manytask_nn::loss::present;
 use manytask_nn::metrics::Output;
 use manytask_nn::nets::{Mlp, MlpConfig};
 use manytask_nn::{Builder, Module};
-use manytask_tensor::{Kind, Params, Tensor, WHOLE, Within as _};
+use manytask_tensor::{Kind, Method, Params, Tensor, WHOLE, Within as _};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -51,9 +51,18 @@ struct Represented<'a> {
     representation: Tensor,
 }
 
+impl Method for Cnp {
+    const NAME: &'static str = "cnp";
+    const SUMMARY: &'static str = "normal distributions given the mean of encoded examples";
+    const ABOUT: &'static str = "\
+        Garnelo et al. 2018, arXiv:1807.01613: [network] encodes pairs [x, y], and needs an `output` or \
+        hidden layers; their mean and a query's x go through `decoder`. Judged by the log-likelihood of the \
+        queries' labels.";
+}
+
 impl LearnerSpec for Cnp {
     fn name(&self) -> &'static str {
-        "cnp"
+        Self::NAME
     }
 
     fn network(&self, shape: &EpisodeShape) -> NetworkShape {

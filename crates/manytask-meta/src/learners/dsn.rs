@@ -1,6 +1,6 @@
 use manytask_multitask::Result;
 use manytask_nn::Builder;
-use manytask_tensor::{Params, Tensor};
+use manytask_tensor::{Method, Params, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -48,9 +48,18 @@ struct Spanned {
     dual: Tensor,
 }
 
+impl Method for Dsn {
+    const NAME: &'static str = "dsn";
+    const SUMMARY: &'static str = "classes are subspaces through the means of their embeddings";
+    const ABOUT: &'static str = "\
+        Simon et al. 2020, CVPR: logits are negative squared distances to the span of a class' centred \
+        embeddings, of K − 1 directions; `discriminative` times the overlap of the subspaces is added to the \
+        loss.";
+}
+
 impl LearnerSpec for Dsn {
     fn name(&self) -> &'static str {
-        "dsn"
+        Self::NAME
     }
 
     fn network(&self, shape: &EpisodeShape) -> NetworkShape {
@@ -74,7 +83,7 @@ impl Head for Subspaces {
     type Fitted = Spanned;
 
     fn fit(&self, embeddings: &Tensor, support: &Support<'_>, _params: &Params) -> Result<Spanned> {
-        let members = one_hot("dsn", &support.y, self.classes, support.tasks, embeddings.kind())?;
+        let members = one_hot(Dsn::NAME, &support.y, self.classes, support.tasks, embeddings.kind())?;
         span(embeddings, &members)
     }
 

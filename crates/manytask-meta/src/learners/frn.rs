@@ -1,6 +1,6 @@
 use manytask_multitask::{Error, Result};
 use manytask_nn::Builder;
-use manytask_tensor::{Init, Params, Role, Slot, Tensor};
+use manytask_tensor::{Init, Method, Params, Role, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -52,9 +52,18 @@ struct Maps {
     second: Option<Tensor>,
 }
 
+impl Method for Frn {
+    const NAME: &'static str = "frn";
+    const SUMMARY: &'static str = "the class from whose features a query's are best reconstructed";
+    const ABOUT: &'static str = "\
+        Wertheimer et al. 2021, arXiv:2012.01506: ridge regression of a query's positions on those of a \
+        class, λ, ρ and the scale of the logits learned. `channels` are those of the network's last feature \
+        map; left out, an embedding is one position.";
+}
+
 impl LearnerSpec for Frn {
     fn name(&self) -> &'static str {
-        "frn"
+        Self::NAME
     }
 
     fn network(&self, shape: &EpisodeShape) -> NetworkShape {
@@ -97,7 +106,7 @@ impl Head for Reconstruction {
     type Fitted = Maps;
 
     fn fit(&self, embeddings: &Tensor, support: &Support<'_>, params: &Params) -> Result<Maps> {
-        let members = one_hot("frn", &support.y, self.classes, support.tasks, embeddings.kind())?;
+        let members = one_hot(Frn::NAME, &support.y, self.classes, support.tasks, embeddings.kind())?;
         let shots = members.f_sum_dim_intlist([1_i64].as_slice(), false, members.kind())?.f_clamp_min(1.0)?;
         let share = self.positions as f64 / self.channels as f64;
         let lambda = number(params, self.log_lambda)?.f_exp()?.f_squeeze_dim(-1)?;

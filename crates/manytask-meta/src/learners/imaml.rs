@@ -1,6 +1,6 @@
 use manytask_multitask::{Error, Result};
 use manytask_nn::Builder;
-use manytask_tensor::{Graph, Params, Slot, Tensor, gradients, no_grad, vjp};
+use manytask_tensor::{Graph, Method, Params, Slot, Tensor, gradients, no_grad, vjp};
 use serde::{Deserialize, Serialize};
 
 use crate::adaptation::leaves;
@@ -55,9 +55,18 @@ struct Nearing<'a> {
     done: u64,
 }
 
+impl Method for Imaml {
+    const NAME: &'static str = "imaml";
+    const SUMMARY: &'static str = "MAML with the gradient of the inner problem's optimum";
+    const ABOUT: &'static str = "\
+        Rajeswaran et al. 2019, arXiv:1909.04630: inner steps on the support loss + λ/2 ‖φ − θ‖², then (I + \
+        H/λ)⁻¹ of the query gradient by `cg_steps` steps of conjugate gradients; memory does not grow with \
+        `inner_steps`.";
+}
+
 impl LearnerSpec for Imaml {
     fn name(&self) -> &'static str {
-        "imaml"
+        Self::NAME
     }
 
     fn build(

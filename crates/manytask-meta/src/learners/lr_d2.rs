@@ -1,6 +1,6 @@
 use manytask_multitask::{Error, Result};
 use manytask_nn::Builder;
-use manytask_tensor::{Init, Params, Role, Slot, Tensor};
+use manytask_tensor::{Init, Method, Params, Role, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -47,9 +47,18 @@ struct Logistic {
     adjusted: Adjusted,
 }
 
+impl Method for LrD2 {
+    const NAME: &'static str = "lr_d2";
+    const SUMMARY: &'static str = "a head by logistic regression of each class against the others";
+    const ABOUT: &'static str = "\
+        Bertinetto et al. 2019, arXiv:1805.08136, section 3.3: `newton_steps` steps of iteratively \
+        reweighted least squares with a column of ones; λ, scale and offset of the logits are learned from \
+        these starts.";
+}
+
 impl LearnerSpec for LrD2 {
     fn name(&self) -> &'static str {
-        "lr_d2"
+        Self::NAME
     }
 
     fn network(&self, shape: &EpisodeShape) -> NetworkShape {
@@ -81,7 +90,7 @@ impl Head for Logistic {
 
     fn fit(&self, embeddings: &Tensor, support: &Support<'_>, params: &Params) -> Result<Tensor> {
         let x = with_ones(embeddings)?;
-        let (y, there) = targets("lr_d2", support, Some(self.classes), x.kind())?;
+        let (y, there) = targets(LrD2::NAME, support, Some(self.classes), x.kind())?;
         newton(&x.f_mul(&there)?, &y, &number(params, self.log_lambda)?.f_exp()?, self.steps)
     }
 

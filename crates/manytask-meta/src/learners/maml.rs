@@ -1,6 +1,6 @@
 use manytask_multitask::{Error, Result};
 use manytask_nn::Builder;
-use manytask_tensor::Within as _;
+use manytask_tensor::{Method, Within as _};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -91,9 +91,19 @@ pub(super) fn check_checkpoints(every: Option<u32>, outer_gradient: OuterGradien
     Ok(())
 }
 
+impl Method for Maml {
+    const NAME: &'static str = "maml";
+    const SUMMARY: &'static str = "a start from which few steps of gradient descent lead far";
+    const ABOUT: &'static str = "\
+        Finn et al. 2017, arXiv:1703.03400: the gradient of the query loss goes through the inner steps. \
+        With `checkpoint_every = C` the parameters of every C-th inner step are kept and what lies between \
+        is computed again: less memory for many inner steps, at most one further pass through them. Left \
+        out, all is kept.";
+}
+
 impl LearnerSpec for Maml {
     fn name(&self) -> &'static str {
-        "maml"
+        Self::NAME
     }
 
     fn build(

@@ -1,6 +1,6 @@
 use manytask_multitask::{Error, Result};
 use manytask_nn::Builder;
-use manytask_tensor::{Init, Params, Role, Tensor};
+use manytask_tensor::{Init, Method, Params, Role, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -68,9 +68,18 @@ struct PlusPlus {
     first_order_steps: u64,
 }
 
+impl Method for MamlPlusPlus {
+    const NAME: &'static str = "maml_pp";
+    const SUMMARY: &'static str = "MAML++: learned rates of each tensor and step, losses of all inner steps";
+    const ABOUT: &'static str = "\
+        Antoniou et al. 2019, arXiv:1810.09502: `learned_rates`, `multi_step_loss_steps` (0: the last loss \
+        alone) and `first_order_steps` each by itself, the cosine by [schedule]; without the parts of \
+        batch-norm for each step.";
+}
+
 impl LearnerSpec for MamlPlusPlus {
     fn name(&self) -> &'static str {
-        "maml_pp"
+        Self::NAME
     }
 
     fn build(

@@ -1,6 +1,6 @@
 use manytask_multitask::Result;
 use manytask_nn::Builder;
-use manytask_tensor::{Params, Tensor};
+use manytask_tensor::{Method, Params, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -46,9 +46,17 @@ struct Attended {
 /// Added to the logarithm of an attention that does not count.
 const NEVER: f64 = -1e9;
 
+impl Method for MatchingNet {
+    const NAME: &'static str = "matching_net";
+    const SUMMARY: &'static str = "a query attends to the support set by cosines";
+    const ABOUT: &'static str = "\
+        Vinyals et al. 2016, arXiv:1606.04080, without full-context embeddings: the softmax of `scale` times \
+        the cosines, summed over the examples of a class.";
+}
+
 impl LearnerSpec for MatchingNet {
     fn name(&self) -> &'static str {
-        "matching_net"
+        Self::NAME
     }
 
     fn network(&self, shape: &EpisodeShape) -> NetworkShape {
@@ -71,7 +79,7 @@ impl Head for Attention {
     type Fitted = Attended;
 
     fn fit(&self, embeddings: &Tensor, support: &Support<'_>, _params: &Params) -> Result<Attended> {
-        let members = one_hot("matching_net", &support.y, self.classes, support.tasks, embeddings.kind())?;
+        let members = one_hot(MatchingNet::NAME, &support.y, self.classes, support.tasks, embeddings.kind())?;
         // 0 where it is 1, NEVER where it is 0.
         let outside = members.f_mul_scalar(-NEVER)?.f_add_scalar(NEVER)?.f_unsqueeze(1)?;
         Ok(Attended { embeddings: normalised(embeddings)?, outside })

@@ -1,6 +1,6 @@
 use manytask_multitask::Result;
 use manytask_nn::Builder;
-use manytask_tensor::{Params, Tensor};
+use manytask_tensor::{Method, Params, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -35,9 +35,17 @@ struct Cosines {
     scale: Scaled,
 }
 
+impl Method for MetaBaseline {
+    const NAME: &'static str = "meta_baseline";
+    const SUMMARY: &'static str = "cosines to the classes' mean embeddings, after a pretraining";
+    const ABOUT: &'static str = "\
+        Chen et al. 2021, arXiv:2003.04390: τ cos(f(q), w_c) with τ learned; [pretraining] first trains the \
+        network on all classes.";
+}
+
 impl LearnerSpec for MetaBaseline {
     fn name(&self) -> &'static str {
-        "meta_baseline"
+        Self::NAME
     }
 
     fn network(&self, shape: &EpisodeShape) -> NetworkShape {
@@ -60,7 +68,8 @@ impl Head for Cosines {
     type Fitted = Tensor;
 
     fn fit(&self, embeddings: &Tensor, support: &Support<'_>, _params: &Params) -> Result<Tensor> {
-        let members = one_hot("meta_baseline", &support.y, self.classes, support.tasks, embeddings.kind())?;
+        let members =
+            one_hot(MetaBaseline::NAME, &support.y, self.classes, support.tasks, embeddings.kind())?;
         normalised(&centroids(embeddings, &members)?)
     }
 

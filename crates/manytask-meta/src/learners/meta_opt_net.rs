@@ -1,6 +1,6 @@
 use manytask_multitask::Result;
 use manytask_nn::Builder;
-use manytask_tensor::{Params, Tensor, number_like};
+use manytask_tensor::{Method, Params, Tensor, number_like};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -70,9 +70,16 @@ enum Machine {
     SupportVectors { c: f64 },
 }
 
+impl Method for MetaOptNetRr {
+    const NAME: &'static str = "meta_opt_net_rr";
+    const SUMMARY: &'static str = "a head by ridge regression with a fixed λ, without offset";
+    const ABOUT: &'static str = "\
+        Lee et al. 2019, arXiv:1904.03758: 2 Xᵀ(XXᵀ + λI)⁻¹ Y with a learned scale of the logits.";
+}
+
 impl LearnerSpec for MetaOptNetRr {
     fn name(&self) -> &'static str {
-        "meta_opt_net_rr"
+        Self::NAME
     }
 
     fn network(&self, shape: &EpisodeShape) -> NetworkShape {
@@ -91,9 +98,18 @@ impl LearnerSpec for MetaOptNetRr {
     }
 }
 
+impl Method for MetaOptNetSvm {
+    const NAME: &'static str = "meta_opt_net_svm";
+    const SUMMARY: &'static str = "a head by a support vector machine, differentiated through its optimum";
+    const ABOUT: &'static str = "\
+        Lee et al. 2019, arXiv:1904.03758: the machine for several classes of Crammer and Singer, its dual \
+        solved by an interior-point method with I added to the inner products as in the authors' code; a \
+        learned scale of the logits.";
+}
+
 impl LearnerSpec for MetaOptNetSvm {
     fn name(&self) -> &'static str {
-        "meta_opt_net_svm"
+        Self::NAME
     }
 
     fn network(&self, shape: &EpisodeShape) -> NetworkShape {

@@ -1,6 +1,6 @@
 use manytask_multitask::{Error, Result};
 use manytask_nn::Builder;
-use manytask_tensor::{Init, Role};
+use manytask_tensor::{Init, Method, Role};
 use serde::{Deserialize, Serialize};
 
 use super::maml::check_checkpoints;
@@ -65,9 +65,17 @@ impl MetaSgd {
     }
 }
 
+impl Method for MetaSgd {
+    const NAME: &'static str = "meta_sgd";
+    const SUMMARY: &'static str = "MAML with a learned rate for each parameter";
+    const ABOUT: &'static str = "\
+        Li et al. 2017, arXiv:1707.09835, algorithm 1: φ = θ − α ∘ ∇L_support(θ) with α learned beside θ, of \
+        any sign; entries `learner.rate.NAME` of the checkpoint.";
+}
+
 impl LearnerSpec for MetaSgd {
     fn name(&self) -> &'static str {
-        "meta_sgd"
+        Self::NAME
     }
 
     fn build(

@@ -1,6 +1,6 @@
 use manytask_multitask::{Error, Result};
 use manytask_nn::Builder;
-use manytask_tensor::{Graph, Params, Slot, Tensor, gradients};
+use manytask_tensor::{Graph, Method, Params, Slot, Tensor, gradients};
 use serde::{Deserialize, Serialize};
 
 use crate::adaptation::leaves;
@@ -57,9 +57,18 @@ struct Adapting<'a> {
     done: u64,
 }
 
+impl Method for ProtoMaml {
+    const NAME: &'static str = "proto_maml";
+    const SUMMARY: &'static str = "MAML whose last layer starts as that of a prototypical network";
+    const ABOUT: &'static str = "\
+        Triantafillou et al. 2020, arXiv:1903.03096: W = 2c and b = −‖c‖² with the classes' mean embeddings \
+        c, then `inner_steps` steps of network and layer; the meta-gradient goes through c. [network] needs \
+        an `output` or hidden layers.";
+}
+
 impl LearnerSpec for ProtoMaml {
     fn name(&self) -> &'static str {
-        "proto_maml"
+        Self::NAME
     }
 
     fn network(&self, shape: &EpisodeShape) -> NetworkShape {
@@ -96,7 +105,7 @@ impl Learner for FromPrototypes {
     ) -> Result<Box<dyn Predictor + 'a>> {
         let params = if mode == GradientMode::Off { params.detach()? } else { params.share() };
         let embeddings = embed(support, &params, &support.x, 0)?;
-        let members = one_hot("proto_maml", &support.y, self.classes, support.tasks, embeddings.kind())?;
+        let members = one_hot(ProtoMaml::NAME, &support.y, self.classes, support.tasks, embeddings.kind())?;
         let centroids = centroids(&embeddings, &members)?;
         let lengths =
             centroids.f_square()?.f_sum_dim_intlist([-1_i64].as_slice(), false, centroids.kind())?;

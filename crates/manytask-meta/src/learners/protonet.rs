@@ -1,6 +1,6 @@
 use manytask_multitask::Result;
 use manytask_nn::Builder;
-use manytask_tensor::{Params, Tensor};
+use manytask_tensor::{Method, Params, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -24,9 +24,16 @@ struct Prototypes {
     classes: i64,
 }
 
+impl Method for ProtoNet {
+    const NAME: &'static str = "protonet";
+    const SUMMARY: &'static str = "classes by the mean of their embeddings";
+    const ABOUT: &'static str = "\
+        Snell et al. 2017, arXiv:1703.05175: logits are negative squared distances to the classes' means.";
+}
+
 impl LearnerSpec for ProtoNet {
     fn name(&self) -> &'static str {
-        "protonet"
+        Self::NAME
     }
 
     fn network(&self, shape: &EpisodeShape) -> NetworkShape {
@@ -48,7 +55,7 @@ impl Head for Prototypes {
     type Fitted = Tensor;
 
     fn fit(&self, embeddings: &Tensor, support: &Support<'_>, _params: &Params) -> Result<Tensor> {
-        let members = one_hot("protonet", &support.y, self.classes, support.tasks, embeddings.kind())?;
+        let members = one_hot(ProtoNet::NAME, &support.y, self.classes, support.tasks, embeddings.kind())?;
         centroids(embeddings, &members)
     }
 

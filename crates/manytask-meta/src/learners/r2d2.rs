@@ -1,7 +1,7 @@
 use manytask_multitask::{Error, Result};
 use manytask_nn::Builder;
 use manytask_nn::metrics::Output;
-use manytask_tensor::{Init, Params, Role, Slot, Tensor, WHOLE};
+use manytask_tensor::{Init, Method, Params, Role, Slot, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -47,9 +47,18 @@ struct Ridge {
     classes: Option<i64>,
 }
 
+impl Method for R2d2 {
+    const NAME: &'static str = "r2d2";
+    const SUMMARY: &'static str = "a head by ridge regression on the embeddings, solved exactly";
+    const ABOUT: &'static str = "\
+        Bertinetto et al. 2019, arXiv:1805.08136: W = (XᵀX + λI)⁻¹ XᵀY with a column of ones in X, by the \
+        smaller of the primal and the dual system; λ, scale and offset of the logits are learned from these \
+        starts.";
+}
+
 impl LearnerSpec for R2d2 {
     fn name(&self) -> &'static str {
-        "r2d2"
+        Self::NAME
     }
 
     fn network(&self, shape: &EpisodeShape) -> NetworkShape {
@@ -86,7 +95,7 @@ impl Head for Ridge {
 
     fn fit(&self, embeddings: &Tensor, support: &Support<'_>, params: &Params) -> Result<Tensor> {
         let x = with_ones(embeddings)?;
-        let (y, there) = targets("r2d2", support, self.classes, x.kind())?;
+        let (y, there) = targets(R2d2::NAME, support, self.classes, x.kind())?;
         // A row of zeros has no part in the solution.
         ridge(&x.f_mul(&there)?, &y, &number(params, self.log_lambda)?.f_exp()?)
     }

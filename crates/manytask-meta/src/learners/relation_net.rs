@@ -2,7 +2,7 @@ use manytask_multitask::{Error, Result};
 use manytask_nn::loss::present;
 use manytask_nn::nets::{Mlp, MlpConfig, Norm};
 use manytask_nn::{Builder, Module};
-use manytask_tensor::{Params, Tensor, Within as _};
+use manytask_tensor::{Method, Params, Tensor, Within as _};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -38,9 +38,17 @@ struct Relation {
     classes: i64,
 }
 
+impl Method for RelationNet {
+    const NAME: &'static str = "relation_net";
+    const SUMMARY: &'static str = "a learned comparison of queries with classes";
+    const ABOUT: &'static str = "\
+        Sung et al. 2018, arXiv:1711.06025: a perceptron says of the sum of a class' embeddings and a \
+        query's how much they belong together, trained by squared error against 1 and 0.";
+}
+
 impl LearnerSpec for RelationNet {
     fn name(&self) -> &'static str {
-        "relation_net"
+        Self::NAME
     }
 
     fn network(&self, shape: &EpisodeShape) -> NetworkShape {
@@ -72,7 +80,7 @@ impl Head for Relation {
     type Fitted = Tensor;
 
     fn fit(&self, embeddings: &Tensor, support: &Support<'_>, _params: &Params) -> Result<Tensor> {
-        let members = one_hot("relation_net", &support.y, self.classes, support.tasks, embeddings.kind())?;
+        let members = one_hot(RelationNet::NAME, &support.y, self.classes, support.tasks, embeddings.kind())?;
         Ok(members.f_transpose(1, 2)?.f_matmul(embeddings)?)
     }
 
@@ -100,7 +108,7 @@ impl Head for Relation {
     fn query_losses(&self, prediction: &Prediction, episode: &Episode<'_>) -> Result<Tensor> {
         let tasks = episode.support.tasks;
         let relations = with_dimension(&prediction.values, tasks)?.f_sigmoid()?;
-        let truth = one_hot("relation_net", &episode.query_y, self.classes, tasks, relations.kind())?;
+        let truth = one_hot(RelationNet::NAME, &episode.query_y, self.classes, tasks, relations.kind())?;
         let there = with_dimension(&present(&episode.query_y)?, tasks)?.f_unsqueeze(-1)?;
         let there = there.f_to_kind(relations.kind())?.f_expand_as(&relations)?;
         let sum = |x: &Tensor| x.f_sum_dim_intlist([1_i64, 2].as_slice(), false, x.kind());

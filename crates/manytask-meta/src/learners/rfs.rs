@@ -1,6 +1,6 @@
 use manytask_multitask::Result;
 use manytask_nn::Builder;
-use manytask_tensor::{Kind, Params, Tensor, no_grad};
+use manytask_tensor::{Kind, Method, Params, Tensor, no_grad};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -38,9 +38,18 @@ struct Regression {
     regularisation: f64,
 }
 
+impl Method for Rfs {
+    const NAME: &'static str = "rfs";
+    const SUMMARY: &'static str = "logistic regression on pretrained features of length 1";
+    const ABOUT: &'static str = "\
+        Tian et al. 2020, arXiv:2003.11539: `regularisation` is the C of scikit-learn's LogisticRegression, \
+        solved to its optimum. The network learns in [pretraining] alone, which takes all steps of \
+        [training]; it wants batch_norm = \"running\".";
+}
+
 impl LearnerSpec for Rfs {
     fn name(&self) -> &'static str {
-        "rfs"
+        Self::NAME
     }
 
     fn network(&self, shape: &EpisodeShape) -> NetworkShape {
@@ -70,7 +79,7 @@ impl Head for Regression {
     fn fit(&self, embeddings: &Tensor, support: &Support<'_>, _params: &Params) -> Result<Tensor> {
         let _off = no_grad();
         let x = with_ones(&normalised(&embeddings.f_detach()?)?)?;
-        let (y, there) = targets("rfs", support, Some(self.classes), Kind::Double)?;
+        let (y, there) = targets(Rfs::NAME, support, Some(self.classes), Kind::Double)?;
         let weight = logistic(&x.f_to_kind(Kind::Double)?.f_mul(&there)?, &y, self.regularisation)?;
         Ok(weight.f_to_kind(embeddings.kind())?)
     }

@@ -1,6 +1,6 @@
 use manytask_multitask::Result;
 use manytask_nn::Builder;
-use manytask_tensor::{Init, Params, Role, Slot, Tensor};
+use manytask_tensor::{Init, Method, Params, Role, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -51,9 +51,18 @@ enum Transform {
     CentredAndScaled(Slot),
 }
 
+impl Method for SimpleShot {
+    const NAME: &'static str = "simple_shot";
+    const SUMMARY: &'static str = "the nearest mean of pretrained features, centred and of length 1";
+    const ABOUT: &'static str = "\
+        Wang et al. 2019, arXiv:1911.04623: features are centred by their mean over all training classes, \
+        then scaled (`transform`). The network learns in [pretraining] alone, which takes all steps of \
+        [training]; it wants batch_norm = \"running\".";
+}
+
 impl LearnerSpec for SimpleShot {
     fn name(&self) -> &'static str {
-        "simple_shot"
+        Self::NAME
     }
 
     fn network(&self, shape: &EpisodeShape) -> NetworkShape {
@@ -100,7 +109,7 @@ impl Head for NearestMean {
     type Fitted = Tensor;
 
     fn fit(&self, embeddings: &Tensor, support: &Support<'_>, params: &Params) -> Result<Tensor> {
-        let members = one_hot("simple_shot", &support.y, self.classes, support.tasks, embeddings.kind())?;
+        let members = one_hot(SimpleShot::NAME, &support.y, self.classes, support.tasks, embeddings.kind())?;
         centroids(&self.transformed(embeddings, params)?, &members)
     }
 

@@ -27,5 +27,11 @@ held_behind!(
     Box<dyn ArchitectureSettings>,
     Box<dyn TrunkSettings>,
     Box<dyn AggregatorSettings>,
-    Arc<dyn LearnerSpec>,
 );
+
+impl<S: LearnerSpec + 'static> MadeOf<S> for Arc<dyn LearnerSpec> {
+    fn made_of(settings: S) -> Result<Self, SettingError> {
+        settings.check()?;
+        Ok(Arc::new(settings))
+    }
+}

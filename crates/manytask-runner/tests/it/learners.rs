@@ -34,9 +34,7 @@ const WAYS: [Execution; 4] = [Execution::Loop, Execution::Batched, Execution::Th
 
 fn registries() -> Registries {
     let mut all = Registries::default();
-    all.learners.add("own", "one of the tests' own", "", &own::Offsets {}, |o: own::Offsets| {
-        Arc::new(o) as Arc<dyn LearnerSpec>
-    });
+    all.learners.method::<own::Offsets>();
     all
 }
 

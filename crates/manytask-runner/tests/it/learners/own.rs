@@ -7,14 +7,21 @@ use manytask::meta::{
 use manytask::multitask::Result;
 use manytask::nn::loss::present;
 use manytask::nn::{Builder, metrics::Output};
-use manytask::tensor::{Init, Kind, Params, Role, Slot, Tensor, WHOLE};
+use manytask::tensor::{Init, Kind, Method, Params, Role, Slot, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
 /// Predictions are shifted by a learned share of the mean error on the support set. Of what it saw it keeps the number of errors and
 /// their running mean, as a state.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Offsets {}
+
+impl Method for Offsets {
+    const NAME: &'static str = "own";
+    const SUMMARY: &'static str = "one of the tests' own";
+    const ABOUT: &'static str =
+        "Predictions are shifted by a learned share of the mean error on the support set.";
+}
 
 #[derive(Debug)]
 struct Shifting {
@@ -30,7 +37,7 @@ struct Shifted<'a> {
 
 impl LearnerSpec for Offsets {
     fn name(&self) -> &'static str {
-        "own"
+        Self::NAME
     }
 
     fn build(&self, b: &mut Builder<'_>, _: &Backbone<'_>, shape: &EpisodeShape) -> Result<Box<dyn Learner>> {
