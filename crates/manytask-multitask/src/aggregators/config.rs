@@ -45,20 +45,25 @@ impl GramianWeighting for ConflictFree {
     }
 
     fn weights(&mut self, gramian: &Gramian, step: &StepInfo<'_>) -> Result<Vec<f64>> {
-        let (lengths, cosines) = gramian.cosines();
-        let spectrum = Spectrum::new(&cosines)
-            .ok_or_else(|| step.diverged("the eigenvalues of the gradients' cosines were not found"))?;
-        let ones: Vec<f64> = lengths.iter().map(|length| f64::from(u8::from(*length > 0.0))).collect();
-        let share = spectrum.inverse(&ones);
-        let products = cosines.apply(&share);
-        let norm = dot(&products, &share).max(0.0).sqrt();
-        if norm <= 0.0 {
-            return Ok(vec![0.0; lengths.len()]);
-        }
-        let along: f64 = products.iter().zip(&lengths).map(|(product, length)| product * length / norm).sum();
-        let weight = |(share, length): (&f64, &f64)| {
-            if *length > 0.0 { share * (along / norm / length) } else { 0.0 }
-        };
-        Ok(share.iter().zip(&lengths).map(weight).collect())
+        weights(gramian, step)
     }
+}
+
+/// The weights of gradients with this Gramian.
+pub(super) fn weights(gramian: &Gramian, step: &StepInfo<'_>) -> Result<Vec<f64>> {
+    let (lengths, cosines) = gramian.cosines();
+    let spectrum = Spectrum::new(&cosines)
+        .ok_or_else(|| step.diverged("the eigenvalues of the gradients' cosines were not found"))?;
+    let ones: Vec<f64> = lengths.iter().map(|length| f64::from(u8::from(*length > 0.0))).collect();
+    let share = spectrum.inverse(&ones);
+    let products = cosines.apply(&share);
+    let norm = dot(&products, &share).max(0.0).sqrt();
+    if norm <= 0.0 {
+        return Ok(vec![0.0; lengths.len()]);
+    }
+    let along: f64 = products.iter().zip(&lengths).map(|(product, length)| product * length / norm).sum();
+    let weight = |(share, length): (&f64, &f64)| {
+        if *length > 0.0 { share * (along / norm / length) } else { 0.0 }
+    };
+    Ok(share.iter().zip(&lengths).map(weight).collect())
 }

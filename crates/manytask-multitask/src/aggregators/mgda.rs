@@ -77,7 +77,7 @@ impl Normalisation {
 }
 
 /// The convex weights of the gradients that are not zero.
-fn weights(gramian: &Gramian) -> Vec<f64> {
+pub(super) fn weights(gramian: &Gramian) -> Vec<f64> {
     let some: Vec<usize> = (0..gramian.size()).filter(|i| gramian.at(*i, *i) > 0.0).collect();
     if some.is_empty() || some.len() == gramian.size() {
         return min_norm::point(gramian);

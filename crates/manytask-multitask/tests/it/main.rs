@@ -3,6 +3,7 @@
 
 mod aggregators;
 mod balancing;
+mod closed_forms;
 mod contracts;
 mod golden;
 mod pipelines;

@@ -28,6 +28,7 @@ fn weightings(registry: &mut Registry<Any>) {
     registry.method::<aggregators::Dwa>();
     registry.method::<aggregators::SoftAdapt>();
     registry.method::<aggregators::Lbtw>();
+    registry.method::<aggregators::CoBa>();
     registry.method::<aggregators::ReLoBRaLo>();
     registry.method::<aggregators::Igb>();
     registry.method::<aggregators::Rlw>();
@@ -42,7 +43,9 @@ fn weightings(registry: &mut Registry<Any>) {
     registry.method::<aggregators::Famo>();
     registry.method::<aggregators::GradNorm>();
     registry.method::<aggregators::ExcessMtl>();
+    registry.method::<aggregators::LdcMtl>();
     registry.method::<aggregators::AutoLambda>();
+    registry.method::<aggregators::Moml>();
 }
 
 /// Methods that combine the gradients of the shared parameters; heads follow their own losses.
@@ -53,6 +56,7 @@ fn combinations(registry: &mut Registry<Any>) {
     registry.method::<aggregators::GradVac>();
     registry.method::<aggregators::UpGrad>();
     registry.method::<aggregators::DualProj>();
+    registry.method::<aggregators::Pcd>();
     // Weights that solve a problem on the gradients' Gramian.
     registry.method::<aggregators::Mgda>();
     registry.method::<aggregators::CaGrad>();
@@ -67,6 +71,7 @@ fn combinations(registry: &mut Registry<Any>) {
     registry.method::<aggregators::TrimmedMean>();
     registry.method::<aggregators::MoCo>();
     registry.method::<aggregators::DbMtl>();
+    registry.method::<aggregators::MConfig>();
     // With gradients of independent batches.
     registry.method::<aggregators::MoDo>();
     registry.method::<aggregators::SdmGrad>();
