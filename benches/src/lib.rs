@@ -217,6 +217,7 @@ fn training(steps: u64, learning_rate: f64, optimizer: Optimizer) -> Training {
         monitor: Monitor::default(),
         early_stopping: None,
         freeze: Freeze::default(),
+        average: None,
     }
 }
 

@@ -41,6 +41,6 @@ pub use problem::{AuxiliaryLoss, Draw, Evaluation, Identity, Offers, Pass, Probl
 pub use task::Task;
 pub use train::{
     Best, Diagnostics, EarlyStopping, Event, Finish, Freeze, Goal, Monitor, OPTIMIZER, PARAMS, Progress,
-    STATE, StepReport, Trainer, Training, Worsened,
+    STATE, StepReport, Trainer, Training, WeightAverage, Worsened,
 };
 pub use verified::VerifiedPass;

@@ -1,6 +1,7 @@
 //! The training loop, of any problem with any aggregator.
 
 mod advance;
+mod average;
 mod diagnostics;
 mod freeze;
 mod frozen;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use manytask_nn::optim::OptimizerState;
 use manytask_tensor::{Params, catch_panics};
 
+pub use self::average::WeightAverage;
 pub use self::diagnostics::Diagnostics;
 pub use self::freeze::Freeze;
 use self::frozen::{Frozen, Passes};
@@ -38,6 +40,8 @@ pub struct Trainer<'p> {
     params: Params,
     /// The same memory as leaves of a graph, kept between steps.
     live: Option<Params>,
+    /// The mean of the parameters, where one is kept.
+    average: Option<Params>,
     optimizer: OptimizerState,
     progress: Progress,
 }
@@ -158,13 +162,14 @@ impl<'p> Trainer<'p> {
             validation::has_value(problem, &training.monitor)?;
         }
         let params = params.copy()?;
+        let average = training.average.map(|_| params.copy()).transpose()?;
         let optimizer = training.optimizer.init(&params)?;
         let progress =
             Progress { epoch_losses: vec![(0.0, 0); problem.tasks().len()], ..Progress::default() };
-        Ok(Self { problem, aggregator, training, frozen, params, live: None, optimizer, progress })
+        Ok(Self { problem, aggregator, training, frozen, params, live: None, average, optimizer, progress })
     }
 
-    /// The parameters as they are now.
+    /// The parameters as they are now, with which the training goes on; see [`Trainer::evaluated`].
     pub fn params(&self) -> &Params {
         &self.params
     }
@@ -184,10 +189,12 @@ impl<'p> Trainer<'p> {
     /// # Errors
     /// When a file cannot be written, or the parameters are not finite: such a checkpoint would replace a good one.
     pub fn save(&self, folder: &Path) -> Result<()> {
-        if !self.params.is_finite()? {
-            return Err(self.diverged("a parameter is not finite"));
-        }
-        state::save(folder, &self.params, &self.optimizer, &self.progress, &self.aggregator.state()?)
+        self.check_finite()?;
+        let network = state::Network {
+            evaluated: self.evaluated(),
+            live: self.average.is_some().then_some(&self.params),
+        };
+        state::save(folder, &network, &self.optimizer, &self.progress, &self.aggregator.state()?)
     }
 
     /// Goes back to what [`Trainer::save`] wrote: the next step is exactly that which would have come then.
@@ -196,7 +203,8 @@ impl<'p> Trainer<'p> {
     /// When a file is missing, damaged, or of another network, optimizer or aggregator.
     pub fn restore(&mut self, folder: &Path) -> Result<()> {
         let device = self.params.device();
-        let (progress, aggregator) = state::load(folder, &mut self.params, &mut self.optimizer, device)?;
+        let (progress, aggregator) =
+            state::load(folder, (&mut self.params, self.average.as_mut()), &mut self.optimizer, device)?;
         if progress.epoch_losses.len() != self.problem.tasks().len() {
             return Err(Error::Incompatible {
                 path: folder.join(STATE),
@@ -251,7 +259,7 @@ impl<'p> Trainer<'p> {
             let step = self.progress.step;
             let mut improved = false;
             if self.progress.evaluation_due {
-                let evaluation = catch_panics(|| self.problem.evaluate(&self.params, Split::Validation))?;
+                let evaluation = catch_panics(|| self.problem.evaluate(self.evaluated(), Split::Validation))?;
                 let monitored;
                 (monitored, improved) = self.judge(&evaluation)?;
                 self.progress.evaluation_due = false;

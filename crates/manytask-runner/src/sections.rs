@@ -74,6 +74,7 @@ log_every_steps = 50 # lines of training losses in metrics.jsonl
 diagnose_every_steps = 100 # how the tasks' gradients stand to each other: norms, cosines, conflicts, condition number, and whether the step is down for each task; left out: never
 clip_norm = 1.0     # the largest norm of the gradient; left out: any
 only_tasks = [\"income\"] # left out: all
+average = { ema = { decay = 0.999 } } # what is judged and kept is a moving average of the parameters, decay from 0 to below 1; or { swa = { from = 0.75 } }: their mean over the steps after this share of all; left out: the parameters of the last step
 init_from = \"../runs/other\" # a run whose best parameters are the first ones, where name and shape fit, relative to this file; left out: they are drawn
 freeze = [\"trunk\"]  # parts of the network that are held still, by what names of parameters begin with up to a dot, * for any characters: \"trunk.layer0\", \"heads.*\"; left out: none
 monitor = { metric = \"loss\" } # what decides which parameters are the best; with `task` where one alone counts
@@ -96,6 +97,7 @@ keep_checkpoints = 1 # how many of the latest stay, beside the best
 log_every_steps = 50 # lines of training losses in metrics.jsonl
 diagnose_every_steps = 100 # how the tasks' gradients stand to each other: norms, cosines, conflicts, condition number, and whether the step is down for each task; left out: never
 clip_norm = 1.0     # the largest norm of the gradient; left out: any
+average = { ema = { decay = 0.999 } } # what is judged and kept is a moving average of the parameters, decay from 0 to below 1; or { swa = { from = 0.75 } }: their mean over the steps after this share of all; left out: the parameters of the last step
 init_from = \"../runs/other\" # a run whose best parameters are the first ones, where name and shape fit, relative to this file; left out: they are drawn
 freeze = [\"layer*\"] # parts of the network that are held still in the steps on tasks, by what names of parameters begin with up to a dot, * for any characters: \"head\", \"layer0\"; left out: none
 monitor = { metric = \"loss\" } # what decides which parameters are the best
@@ -198,6 +200,7 @@ mod tests {
             early_stopping: Some(manytask_multitask::EarlyStopping { patience: 1, min_delta: 0.0 }),
             init_from: Some("run".into()),
             freeze: vec!["trunk".into()],
+            average: Some(manytask_multitask::WeightAverage::Swa { from: 0.5 }),
         };
         for key in toml::Table::try_from(all).unwrap().keys() {
             assert!(text("training", "rows").contains(key.as_str()), "{key}");

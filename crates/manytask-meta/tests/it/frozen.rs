@@ -76,6 +76,7 @@ fn tasks_leave_frozen_blocks_and_their_running_statistics_as_the_pretraining_mad
             diagnose_every: None,
             monitor: Monitor::default(),
             early_stopping: None,
+            average: None,
             freeze,
         };
         let aggregator = EqualWeights::default().build(problem.tasks()).unwrap();

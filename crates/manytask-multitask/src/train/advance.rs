@@ -33,9 +33,9 @@ impl Trainer<'_> {
     pub(super) fn advance(&mut self) -> Result<StepReport> {
         let problem = self.problem;
         let report = if problem.manages_threads(&self.params, self.progress.step) {
-            catch_panics(|| threads::with_single_threaded_torch(|| self.step()))
+            catch_panics(|| threads::with_single_threaded_torch(|| self.averaged_step()))
         } else {
-            catch_panics(|| self.step())
+            catch_panics(|| self.averaged_step())
         }?;
         let last = self.progress.step >= self.training.steps;
         let validates = self.training.validate_every.is_some();
@@ -58,6 +58,13 @@ impl Trainer<'_> {
             self.progress.epoch_losses.fill((0.0, 0));
         }
         Ok(Some(means))
+    }
+
+    /// A step, whose parameters then are in the mean.
+    fn averaged_step(&mut self) -> Result<StepReport> {
+        let report = self.step()?;
+        self.average_weights()?;
+        Ok(report)
     }
 
     fn step(&mut self) -> Result<StepReport> {

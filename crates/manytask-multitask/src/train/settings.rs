@@ -4,7 +4,7 @@ use manytask_nn::schedule::Schedule;
 use manytask_tensor::{KeyPath, Within as _};
 use serde::{Deserialize, Serialize};
 
-use super::Freeze;
+use super::{Freeze, WeightAverage};
 use crate::{Error, Evaluation, Result};
 
 /// How a problem is trained.
@@ -36,6 +36,9 @@ pub struct Training {
     /// What is held still.
     #[serde(default)]
     pub freeze: Freeze,
+    /// The mean of the parameters that is evaluated and kept; `None`: the parameters themselves are.
+    #[serde(default)]
+    pub average: Option<WeightAverage>,
 }
 
 /// A metric of the validation split.
@@ -211,6 +214,9 @@ impl Training {
                 let key = ["early_stopping", key].into();
                 return refuse(key, "early stopping: patience below 1 or a negative min_delta", "raise it");
             }
+        }
+        if let Some(average) = self.average {
+            average.check().within("average")?;
         }
         self.optimizer.check().within("optimizer")?;
         self.schedule.check().within("schedule")?;

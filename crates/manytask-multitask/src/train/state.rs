@@ -19,6 +19,8 @@ pub const STATE: &str = "state.json";
 
 /// Before the names of the aggregator's tensors in the optimizer's file.
 const AGGREGATOR: &str = "aggregator.";
+/// Before the names of parameters in the optimizer's file, where the file of the parameters holds a mean of them.
+const LIVE: &str = "live.";
 
 /// The numbers of a training: with parameters and the optimizer's tensors all that a resumed run needs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -48,6 +50,9 @@ pub struct Progress {
     pub first_losses: Vec<Option<f64>>,
     /// For each task a running mean of its losses over recent steps.
     pub recent_losses: Vec<Option<f64>>,
+    /// How many steps' parameters are in the mean that is kept of them.
+    #[serde(default)]
+    pub averaged: u64,
     /// In a file: the aggregator's memory.
     pub aggregator: serde_json::Value,
 }
@@ -63,19 +68,30 @@ pub struct Best {
     pub metric: f64,
 }
 
+/// What a checkpoint holds of a network.
+pub(super) struct Network<'t> {
+    /// What is judged and predicted with.
+    pub(super) evaluated: &'t Params,
+    /// What the training goes on with, where this is another.
+    pub(super) live: Option<&'t Params>,
+}
+
 /// Writes a checkpoint into a folder that is there.
 pub(super) fn save(
     folder: &Path,
-    params: &Params,
+    network: &Network<'_>,
     optimizer: &OptimizerState,
     progress: &Progress,
     aggregator: &State,
 ) -> Result<()> {
     let about = checkpoint::Metadata::from([("step".to_owned(), progress.step.to_string())]);
-    checkpoint::save(&folder.join(PARAMS), params, &about)?;
+    checkpoint::save(&folder.join(PARAMS), network.evaluated, &about)?;
     let mut tensors = optimizer.to_tensors();
     for (name, tensor) in &aggregator.tensors {
         tensors.push((format!("{AGGREGATOR}{name}"), tensor.shallow_clone()));
+    }
+    for (entry, leaf) in network.live.into_iter().flat_map(Params::iter) {
+        tensors.push((format!("{LIVE}{}", entry.name), leaf.shallow_clone()));
     }
     checkpoint::save_tensors(&folder.join(OPTIMIZER), &tensors, &about)?;
     let path = folder.join(STATE);
@@ -89,10 +105,10 @@ pub(super) fn save(
     Ok(io::write_atomically(&path, &text)?)
 }
 
-/// Reads a checkpoint; `params` and `optimizer` say what is expected, and are filled.
+/// Reads a checkpoint; `params`, a mean of them and `optimizer` say what is expected, and are filled.
 pub(super) fn load(
     folder: &Path,
-    params: &mut Params,
+    (params, mean): (&mut Params, Option<&mut Params>),
     optimizer: &mut OptimizerState,
     device: Device,
 ) -> Result<(Progress, State)> {
@@ -106,10 +122,10 @@ pub(super) fn load(
     let (loaded, _) = checkpoint::load(&folder.join(PARAMS), params.layout(), device)?;
     let optimizer_path = folder.join(OPTIMIZER);
     let (mut tensors, _) = checkpoint::load_tensors(&optimizer_path, device)?;
-    let own: Vec<String> = tensors.keys().filter(|name| name.starts_with(AGGREGATOR)).cloned().collect();
-    let taken = own.into_iter().filter_map(|name| tensors.remove_entry(&name));
-    let of_aggregator: BTreeMap<String, Tensor> =
-        taken.map(|(name, tensor)| (name.trim_start_matches(AGGREGATOR).to_owned(), tensor)).collect();
+    let of_aggregator = take_prefixed(&mut tensors, AGGREGATOR);
+    let live =
+        mean.is_some().then(|| checkpoint::take_params(&optimizer_path, params.layout(), LIVE, &mut tensors));
+    let live = live.transpose()?;
     optimizer.take_tensors(&optimizer_path, params.layout(), &mut tensors)?;
     if progress.optimizer_steps.len() != optimizer.steps.len() {
         let (found, needed) = (progress.optimizer_steps.len(), optimizer.steps.len());
@@ -118,7 +134,22 @@ pub(super) fn load(
         )));
     }
     optimizer.steps = std::mem::take(&mut progress.optimizer_steps);
-    params.copy_from(&loaded)?;
+    params.copy_from(live.as_ref().unwrap_or(&loaded))?;
+    if let Some(mean) = mean {
+        mean.copy_from(&loaded)?;
+    }
     let state = State { memory: std::mem::take(&mut progress.aggregator), tensors: of_aggregator };
     Ok((progress, state))
+}
+
+/// The tensors whose names begin so, without that.
+fn take_prefixed(tensors: &mut BTreeMap<String, Tensor>, prefix: &str) -> BTreeMap<String, Tensor> {
+    let (taken, rest) = std::mem::take(tensors)
+        .into_iter()
+        .partition::<BTreeMap<_, _>, _>(|(name, _)| name.starts_with(prefix));
+    *tensors = rest;
+    taken
+        .into_iter()
+        .map(|(name, tensor)| (name.strip_prefix(prefix).unwrap_or(&name).to_owned(), tensor))
+        .collect()
 }

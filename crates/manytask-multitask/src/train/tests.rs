@@ -1,3 +1,4 @@
+mod averaged;
 mod batches;
 mod diagnosed;
 mod frozen;
@@ -26,6 +27,7 @@ fn training(steps: u64) -> Training {
         monitor: Monitor::default(),
         early_stopping: None,
         freeze: Freeze::default(),
+        average: None,
     }
 }
 

@@ -90,7 +90,7 @@ impl Trainer<'_> {
             return Ok(None);
         }
         let loss = |params| Ok::<_, Error>(self.problem.evaluate(params, Split::Train)?.mean_loss());
-        let (Some(before), Some(after)) = (loss(start)?, loss(&self.params)?) else { return Ok(None) };
+        let (Some(before), Some(after)) = (loss(start)?, loss(self.evaluated())?) else { return Ok(None) };
         let worse = after.is_nan() || after > WORSE * before;
         Ok(worse.then_some(Worsened { before, after }))
     }

@@ -57,6 +57,7 @@ impl Plan {
             monitor: section.monitor.clone().unwrap_or_default(),
             early_stopping: section.early_stopping,
             freeze: self.freeze(),
+            average: section.average,
         };
         training.check().within("training")?;
         Ok(training)

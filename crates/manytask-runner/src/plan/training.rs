@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use manytask_multitask::{EarlyStopping, Monitor};
+use manytask_multitask::{EarlyStopping, Monitor, WeightAverage};
 use manytask_tensor::{KeyPath, WHOLE};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,8 @@ pub struct TrainingSection {
     pub init_from: Option<PathBuf>,
     /// Parts of the network that are held still, from the first step on tasks on.
     pub freeze: Vec<String>,
+    /// The mean of the parameters that is evaluated and kept.
+    pub average: Option<WeightAverage>,
 }
 
 impl TrainingSection {
@@ -65,6 +67,7 @@ impl TrainingSection {
             early_stopping: section.take("early_stopping")?,
             init_from: section.take("init_from")?,
             freeze: section.take("freeze")?.unwrap_or_default(),
+            average: section.take("average")?,
         };
         if read.epochs.is_some() == read.steps.is_some() {
             return Err(Failure::setting(

@@ -251,6 +251,7 @@ fn training(steps: u64) -> Training {
         monitor: Monitor::default(),
         early_stopping: None,
         freeze: Freeze::default(),
+        average: None,
     }
 }
 

@@ -18,6 +18,19 @@ impl Params {
         Self::checked(self.layout().clone(), leaves.collect::<Result<_>>()?, tasks)
     }
 
+    /// Goes a share of the way to other values, `self + share · (target − self)`, in place and outside of any graph.
+    ///
+    /// # Errors
+    /// When the two have different layouts or task dimensions.
+    pub fn approach(&mut self, target: &Self, share: f64) -> Result<()> {
+        self.common_tasks(target)?;
+        let _off = no_grad();
+        for (own, other) in self.leaves().iter().zip(target.leaves()) {
+            let _ = own.f_detach()?.f_lerp_(&other.f_detach()?, share).op("approach", &[own, other])?;
+        }
+        Ok(())
+    }
+
     /// `factor · self`.
     pub fn scale(&self, factor: f64) -> Result<Self> {
         let mut factors = Factors::new(factor);
