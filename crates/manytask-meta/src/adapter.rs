@@ -77,8 +77,12 @@ impl Adapter {
             values.push(prediction.values);
             deviations.extend(prediction.deviations);
         }
-        let deviations = if deviations.is_empty() { None } else { Some(Tensor::f_cat(&deviations, 0)?) };
-        Ok(Prediction { values: Tensor::f_cat(&values, 0)?, deviations })
+        let values = Tensor::f_cat(&values, 0)?;
+        Ok(if deviations.is_empty() {
+            Prediction::values(values)
+        } else {
+            Prediction::normal(values, Tensor::f_cat(&deviations, 0)?)
+        })
     }
 
     /// What its predictions mean.

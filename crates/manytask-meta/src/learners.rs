@@ -1,5 +1,6 @@
 //! The learners, each with its settings.
 
+mod anp;
 mod baseline;
 mod cavia;
 mod cnp;
@@ -13,6 +14,7 @@ mod matching_net;
 mod meta_baseline;
 mod meta_opt_net;
 mod meta_sgd;
+mod np;
 mod presets;
 mod proto_maml;
 mod protonet;
@@ -20,7 +22,9 @@ mod r2d2;
 mod relation_net;
 mod rfs;
 mod simple_shot;
+mod tnp_d;
 
+pub use anp::Anp;
 pub use baseline::{Baseline, BaselinePlusPlus, FineTuning};
 pub use cavia::Cavia;
 pub use cnp::Cnp;
@@ -34,6 +38,7 @@ pub use matching_net::MatchingNet;
 pub use meta_baseline::MetaBaseline;
 pub use meta_opt_net::{MetaOptNetRr, MetaOptNetSvm};
 pub use meta_sgd::MetaSgd;
+pub use np::Np;
 pub use presets::{Anil, Boil, Fomaml, Preset, Reptile};
 pub use proto_maml::ProtoMaml;
 pub use protonet::ProtoNet;
@@ -41,3 +46,4 @@ pub use r2d2::R2d2;
 pub use relation_net::RelationNet;
 pub use rfs::Rfs;
 pub use simple_shot::{FeatureTransform, SimpleShot};
+pub use tnp_d::TnpD;

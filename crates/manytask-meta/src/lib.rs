@@ -35,6 +35,7 @@
 mod adaptation;
 mod adapter;
 mod analytic;
+mod attention;
 mod backbone;
 mod batched_descent;
 mod checkpointing;
@@ -59,6 +60,7 @@ mod pass;
 mod prediction;
 mod pretraining;
 mod problem;
+mod process;
 mod quadratic_program;
 mod query_objective;
 mod ready;
@@ -85,13 +87,13 @@ pub use execution::Execution;
 pub use inner::{Adapts, InnerLoop, InnerRule};
 pub use learner::{Learner, LearnerSpec, LearnsFrom, Objective, Predictor};
 pub use learners::{
-    Anil, Baseline, BaselinePlusPlus, Boil, Cavia, Cnp, Dsn, FeatureTransform, FineTuning, Fomaml, Frn,
+    Anil, Anp, Baseline, BaselinePlusPlus, Boil, Cavia, Cnp, Dsn, FeatureTransform, FineTuning, Fomaml, Frn,
     Imaml, LearnedRates, LrD2, Maml, MamlPlusPlus, MatchingNet, MetaBaseline, MetaOptNetRr, MetaOptNetSvm,
-    MetaSgd, Preset, ProtoMaml, ProtoNet, R2d2, RelationNet, Reptile, Rfs, SimpleShot,
+    MetaSgd, Np, Preset, ProtoMaml, ProtoNet, R2d2, RelationNet, Reptile, Rfs, SimpleShot, TnpD,
 };
 pub use model::MetaModel;
 pub use outer_gradient::{GradientMode, OuterGradient};
-pub use prediction::{Prediction, Predicts};
+pub use prediction::{Components, Prediction, Predicts};
 pub use pretraining::Pretraining;
 pub use problem::MetaProblem;
 pub use settings::MetaSettings;

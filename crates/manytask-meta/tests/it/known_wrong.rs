@@ -7,9 +7,9 @@ use manytask_meta::nn::{Builder, layers::Activation, loss::Loss, metrics::Output
 use manytask_meta::tensor::random::Key;
 use manytask_meta::tensor::{Device, Kind, Layout, Params, Tensor};
 use manytask_meta::{
-    Cavia, Cnp, Dsn, EpisodeShape, Execution, Frn, Imaml, LearnedRates, LearnerSpec, LrD2, Maml,
+    Anp, Cavia, Cnp, Dsn, EpisodeShape, Execution, Frn, Imaml, LearnedRates, LearnerSpec, LrD2, Maml,
     MamlPlusPlus, MatchingNet, MetaBaseline, MetaModel, MetaOptNetRr, MetaOptNetSvm, MetaProblem,
-    MetaSettings, MetaSgd, OuterGradient, ProtoMaml, ProtoNet, R2d2, RelationNet,
+    MetaSettings, MetaSgd, Np, OuterGradient, ProtoMaml, ProtoNet, R2d2, RelationNet, TnpD,
 };
 
 use crate::source::{Written, sinusoids};
@@ -213,10 +213,90 @@ fn cnp_is_trained_on_context_and_queries_and_judged_by_queries_alone() {
 }
 
 #[test]
+fn neural_processes_know_no_order_of_the_context_and_no_other_query() {
+    let learners: [&dyn LearnerSpec; 3] = [
+        &Np { samples: 7, ..Np::default() },
+        &Anp { heads: 5, samples: 7, ..Anp::default() },
+        &TnpD { heads: 5, layers: 2, ..TnpD::default() },
+    ];
+    for learner in learners {
+        let of = |order: [i64; 4], other: f64| {
+            let order = Tensor::from_slice(&order);
+            let (query_x, query_y) = (normal("q", &[2, 3, 1]), normal("r", &[2, 3, 1]));
+            let _ = query_x.select(1, 2).fill_(other);
+            let _ = query_y.select(1, 2).fill_(f64::NAN);
+            let episodes = Episodes {
+                support_x: normal("x", &[2, 4, 1]).index_select(1, &order),
+                support_y: normal("y", &[2, 4, 1]).index_select(1, &order),
+                query_x,
+                query_y,
+            };
+            let problem = written(learner, EpisodeShape::regression(1, 1), episodes, Loss::Mse);
+            metric(&problem.evaluate(&start(&problem), Split::Test).unwrap(), "log_likelihood")
+        };
+        let plain = of([0, 1, 2, 3], 0.5);
+        assert!((plain - of([2, 0, 3, 1], 0.5)).abs() < 1e-12, "{}", learner.name());
+        assert!((plain - of([0, 1, 2, 3], -4.0)).abs() < 1e-12, "{}", learner.name());
+        assert!((plain - of([0, 1, 2, 2], 0.5)).abs() > 1e-6, "{}: a context counts", learner.name());
+    }
+}
+
+/// Ports judge by a single sample, or by the mean of the samples' log-likelihoods, which is a lower bound; and minimise a divergence that is
+/// not divided by the number of points.
+#[test]
+fn a_latent_process_minimises_its_bound_of_each_label_and_is_judged_by_the_mixture() {
+    let of = |samples, query_y: Tensor| {
+        let episodes = Episodes {
+            support_x: normal("x", &[1, 4, 1]),
+            support_y: normal("y", &[1, 4, 1]),
+            query_x: normal("q", &[1, 3, 1]),
+            query_y,
+        };
+        let learner = Np { samples, ..Np::default() };
+        written(&learner, EpisodeShape::regression(1, 1), episodes, Loss::Mse)
+    };
+    let terms = |problem: &MetaProblem| {
+        let params = start(problem).require_grad().unwrap();
+        let pass = problem.forward(&params, DRAW).unwrap();
+        let divergence = pass.terms().iter().find(|(name, _)| *name == "divergence").unwrap().1;
+        (pass.losses()[0], divergence)
+    };
+    let query = || normal("r", &[1, 3, 1]);
+    // Without a query's label both distributions are of the same pairs.
+    let (alone, none) = terms(&of(1, Tensor::full([1, 3, 1], f64::NAN, ON)));
+    assert!(none.abs() < 1e-12 && alone.is_finite(), "{none}");
+    let (_, some) = terms(&of(1, query()));
+    assert!(some > 1e-6, "{some}");
+    // The same pairs twice say the same of z, in twice as many labels.
+    let twice = |x: Tensor| Tensor::cat(&[&x, &x], 1);
+    let doubled = Episodes {
+        support_x: twice(normal("x", &[1, 4, 1])),
+        support_y: twice(normal("y", &[1, 4, 1])),
+        query_x: twice(normal("q", &[1, 3, 1])),
+        query_y: twice(query()),
+    };
+    let doubled = written(&Np::default(), EpisodeShape::regression(1, 1), doubled, Loss::Mse);
+    assert!((terms(&doubled).1 - 0.5 * some).abs() < 1e-12);
+    let judged = |samples| {
+        let problem = of(samples, query());
+        metric(&problem.evaluate(&start(&problem), Split::Test).unwrap(), "log_likelihood")
+    };
+    assert!((judged(1) - judged(40)).abs() > 1e-6);
+    assert!((judged(4000) - judged(8000)).abs() < 0.01, "the mixture is that of the distribution");
+}
+
+#[test]
 fn sizes_of_support_sets_are_masks_and_not_padding() {
     let sizes = GaussianProcess { shots: [3, 9], points: 14, ..GaussianProcess::default() };
-    let learners: [&dyn LearnerSpec; 4] =
-        [&Cnp::default(), &R2d2::default(), &Maml::default(), &MetaSgd::default()];
+    let learners: [&dyn LearnerSpec; 7] = [
+        &Cnp::default(),
+        &Np::default(),
+        &Anp { heads: 5, ..Anp::default() },
+        &TnpD { heads: 5, layers: 2, ..TnpD::default() },
+        &R2d2::default(),
+        &Maml::default(),
+        &MetaSgd::default(),
+    ];
     for learner in learners {
         let drawn = sizes.episodes(None, 0, "train", 0..1, ON.0).unwrap();
         let count = |y: &Tensor| y.isfinite().sum(Kind::Int64).int64_value(&[]);

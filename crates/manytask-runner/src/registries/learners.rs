@@ -37,6 +37,9 @@ pub(super) fn learners() -> Registry<Arc<dyn LearnerSpec>> {
     registry.method::<meta::MetaBaseline>();
     // Distributions given a set of examples.
     registry.method::<meta::Cnp>();
+    registry.method::<meta::Np>();
+    registry.method::<meta::Anp>();
+    registry.method::<meta::TnpD>();
     // Networks that a pretraining alone trains.
     registry.method::<meta::SimpleShot>();
     registry.method::<meta::Baseline>();
