@@ -34,15 +34,19 @@ impl Adapter {
         &self.layout
     }
 
-    /// Whether a prediction depends on the queries that are asked for with it: batch-norm normalises them together.
-    pub fn is_transductive(&self) -> bool {
-        normalises(&self.layout) && !self.objective.has_running_statistics()
+    /// What makes a prediction depend on the queries that are asked for with it, where something does.
+    pub fn transduction(&self) -> Option<&'static str> {
+        if self.objective.learner.is_transductive() {
+            return Some("the learner looks at all queries together");
+        }
+        let normalised = normalises(&self.layout) && !self.objective.has_running_statistics();
+        normalised.then_some("batch-norm normalises all queries together")
     }
 
     /// Values or logits `[M, C]` for queries `[M, …]` after adapting to examples `[N, …]` with labels `[N]` int64, or `[N, D]`, by so many
     /// steps; by those of the training where that is left out.
     ///
-    /// Queries go through the network some hundreds at a time, all together where it is [transductive](Self::is_transductive).
+    /// Queries go through the network some hundreds at a time, all together where a prediction depends on the others, see [`Adapter::transduction`].
     ///
     /// # Errors
     /// When shapes do not fit, or memory runs out.
@@ -69,7 +73,7 @@ impl Adapter {
         }
         let _off = no_grad();
         let count = queries.size().first().copied().unwrap_or_default();
-        let together = if self.is_transductive() { count.max(1) } else { TOGETHER };
+        let together = if self.transduction().is_some() { count.max(1) } else { TOGETHER };
         let (mut values, mut deviations) = (Vec::new(), Vec::new());
         for start in (0..count).step_by(together as usize) {
             let prediction =

@@ -45,6 +45,11 @@ pub(crate) trait Head: Debug + Send + Sync {
         None
     }
 
+    /// As [`Learner::is_transductive`].
+    fn is_transductive(&self) -> bool {
+        false
+    }
+
     /// The losses of queries as [`Learner::query_losses`] gives them.
     fn query_losses(&self, prediction: &Prediction, episode: &Episode<'_>) -> Result<Tensor> {
         prediction.losses(episode.support.loss, &episode.query_y, episode.support.tasks)
@@ -106,6 +111,10 @@ impl<H: Head> Learner for Embedding<H> {
 
     fn base_mean(&self) -> Option<Slot> {
         self.0.base_mean()
+    }
+
+    fn is_transductive(&self) -> bool {
+        self.0.is_transductive()
     }
 }
 

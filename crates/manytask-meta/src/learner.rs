@@ -138,6 +138,11 @@ pub trait Learner: Debug + Send + Sync {
         None
     }
 
+    /// Whether a prediction depends on the other queries of the task.
+    fn is_transductive(&self) -> bool {
+        false
+    }
+
     /// Whether its objective depends on the step of the training, so that a recording of one is not that of another.
     fn changes_with_steps(&self) -> bool {
         false

@@ -46,6 +46,7 @@ mod episode;
 mod episodes;
 mod evaluate;
 mod execution;
+mod features;
 mod form;
 mod head;
 mod inner;
@@ -84,12 +85,14 @@ pub use episodes::{
     ClassEpisodes, EpisodeSource, GaussianProcessEpisodes, GroupEpisodes, SinusoidEpisodes, select,
 };
 pub use execution::Execution;
+pub use features::FeatureTransform;
 pub use inner::{Adapts, InnerLoop, InnerRule};
 pub use learner::{Learner, LearnerSpec, LearnsFrom, Objective, Predictor};
 pub use learners::{
-    Anil, Anp, Baseline, BaselinePlusPlus, Boil, Cavia, Cnp, Dsn, FeatureTransform, FineTuning, Fomaml, Frn,
-    Imaml, LearnedRates, LrD2, Maml, MamlPlusPlus, MatchingNet, MetaBaseline, MetaOptNetRr, MetaOptNetSvm,
-    MetaSgd, Np, Preset, ProtoMaml, ProtoNet, R2d2, RelationNet, Reptile, Rfs, SimpleShot, TnpD,
+    AlphaTim, Anil, Anp, Baseline, BaselinePlusPlus, BdCspn, Boil, Cavia, Cnp, Dsn, FineTuning, Fomaml, Frn,
+    Imaml, LaplacianShot, LearnedRates, LrD2, Maml, MamlPlusPlus, MatchingNet, MetaBaseline, MetaOptNetRr,
+    MetaOptNetSvm, MetaSgd, Np, Preset, ProtoMaml, ProtoNet, PtMap, R2d2, RelationNet, Reptile, Rfs,
+    SimpleShot, Tim, TnpD,
 };
 pub use model::MetaModel;
 pub use outer_gradient::{GradientMode, OuterGradient};

@@ -85,7 +85,10 @@ impl Problem for MetaProblem {
                 "running statistics, moved by the passes of the training: no prediction depends on other queries"
             }
         };
-        normalises(&self.layout).then(|| ("batch_norm", how.to_owned())).into_iter().collect()
+        let batch_norm = normalises(&self.layout).then(|| ("batch_norm", how.to_owned()));
+        let together = "all of a task are known at once (transductive), without their labels";
+        let queries = self.learner().is_transductive().then(|| ("queries", together.to_owned()));
+        batch_norm.into_iter().chain(queries).collect()
     }
 
     fn ready(&self, split: Split) -> Result<()> {

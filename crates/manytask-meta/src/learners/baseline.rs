@@ -4,14 +4,13 @@ use manytask_tensor::random::Key;
 use manytask_tensor::{Method, Params, Tensor, Within as _, no_grad};
 use serde::{Deserialize, Serialize};
 
+use super::pretrained::pretrained;
 use crate::backbone::Backbone;
 use crate::classifier::{Classifier, cross_entropy_gradient};
-use crate::embedding::{classes, targets};
+use crate::embedding::targets;
 use crate::episode::Support;
-use crate::head::{Embedding, Head};
-use crate::learner::{Learner, LearnerSpec, LearnsFrom};
+use crate::head::Head;
 use crate::logits::{named_not_negative, named_positive, positive};
-use crate::shape::{EpisodeShape, NetworkShape};
 
 /// Baseline (Chen et al. 2019, arXiv:1904.04232, section 3.1): the network is pretrained on all training classes and kept as it is; a task's
 /// classifier is a linear layer that is trained on the support set's features.
@@ -108,17 +107,9 @@ impl FineTuning {
         Ok(())
     }
 
-    fn learner(
-        self,
-        name: &'static str,
-        shape: &EpisodeShape,
-        backbone: &Backbone<'_>,
-        classifier: Classifier,
-    ) -> Result<Box<dyn Learner>> {
+    fn head(self, name: &'static str, classes: i64, classifier: Classifier) -> Result<FineTuned> {
         self.check().within("fine_tuning")?;
-        backbone.trained(name)?;
-        let classes = classes(name, shape)?;
-        Ok(Box::new(Embedding(FineTuned { name, classes, classifier, settings: self })))
+        Ok(FineTuned { name, classes, classifier, settings: self })
     }
 }
 
@@ -131,26 +122,11 @@ impl Method for Baseline {
         = \"running\".";
 }
 
-impl LearnerSpec for Baseline {
-    fn name(&self) -> &'static str {
-        Self::NAME
-    }
+pretrained!(Baseline);
 
-    fn network(&self, shape: &EpisodeShape) -> NetworkShape {
-        NetworkShape::embedding(shape)
-    }
-
-    fn learns_from(&self) -> LearnsFrom {
-        LearnsFrom::BaseClasses
-    }
-
-    fn build(
-        &self,
-        _b: &mut Builder<'_>,
-        backbone: &Backbone<'_>,
-        shape: &EpisodeShape,
-    ) -> Result<Box<dyn Learner>> {
-        self.fine_tuning.learner(self.name(), shape, backbone, Classifier::Linear)
+impl Baseline {
+    fn head(self, _b: &mut Builder<'_>, _backbone: &Backbone<'_>, classes: i64) -> Result<FineTuned> {
+        self.fine_tuning.head(Self::NAME, classes, Classifier::Linear)
     }
 }
 
@@ -164,27 +140,12 @@ impl Method for BaselinePlusPlus {
         batch_norm = \"running\".";
 }
 
-impl LearnerSpec for BaselinePlusPlus {
-    fn name(&self) -> &'static str {
-        Self::NAME
-    }
+pretrained!(BaselinePlusPlus);
 
-    fn network(&self, shape: &EpisodeShape) -> NetworkShape {
-        NetworkShape::embedding(shape)
-    }
-
-    fn learns_from(&self) -> LearnsFrom {
-        LearnsFrom::BaseClasses
-    }
-
-    fn build(
-        &self,
-        _b: &mut Builder<'_>,
-        backbone: &Backbone<'_>,
-        shape: &EpisodeShape,
-    ) -> Result<Box<dyn Learner>> {
+impl BaselinePlusPlus {
+    fn head(self, _b: &mut Builder<'_>, _backbone: &Backbone<'_>, classes: i64) -> Result<FineTuned> {
         positive("scale", self.scale)?;
-        self.fine_tuning.learner(self.name(), shape, backbone, Classifier::Cosine { scale: self.scale })
+        self.fine_tuning.head(Self::NAME, classes, Classifier::Cosine { scale: self.scale })
     }
 }
 

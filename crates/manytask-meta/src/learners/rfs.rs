@@ -3,14 +3,13 @@ use manytask_nn::Builder;
 use manytask_tensor::{Kind, Method, Params, Tensor, no_grad};
 use serde::{Deserialize, Serialize};
 
+use super::pretrained::pretrained;
 use crate::backbone::Backbone;
-use crate::embedding::{classes, normalised, targets};
+use crate::embedding::{normalised, targets};
 use crate::episode::Support;
-use crate::head::{Embedding, Head};
-use crate::learner::{Learner, LearnerSpec, LearnsFrom};
+use crate::head::Head;
 use crate::logits::positive;
 use crate::ridge::with_ones;
-use crate::shape::{EpisodeShape, NetworkShape};
 
 /// RFS (Tian et al. 2020, arXiv:2003.11539, section 3.2): a task's classifier is a logistic regression on features of length 1, of a network
 /// that was pretrained on all training classes and kept as it is.
@@ -47,29 +46,12 @@ impl Method for Rfs {
         [training]; it wants batch_norm = \"running\".";
 }
 
-impl LearnerSpec for Rfs {
-    fn name(&self) -> &'static str {
-        Self::NAME
-    }
+pretrained!(Rfs);
 
-    fn network(&self, shape: &EpisodeShape) -> NetworkShape {
-        NetworkShape::embedding(shape)
-    }
-
-    fn learns_from(&self) -> LearnsFrom {
-        LearnsFrom::BaseClasses
-    }
-
-    fn build(
-        &self,
-        _b: &mut Builder<'_>,
-        backbone: &Backbone<'_>,
-        shape: &EpisodeShape,
-    ) -> Result<Box<dyn Learner>> {
+impl Rfs {
+    fn head(self, _b: &mut Builder<'_>, _backbone: &Backbone<'_>, classes: i64) -> Result<Regression> {
         positive("regularisation", self.regularisation)?;
-        backbone.trained(self.name())?;
-        let classes = classes(self.name(), shape)?;
-        Ok(Box::new(Embedding(Regression { classes, regularisation: self.regularisation })))
+        Ok(Regression { classes, regularisation: self.regularisation })
     }
 }
 

@@ -9,9 +9,9 @@ use manytask_meta::nn::{Builder, Module, loss::Loss};
 use manytask_meta::tensor::random::Key;
 use manytask_meta::tensor::{Device, Kind, Layout, Tensor};
 use manytask_meta::{
-    Baseline, BaselinePlusPlus, BatchNormStatistics, ClassEpisodes, Classifier, EpisodeShape, EpisodeSource,
-    FeatureTransform, FineTuning, LearnerSpec, MetaBaseline, MetaModel, MetaProblem, MetaSettings,
-    Pretraining, ProtoNet, R2d2, Rfs, SimpleShot,
+    AlphaTim, Baseline, BaselinePlusPlus, BatchNormStatistics, BdCspn, ClassEpisodes, Classifier,
+    EpisodeShape, EpisodeSource, FeatureTransform, FineTuning, LaplacianShot, LearnerSpec, MetaBaseline,
+    MetaModel, MetaProblem, MetaSettings, Pretraining, ProtoNet, PtMap, R2d2, Rfs, SimpleShot, Tim,
 };
 
 const ON: (Kind, Device) = (Kind::Float, Device::Cpu);
@@ -108,7 +108,12 @@ fn simple_shot_is_the_nearest_mean_of_features_that_the_training_classes_centre(
 
 #[test]
 fn an_image_that_is_embedded_once_gives_what_each_task_gives_by_itself() {
-    let learners: [&dyn LearnerSpec; 7] = [
+    let learners: [&dyn LearnerSpec; 12] = [
+        &LaplacianShot { transform: FeatureTransform::L2n, ..LaplacianShot::default() },
+        &BdCspn { transform: FeatureTransform::L2n, ..BdCspn::default() },
+        &Tim { steps: 20, ..Tim::default() },
+        &AlphaTim { steps: 20, ..AlphaTim::default() },
+        &PtMap { iterations: 1, ..PtMap::default() },
         &ProtoNet::default(),
         &R2d2::default(),
         &MetaBaseline::default(),
@@ -127,6 +132,27 @@ fn an_image_that_is_embedded_once_gives_what_each_task_gives_by_itself() {
         );
         assert!(once.0 > 0.45, "{}: {once:?}", learner.name());
     }
+}
+
+#[test]
+fn queries_that_are_known_at_once_are_told_apart_better() {
+    let of = |learner: &dyn LearnerSpec| evaluated(&problem(learner, Box::new(source()), false, None)).0;
+    let transform = FeatureTransform::Cl2n;
+    let alone = of(&SimpleShot { transform });
+    let learners: [&dyn LearnerSpec; 5] = [
+        &LaplacianShot { transform, neighbours: 2, lambda: 0.2 },
+        &BdCspn { transform, ..BdCspn::default() },
+        &Tim { transform, learning_rate: 1e-2, ..Tim::default() },
+        &AlphaTim { transform, learning_rate: 1e-2, ..AlphaTim::default() },
+        &PtMap::default(),
+    ];
+    let found = learners.map(|learner| (learner.name(), of(learner)));
+    assert!(found.iter().all(|(_, together)| *together > alone + 0.003), "{found:?}, alone {alone}");
+    // Without neighbours' votes it is the nearest mean.
+    let none = of(&LaplacianShot { transform, lambda: 0.0, ..LaplacianShot::default() });
+    assert_eq!(none, alone);
+    let problem = problem(&PtMap::default(), Box::new(source()), false, None);
+    assert!(problem.protocol().iter().any(|(key, how)| *key == "queries" && how.contains("transductive")));
 }
 
 #[test]

@@ -119,8 +119,7 @@ impl Asked<'_> {
 
     /// What a prediction depends on beside its query, if on anything.
     fn transduction(adapter: &Adapter, others: &str) -> Option<String> {
-        let note = format!("batch-norm normalises all queries together: a prediction depends on {others}");
-        adapter.is_transductive().then_some(note)
+        adapter.transduction().map(|why| format!("{why}: a prediction depends on {others}"))
     }
 }
 

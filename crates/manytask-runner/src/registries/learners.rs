@@ -45,6 +45,12 @@ pub(super) fn learners() -> Registry<Arc<dyn LearnerSpec>> {
     registry.method::<meta::Baseline>();
     registry.method::<meta::BaselinePlusPlus>();
     registry.method::<meta::Rfs>();
+    // Of these all queries of a task are known at once.
+    registry.method::<meta::LaplacianShot>();
+    registry.method::<meta::BdCspn>();
+    registry.method::<meta::Tim>();
+    registry.method::<meta::AlphaTim>();
+    registry.method::<meta::PtMap>();
     registry
 }
 
