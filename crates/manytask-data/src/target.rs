@@ -36,6 +36,9 @@ pub struct TargetEncoder {
     compare: Compare,
     mean: f64,
     std: f64,
+    /// The mean of a regression's labels in the training split, in their own units.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    label_mean: Option<f64>,
 }
 
 impl TargetEncoder {
@@ -77,6 +80,7 @@ impl TargetEncoder {
             compare: Compare::Value,
             mean: 0.0,
             std: 1.0,
+            label_mean: None,
         };
         match (spec.kind, columns.first()) {
             (TargetKind::Multiclass, Some(column)) => {
@@ -87,8 +91,13 @@ impl TargetEncoder {
                 }
                 encoder.check_classes()?;
             }
-            (TargetKind::Regression, Some(column)) if spec.standardises() => {
-                encoder.standardise(table, column, rows)?;
+            (TargetKind::Regression, Some(column)) => {
+                let moments = label_moments(table, column, rows)?;
+                encoder.label_mean =
+                    moments.as_ref().map(|moments| moments.mean).filter(|mean| mean.is_finite());
+                if let Some(moments) = moments.filter(|_| spec.standardises()) {
+                    encoder.standardise(&moments, table, column, rows)?;
+                }
             }
             _ => {}
         }
@@ -149,6 +158,11 @@ impl TargetEncoder {
         (self.mean, self.std)
     }
 
+    /// The mean of a regression's labels in the training split, in their own units.
+    pub fn label_mean(&self) -> Option<f64> {
+        self.label_mean
+    }
+
     /// Predictions of a regression in the units of the column: `y * std + mean`, in double precision.
     pub fn decode(&self, predictions: &Tensor) -> Result<Tensor> {
         Ok(predictions.f_to_kind(Kind::Double)?.f_mul_scalar(self.std)?.f_add_scalar(self.mean)?)
@@ -167,12 +181,17 @@ impl TargetEncoder {
         self.classes.iter().zip(empty).filter(|(_, empty)| *empty).map(|(class, _)| class.as_str()).collect()
     }
 
-    fn standardise(&mut self, table: &Table, column: &Column, rows: &[usize]) -> Result<()> {
-        let by_level = table.level_numbers(column)?;
-        let label =
-            |row: &usize| column.codes().get(*row).map_or(f64::NAN, |code| level_value(&by_level, *code));
-        let Some(moments) = Moments::of(&rows.iter().map(label)) else { return Ok(()) };
+    fn standardise(
+        &mut self,
+        moments: &Moments,
+        table: &Table,
+        column: &Column,
+        rows: &[usize],
+    ) -> Result<()> {
         if moments.overflows() {
+            let by_level = table.level_numbers(column)?;
+            let label =
+                |row: &usize| column.codes().get(*row).map_or(f64::NAN, |code| level_value(&by_level, *code));
             let labelled = rows.iter().filter(|row| !label(row).is_nan());
             let row = labelled.max_by(|a, b| label(a).abs().total_cmp(&label(b).abs())).copied();
             return Err(table.value_error(column, row.unwrap_or_default(), TOO_LARGE));
@@ -248,6 +267,13 @@ impl TargetEncoder {
         });
         Ok(Tensor::f_from_slice(&labels.collect::<Result<Vec<i64>>>()?)?)
     }
+}
+
+/// The moments of the labels of these rows; `None` where none has a label.
+fn label_moments(table: &Table, column: &Column, rows: &[usize]) -> Result<Option<Moments>> {
+    let by_level = table.level_numbers(column)?;
+    let label = |row: &usize| column.codes().get(*row).map_or(f64::NAN, |code| level_value(&by_level, *code));
+    Ok(Moments::of(&rows.iter().map(label)))
 }
 
 fn zeros_and_ones(table: &Table, column: &Column) -> Vec<Option<f64>> {

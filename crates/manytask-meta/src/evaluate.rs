@@ -74,9 +74,9 @@ fn in_units_of_labels(problem: &MetaProblem, trace: &mut Trace) {
 }
 
 /// What an evaluation reports of a task beside its loss.
-pub(crate) fn metric(objective: &QueryObjective) -> (&'static str, bool) {
+pub(crate) fn metric(objective: &QueryObjective) -> (String, bool) {
     if objective.learner.predicts() == Predicts::Distributions {
-        return (LOG_LIKELIHOOD, true);
+        return (LOG_LIKELIHOOD.to_owned(), true);
     }
     let metric = primary(objective.output);
     (metric.name(), metric.higher_is_better())
@@ -87,7 +87,7 @@ pub(crate) fn metric(objective: &QueryObjective) -> (&'static str, bool) {
 pub(crate) fn evaluation_schema(problem: &MetaProblem) -> Evaluation {
     let (name, higher_is_better) = metric(&problem.objective);
     let mut names =
-        vec![name.to_owned(), format!("{name}_ci95"), format!("{name}_median"), format!("{name}_p99")];
+        vec![name.clone(), format!("{name}_ci95"), format!("{name}_median"), format!("{name}_p99")];
     if let Some(steps) = problem.objective.learner.steps() {
         for step in 0..=problem.settings.evaluation_steps.unwrap_or(steps) {
             let unit = if step == 1 { "step" } else { "steps" };

@@ -20,6 +20,8 @@ pub struct Task {
     pub metrics: Vec<Metric>,
     /// Labels of a regression are `(y − mean) / std`; its metrics are reported in the units of y.
     pub mean_std: (f64, f64),
+    /// The mean of a regression's labels in the training split, in their units, where it is known.
+    pub label_mean: Option<f64>,
     /// Where the weights of rows count.
     pub weight_in: WeightIn,
 }
@@ -51,6 +53,7 @@ impl Task {
             loss,
             metrics,
             mean_std: (0.0, 1.0),
+            label_mean: None,
             weight_in: WeightIn::Loss,
         }
     }
@@ -63,7 +66,8 @@ impl Task {
             TargetKind::Multiclass => Output::Multiclass,
             TargetKind::Multilabel => Output::Multilabel,
         };
-        Self { mean_std: target.mean_std(), ..Self::new(name, output, target.outputs()) }
+        let (mean_std, label_mean) = (target.mean_std(), target.label_mean());
+        Self { mean_std, label_mean, ..Self::new(name, output, target.outputs()) }
     }
 
     /// Refuses a loss or a metric that is not for this kind of output.
@@ -96,6 +100,19 @@ impl Task {
                 format!("the metric `{}` is not for {} targets", metric.name(), self.output.name()),
                 "leave it out, or take another kind of target",
             );
+        }
+        for (number, metric) in self.metrics.iter().enumerate() {
+            metric.check().within(("metrics", number))?;
+            if let Metric::TopKAccuracy(k) = metric
+                && self.outputs > 0
+                && *k as i64 >= self.outputs
+            {
+                return refuse(
+                    ("metrics", number).into(),
+                    format!("`top_k_accuracy = {k}` of {} classes", self.outputs),
+                    "all answers are right then: take fewer than there are classes",
+                );
+            }
         }
         if self.metrics.is_empty() {
             return refuse(
@@ -145,7 +162,7 @@ impl Task {
         TaskEvaluation {
             name: self.name.clone(),
             loss: None,
-            metrics: self.metrics.iter().map(|metric| (metric.name().to_owned(), None)).collect(),
+            metrics: self.metrics.iter().map(|metric| (metric.name(), None)).collect(),
             higher_is_better: self.metrics.first().is_some_and(|metric| metric.higher_is_better()),
         }
     }
@@ -172,7 +189,9 @@ impl Task {
         };
         let weight = weight.filter(|_| self.weight_in == WeightIn::LossAndMetrics);
         let metrics = self.metrics.iter().map(|metric| {
-            Ok((metric.name().to_owned(), metric.evaluate(self.output, &prediction, &target, weight)?))
+            let value =
+                metric.evaluate_against(self.output, &prediction, &target, weight, self.label_mean)?;
+            Ok((metric.name(), value))
         });
         Ok(TaskEvaluation { loss, metrics: metrics.collect::<Result<_>>()?, ..self.evaluation_schema() })
     }

@@ -1,12 +1,14 @@
 //! Metrics by which predictions are judged, equal to scikit-learn's.
 
 mod classes;
+mod kinds;
 mod ranking;
 mod regression;
 
 use manytask_tensor::{Device, Kind, Tensor};
 use serde::{Deserialize, Serialize};
 
+pub use self::kinds::{METRICS, Metric};
 use crate::loss::MISSING_CLASS;
 use crate::{Error, Result};
 
@@ -36,89 +38,7 @@ impl Output {
     }
 }
 
-/// A metric over a whole part of the data. Missing labels (NaN, or −100 for classes) do not count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Metric {
-    /// √(mean squared error).
-    Rmse,
-    /// The mean absolute error.
-    Mae,
-    /// The mean squared error.
-    Mse,
-    /// 1 − Σ(y − ŷ)² / Σ(y − ȳ)².
-    R2,
-    /// 1 − Var(y − ŷ) / Var(y).
-    ExplainedVariance,
-    /// The share of right answers; of binary outputs those on the right side of 0.5.
-    Accuracy,
-    /// The mean over the true classes of the share of right answers.
-    BalancedAccuracy,
-    /// 2 TP / (2 TP + FP + FN) of the positive class; the mean over classes or labels where there are several.
-    F1,
-    /// The area under the ROC curve: the probability that a positive row stands above a negative one; the mean over classes
-    /// (one against the rest) or labels where there are several.
-    RocAuc,
-    /// Σ (Rₙ − Rₙ₋₁) Pₙ over the precision-recall curve.
-    AveragePrecision,
-    /// −ln of the probability given to the truth, on average.
-    LogLoss,
-    /// `Σ |accuracy − confidence| · share` over 15 bins of equal width (Guo et al. 2017).
-    CalibrationError,
-}
-
-/// All that there are.
-pub const METRICS: [Metric; 12] = [
-    Metric::Rmse,
-    Metric::Mae,
-    Metric::Mse,
-    Metric::R2,
-    Metric::ExplainedVariance,
-    Metric::Accuracy,
-    Metric::BalancedAccuracy,
-    Metric::F1,
-    Metric::RocAuc,
-    Metric::AveragePrecision,
-    Metric::LogLoss,
-    Metric::CalibrationError,
-];
-
 impl Metric {
-    /// Its name in configurations and tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Rmse => "rmse",
-            Self::Mae => "mae",
-            Self::Mse => "mse",
-            Self::R2 => "r2",
-            Self::ExplainedVariance => "explained_variance",
-            Self::Accuracy => "accuracy",
-            Self::BalancedAccuracy => "balanced_accuracy",
-            Self::F1 => "f1",
-            Self::RocAuc => "roc_auc",
-            Self::AveragePrecision => "average_precision",
-            Self::LogLoss => "log_loss",
-            Self::CalibrationError => "calibration_error",
-        }
-    }
-
-    /// The metric of a name.
-    pub fn named(name: &str) -> Option<Self> {
-        METRICS.into_iter().find(|metric| metric.name() == name)
-    }
-
-    /// Whether more of it is better.
-    pub fn higher_is_better(self) -> bool {
-        !matches!(self, Self::Rmse | Self::Mae | Self::Mse | Self::LogLoss | Self::CalibrationError)
-    }
-
-    /// Whether it is defined for an output.
-    pub fn fits(self, output: Output) -> bool {
-        let regression =
-            matches!(self, Self::Rmse | Self::Mae | Self::Mse | Self::R2 | Self::ExplainedVariance);
-        regression == (output == Output::Regression)
-    }
-
     /// The metric; `None` where it is undefined: without a label, or of one class alone where it takes two.
     ///
     /// `prediction` are values or logits `[N]`, `[N, D]`, or `[N, C]` for classes; `target` as a
@@ -134,10 +54,26 @@ impl Metric {
         target: &Tensor,
         weight: Option<&Tensor>,
     ) -> Result<Option<f64>> {
+        self.evaluate_against(output, prediction, target, weight, None)
+    }
+
+    /// The same, with the mean of the labels of the training split, which [`Metric::RelativeRmse`] compares with; without one that is
+    /// the mean of `target`.
+    ///
+    /// # Errors
+    /// As [`Metric::evaluate`].
+    pub fn evaluate_against(
+        self,
+        output: Output,
+        prediction: &Tensor,
+        target: &Tensor,
+        weight: Option<&Tensor>,
+        train_mean: Option<f64>,
+    ) -> Result<Option<f64>> {
         if !self.fits(output) {
             return Err(Error::setting(
                 "metric",
-                self.name(),
+                &self.name(),
                 format!("it is not for {} outputs", output.name()),
             ));
         }
@@ -160,17 +96,28 @@ impl Metric {
         }
         let target = numbers(target)?;
         let columns = columns as usize;
-        let of_column = |column: usize| {
+        let rows_of = |column: usize| -> Vec<Row> {
             let rows = (0..rows as usize).filter_map(|row| {
                 let at = row * columns + column;
                 let (x, y) = (*prediction.get(at)?, *target.get(at)?);
                 let w = *weight.get(row)?;
                 (!y.is_nan() && w > 0.0).then_some(Row { x, y, w })
             });
-            let rows: Vec<Row> = rows.collect();
-            if output == Output::Regression { regression::metric(self, &rows) } else { self.of_labels(&rows) }
+            rows.collect()
         };
-        Ok(mean((0..columns).filter_map(of_column)))
+        if output == Output::Multilabel && self.pools_labels() {
+            let rows: Vec<Row> = (0..columns).flat_map(rows_of).collect();
+            return Ok(classes::of_pooled_labels(self, &decisions(&rows)));
+        }
+        Ok(mean((0..columns).filter_map(|column| {
+            let rows = rows_of(column);
+            match output {
+                Output::Regression => regression::metric(self, &rows, train_mean),
+                // Over labels already, of which each is the positive class.
+                Output::Multilabel if self == Self::MacroF1 => Self::F1.of_labels(&rows),
+                _ => self.of_labels(&rows),
+            }
+        })))
     }
 
     /// Of one label that is true (above 0.5) or not, by logits.
@@ -189,13 +136,8 @@ impl Metric {
                 });
                 classes::calibration_error(points)
             }
-            _ => {
-                let pairs: Vec<(usize, usize, f64)> = rows
-                    .iter()
-                    .map(|row| (usize::from(row.x > 0.0), usize::from(row.y > 0.5), row.w))
-                    .collect();
-                classes::of_decisions(self, &pairs, 2)
-            }
+            Self::BrierScore => classes::binary_brier_score(rows),
+            _ => classes::of_decisions(self, &decisions(rows), 2),
         }
     }
 
@@ -229,6 +171,8 @@ impl Metric {
                 mean((0..classes).filter_map(of_class))
             }
             Self::LogLoss => classes::log_loss(&rows),
+            Self::BrierScore => classes::brier_score(&rows),
+            Self::TopKAccuracy(k) => classes::top_k_accuracy(&rows, k),
             Self::CalibrationError => classes::calibration_error(rows.iter().map(|(logits, y, w)| {
                 let best = classes::argmax(logits);
                 (classes::softmax(logits).get(best).copied().unwrap_or_default(), best == *y, *w)
@@ -248,6 +192,11 @@ struct Row {
     x: f64,
     y: f64,
     w: f64,
+}
+
+/// (decision, truth, weight) of binary rows, decided at a probability of a half.
+fn decisions(rows: &[Row]) -> Vec<(usize, usize, f64)> {
+    rows.iter().map(|row| (usize::from(row.x > 0.0), usize::from(row.y > 0.5), row.w)).collect()
 }
 
 fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {

@@ -201,16 +201,19 @@ fn network(rng: &mut Rng, names: &Names, norm: &str, embeds: bool) -> String {
 fn sections(rng: &mut Rng, draft: &Draft) -> String {
     let of_kind = |kind: &str| -> (&[&str], &[&str]) {
         match kind {
-            "regression" => (&["\"mse\"", "\"l1\"", "{ huber = { delta = 0.5 } }"], &["rmse", "mae", "r2"]),
+            "regression" => (
+                &["\"mse\"", "\"l1\"", "{ huber = { delta = 0.5 } }"],
+                &["rmse", "mae", "r2", "relative_rmse"],
+            ),
             "binary" => (
                 &["{ binary_cross_entropy = { positive_weight = 2.0 } }", "{ focal = { gamma = 1.0 } }"],
-                &["roc_auc", "accuracy", "f1", "average_precision", "log_loss", "calibration_error"],
+                &["roc_auc", "accuracy", "f1", "average_precision", "log_loss", "matthews", "brier_score"],
             ),
             "multiclass" => (
                 &["{ cross_entropy = { label_smoothing = 0.1 } }"],
-                &["accuracy", "balanced_accuracy", "f1", "log_loss"],
+                &["accuracy", "balanced_accuracy", "f1", "cohen_kappa", "quadratic_kappa"],
             ),
-            _ => (&["{ focal = { gamma = 2.0 } }"], &["roc_auc", "average_precision"]),
+            _ => (&["{ focal = { gamma = 2.0 } }"], &["roc_auc", "micro_f1", "hamming_loss"]),
         }
     };
     let mut text = Text::default();

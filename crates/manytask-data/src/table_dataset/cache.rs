@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What the first bytes say. Raise the number when the same description would give other tensors.
-const MAGIC: &[u8] = b"manytask table 7\n";
+const MAGIC: &[u8] = b"manytask table 8\n";
 /// How many data sets are kept, the latest ones.
 const KEPT: usize = 16;
 const ENDING: &str = "table";

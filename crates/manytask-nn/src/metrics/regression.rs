@@ -2,7 +2,8 @@
 
 use super::{Metric, Row};
 
-pub(super) fn metric(metric: Metric, rows: &[Row]) -> Option<f64> {
+/// `train_mean` is the mean of the labels of the training split, where it is known.
+pub(super) fn metric(metric: Metric, rows: &[Row], train_mean: Option<f64>) -> Option<f64> {
     let total: f64 = rows.iter().map(|row| row.w).sum();
     if total <= 0.0 {
         return None;
@@ -16,6 +17,15 @@ pub(super) fn metric(metric: Metric, rows: &[Row]) -> Option<f64> {
         Metric::Mse => Some(squared),
         Metric::Rmse => Some(squared.sqrt()),
         Metric::Mae => Some(mean(&|row| (row.x - row.y).abs())),
+        Metric::RelativeRmse => {
+            let reference = train_mean.unwrap_or(label);
+            let around = mean(&|row| (row.y - reference).powi(2));
+            (around > 0.0).then(|| (squared / around).sqrt())
+        }
+        Metric::QuantileLoss(q) => Some(mean(&|row| {
+            let error = row.y - row.x;
+            (q * error).max((q - 1.0) * error)
+        })),
         Metric::R2 if rows.len() > 1 && variance > 0.0 => Some(1.0 - squared / variance),
         Metric::ExplainedVariance if rows.len() > 1 && variance > 0.0 => {
             let bias = mean(&|row| row.y - row.x);

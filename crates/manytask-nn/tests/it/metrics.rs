@@ -56,12 +56,55 @@ fn calibration_error_by_hand() {
 #[test]
 fn each_metric_is_for_some_output_and_refused_for_others() {
     let x = Tensor::from_slice(&[0.5, 1.0]);
+    let (logits, classes) = (x.reshape([1, 2]), Tensor::from_slice(&[1_i64]));
     for metric in METRICS {
         let outputs = [Output::Regression, Output::Binary, Output::Multilabel];
-        let fit: Vec<bool> =
+        let mut fit: Vec<bool> =
             outputs.iter().map(|output| metric.evaluate(*output, &x, &x, None).is_ok()).collect();
+        fit.push(metric.evaluate(Output::Multiclass, &logits, &classes, None).is_ok());
         assert!(fit.contains(&true) && fit.contains(&false), "{metric:?}");
-        assert_eq!(Metric::deserialize(serde_json::json!(metric.name())).unwrap(), metric);
+        assert_eq!(Metric::named(&metric.name()), Some(metric));
+        assert_eq!(Metric::deserialize(serde_json::to_value(metric).unwrap()).unwrap(), metric);
+        metric.check().unwrap();
     }
     assert!(Metric::Mae.evaluate(Output::Regression, &x, &Tensor::from_slice(&[1.0]), None).is_err());
+    for wrong in [Metric::QuantileLoss(0.0), Metric::QuantileLoss(f64::NAN), Metric::TopKAccuracy(0)] {
+        assert!(wrong.check().is_err(), "{wrong:?}");
+    }
+    assert_eq!(Metric::named("top_3_accuracy"), Some(Metric::TopKAccuracy(3)));
+    assert_eq!(Metric::named("quantile_loss_0.25"), Some(Metric::QuantileLoss(0.25)));
+    assert_eq!(Metric::named("top_accuracy"), None);
+}
+
+#[test]
+fn pooled_metrics_leave_out_missing_labels() {
+    let x = Tensor::from_slice(&[1.0, -1.0, 1.0, 1.0, -1.0, 1.0]).reshape([3, 2]);
+    let y = Tensor::from_slice(&[1.0, 0.0, 0.0, f64::NAN, f64::NAN, 1.0]).reshape([3, 2]);
+    let of = |metric: Metric| metric.evaluate(Output::Multilabel, &x, &y, None).unwrap().unwrap();
+    // Four labels, one of them wrong: two hits and a false alarm.
+    assert_eq!(of(Metric::HammingLoss), 0.25);
+    assert!((of(Metric::MicroF1) - 4.0 / 5.0).abs() < 1e-15);
+    let none = Tensor::from_slice(&[f64::NAN; 6]).reshape([3, 2]);
+    assert_eq!(Metric::MicroF1.evaluate(Output::Multilabel, &x, &none, None).unwrap(), None);
+}
+
+#[test]
+fn the_relative_error_is_against_the_mean_of_the_training_labels() {
+    let (x, y) = (Tensor::from_slice(&[1.0, 3.0]), Tensor::from_slice(&[2.0, 4.0]));
+    let of = |mean| Metric::RelativeRmse.evaluate_against(Output::Regression, &x, &y, None, mean).unwrap();
+    assert_eq!(of(Some(1.0)), Some((2.0_f64 / 10.0).sqrt()));
+    assert_eq!(of(None), Some(1.0), "against their own mean, which is 3");
+}
+
+#[test]
+fn agreement_beyond_chance_has_no_value_with_one_class() {
+    let of = |metric: Metric, x: &[f64], y: &[f64]| {
+        metric.evaluate(Output::Binary, &Tensor::from_slice(x), &Tensor::from_slice(y), None).unwrap()
+    };
+    for metric in [Metric::CohenKappa, Metric::Matthews] {
+        assert_eq!(of(metric, &[1.0, 1.0], &[1.0, 1.0]), None, "{metric:?}");
+        assert_eq!(of(metric, &[1.0, 1.0], &[1.0, 0.0]), Some(0.0), "{metric:?}");
+        assert_eq!(of(metric, &[1.0, -1.0], &[1.0, 0.0]), Some(1.0), "{metric:?}");
+        assert_eq!(of(metric, &[-1.0, 1.0], &[1.0, 0.0]), Some(-1.0), "{metric:?}");
+    }
 }

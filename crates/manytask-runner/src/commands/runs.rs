@@ -196,10 +196,7 @@ fn of_study(path: &Path, name: String, by: Option<&str>) -> Result<Entry> {
 
 /// Errors and losses are better when lower.
 fn is_better_when_higher(metric: &str) -> bool {
-    manytask_nn::metrics::METRICS
-        .iter()
-        .find(|known| known.name() == metric)
-        .is_some_and(|known| known.higher_is_better())
+    manytask_nn::metrics::Metric::named(metric).is_some_and(manytask_nn::metrics::Metric::higher_is_better)
 }
 
 /// Notes in each entry the settings that not all have, where its value is not that of most.

@@ -49,7 +49,45 @@ pub(super) const DATA: &[Choice] = &[
                 "the same, whatever the mean of the errors, of regressions",
                 "metrics = [\"explained_variance\"]\n",
             ),
+            (
+                "relative_rmse",
+                "the error relative to that of the mean of the training labels, of regressions; its mean over tasks is the aRRMSE",
+                "metrics = [\"relative_rmse\"]\n",
+            ),
+            (
+                "quantile_loss",
+                "the pinball loss of a quantile, of regressions; `quantile_loss_0.9` in results",
+                "metrics = [{ quantile_loss = 0.9 }]\n",
+            ),
             ("accuracy", "the share of right answers", "metrics = [\"accuracy\"]\n"),
+            (
+                "top_k_accuracy",
+                "the share of rows whose class is among the k likeliest, of classes; `top_3_accuracy` in results",
+                "metrics = [{ top_k_accuracy = 3 }]\n",
+            ),
+            (
+                "macro_f1",
+                "the mean of F1 over both or all classes, or over labels",
+                "metrics = [\"macro_f1\"]\n",
+            ),
+            ("micro_f1", "F1 of all classes or labels counted together", "metrics = [\"micro_f1\"]\n"),
+            (
+                "hamming_loss",
+                "the share of wrong answers, of several labels over all together",
+                "metrics = [\"hamming_loss\"]\n",
+            ),
+            ("cohen_kappa", "agreement beyond chance (Cohen 1960)", "metrics = [\"cohen_kappa\"]\n"),
+            (
+                "quadratic_kappa",
+                "the same for classes in an order, where distance counts by its square (Cohen 1968)",
+                "metrics = [\"quadratic_kappa\"]\n",
+            ),
+            ("matthews", "Matthews' correlation coefficient", "metrics = [\"matthews\"]\n"),
+            (
+                "brier_score",
+                "the mean squared error of probabilities (Brier 1950)",
+                "metrics = [\"brier_score\"]\n",
+            ),
             (
                 "balanced_accuracy",
                 "the mean over classes of the share of right answers",
