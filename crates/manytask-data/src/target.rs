@@ -158,6 +158,11 @@ impl TargetEncoder {
         (self.mean, self.std)
     }
 
+    /// The values that mean no and yes of a binary target, where each is a single one; `None` where the column holds 0 and 1.
+    pub fn no_and_yes(&self) -> Option<(&str, &str)> {
+        self.answers.as_ref().and_then(Answers::no_and_yes)
+    }
+
     /// The mean of a regression's labels in the training split, in their own units.
     pub fn label_mean(&self) -> Option<f64> {
         self.label_mean

@@ -37,7 +37,9 @@ pub use error::{Error, Result};
 pub use gramian::Gramian;
 pub use jacobian::Jacobian;
 pub use multi_task::{Batches, Execution, MultiTaskProblem, TaskSplits};
-pub use problem::{AuxiliaryLoss, Draw, Evaluation, Identity, Offers, Pass, Problem, Split, TaskEvaluation};
+pub use problem::{
+    AuxiliaryLoss, Draw, Evaluation, Identity, Offers, Pass, Problem, Split, TaskEvaluation, TaskOutputs,
+};
 pub use task::Task;
 pub use train::{
     Best, Diagnostics, EarlyStopping, Event, Finish, Freeze, Goal, Monitor, OPTIMIZER, PARAMS, Progress,

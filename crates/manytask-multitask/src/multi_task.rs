@@ -28,7 +28,8 @@ use self::losses::Losses;
 use crate::architecture::{Owned, TaskInputs, fused_chain};
 use crate::verified::VerifiedPass;
 use crate::{
-    Architecture, Draw, Error, Evaluation, Identity, Offers, Pass, Problem, Result, Split, Task, TaskVec,
+    Architecture, Draw, Error, Evaluation, Identity, Offers, Pass, Problem, Result, Split, Task, TaskOutputs,
+    TaskVec,
 };
 
 /// How rows become batches.
@@ -356,6 +357,10 @@ impl Problem for MultiTaskProblem {
 
     fn evaluate(&self, params: &Params, split: Split) -> Result<Evaluation> {
         evaluate::evaluate(self, params, self.split(split)?)
+    }
+
+    fn outputs(&self, params: &Params, split: Split) -> Result<Vec<TaskOutputs>> {
+        evaluate::outputs(self, params, self.split(split)?)
     }
 }
 

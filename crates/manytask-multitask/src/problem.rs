@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use manytask_nn::Context;
 use manytask_nn::fused::NotFused;
+use manytask_nn::metrics::Output;
 use manytask_tensor::{Layout, Params, Slot};
 use serde::{Deserialize, Serialize};
 
@@ -142,6 +143,33 @@ pub trait Problem: Debug + Send {
 
     /// Losses and metrics over a whole split.
     fn evaluate(&self, params: &Params, split: Split) -> Result<Evaluation>;
+
+    /// What is predicted for each row of a split beside its labels, for each task in order: what metrics are computed from. None of
+    /// tasks that are sampled.
+    ///
+    /// # Errors
+    /// When the data have no such split.
+    fn outputs(&self, params: &Params, split: Split) -> Result<Vec<TaskOutputs>> {
+        let _ = (params, split);
+        Ok(Vec::new())
+    }
+}
+
+/// What is predicted for the rows of a split, and their labels, of one task: in double precision, on the processor.
+#[derive(Debug)]
+pub struct TaskOutputs {
+    /// The task's name.
+    pub name: String,
+    /// What the numbers mean.
+    pub output: Output,
+    /// How many numbers a row has.
+    pub columns: usize,
+    /// Values in the units of the labels, or logits: `columns` for each row.
+    pub prediction: Vec<f64>,
+    /// Labels, NaN where missing: one for each row, the number of its class where there are classes, or `columns`.
+    pub target: Vec<f64>,
+    /// How much each row counts in metrics, where that is asked for.
+    pub weight: Option<Vec<f64>>,
 }
 
 /// A loss of the architecture that was added to the losses of tasks.

@@ -1,9 +1,9 @@
 use manytask_data::{TargetEncoder, TargetKind, WeightIn};
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::{Metric, Output};
-use manytask_tensor::{KeyPath, Kind, Tensor, Within as _};
+use manytask_tensor::{Device, KeyPath, Kind, Tensor, Within as _};
 
-use crate::{Error, Result, TaskEvaluation};
+use crate::{Error, Result, TaskEvaluation, TaskOutputs};
 
 /// One task: what is predicted, what is minimised, and what is reported.
 #[derive(Debug, Clone, PartialEq)]
@@ -194,6 +194,36 @@ impl Task {
             Ok((metric.name(), value))
         });
         Ok(TaskEvaluation { loss, metrics: metrics.collect::<Result<_>>()?, ..self.evaluation_schema() })
+    }
+
+    /// Predictions and labels of rows, as the metrics see them.
+    pub(crate) fn outputs_beside(
+        &self,
+        logits: &Tensor,
+        target: &Tensor,
+        weight: Option<&Tensor>,
+    ) -> Result<TaskOutputs> {
+        let numbers = |tensor: &Tensor| -> Result<Vec<f64>> {
+            let flat = tensor.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Double)?;
+            Ok(Vec::<f64>::try_from(flat.f_reshape([-1])?)?)
+        };
+        let (prediction, target) = match self.output {
+            Output::Regression => (numbers(&self.in_units(logits)?)?, numbers(&self.in_units(target)?)?),
+            Output::Multiclass => {
+                let missing = |class: f64| if class < 0.0 { f64::NAN } else { class };
+                (numbers(logits)?, numbers(target)?.into_iter().map(missing).collect())
+            }
+            _ => (numbers(logits)?, numbers(target)?),
+        };
+        let weight = weight.filter(|_| self.weight_in == WeightIn::LossAndMetrics);
+        Ok(TaskOutputs {
+            name: self.name.clone(),
+            output: self.output,
+            columns: self.outputs.max(1) as usize,
+            prediction,
+            target,
+            weight: weight.map(numbers).transpose()?,
+        })
     }
 
     /// What is shown to a user, in double precision: values in the units of y, probabilities `[B]`, or probabilities of each

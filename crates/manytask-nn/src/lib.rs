@@ -5,10 +5,11 @@
 //! task dimension.
 //!
 //! - [`layers`] and [`nets`], which start as [`init`] says;
-//! - [`loss`] and [`metrics`];
+//! - [`loss`] and [`metrics`], and [`calibration`] of what was predicted;
 //! - [`optim`], [`schedule`] and [`clip`];
 //! - [`dense`] and [`fused`]: passes of perceptrons and of blocks of convolution, without a graph.
 
+pub mod calibration;
 pub mod clip;
 mod context;
 pub mod dense;

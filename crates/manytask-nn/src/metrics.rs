@@ -8,6 +8,7 @@ mod regression;
 use manytask_tensor::{Device, Kind, Tensor};
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::classes::{argmax, softmax};
 pub use self::kinds::{METRICS, Metric};
 use crate::loss::MISSING_CLASS;
 use crate::{Error, Result};
@@ -158,7 +159,7 @@ impl Metric {
                     let rows: Vec<Row> = rows
                         .iter()
                         .map(|(logits, y, w)| {
-                            let x = classes::softmax(logits).get(class).copied().unwrap_or_default();
+                            let x = softmax(logits).get(class).copied().unwrap_or_default();
                             Row { x, y: f64::from(u8::from(*y == class)), w: *w }
                         })
                         .collect();
@@ -174,12 +175,11 @@ impl Metric {
             Self::BrierScore => classes::brier_score(&rows),
             Self::TopKAccuracy(k) => classes::top_k_accuracy(&rows, k),
             Self::CalibrationError => classes::calibration_error(rows.iter().map(|(logits, y, w)| {
-                let best = classes::argmax(logits);
-                (classes::softmax(logits).get(best).copied().unwrap_or_default(), best == *y, *w)
+                let best = argmax(logits);
+                (softmax(logits).get(best).copied().unwrap_or_default(), best == *y, *w)
             })),
             _ => {
-                let pairs: Vec<_> =
-                    rows.iter().map(|(logits, y, w)| (classes::argmax(logits), *y, *w)).collect();
+                let pairs: Vec<_> = rows.iter().map(|(logits, y, w)| (argmax(logits), *y, *w)).collect();
                 classes::of_decisions(self, &pairs, classes)
             }
         }
@@ -204,7 +204,7 @@ fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
     Ok(Vec::<f64>::try_from(flat)?)
 }
 
-fn sigmoid(x: f64) -> f64 {
+pub(crate) fn sigmoid(x: f64) -> f64 {
     if x >= 0.0 { 1.0 / (1.0 + (-x).exp()) } else { x.exp() / (1.0 + x.exp()) }
 }
 

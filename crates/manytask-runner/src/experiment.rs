@@ -22,6 +22,7 @@ use crate::failure::{Failure, Result, Within as _};
 use crate::plan::{
     EpisodesPlan, KEEP_CHECKPOINTS, LOG_EVERY_STEPS, Plan, RowsPlan, SAVE_EVERY_MINUTES, Work, threads_of,
 };
+use crate::postprocessing::{Fitted, Postprocessing, no_validation};
 use crate::report::say;
 use crate::schema::InputSchema;
 
@@ -142,6 +143,22 @@ impl Experiment {
         Ok(Some(format!("note: {held} of {all} parameters are frozen{how}: {}", freeze.parts.join(", "))))
     }
 
+    /// What is fitted on the validation split to the predictions of these parameters, with what is to be said of it; `None` where no
+    /// task asks for anything.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub(crate) fn postprocessed(&self, params: &Params, step: u64) -> Result<Option<(Fitted, Vec<String>)>> {
+        let Work::Rows(rows) = &self.plan.work else { return Ok(None) };
+        if rows.postprocessed().is_none() {
+            return Ok(None);
+        }
+        let outputs = self.problem.outputs(params, Split::Validation)?;
+        let asked: Vec<Postprocessing> =
+            outputs.iter().map(|outputs| rows.postprocessing(&outputs.name, outputs.output)).collect();
+        Ok(Some(Fitted::fit(&asked, &outputs, step)))
+    }
+
     /// Says what was read of the data, and what is odd about them.
     pub fn say_data(&self, detail: Detail) {
         say_report(&self.report, detail);
@@ -149,6 +166,12 @@ impl Experiment {
 
     /// Refuses parts that cannot give what the training, its validation or the evaluation at its end take from them.
     fn ready(&self) -> Result<()> {
+        if let Work::Rows(rows) = &self.plan.work
+            && let Some(key) = rows.postprocessed()
+            && !self.problem.offers().validation
+        {
+            return Err(no_validation(key));
+        }
         let validated = self.training.validate_every.is_some() && self.problem.offers().validation;
         let splits = [Some(Split::Train), validated.then_some(Split::Validation), Some(self.judged_by)];
         for split in splits.into_iter().flatten() {

@@ -16,6 +16,7 @@ mod memory;
 mod names;
 pub mod network;
 pub mod plan;
+mod postprocessing;
 pub mod progress;
 mod registries;
 pub mod registry;

@@ -58,6 +58,8 @@ mod tests {
     fn every_name_of_every_setting_is_explained() {
         complete::<manytask_nn::loss::Loss>("loss");
         complete::<manytask_nn::metrics::Metric>("metric");
+        complete::<manytask_nn::calibration::Calibration>("calibration");
+        complete::<manytask_nn::calibration::Decision>("decision");
         complete::<manytask_data::TargetKind>("target kind");
         complete::<manytask_data::SplitRule>("split");
         complete::<manytask_data::Scale>("scale");

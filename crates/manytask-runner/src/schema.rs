@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use manytask_data::{ImageSchema, ImageTask, Inputs, Note, Schema, SplitData, Splits, Table, TargetKind};
+use manytask_data::{
+    ImageSchema, ImageTask, Inputs, Note, Schema, SplitData, Splits, Table, TargetEncoder, TargetKind,
+};
 use manytask_multitask::{InputSizes, Task};
 use manytask_nn::metrics::Output;
 use serde::{Deserialize, Serialize};
@@ -87,6 +89,20 @@ impl InputSchema {
             Self::Images(schema) => {
                 schema.tasks.get(task).map(|task| task.classes.clone()).unwrap_or_default()
             }
+        }
+    }
+
+    /// What decisions of a task (counted from 0) are called: classes or labels, or what means no and yes.
+    pub(crate) fn words(&self, task: usize) -> Vec<String> {
+        let no_and_yes = match self {
+            Self::Table(schema) => schema.target(task).and_then(TargetEncoder::no_and_yes),
+            Self::Images(_) => None,
+        };
+        let names = self.predicted(task);
+        match no_and_yes {
+            Some((no, yes)) => vec![no.to_owned(), yes.to_owned()],
+            None if names.is_empty() => vec!["0".to_owned(), "1".to_owned()],
+            None => names,
         }
     }
 

@@ -50,6 +50,9 @@ embedding = 8       # numbers for each embedded column
         text: "\
 [tasks.default]
 metrics = [\"roc_auc\", \"accuracy\"] # the first is the primary one
+calibration = \"temperature\" # of probabilities, on the validation split, or \"isotonic\"; left out: none; for the tasks that it fits
+decision = \"f1\"     # the best threshold on the validation split; left out: `predict` gives no classes
+coverage = 0.9      # `predict` gives sets of classes and intervals that hold the truth so often (split conformal)
 
 [tasks.income]
 loss = \"mse\"        # or a table, such as { focal = { gamma = 2.0 } }

@@ -54,6 +54,14 @@ impl Answers {
         Ok(Some(answers))
     }
 
+    /// The values that mean no and yes, where each is a single one.
+    pub(super) fn no_and_yes(&self) -> Option<(&str, &str)> {
+        match (self.negative.as_deref(), self.positive.as_slice()) {
+            (Some([no]), [yes]) => Some((no, yes)),
+            _ => None,
+        }
+    }
+
     /// 1, 0 or, where it is neither, nothing, for each level.
     pub(super) fn by_level(&self, column: &Column) -> Vec<Option<f64>> {
         let positive = self.keys(&self.positive);

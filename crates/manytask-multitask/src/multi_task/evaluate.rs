@@ -4,7 +4,7 @@ use manytask_data as data;
 use manytask_tensor::{Device, Kind, Params, Tensor};
 
 use super::MultiTaskProblem;
-use crate::{Evaluation, Result};
+use crate::{Evaluation, Result, TaskOutputs};
 
 pub(super) fn evaluate(
     problem: &MultiTaskProblem,
@@ -19,6 +19,19 @@ pub(super) fn evaluate(
         task.evaluate(&to_cpu(logits)?, &to_cpu(&labels.target)?, weight.as_ref())
     });
     Ok(Evaluation::new(tasks.collect::<Result<_>>()?))
+}
+
+/// Predictions and labels of all rows.
+pub(super) fn outputs(
+    problem: &MultiTaskProblem,
+    params: &Params,
+    split: &data::SplitData,
+) -> Result<Vec<TaskOutputs>> {
+    let outputs = problem.architecture().outputs(params, &split.inputs)?;
+    let tasks = problem.tasks.iter().zip(&split.tasks).zip(&outputs);
+    let tasks = tasks
+        .map(|((task, labels), logits)| task.outputs_beside(logits, &labels.target, labels.weight.as_ref()));
+    tasks.collect()
 }
 
 /// Whether a task's metric has a value for any predictions: two kinds of them are tried, all alike and all different, since a

@@ -157,7 +157,7 @@ pub(super) fn calibration_error(points: impl Iterator<Item = (f64, bool, f64)>) 
     })
 }
 
-pub(super) fn softmax(logits: &[f64]) -> Vec<f64> {
+pub(crate) fn softmax(logits: &[f64]) -> Vec<f64> {
     let most = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let powers: Vec<f64> = logits.iter().map(|x| (x - most).exp()).collect();
     let sum: f64 = powers.iter().sum();
@@ -165,7 +165,7 @@ pub(super) fn softmax(logits: &[f64]) -> Vec<f64> {
 }
 
 /// The first of the largest.
-pub(super) fn argmax(values: &[f64]) -> usize {
+pub(crate) fn argmax(values: &[f64]) -> usize {
     let mut best = 0;
     for (i, value) in values.iter().enumerate() {
         if values.get(best).is_none_or(|most| value > most) {

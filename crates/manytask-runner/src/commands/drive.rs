@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use manytask_multitask::{Evaluation, Event, Finish, Identity, Split, Trainer, Worsened};
+use manytask_multitask::{Event, Finish, Identity, Split, Trainer, Worsened};
+use manytask_tensor::Params;
 use manytask_tensor::ShownPath as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::record::{Recorder, Still};
 use crate::digest::digest;
 use crate::experiment::Experiment;
 use crate::failure::{Code, Failure, Result};
 use crate::invocation::{program, quoted};
+use crate::postprocessing;
 use crate::progress::{Progress, Quiet};
 use crate::report::{circumstances, number, print, say, say_circumstances, table};
 use crate::run::{Cause, Form, Manifest, RESULTS, RunFolder, UpTo, Which, Written, json as to_json, now};
@@ -73,7 +75,10 @@ impl Drive<'_> {
         }
         let best = trainer.progress().best.map_or(step, |best| best.step);
         self.say_worse(&trainer)?;
-        let evaluation = self.judge()?;
+        let problem = &self.experiment.problem;
+        let (params, _) = self.folder.params(Which::Best, problem.layout(), self.experiment.device)?;
+        let evaluation = problem.evaluate(&params, self.experiment.judged_by)?;
+        let postprocessed = self.postprocess(&params, best)?;
         let split = name_of(self.experiment.judged_by);
         let report = &self.experiment.report;
         let rows: serde_json::Map<_, _> =
@@ -90,6 +95,9 @@ impl Drive<'_> {
             .collect();
         let mut results = json!({ "step": best, "split": split, "tasks": evaluation.tasks, "rows": rows, "labels": labels });
         circumstances(&mut results, self.experiment.problem.as_ref(), &evaluation);
+        if let Some((kept, _)) = &postprocessed {
+            results["postprocessing"] = kept.clone();
+        }
         let results = to_json(&results)?;
         self.folder.write(RESULTS, &results)?;
         self.manifest.results_digest = Some(digest(&results));
@@ -98,6 +106,9 @@ impl Drive<'_> {
         let ended =
             if finish == Finish::StoppedEarly { format!(", stopped early at {step}") } else { String::new() };
         print(&format!("\n{split} split, parameters of step {best}{ended}\n{}", table(&evaluation, None)))?;
+        if let Some((_, text)) = &postprocessed {
+            print(text)?;
+        }
         say_circumstances(self.experiment.problem.as_ref(), &evaluation);
         let (verb, next) = match (self.experiment.adapts(), &self.experiment.schema) {
             (true, _) => ("adapt", " --support EXAMPLES --query FILE"),
@@ -118,11 +129,26 @@ impl Drive<'_> {
         Ok(())
     }
 
-    /// The metrics of the best parameters.
-    fn judge(&self) -> Result<Evaluation> {
-        let problem = &self.experiment.problem;
-        let (params, _) = self.folder.params(Which::Best, problem.layout(), self.experiment.device)?;
-        Ok(problem.evaluate(&params, self.experiment.judged_by)?)
+    /// What is fitted to the predictions on the validation split, as it is kept with the results and as it is shown.
+    fn postprocess(&self, params: &Params, step: u64) -> Result<Option<(Value, String)>> {
+        let Some((fitted, notes)) = self.experiment.postprocessed(params, step)? else { return Ok(None) };
+        for note in notes {
+            say(&format!("note: {note}"));
+        }
+        let split = self.experiment.judged_by;
+        let judged = fitted.judge(&self.experiment.problem.outputs(params, split)?)?;
+        if split == Split::Validation {
+            say(
+                "note: there is no test split: what is fitted on the validation split is judged on it, which flatters it",
+            );
+        }
+        let text = format!(
+            "\nfitted on the validation split, judged on the {} split\n{}",
+            name_of(split),
+            postprocessing::table(&judged)
+        );
+        let kept = json!({ "step": fitted.step, "tasks": fitted.tasks, "judged": judged });
+        Ok(Some((kept, text)))
     }
 
     fn run(&self, trainer: &mut Trainer<'_>) -> Result<Finish> {

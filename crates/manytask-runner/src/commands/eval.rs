@@ -5,7 +5,7 @@ use std::path::Path;
 use manytask_multitask::{Evaluation, MultiTaskProblem, Problem, Split, delta_m};
 use manytask_tensor::ShownPath as _;
 use manytask_tensor::threads;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::baselines::baselines;
 use super::changes::Purpose;
@@ -17,6 +17,7 @@ use crate::cli::{EvalArgs, SplitName};
 use crate::data::Detail;
 use crate::failure::{Code, Failure, Result};
 use crate::plan::{Work, threads_of};
+use crate::postprocessing::{self, Judged};
 use crate::registries::Registries;
 use crate::report::{circumstances, print, say, say_circumstances, table};
 use crate::run::{RunFolder, json as to_json};
@@ -49,6 +50,10 @@ pub(super) fn eval(arguments: &EvalArgs, registries: &Registries) -> Result<()> 
         runs => Some(baselines(runs, &opened, &experiment, split)?),
     };
     let evaluation = problem.evaluate(&params, split)?;
+    let judged = match opened.fitted(step)? {
+        None => Vec::new(),
+        Some(fitted) => fitted.judge(&problem.outputs(&params, split)?)?,
+    };
     let delta = baseline.map(|baseline| {
         say_missing(&evaluation, &baseline);
         delta_m(&evaluation, &baseline)
@@ -57,6 +62,7 @@ pub(super) fn eval(arguments: &EvalArgs, registries: &Registries) -> Result<()> 
         let changes = delta.map(|delta| json!({ "mean": delta.mean, "tasks": delta.tasks }));
         let mut all =
             json!({ "step": step, "split": name_of(split), "tasks": evaluation.tasks, "delta_m": changes });
+        add_judged(&mut all, &judged);
         circumstances(&mut all, problem, &evaluation);
         print(&String::from_utf8_lossy(&to_json(&all)?))
     } else {
@@ -65,6 +71,7 @@ pub(super) fn eval(arguments: &EvalArgs, registries: &Registries) -> Result<()> 
             name_of(split),
             table(&evaluation, delta.as_ref())
         ))?;
+        print_judged(&judged)?;
         say_circumstances(problem, &evaluation);
         Ok(())
     }
@@ -88,17 +95,37 @@ fn of_file(opened: &Opened, data: &Path, arguments: &EvalArgs, registries: &Regi
     let problem = MultiTaskProblem::new(network, tasks, splits, rows.batches)?;
     let (params, step) = opened.folder.params(arguments.checkpoint, problem.layout(), device)?;
     let evaluation = problem.evaluate(&params, Split::Test)?;
+    let judged = match opened.fitted(step)? {
+        None => Vec::new(),
+        Some(fitted) => fitted.judge(&problem.outputs(&params, Split::Test)?)?,
+    };
     for note in notes {
         say(&format!("note: {note}"));
     }
     if arguments.json {
         let mut all = json!({ "step": step, "data": data.shown().to_string(), "tasks": evaluation.tasks });
+        add_judged(&mut all, &judged);
         circumstances(&mut all, &problem, &evaluation);
         return print(&String::from_utf8_lossy(&to_json(&all)?));
     }
     print(&format!("{}, parameters of step {step}\n{}", data.shown(), table(&evaluation, None)))?;
+    print_judged(&judged)?;
     say_circumstances(&problem, &evaluation);
     Ok(())
+}
+
+/// Puts what was fitted on the validation split beside the metrics.
+fn add_judged(all: &mut Value, judged: &[Judged]) {
+    if !judged.is_empty() {
+        all["postprocessing"] = json!({ "judged": judged });
+    }
+}
+
+fn print_judged(judged: &[Judged]) -> Result<()> {
+    if judged.is_empty() {
+        return Ok(());
+    }
+    print(&format!("\nfitted on the validation split of the training\n{}", postprocessing::table(judged)))
 }
 
 /// Says which tasks no baseline has: Δm is without them.

@@ -10,9 +10,10 @@ use crate::digest::digest;
 use crate::experiment::Experiment;
 use crate::failure::{Code, Failure, Result};
 use crate::plan::Plan;
+use crate::postprocessing::Fitted;
 use crate::registries::Registries;
 use crate::report::say;
-use crate::run::{CONFIG, Manifest, RunFolder, Which, of_checkpoint};
+use crate::run::{CONFIG, Manifest, RESULTS, RunFolder, Which, of_checkpoint};
 
 /// A run with its configuration.
 #[derive(Debug)]
@@ -81,6 +82,22 @@ impl Opened {
             plan.training.init_from = None;
         }
         Ok(plan)
+    }
+
+    /// What was fitted for the predictions of its parameters of this step, where anything was.
+    pub(super) fn fitted(&self, step: u64) -> Result<Option<Fitted>> {
+        let written = self.manifest.as_ref().and_then(|manifest| manifest.results_digest.as_deref());
+        let Some(fitted) = Fitted::of_run(&self.folder.path().join(RESULTS), written)? else {
+            return Ok(None);
+        };
+        if fitted.step != step {
+            say(&format!(
+                "note: calibration, thresholds and intervals of this run belong to its parameters of step {}: these of step {step} go without",
+                fitted.step
+            ));
+            return Ok(None);
+        }
+        Ok(Some(fitted))
     }
 
     /// The run with its data: where the configuration says, or where they are as seen from the run's folder.

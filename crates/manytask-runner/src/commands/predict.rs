@@ -1,13 +1,17 @@
 //! `manytask predict`: only the run's folder and the input are needed, not the data it was trained on.
 
+mod derived;
+
 use std::path::Path;
 
 use manytask_data::{Columns, Table};
 use manytask_multitask::Task;
+use manytask_nn::metrics::Output;
 use manytask_tensor::ShownPath as _;
 use manytask_tensor::io::write_atomically;
 use manytask_tensor::{Kind, Tensor, threads};
 
+use self::derived::{postprocessed, with_derived};
 use super::changes::Purpose;
 use super::opened::Opened;
 use super::predictions::Predictions;
@@ -158,6 +162,11 @@ fn of_study(study: &Path, asked: &Asked<'_>, registries: &Registries) -> Result<
     };
     let (count, mut notes) = (first.count, first.notes.clone());
     notes.push(format!("predictions are the mean of {} networks", all.len()));
+    if all.iter().any(|predicted| predicted.predictions.has_derived()) {
+        notes.push(
+            "classes, sets and intervals are of single networks: name a run in `members` for them".to_owned(),
+        );
+    }
     if !open.is_empty() {
         notes.push(format!("{} further runs of the study have no result", open.len()));
     }
@@ -179,30 +188,50 @@ fn computed(
     let chosen = |task: &Task| rows.only.is_empty() || rows.only.contains(&task.name);
     let tasks: Vec<Task> = every.iter().filter(|task| chosen(task)).cloned().collect();
     let network = rows.network.build(&schema.sizes(), &tasks, plan.precision)?;
-    let (params, _) = opened.folder.params(checkpoint, network.layout(), device)?;
+    let (params, step) = opened.folder.params(checkpoint, network.layout(), device)?;
+    let fitted = opened.fitted(step)?;
     // One for all tasks, or that of each task which predicts.
     let single = input.inputs.len() == 1;
     let own = input.inputs.iter().zip(&every).filter(|(_, task)| single || chosen(task));
     let inputs = own.map(|(inputs, _)| inputs.to_device(device)).collect::<Result<Vec<_>, _>>()?;
     let outputs = network.outputs(&params, &inputs)?;
-    // Probabilities and units in double precision: in single precision a probability is soon 1.
-    let values = tasks
-        .iter()
-        .zip(&outputs)
-        .map(|(task, logits)| -> Result<Tensor> { Ok(task.present(&logits.f_to_kind(Kind::Double)?)?) });
-    let values = values.collect::<Result<Vec<_>>>()?;
     let numbered = every.iter().enumerate().filter(|(_, task)| chosen(task));
+    let (mut values, mut derived) = (Vec::new(), Vec::new());
+    for ((number, task), logits) in numbered.clone().zip(&outputs) {
+        // Probabilities and units in double precision: in single precision a probability is soon 1.
+        let presented = task.present(&logits.f_to_kind(Kind::Double)?)?;
+        let fitted = fitted.as_ref().and_then(|fitted| fitted.tasks.get(&task.name));
+        let own =
+            fitted.map(|fitted| postprocessed(fitted, task, logits, schema.words(number))).transpose()?;
+        values.push(match &own {
+            Some(own) if task.output != Output::Regression => {
+                Tensor::f_from_slice(&own.probabilities)?.f_reshape(presented.size())?
+            }
+            _ => presented,
+        });
+        derived.push(own);
+    }
     let streams = &input.streams;
     if let Some(target) = schema.target_of_values() {
-        let of_tasks =
-            numbered.zip(&values).filter_map(|((number, _), values)| Some((streams.get(number)?, values)));
+        let of_tasks = numbered
+            .clone()
+            .zip(&values)
+            .filter_map(|((number, _), values)| Some((streams.get(number)?, values)));
         let names: Vec<&str> = every.iter().map(|task| task.name.as_str()).collect();
-        return Predictions::by_row(input.count, &names, streams, target, &schema.predicted(0), of_tasks);
+        let predictions =
+            Predictions::by_row(input.count, &names, streams, target, &schema.predicted(0), of_tasks)?;
+        let of_tasks =
+            numbered.zip(derived).filter_map(|((number, _), own)| Some((streams.get(number)?, own?)));
+        return Ok(of_tasks.fold(predictions, |all, (rows, own)| with_derived(all, target, rows, own)));
     }
     let columns = numbered
+        .clone()
         .zip(&values)
         .map(|((number, task), values)| (task.name.as_str(), schema.predicted(number), values));
-    Ok(Predictions::by_task(input.count, columns)?.of_files(input.files.clone()))
+    let predictions = Predictions::by_task(input.count, columns)?.of_files(input.files.clone());
+    let all: Vec<usize> = (0..input.count).collect();
+    let of_tasks = numbered.zip(derived).filter_map(|((_, task), own)| Some((&task.name, own?)));
+    Ok(of_tasks.fold(predictions, |predictions, (name, own)| with_derived(predictions, name, &all, own)))
 }
 
 /// How inputs are read, as the run wrote it.

@@ -21,7 +21,18 @@ pub(super) struct Predictions {
 #[derive(Debug)]
 struct Column {
     name: String,
-    values: Vec<Option<f64>>,
+    cells: Cells,
+    /// Whether it is what one network makes of the others: of several networks it has no mean.
+    derived: bool,
+}
+
+/// The cells of a column, one for each row that has one.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Cells {
+    /// Numbers.
+    Numbers(Vec<Option<f64>>),
+    /// Words, such as a class.
+    Words(Vec<Option<String>>),
 }
 
 impl Predictions {
@@ -65,6 +76,31 @@ impl Predictions {
         Ok(Self { rows_by: Some(("task", of_rows)), columns, kept: Vec::new(), rows })
     }
 
+    /// The same with what follows from the columns of `name`, as `name_SUFFIX`: `cells` are of these rows.
+    pub(super) fn with_derived(mut self, name: &str, suffix: &str, rows: &[usize], cells: Cells) -> Self {
+        let name = format!("{name}_{suffix}");
+        let all = self.rows;
+        if !self.columns.iter().any(|column| column.derived && column.name == name) {
+            let cells = match cells {
+                Cells::Numbers(_) => Cells::Numbers(vec![None; all]),
+                Cells::Words(_) => Cells::Words(vec![None; all]),
+            };
+            self.columns.push(Column { name: name.clone(), cells, derived: true });
+        }
+        let column = self.columns.iter_mut().find(|column| column.derived && column.name == name);
+        match (column.map(|column| &mut column.cells), cells) {
+            (Some(Cells::Numbers(own)), Cells::Numbers(cells)) => put(own, rows, cells),
+            (Some(Cells::Words(own)), Cells::Words(cells)) => put(own, rows, cells),
+            _ => {}
+        }
+        self
+    }
+
+    /// Whether anything follows from them that is of one network.
+    pub(super) fn has_derived(&self) -> bool {
+        self.columns.iter().any(|column| column.derived)
+    }
+
     /// The same with the file of each row, where each has one of its own.
     pub(super) fn of_files(self, files: Option<Vec<String>>) -> Self {
         let rows_by = files.map(|files| ("file", files)).or(self.rows_by);
@@ -91,7 +127,7 @@ impl Predictions {
     pub(super) fn mean(all: &[(Self, Vec<bool>)]) -> Self {
         let rows = all.first().map_or(0, |(first, _)| first.rows);
         let mut names: Vec<&str> = Vec::new();
-        for column in all.iter().flat_map(|(of, _)| &of.columns) {
+        for column in all.iter().flat_map(|(of, _)| &of.columns).filter(|column| !column.derived) {
             if !names.contains(&column.name.as_str()) {
                 names.push(&column.name);
             }
@@ -100,7 +136,8 @@ impl Predictions {
             let own: Vec<(&Column, &Vec<bool>)> = all
                 .iter()
                 .filter_map(|(of, counts)| {
-                    Some((of.columns.iter().find(|column| column.name == name)?, counts))
+                    let mut columns = of.columns.iter().filter(|column| !column.derived);
+                    Some((columns.find(|column| column.name == name)?, counts))
                 })
                 .collect();
             let value = |row: usize| {
@@ -108,7 +145,11 @@ impl Predictions {
                 let values: Vec<f64> = values.filter_map(|(column, _)| column.value(row)).collect();
                 crate::statistics::mean(&values)
             };
-            Column { name: name.to_owned(), values: (0..rows).map(value).collect() }
+            Column {
+                name: name.to_owned(),
+                cells: Cells::Numbers((0..rows).map(value).collect()),
+                derived: false,
+            }
         });
         Self {
             columns: columns.collect(),
@@ -163,8 +204,17 @@ impl Predictions {
                 if number > 0 || !before.is_empty() {
                     text.push(',');
                 }
-                if let Some(value) = column.value(row) {
-                    number_into(&mut text, value);
+                match &column.cells {
+                    Cells::Numbers(_) => {
+                        if let Some(value) = column.value(row) {
+                            number_into(&mut text, value);
+                        }
+                    }
+                    Cells::Words(words) => {
+                        if let Some(Some(word)) = words.get(row) {
+                            text.push_str(&quoted(word));
+                        }
+                    }
                 }
             }
             if text.len() == start {
@@ -179,12 +229,15 @@ impl Predictions {
 
 impl Column {
     fn value(&self, row: usize) -> Option<f64> {
-        self.values.get(row).copied().flatten()
+        match &self.cells {
+            Cells::Numbers(values) => values.get(row).copied().flatten(),
+            Cells::Words(_) => None,
+        }
     }
 }
 
 fn named(name: &str, parts: &[String], rows: usize) -> Vec<Column> {
-    let column = |name: String| Column { name, values: vec![None; rows] };
+    let column = |name: String| Column { name, cells: Cells::Numbers(vec![None; rows]), derived: false };
     if parts.is_empty() {
         return vec![column(name.to_owned())];
     }
@@ -197,13 +250,20 @@ fn fill(columns: &mut [Column], rows: &[usize], values: &Tensor) -> Result<()> {
     let values = values.f_reshape([rows.len() as i64, columns.len() as i64])?;
     for (number, column) in columns.iter_mut().enumerate() {
         let own = Vec::<f64>::try_from(values.f_select(1, number as i64)?.f_contiguous()?)?;
-        for (row, value) in rows.iter().zip(own) {
-            if let Some(cell) = column.values.get_mut(*row) {
-                *cell = Some(value);
-            }
+        if let Cells::Numbers(values) = &mut column.cells {
+            put(values, rows, own.into_iter().map(Some).collect());
         }
     }
     Ok(())
+}
+
+/// Puts cells at their rows.
+fn put<T>(column: &mut [Option<T>], rows: &[usize], cells: Vec<Option<T>>) {
+    for (row, value) in rows.iter().zip(cells) {
+        if let Some(cell) = column.get_mut(*row) {
+            *cell = value;
+        }
+    }
 }
 
 /// The shortest digits that are read as the same number.
@@ -247,6 +307,17 @@ mod tests {
         assert_eq!(Predictions::mean(&all).csv(), "t=a,t=b,t=c\n0.375,0.5,0.25\n,,\n");
         let named = Predictions::mean(&all).with_rows_named("fold", vec!["1".into(), String::new()]);
         assert_eq!(named.csv(), "fold,t=a,t=b,t=c\n1,0.375,0.5,0.25\n,,,\n");
+    }
+
+    #[test]
+    fn what_follows_from_a_prediction_stands_behind_and_has_no_mean() {
+        let values = tensor(&[0.25, 0.75]);
+        let of = Predictions::by_task(2, [("y", Vec::new(), &values)].into_iter()).unwrap();
+        let words = Cells::Words(vec![Some("no".into()), Some("yes, sir".into())]);
+        let of = of.with_derived("y", "class", &[0, 1], words);
+        let of = of.with_derived("y", "low", &[1], Cells::Numbers(vec![Some(0.5)]));
+        assert_eq!(of.csv(), "y,y_class,y_low\n0.25,no,\n0.75,\"yes, sir\",0.5\n");
+        assert_eq!(Predictions::mean(&[(of, vec![true, true])]).csv(), "y\n0.25\n0.75\n");
     }
 
     #[test]

@@ -113,6 +113,40 @@ pub(super) const DATA: &[Choice] = &[
         ],
     },
     Choice {
+        kind: "calibration",
+        place: "tasks.NAME.calibration",
+        names: &[
+            (
+                "temperature",
+                "logits are divided by one number, so that probabilities fit best (Guo et al. 2017)",
+                "calibration = \"temperature\"\n",
+            ),
+            (
+                "isotonic",
+                "the nearest function without a descent (Zadrozny & Elkan 2002); it wants hundreds of rows",
+                "calibration = \"isotonic\"\n",
+            ),
+        ],
+    },
+    Choice {
+        kind: "decision",
+        place: "tasks.NAME.decision",
+        names: &[
+            ("likeliest", "yes above a half, or the likeliest class", "decision = \"likeliest\"\n"),
+            ("f1", "the threshold with the largest F1 on the validation split", "decision = \"f1\"\n"),
+            (
+                "balanced_accuracy",
+                "the one with the largest mean share of right answers of yes and no",
+                "decision = \"balanced_accuracy\"\n",
+            ),
+            (
+                "cost",
+                "the one with the lowest mean cost",
+                "decision = { cost = { false_positive = 1.0, false_negative = 5.0 } }\n",
+            ),
+        ],
+    },
+    Choice {
         kind: "target kind",
         place: "data.targets",
         names: &[

@@ -98,6 +98,12 @@ impl Plan {
     /// Refuses settings that look at a validation split where none is looked at.
     fn check_validation(&self) -> Result<()> {
         let section = &self.training;
+        if let Work::Rows(rows) = &self.work
+            && let Some(key) = rows.postprocessed()
+            && self.has_validation()? == Some(false)
+        {
+            return Err(crate::postprocessing::no_validation(key));
+        }
         let when = match &self.work {
             Work::Rows(_) => "set `validate_every_epochs` or `validate_every_steps`",
             Work::Episodes(_) => "set `validate_every_steps`",

@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, HashSet};
 use manytask_data::{BatchOrder, LastBatch, TaskSampling};
 use manytask_multitask::{Architecture, Batches, Execution, Task};
 use manytask_nn::Precision;
+use manytask_nn::calibration::{Calibration, Decision};
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::{Metric, Output};
 use manytask_tensor::{KeyPath, Segment};
@@ -12,6 +13,7 @@ use crate::config::Section;
 use crate::data::{DataSettings, OutlinedInputs};
 use crate::failure::{Failure, Result, Within as _};
 use crate::network::NetworkPlan;
+use crate::postprocessing::Postprocessing;
 use crate::registries::Registries;
 
 /// Tasks on rows.
@@ -33,6 +35,15 @@ pub struct TaskSection {
     pub loss: Option<Loss>,
     /// What is reported, the primary metric first.
     pub metrics: Option<Vec<Metric>>,
+    /// How probabilities are calibrated on the validation split; left out: they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+    /// What decisions are to be best by on the validation split; left out: `predict` gives none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
+    /// How often sets of classes and intervals are to hold the truth; left out: `predict` gives none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<f64>,
 }
 
 impl RowsPlan {
@@ -98,7 +109,35 @@ impl RowsPlan {
             self.check_task(&task)?;
             Ok(task)
         });
-        described.collect()
+        let described: Vec<Task> = described.collect::<Result<_>>()?;
+        self.check_postprocessing(&described)?;
+        Ok(described)
+    }
+
+    /// What is made of the predictions of a task.
+    pub(crate) fn postprocessing(&self, task: &str, output: Output) -> Postprocessing {
+        let of = |name: &str| self.tasks.get(name).map(TaskSection::postprocessing).unwrap_or_default();
+        of(task).or(of("default")).of_output(output)
+    }
+
+    /// Whether any task's predictions are postprocessed, with a key that says so.
+    pub(crate) fn postprocessed(&self) -> Option<KeyPath> {
+        self.tasks.iter().find_map(|(name, section)| {
+            Some(KeyPath::from(["tasks", name.as_str()]).then(section.postprocessing().first_key()?))
+        })
+    }
+
+    /// Refuses what is for no task, or for another kind of task than the one that it is written for.
+    fn check_postprocessing(&self, tasks: &[Task]) -> Result<()> {
+        for (name, section) in &self.tasks {
+            let own: Vec<Output> = tasks
+                .iter()
+                .filter(|task| name == "default" || task.name == *name)
+                .map(|task| task.output)
+                .collect();
+            section.postprocessing().check(&own).within(["tasks", name.as_str()])?;
+        }
+        Ok(())
     }
 
     /// Refuses a loss or a metric that does not fit, where it is written: for the task, or for all.
@@ -129,7 +168,9 @@ impl RowsPlan {
             self.check_task(&task)?;
             Ok(task)
         });
-        described.collect()
+        let described: Vec<Task> = described.collect::<Result<_>>()?;
+        self.check_postprocessing(&described)?;
+        Ok(described)
     }
 
     /// The network for inputs like these, in a single stream, and no more tasks than tell its form: what it has at least.
@@ -164,6 +205,10 @@ impl RowsPlan {
 }
 
 impl TaskSection {
+    fn postprocessing(&self) -> Postprocessing {
+        Postprocessing { calibration: self.calibration, decision: self.decision, coverage: self.coverage }
+    }
+
     fn apply(&self, task: &mut Task) {
         if let Some(loss) = &self.loss {
             task.loss = loss.clone();

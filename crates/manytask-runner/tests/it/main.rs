@@ -20,6 +20,7 @@ mod images;
 mod killed;
 mod learners;
 mod limits;
+mod postprocessing;
 mod predicted;
 mod reading;
 mod refused;
