@@ -167,6 +167,19 @@ impl Encoder {
         numbers.chain(categories).collect()
     }
 
+    /// The columns of the table that are inputs, each once.
+    pub fn columns(&self) -> Vec<&str> {
+        let numeric = self.numeric.iter().map(|number| number.name.as_str());
+        let categories = self.one_hot.iter().chain(&self.embedding).map(|category| category.name.as_str());
+        let mut names: Vec<&str> = Vec::new();
+        for name in numeric.chain(categories) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
     /// How many columns there are of each form.
     pub(crate) fn counts(&self) -> InputCounts {
         InputCounts {

@@ -226,6 +226,25 @@ impl Table {
         self.notes.extend_from_slice(&other.notes);
     }
 
+    /// Exchanges the values of a column among rows: `rows[i]` gets the value that stood in `rows[order[i]]`, where both are in range.
+    ///
+    /// # Errors
+    /// When there is no such column.
+    pub fn permute(&mut self, column: &str, rows: &[usize], order: &[usize]) -> Result<()> {
+        let number = self.index.get(column).copied();
+        let Some(own) = number.and_then(|number| self.columns.get_mut(number)) else {
+            return Err(self.no_column(column));
+        };
+        let before = own.codes.clone();
+        for (row, from) in rows.iter().zip(order) {
+            let code = rows.get(*from).and_then(|from| before.get(*from));
+            if let (Some(code), Some(cell)) = (code, own.codes.get_mut(*row)) {
+                *cell = *code;
+            }
+        }
+        Ok(())
+    }
+
     /// The number each level stands for.
     ///
     /// # Errors
@@ -263,7 +282,7 @@ impl Table {
     }
 
     /// What a row (counted from 0) is called in a message: `row 7`, or `row 7 of test.csv`.
-    pub(crate) fn row_name(&self, row: usize) -> String {
+    pub fn row_name(&self, row: usize) -> String {
         let (path, row) = self.place(row);
         if self.appended.is_empty() {
             format!("row {}", row + 1)

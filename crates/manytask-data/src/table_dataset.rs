@@ -178,6 +178,15 @@ impl TableDataset {
         Ok(Dataset { split_digest: indices.digest(digest), digest: digest.clone(), splits, schema, report })
     }
 
+    /// The rows as they stand in the files, and which of them each split has, in the order of [`Dataset::splits`].
+    ///
+    /// # Errors
+    /// As [`TableDataset::load`].
+    pub fn rows(&self) -> Result<(Table, Indices)> {
+        let (_, Read { table, indices, .. }) = self.read_described()?;
+        Ok((table, indices))
+    }
+
     /// The same with the defaults written out that depend on other settings: the columns of targets, whether they are
     /// standardised, the bound of numbers, where weights count.
     #[must_use]

@@ -43,6 +43,8 @@ pub enum Command {
     Adapt(AdaptArgs),
     /// Show the runs in a folder, the best first
     Runs(RunsArgs),
+    /// Write a page with what runs came to: curves, plots of their predictions, importances
+    Report(ReportArgs),
     /// Check configurations without training
     Check(CheckArgs),
     /// List what a configuration can name
@@ -326,6 +328,20 @@ pub struct RunsArgs {
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Runs or a study, and changes such as data.folder=FOLDER
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// The page; otherwise report.html in the folder of the run or the study, or for several runs here
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Leave out the importances of inputs, which take an evaluation for each column
+    #[arg(long)]
+    pub no_importances: bool,
 }
 
 /// Arguments of `list`.

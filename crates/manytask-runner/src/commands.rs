@@ -14,6 +14,7 @@ mod predict;
 mod predictions;
 mod record;
 mod repeat;
+mod report;
 mod resume;
 mod runs;
 mod strategies;
@@ -43,6 +44,7 @@ pub(crate) fn run(command: &Command, registries: &Registries) -> Result<()> {
         Command::Adapt(arguments) => adapt::adapt(arguments, registries),
         Command::Predict(arguments) => predict::predict(arguments, registries),
         Command::Runs(arguments) => runs::runs(arguments),
+        Command::Report(arguments) => report::report(arguments, registries),
         Command::Check(arguments) => check::check(arguments, registries),
         Command::List(arguments) => list::list(arguments, registries),
         Command::Explain(arguments) => list::explain(arguments, registries),

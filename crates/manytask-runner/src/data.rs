@@ -5,7 +5,7 @@ mod images;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
-use manytask_data::{Cached, DataReport, SplitRule, TableDataset, TargetKind, TargetSpec};
+use manytask_data::{Cached, DataReport, Indices, SplitRule, Table, TableDataset, TargetKind, TargetSpec};
 use manytask_multitask::{InputSizes, Task, TaskSplits};
 use manytask_nn::metrics::Output;
 
@@ -40,6 +40,15 @@ pub trait DataSettings: Debug + Send + Sync {
     /// # Errors
     /// When a file is missing or damaged, or its rows cannot be divided so.
     fn folds(&self, folder: &Path) -> Result<Option<RowFolds>> {
+        let _ = folder;
+        Ok(None)
+    }
+
+    /// The rows as they stand in a table, and which of them each split has; `None` of what is no table.
+    ///
+    /// # Errors
+    /// When a file is missing or damaged, or does not have what the settings name.
+    fn rows(&self, folder: &Path) -> Result<Option<(Table, Indices)>> {
         let _ = folder;
         Ok(None)
     }
@@ -163,6 +172,10 @@ impl DataSettings for TableDataset {
         let described = placed(self, folder);
         let of_rows = described.folds()?;
         Ok(of_rows.map(|of_rows| RowFolds { path: described.source.path.clone(), of_rows }))
+    }
+
+    fn rows(&self, folder: &Path) -> Result<Option<(Table, Indices)>> {
+        Ok(Some(placed(self, folder).rows()?))
     }
 
     fn load(&self, folder: &Path) -> Result<Loaded> {

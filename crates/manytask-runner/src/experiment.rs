@@ -5,10 +5,10 @@ mod first;
 use std::path::Path;
 use std::time::Duration;
 
-use manytask_data::DataReport;
+use manytask_data::{DataReport, Indices, SplitData, Table};
 use manytask_meta::MetaProblem;
 use manytask_multitask::{
-    Monitor, MultiTaskProblem, Problem, Split, Task, TaskSplits, Trainer, Training, check,
+    Evaluation, Monitor, MultiTaskProblem, Problem, Split, Task, TaskSplits, Trainer, Training, check,
 };
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Output;
@@ -200,6 +200,33 @@ impl Experiment {
                 episodes.settings.tasks_per_step, episodes.settings.evaluation_tasks
             ),
         }
+    }
+
+    /// Its rows as they stand in a table, and which of them each split has; `None` of what is no table.
+    ///
+    /// # Errors
+    /// When a file is missing or damaged.
+    pub(crate) fn rows(&self) -> Result<Option<(Table, Indices)>> {
+        match &self.plan.work {
+            Work::Rows(rows) => rows.data.rows(&self.plan.folder),
+            Work::Episodes(_) => Ok(None),
+        }
+    }
+
+    /// What its network makes of other rows than those of its splits.
+    ///
+    /// # Errors
+    /// When the network is not for them.
+    pub(crate) fn evaluate_rows(&self, params: &Params, rows: SplitData) -> Result<Option<Evaluation>> {
+        let (Work::Rows(plan), Some(schema)) = (&self.plan.work, &self.schema) else { return Ok(None) };
+        let tasks = plan.kept(plan.describe(schema.tasks())?);
+        let names: Vec<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
+        // A problem has a training split, whatever is judged.
+        let splits = TaskSplits { train: rows, validation: None, test: None };
+        let splits = splits.select(&names)?.to_device(self.device)?;
+        let network = plan.network.build(&schema.sizes(), &tasks, self.plan.precision)?;
+        let problem = MultiTaskProblem::new(network, tasks, splits, plan.batches)?;
+        Ok(Some(problem.evaluate(params, Split::Train)?))
     }
 
     /// Where the relative paths of its data start.

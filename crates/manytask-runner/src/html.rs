@@ -180,12 +180,14 @@ mod tests {
         page.verbatim(odd);
         page.folded(odd, odd);
         page.table(&[vec![odd.into(), "x".into()], vec![odd.into(), "1".into()]]);
-        let chart = Chart::new(odd, odd, odd).with(Series::line(odd, vec![(0.0, 1.0), (1.0, f64::NAN), (2.0, 3.0)]));
+        let chart =
+            Chart::new(odd, odd, odd).with(Series::line(odd, vec![(0.0, 1.0), (1.0, f64::NAN), (2.0, 3.0)]));
         page.figures(&[chart.svg(), matrix(odd, &[odd.into()], &[odd.into()], &[1.0], Shades::Counts)]);
         let text = page.finish();
         let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };
         let parsed = roxmltree::Document::parse_with_options(&text, options).unwrap();
-        let heading = parsed.descendants().find(|node| node.has_tag_name(("http://www.w3.org/1999/xhtml", "h1")));
+        let heading =
+            parsed.descendants().find(|node| node.has_tag_name(("http://www.w3.org/1999/xhtml", "h1")));
         assert_eq!(heading.unwrap().text(), Some("a<b> & \"c\"  ]]>  é"));
     }
 

@@ -11,6 +11,7 @@ mod digest;
 pub mod episodes;
 pub mod experiment;
 pub mod failure;
+mod html;
 mod invocation;
 mod memory;
 mod names;

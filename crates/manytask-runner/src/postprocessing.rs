@@ -219,7 +219,7 @@ impl FittedTask {
     }
 
     /// The probabilities of all rows; of a regression its values.
-    fn probabilities(&self, outputs: &TaskOutputs) -> Vec<f64> {
+    pub(crate) fn probabilities(&self, outputs: &TaskOutputs) -> Vec<f64> {
         self.probabilities_of(outputs.output, outputs.columns, &outputs.prediction)
     }
 

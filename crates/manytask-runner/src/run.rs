@@ -27,7 +27,7 @@ pub use self::manifest::{Change, Manifest};
 pub use self::metrics::{Form, Metrics, Origin, Record, Split, UpTo};
 pub use self::seal::Cause;
 pub use self::tensorboard::TensorBoard;
-pub(crate) use self::validation::validation_of;
+pub(crate) use self::validation::{records_of, validation_of};
 pub use self::which::Which;
 use crate::failure::{Code, Failure, Result};
 

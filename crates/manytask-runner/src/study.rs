@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use manytask_tensor::ShownPath as _;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::member::{Finished, Member, State};
+pub(crate) use self::member::{Finished, Member, MemberResults, State};
 pub(crate) use self::pool::{Conducted, Lost, conduct, jobs_and_threads, span};
 use crate::config::{Source, changed_keys};
 use crate::failure::{Code, Failure, Result};

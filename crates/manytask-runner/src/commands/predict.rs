@@ -273,7 +273,7 @@ pub(super) fn of_input(error: impl Into<Failure>) -> Failure {
 
 /// Refuses to write over the input or a file of the run.
 fn spare(output: &Path, input: &Path, run: &Path) -> Result<()> {
-    const OWN: [&str; 9] = [
+    const OWN: [&str; 10] = [
         "config.toml",
         "manifest.json",
         SCHEMA,
@@ -283,6 +283,7 @@ fn spare(output: &Path, input: &Path, run: &Path) -> Result<()> {
         "study.json",
         "base.toml",
         "out_of_fold.csv",
+        "report.html",
     ];
     let refuse = |what: &str| {
         Err(Failure::new(Code::Usage, format!("--output {}: this is {what}", output.shown()))

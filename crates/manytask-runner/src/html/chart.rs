@@ -26,7 +26,7 @@ pub(crate) struct Chart {
     series: Vec<Series>,
     x: Option<Scale>,
     y: Option<Scale>,
-    diagonal: Option<()>,
+    guide: Guide,
 }
 
 /// Numbers with a name.
@@ -35,6 +35,14 @@ pub(crate) struct Series {
     name: String,
     points: Vec<(f64, f64)>,
     mark: Mark,
+}
+
+/// A line to compare with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guide {
+    None,
+    /// From the lower left corner to the upper right one.
+    Diagonal,
 }
 
 /// How numbers are drawn.
@@ -66,7 +74,7 @@ impl Chart {
     /// An empty chart.
     pub(crate) fn new(title: &str, x_label: &str, y_label: &str) -> Self {
         let [title, x_label, y_label] = [title, x_label, y_label].map(str::to_owned);
-        Self { title, x_label, y_label, series: Vec::new(), x: None, y: None, diagonal: None }
+        Self { title, x_label, y_label, series: Vec::new(), x: None, y: None, guide: Guide::None }
     }
 
     /// The same with further numbers; those that are not finite are left out.
@@ -82,13 +90,14 @@ impl Chart {
     /// The same on the unit square, with its diagonal.
     pub(crate) fn on_unit_square(self) -> Self {
         let unit = Some(Scale::between(0.0, 1.0));
-        Self { x: unit, y: unit, diagonal: Some(()), ..self }
+        Self { x: unit, y: unit, guide: Guide::Diagonal, ..self }
     }
 
     /// The same with one range for both axes, and the line where they are equal.
     pub(crate) fn with_equal_axes(self) -> Self {
-        let both = Scale::of(self.series.iter().flat_map(|series| &series.points).flat_map(|(x, y)| [*x, *y]));
-        Self { x: Some(both), y: Some(both), diagonal: Some(()), ..self }
+        let both =
+            Scale::of(self.series.iter().flat_map(|series| &series.points).flat_map(|(x, y)| [*x, *y]));
+        Self { x: Some(both), y: Some(both), guide: Guide::Diagonal, ..self }
     }
 
     /// The drawing.
@@ -111,8 +120,11 @@ impl Chart {
             HEIGHT - 8.0,
             escape(&shortened(&self.x_label, 60))
         );
-        if self.diagonal.is_some() {
-            let _ = write!(svg, "<line class=\"guide\" x1=\"{LEFT}\" y1=\"{BOTTOM}\" x2=\"{RIGHT}\" y2=\"{TOP}\"/>");
+        if self.guide == Guide::Diagonal {
+            let _ = write!(
+                svg,
+                "<line class=\"guide\" x1=\"{LEFT}\" y1=\"{BOTTOM}\" x2=\"{RIGHT}\" y2=\"{TOP}\"/>"
+            );
         }
         for (number, series) in self.series.iter().enumerate() {
             draw(&mut svg, series, number % COLOURS, (x, y));
@@ -176,7 +188,9 @@ fn axes(svg: &mut String, x: Scale, y: Scale) {
 }
 
 fn draw(svg: &mut String, series: &Series, colour: usize, (x, y): (Scale, Scale)) {
-    let at = |point: &(f64, f64)| (place(LEFT, RIGHT, x.share(point.0)), place(TOP, BOTTOM, 1.0 - y.share(point.1)));
+    let at = |point: &(f64, f64)| {
+        (place(LEFT, RIGHT, x.share(point.0)), place(TOP, BOTTOM, 1.0 - y.share(point.1)))
+    };
     if matches!(series.mark, Mark::Line | Mark::Dotted) && series.points.len() > 1 {
         let places = series.points.iter().map(|point| {
             let (x, y) = at(point);
@@ -226,5 +240,10 @@ fn thinned(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
     }
     let every = points.len().div_ceil(MOST_POINTS);
     let last = points.len() - 1;
-    points.into_iter().enumerate().filter(|(number, _)| number % every == 0 || *number == last).map(|of| of.1).collect()
+    points
+        .into_iter()
+        .enumerate()
+        .filter(|(number, _)| number % every == 0 || *number == last)
+        .map(|of| of.1)
+        .collect()
 }

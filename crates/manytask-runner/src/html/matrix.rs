@@ -20,7 +20,13 @@ pub(crate) enum Shades {
 }
 
 /// A matrix, row by row, with names of rows and columns.
-pub(crate) fn matrix(title: &str, rows: &[String], columns: &[String], values: &[f64], shades: Shades) -> String {
+pub(crate) fn matrix(
+    title: &str,
+    rows: &[String],
+    columns: &[String],
+    values: &[f64],
+    shades: Shades,
+) -> String {
     // Beyond so many the numbers in the cells cannot be read.
     const WRITTEN: usize = 10;
     let count = columns.len().max(1);
@@ -40,7 +46,12 @@ pub(crate) fn matrix(title: &str, rows: &[String], columns: &[String], values: &
         let sum: f64 = own.iter().sum();
         if tall >= 10.0 {
             let name = escape(&shortened(name, 17));
-            let _ = write!(svg, "<text class=\"end\" x=\"{}\" y=\"{:.1}\">{name}</text>", LEFT - 6.0, y + tall / 2.0 + 4.0);
+            let _ = write!(
+                svg,
+                "<text class=\"end\" x=\"{}\" y=\"{:.1}\">{name}</text>",
+                LEFT - 6.0,
+                y + tall / 2.0 + 4.0
+            );
         }
         for (column, value) in own.iter().enumerate() {
             let x = LEFT + cell * column as f64;

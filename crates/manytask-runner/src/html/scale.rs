@@ -11,8 +11,8 @@ impl Scale {
     /// The range of finite numbers, a little wider where it is a single one.
     pub(super) fn of(values: impl Iterator<Item = f64>) -> Self {
         let finite = values.filter(|value| value.is_finite());
-        let (low, high) =
-            finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+        let (low, high) = finite
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
         if low > high {
             return Self { low: 0.0, high: 1.0 };
         }
@@ -38,11 +38,15 @@ impl Scale {
     pub(super) fn ticks(self, about: usize) -> Vec<(f64, String)> {
         let rough = (self.high - self.low) / about.max(1) as f64;
         let power = 10_f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].map(|times| times * power).into_iter().find(|step| *step >= rough * 0.999);
+        let step =
+            [1.0, 2.0, 5.0, 10.0].map(|times| times * power).into_iter().find(|step| *step >= rough * 0.999);
         let Some(step) = step.filter(|step| step.is_finite() && *step > 0.0) else { return Vec::new() };
         let first = (self.low / step - 1e-9).ceil();
         let values = (0..=2 * about + 2).map(|number| (first + number as f64) * step);
-        values.take_while(|value| *value <= self.high + 1e-9 * step).map(|value| (value, tick(value, step))).collect()
+        values
+            .take_while(|value| *value <= self.high + 1e-9 * step)
+            .map(|value| (value, tick(value, step)))
+            .collect()
     }
 }
 
@@ -77,7 +81,14 @@ mod tests {
 
     #[test]
     fn a_range_has_a_width_whatever_is_in_it() {
-        for values in [vec![], vec![f64::NAN], vec![3.0], vec![0.0, 0.0], vec![f64::MAX, f64::MAX], vec![1.0, f64::INFINITY]] {
+        for values in [
+            vec![],
+            vec![f64::NAN],
+            vec![3.0],
+            vec![0.0, 0.0],
+            vec![f64::MAX, f64::MAX],
+            vec![1.0, f64::INFINITY],
+        ] {
             let scale = Scale::of(values.iter().copied());
             assert!((0.0..=1.0).contains(&scale.share(1.0)), "{values:?} {scale:?}");
         }

@@ -55,7 +55,7 @@ impl FittedTask {
     }
 
     /// The numbers of what is decided for a row: one class, or the labels that are true.
-    pub(super) fn decide(&self, output: Output, row: &[f64]) -> Vec<usize> {
+    pub(crate) fn decide(&self, output: Output, row: &[f64]) -> Vec<usize> {
         let yes = |(label, p): (usize, &f64)| *p >= self.thresholds.get(label).copied().unwrap_or(0.5);
         match output {
             Output::Multiclass => vec![likeliest(row)],

@@ -8,6 +8,18 @@ use super::METRICS;
 use super::metrics::{Record, Split};
 use crate::failure::Result;
 
+/// All numbers of a training that are not damaged, in their order; none where nothing was written.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(crate) fn records_of(run: &Path) -> Result<Vec<Record>> {
+    let text = match fs_err::read(run.join(METRICS)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read?,
+    };
+    Ok(text.split(|byte| *byte == b'\n').filter_map(Record::read).collect())
+}
+
 /// The losses and metrics on the validation split after so many steps, by task, in the order of `metrics.jsonl`; none where that
 /// was not evaluated. Which direction is better is not known there: it is that of the results.
 ///

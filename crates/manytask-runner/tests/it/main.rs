@@ -24,6 +24,7 @@ mod postprocessing;
 mod predicted;
 mod reading;
 mod refused;
+mod report;
 mod resumed;
 mod settings;
 mod strategies;
