@@ -170,6 +170,8 @@ pub struct TaskOutputs {
     pub target: Vec<f64>,
     /// How much each row counts in metrics, where that is asked for.
     pub weight: Option<Vec<f64>>,
+    /// The mean of a regression's labels in the training split, where it is known.
+    pub train_mean: Option<f64>,
 }
 
 /// A loss of the architecture that was added to the losses of tasks.

@@ -223,6 +223,7 @@ impl Task {
             prediction,
             target,
             weight: weight.map(numbers).transpose()?,
+            train_mean: self.label_mean,
         })
     }
 

@@ -43,6 +43,8 @@ pub enum Command {
     Adapt(AdaptArgs),
     /// Show the runs in a folder, the best first
     Runs(RunsArgs),
+    /// Compare runs on the same rows, with intervals of their differences
+    Compare(RunsToCompare),
     /// Write a page with what runs came to: curves, plots of their predictions, importances
     Report(ReportArgs),
     /// Check configurations without training
@@ -58,11 +60,11 @@ pub enum Command {
 }
 
 /// Arguments of `train`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct TrainArgs {
     /// The configuration
     pub config: PathBuf,
-    /// Changes to it, such as training.epochs=3
+    /// Changes to it, such as training.epochs=3; with several values, optimizer.learning_rate=1e-3,1e-4, one training for each
     #[arg(value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
     /// The run's name; otherwise the configuration's, with a number if it is taken
@@ -95,6 +97,9 @@ pub struct TrainArgs {
     /// Train with so many seeds, that of the configuration and those behind it
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub seeds: Option<u64>,
+    /// Draw so many combinations of values, also out of ranges such as optimizer.learning_rate=1e-4..1e-2
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub random: Option<u64>,
     /// How many of these trainings run at a time; otherwise the processors are shared out
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
@@ -325,6 +330,17 @@ pub struct RunsArgs {
     /// The metric to sort by; otherwise each run's first
     #[arg(long, value_name = "METRIC")]
     pub by: Option<String>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `compare`.
+#[derive(Debug, Args)]
+pub struct RunsToCompare {
+    /// The runs, the first being the one that the others are compared with, and changes such as data.folder=FOLDER
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,

@@ -4,6 +4,7 @@ mod adapt;
 mod baselines;
 mod changes;
 mod check;
+mod compare;
 mod drive;
 mod eval;
 mod init;
@@ -19,6 +20,7 @@ mod resume;
 mod runs;
 mod strategies;
 mod studies;
+mod sweep;
 mod train;
 
 use clap::CommandFactory;
@@ -32,6 +34,7 @@ use crate::report::{aligned, print};
 /// Runs one command.
 pub(crate) fn run(command: &Command, registries: &Registries) -> Result<()> {
     match command {
+        Command::Train(arguments) if sweep::is_asked_for(arguments) => sweep::sweep(arguments, registries),
         Command::Train(arguments) if arguments.folds.is_some() || arguments.seeds.is_some() => {
             repeat::repeat(arguments, registries)
         }
@@ -44,6 +47,7 @@ pub(crate) fn run(command: &Command, registries: &Registries) -> Result<()> {
         Command::Adapt(arguments) => adapt::adapt(arguments, registries),
         Command::Predict(arguments) => predict::predict(arguments, registries),
         Command::Runs(arguments) => runs::runs(arguments),
+        Command::Compare(arguments) => compare::compare(arguments, registries),
         Command::Report(arguments) => report::report(arguments, registries),
         Command::Check(arguments) => check::check(arguments, registries),
         Command::List(arguments) => list::list(arguments, registries),

@@ -16,7 +16,7 @@ use manytask_tensor::KeyPath;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::apply::{Derived, Words};
-pub(crate) use self::judge::{Judged, table};
+pub(crate) use self::judge::{Judged, metric_of, table};
 use crate::digest::digest;
 use crate::failure::{Code, Failure, Result};
 
@@ -295,6 +295,7 @@ mod tests {
             prediction: vec![1.0, 2.0],
             target: vec![1.0, 1.0],
             weight: None,
+            train_mean: None,
         };
         let asked = Postprocessing {
             calibration: Some(Calibration::Isotonic),

@@ -45,6 +45,8 @@ pub(crate) enum Question {
     Repetition,
     /// Which strategy is best for several tasks, and whether any is better than a network for each task.
     Strategies,
+    /// Which of several values of some settings are best.
+    Sweep,
 }
 
 /// The folder of a study, locked against other processes.

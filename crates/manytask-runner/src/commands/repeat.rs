@@ -61,7 +61,7 @@ fn spec(arguments: &TrainArgs, overrides: &[String], registries: &Registries) ->
 }
 
 /// Refuses folds of what has none.
-fn has_folds(source: &Source, plan: &Plan) -> Result<()> {
+pub(super) fn has_folds(source: &Source, plan: &Plan) -> Result<()> {
     let refuse = |what: &str| {
         Err(Failure::new(Code::Usage, format!("{}: {what}", source.path().shown()))
             .hint("repeat the training with --seeds instead"))

@@ -10,7 +10,7 @@ use super::changes::Purpose;
 use super::drive::Drive;
 use super::opened::Opened;
 use super::train::{effective, with_options};
-use super::{repeat, strategies, studies};
+use super::{repeat, strategies, studies, sweep};
 use crate::cli::ResumeArgs;
 use crate::config::Source;
 use crate::data::Detail;
@@ -71,6 +71,7 @@ fn of_study(arguments: &ResumeArgs, registries: &Registries) -> Result<()> {
         match study.spec.question {
             Question::Repetition => repeat::report(study, lost, registries),
             Question::Strategies => strategies::report(study, lost),
+            Question::Sweep => sweep::report(study, lost),
         }
     })
 }

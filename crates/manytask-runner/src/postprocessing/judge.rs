@@ -168,8 +168,20 @@ impl FittedTask {
     }
 }
 
-/// A metric of a task for other logits than its own.
 fn value(metric: Metric, outputs: &TaskOutputs, logits: &[f64]) -> Result<Option<f64>> {
+    metric_of(metric, outputs, logits, outputs.weight.as_deref())
+}
+
+/// A metric of a task for these logits or values and weights of its rows.
+///
+/// # Errors
+/// When the metric is not for the task.
+pub(crate) fn metric_of(
+    metric: Metric,
+    outputs: &TaskOutputs,
+    logits: &[f64],
+    weight: Option<&[f64]>,
+) -> Result<Option<f64>> {
     let rows = (logits.len() / outputs.columns.max(1)) as i64;
     let shape = [rows, outputs.columns as i64];
     let prediction = Tensor::f_from_slice(logits)?;
@@ -184,8 +196,8 @@ fn value(metric: Metric, outputs: &TaskOutputs, logits: &[f64]) -> Result<Option
         }
         _ => (prediction, Tensor::f_from_slice(&outputs.target)?),
     };
-    let weight = outputs.weight.as_ref().map(|weight| Tensor::f_from_slice(weight)).transpose()?;
-    Ok(metric.evaluate(outputs.output, &prediction, &target, weight.as_ref())?)
+    let weight = weight.map(Tensor::f_from_slice).transpose()?;
+    Ok(metric.evaluate_against(outputs.output, &prediction, &target, weight.as_ref(), outputs.train_mean)?)
 }
 
 /// Lines of a table, of the first tasks where there are many.
@@ -241,6 +253,7 @@ mod tests {
             prediction: vec![2.0, 1.0, -0.5, -1.0],
             target: vec![1.0, 0.0, 1.0, 0.0],
             weight: None,
+            train_mean: None,
         }
     }
 

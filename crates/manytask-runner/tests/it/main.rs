@@ -29,5 +29,6 @@ mod resumed;
 mod settings;
 mod strategies;
 mod studies;
+mod sweeps;
 mod table_tasks;
 mod training;

@@ -101,6 +101,7 @@ mod tests {
             prediction: vec![3.0, -4.0, 9.0],
             target: vec![0.0, 1.0, f64::NAN],
             weight: None,
+            train_mean: None,
         };
         let words = ["no", "yes"].map(str::to_owned);
         let worst = worst(&outputs, &words);

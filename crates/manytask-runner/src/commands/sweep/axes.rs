@@ -1,0 +1,199 @@
+//! The values that a sweep goes through.
+
+use manytask_tensor::random::Key;
+
+/// A key with several values.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Axis {
+    /// The key as it was written.
+    key: String,
+    values: Values,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Values {
+    Listed(Vec<String>),
+    /// From the lower to the higher number.
+    Between(f64, f64),
+}
+
+/// One training of a sweep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Point {
+    /// What it is called: its values by the ends of their keys.
+    pub(super) name: String,
+    /// What it changes.
+    pub(super) overrides: Vec<String>,
+}
+
+impl Axis {
+    /// How many values it lists.
+    pub(super) fn len(&self) -> usize {
+        match &self.values {
+            Values::Listed(values) => values.len(),
+            Values::Between(..) => 0,
+        }
+    }
+
+    /// Whether it is a range of numbers.
+    pub(super) fn is_range(&self) -> bool {
+        matches!(self.values, Values::Between(..))
+    }
+
+    /// As it was written.
+    pub(super) fn shown(&self) -> String {
+        match &self.values {
+            Values::Listed(values) => format!("{}={}", self.key, values.join(",")),
+            Values::Between(low, high) => format!("{}={low}..{high}", self.key),
+        }
+    }
+
+    /// A value for a number in [0, 1): of a range that spans a factor of ten or more, evenly by its logarithm.
+    fn at(&self, share: f64) -> String {
+        match &self.values {
+            Values::Listed(values) => {
+                let place = ((share * values.len() as f64) as usize).min(values.len().saturating_sub(1));
+                values.get(place).cloned().unwrap_or_default()
+            }
+            Values::Between(low, high) if *low > 0.0 && high / low >= 10.0 => {
+                format!("{:.4e}", low * (high / low).powf(share))
+            }
+            Values::Between(low, high) => format!("{:.4e}", low + (high - low) * share),
+        }
+    }
+}
+
+/// The changes that have one value, and the keys that have several: values with commas between, outside of quotes and brackets,
+/// or two numbers with `..` between.
+pub(super) fn of(overrides: &[String]) -> (Vec<String>, Vec<Axis>) {
+    let (mut plain, mut axes) = (Vec::new(), Vec::new());
+    for change in overrides {
+        match axis(change) {
+            Some(axis) => axes.push(axis),
+            None => plain.push(change.clone()),
+        }
+    }
+    (plain, axes)
+}
+
+fn axis(change: &str) -> Option<Axis> {
+    let (key, value) = change.split_once('=')?;
+    if let Some((low, high)) = value.split_once("..") {
+        let (low, high) = (low.trim().parse::<f64>().ok()?, high.trim().parse::<f64>().ok()?);
+        return (low < high && (high - low).is_finite())
+            .then(|| Axis { key: key.to_owned(), values: Values::Between(low, high) });
+    }
+    let values = alternatives(value);
+    (values.len() > 1 && values.iter().all(|value| !value.is_empty()))
+        .then(|| Axis { key: key.to_owned(), values: Values::Listed(values) })
+}
+
+/// The pieces between commas that stand in no quotes and no brackets.
+fn alternatives(text: &str) -> Vec<String> {
+    let (mut pieces, mut start, mut depth, mut quote) = (Vec::new(), 0, 0_usize, None);
+    for (at, character) in text.char_indices() {
+        match (character, quote) {
+            (_, Some(open)) if character == open => quote = None,
+            (_, Some(_)) => {}
+            ('"' | '\'', None) => quote = Some(character),
+            ('[' | '{', None) => depth += 1,
+            (']' | '}', None) => depth = depth.saturating_sub(1),
+            (',', None) if depth == 0 => {
+                pieces.push(text.get(start..at).unwrap_or_default().trim().to_owned());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    pieces.push(text.get(start..).unwrap_or_default().trim().to_owned());
+    pieces
+}
+
+/// All combinations, the last key going first.
+pub(super) fn grid(axes: &[Axis]) -> Vec<Point> {
+    let mut all: Vec<Vec<String>> = vec![Vec::new()];
+    for axis in axes {
+        let Values::Listed(values) = &axis.values else { continue };
+        all = all
+            .into_iter()
+            .flat_map(|before| values.iter().map(move |value| [before.as_slice(), &[value.clone()]].concat()))
+            .collect();
+    }
+    all.into_iter().map(|values| point(axes, &values)).collect()
+}
+
+/// Different combinations drawn at random, keyed by the seed: fewer where there are no more.
+pub(super) fn drawn(axes: &[Axis], count: u64, seed: u64) -> Vec<Point> {
+    const TRIES: u64 = 50;
+    let mut points: Vec<Point> = Vec::new();
+    for trial in 0..count * TRIES {
+        if points.len() as u64 == count {
+            break;
+        }
+        let value = |(number, axis): (usize, &Axis)| {
+            let draw = Key::new(seed, "sweep").step(trial).task(number as u64).number();
+            axis.at((draw >> 11) as f64 / (1_u64 << 53) as f64)
+        };
+        let values: Vec<String> = axes.iter().enumerate().map(value).collect();
+        let drawn = point(axes, &values);
+        if !points.contains(&drawn) {
+            points.push(drawn);
+        }
+    }
+    points
+}
+
+fn point(axes: &[Axis], values: &[String]) -> Point {
+    let last = |axis: &Axis| axis.key.rsplit('.').next().unwrap_or_default().to_owned();
+    let named = |axis: &Axis| {
+        let alike = axes.iter().filter(|other| last(other) == last(axis)).count();
+        if alike > 1 { axis.key.clone() } else { last(axis) }
+    };
+    let pairs = || axes.iter().zip(values);
+    Point {
+        name: pairs().map(|(axis, value)| format!("{}={value}", named(axis))).collect::<Vec<_>>().join(" "),
+        overrides: pairs().map(|(axis, value)| format!("{}={value}", axis.key)).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn axes(changes: &[&str]) -> Vec<Axis> {
+        of(&changes.iter().map(|change| (*change).to_owned()).collect::<Vec<_>>()).1
+    }
+
+    #[test]
+    fn commas_outside_of_quotes_and_brackets_are_between_values() {
+        for plain in ["a.b=[1, 2]", "a={ x = 1, y = 2 }", "a='x,y'", "a=\"x,y\"", "a=1", "a=../b..", "a=x,"] {
+            assert_eq!(axes(&[plain]), [], "{plain}");
+        }
+        let names = |changes: &[&str]| -> Vec<String> {
+            grid(&axes(changes)).into_iter().map(|point| point.name).collect()
+        };
+        assert_eq!(
+            names(&["t.hidden=[8],[8, 4]", "o.rate=1,2"]),
+            ["hidden=[8] rate=1", "hidden=[8] rate=2", "hidden=[8, 4] rate=1", "hidden=[8, 4] rate=2"]
+        );
+        assert_eq!(names(&["a.kind=x,y", "b.kind=z,w"])[0], "a.kind=x b.kind=z");
+        assert_eq!(grid(&axes(&["a.kind=x,y"]))[1].overrides, ["a.kind=y"]);
+    }
+
+    #[test]
+    fn random_points_differ_and_lie_in_their_ranges() {
+        let axes = axes(&["rate=1e-4..1e-1", "drop=0..0.5", "kind=a,b"]);
+        let points = drawn(&axes, 40, 3);
+        assert_eq!((points.len(), &points), (40, &drawn(&axes, 40, 3)));
+        assert_ne!(points, drawn(&axes, 40, 4));
+        let value = |point: &Point, place: usize| -> f64 {
+            point.overrides[place].split_once('=').unwrap().1.parse().unwrap()
+        };
+        assert!(points.iter().all(|point| (1e-4..=1e-1).contains(&value(point, 0))));
+        // Half of them are below the geometric middle.
+        let low = points.iter().filter(|point| value(point, 0) < 10_f64.powf(-2.5)).count();
+        assert!((10..=30).contains(&low), "{low}");
+        assert!(points.iter().all(|point| (0.0..=0.5).contains(&value(point, 1))));
+        assert_eq!(drawn(&axes[2..], 10, 0).len(), 2, "there are no more");
+    }
+}
