@@ -6,6 +6,8 @@ mod chart;
 mod matrix;
 mod scale;
 
+use std::fmt::Write as _;
+
 pub(crate) use self::chart::{Chart, Mark, Series};
 pub(crate) use self::matrix::{Bar, Shades, bars, matrix};
 
@@ -31,33 +33,33 @@ impl Page {
 
     /// A heading below the title.
     pub(crate) fn heading(&mut self, text: &str) {
-        self.body.push_str(&format!("<h2>{}</h2>\n", escape(text)));
+        self.add(format_args!("<h2>{}</h2>\n", escape(text)));
     }
 
     /// A heading below that.
     pub(crate) fn subheading(&mut self, text: &str) {
-        self.body.push_str(&format!("<h3>{}</h3>\n", escape(text)));
+        self.add(format_args!("<h3>{}</h3>\n", escape(text)));
     }
 
     /// A paragraph of plain text.
     pub(crate) fn paragraph(&mut self, text: &str) {
-        self.body.push_str(&format!("<p>{}</p>\n", escape(text)));
+        self.add(format_args!("<p>{}</p>\n", escape(text)));
     }
 
     /// A paragraph that says less than the others.
     pub(crate) fn remark(&mut self, text: &str) {
-        self.body.push_str(&format!("<p class=\"remark\">{}</p>\n", escape(text)));
+        self.add(format_args!("<p class=\"remark\">{}</p>\n", escape(text)));
     }
 
     /// Text as it is, such as a command.
     pub(crate) fn verbatim(&mut self, text: &str) {
-        self.body.push_str(&format!("<pre>{}</pre>\n", escape(text)));
+        self.add(format_args!("<pre>{}</pre>\n", escape(text)));
     }
 
     /// Text as it is that is shown when it is asked for.
     pub(crate) fn folded(&mut self, summary: &str, text: &str) {
         let (summary, text) = (escape(summary), escape(text));
-        self.body.push_str(&format!("<details><summary>{summary}</summary><pre>{text}</pre></details>\n"));
+        self.add(format_args!("<details><summary>{summary}</summary><pre>{text}</pre></details>\n"));
     }
 
     /// A table whose first row is its head; it scrolls where the page is too narrow for it.
@@ -66,7 +68,7 @@ impl Page {
         for (number, row) in rows.iter().enumerate() {
             let cell = if number == 0 { Cell::Head } else { Cell::Data };
             let cells: String = row.iter().map(|text| of_cell(cell, text)).collect();
-            self.body.push_str(&format!("<tr>{cells}</tr>\n"));
+            self.add(format_args!("<tr>{cells}</tr>\n"));
         }
         self.body.push_str("</table></div>\n");
     }
@@ -76,8 +78,14 @@ impl Page {
         if figures.is_empty() {
             return;
         }
-        let each: String = figures.iter().map(|figure| format!("<figure>{figure}</figure>\n")).collect();
-        self.body.push_str(&format!("<div class=\"figures\">\n{each}</div>\n"));
+        let each =
+            figures.iter().map(|figure| format!("<figure>{figure}</figure>")).collect::<Vec<_>>().join("\n");
+        self.add(format_args!("<div class=\"figures\">\n{each}\n</div>\n"));
+    }
+
+    fn add(&mut self, html: std::fmt::Arguments<'_>) {
+        // Writing to a string cannot fail.
+        let _ = self.body.write_fmt(html);
     }
 
     /// The whole page.

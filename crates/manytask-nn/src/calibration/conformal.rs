@@ -68,13 +68,15 @@ impl Conformal {
         (prediction - self.quantile, prediction + self.quantile)
     }
 
-    /// The classes of a row's set, by number; of a binary output no is 0 and yes 1.
+    /// The classes of a row's set, by number; of a binary output no is 0 and yes 1. The likeliest is always in it, so that no set is
+    /// empty: where more answers are right than were asked for, sets hold the truth more often than that.
     pub fn set(self, output: Output, probabilities: &[f64]) -> Vec<usize> {
         let classes = match (output, probabilities) {
             (Output::Binary, [yes]) => vec![1.0 - yes, *yes],
             _ => probabilities.to_vec(),
         };
-        let inside = |(class, p): (usize, &f64)| (1.0 - p <= self.quantile).then_some(class);
+        let best = super::likeliest(&classes);
+        let inside = |(class, p): (usize, &f64)| (class == best || 1.0 - p <= self.quantile).then_some(class);
         classes.iter().enumerate().filter_map(inside).collect()
     }
 }
@@ -112,6 +114,11 @@ mod tests {
         assert_eq!(fitted.set(Output::Multiclass, &[0.5, 0.31, 0.19]), [0, 1]);
         assert_eq!(fitted.set(Output::Binary, &[0.2]), [0]);
         assert_eq!(fitted.set(Output::Binary, &[0.4]), [0, 1]);
+        assert_eq!(
+            Conformal { coverage: 0.5, quantile: 0.1 }.set(Output::Binary, &[0.7]),
+            [1],
+            "no set is empty"
+        );
         assert_eq!(fitted.interval(2.0), (1.3, 2.7));
         let rows = Labelled {
             output: Output::Binary,

@@ -78,9 +78,9 @@ impl Decision {
         let mut best = (self.score(0.0, 0.0, positives, negatives), above(&points));
         for (row, point) in points.iter().enumerate() {
             if point.y > 0.5 {
-                hits += point.w
+                hits += point.w;
             } else {
-                alarms += point.w
+                alarms += point.w;
             }
             let next = points.get(row + 1).map(|next| next.x);
             if next == Some(point.x) {

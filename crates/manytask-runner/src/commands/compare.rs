@@ -1,6 +1,6 @@
 //! `manytask compare`: runs beside each other on the same rows, with intervals of their differences.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use manytask_multitask::{Split, TaskOutputs};
 use manytask_nn::metrics::Metric;
@@ -36,7 +36,7 @@ struct Judged {
 
 /// A task of a run beside that of the first.
 #[derive(Debug, Serialize)]
-struct Difference {
+struct Compared {
     task: String,
     metric: String,
     run: String,
@@ -99,7 +99,7 @@ pub(super) fn compare(arguments: &RunsToCompare, registries: &Registries) -> Res
 }
 
 impl Judged {
-    fn of(run: &PathBuf, changes: &[String], registries: &Registries) -> Result<Self> {
+    fn of(run: &Path, changes: &[String], registries: &Registries) -> Result<Self> {
         let opened = Opened::new(RunFolder::view(run)?, changes, Purpose::Eval)?;
         let experiment: Experiment = opened.load(registries)?;
         let problem = experiment.problem.as_ref();
@@ -127,7 +127,7 @@ impl Judged {
     }
 }
 
-fn differences(first: &Judged, others: &[Judged]) -> Result<Vec<Difference>> {
+fn differences(first: &Judged, others: &[Judged]) -> Result<Vec<Compared>> {
     let mut all = Vec::new();
     for (own, metric) in first.outputs.iter().zip(&first.metrics) {
         let Some(metric) = *metric else { continue };
@@ -143,7 +143,7 @@ fn differences(first: &Judged, others: &[Judged]) -> Result<Vec<Difference>> {
             |task: &TaskOutputs, weight: Option<&[f64]>| metric_of(metric, task, &task.prediction, weight);
         let plain = |task: &TaskOutputs| of(task, task.weight.as_deref());
         let value = plain(own)?;
-        let row = |run: &str, value, difference, interval| Difference {
+        let row = |run: &str, value, difference, interval| Compared {
             task: own.name.clone(),
             metric: metric.name(),
             run: run.to_owned(),
@@ -212,12 +212,12 @@ fn verdict((low, high): (f64, f64), higher_is_better: bool) -> Verdict {
     }
 }
 
-fn table(differences: &[Difference]) -> String {
+fn table(differences: &[Compared]) -> String {
     let head =
         ["task", "metric", "run", "value", "difference", "95 % interval", ""].map(str::to_owned).to_vec();
     let cell = |value: Option<f64>| value.map_or("-".to_owned(), number);
     let signed = |value: f64| if value < 0.0 { number(value) } else { format!("+{}", number(value)) };
-    let row = |of: &Difference| {
+    let row = |of: &Compared| {
         vec![
             of.task.clone(),
             of.metric.clone(),

@@ -131,7 +131,7 @@ fn runs_of(named: &[&PathBuf]) -> Result<Vec<PathBuf>> {
     let mut runs = Vec::new();
     for path in named {
         if !is_study(path) {
-            runs.push(path.to_path_buf());
+            runs.push((*path).clone());
             continue;
         }
         let (finished, _) = finished_of(path, &Study::spec_of(path)?)?;

@@ -107,7 +107,7 @@ impl Chart {
         let zero = columns.then_some(0.0);
         let x = self.x.unwrap_or_else(|| Scale::of(points().map(|(x, _)| *x)));
         let y = self.y.unwrap_or_else(|| Scale::of(points().map(|(_, y)| *y).chain(zero)));
-        let title = escape(&shortened(&self.title, 62));
+        let title = escape(&shortened(&self.title, 56));
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}\">\
              <text class=\"title\" x=\"{LEFT}\" y=\"16\">{title}</text>"

@@ -31,7 +31,7 @@ pub(crate) fn matrix(
     const WRITTEN: usize = 10;
     let count = columns.len().max(1);
     let cell = ((WIDTH - LEFT - 10.0) / count as f64).min(64.0);
-    let tall = cell.min(30.0).max(6.0);
+    let tall = cell.clamp(6.0, 30.0);
     let bottom = TOP + tall * rows.len() as f64;
     let height = bottom + 40.0;
     let letters = (cell / 6.4) as usize;
@@ -90,7 +90,7 @@ pub(crate) fn matrix(
     if shades == Shades::Counts {
         let _ = write!(
             svg,
-            "<text class=\"end\" x=\"{}\" y=\"{:.1}\">truth ↓ predicted →</text>",
+            "<text class=\"end\" x=\"{}\" y=\"{:.1}\">truth ↓ pred. →</text>",
             LEFT - 6.0,
             bottom + 14.0
         );

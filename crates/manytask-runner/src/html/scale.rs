@@ -54,7 +54,7 @@ impl Scale {
 fn tick(value: f64, step: f64) -> String {
     let value = if value.abs() < step / 1e6 { 0.0 } else { value };
     let size = value.abs().max(step);
-    if size >= 1e6 || size < 1e-4 {
+    if !(1e-4..1e6).contains(&size) {
         return format!("{value:.0e}").replace("0e0", "0");
     }
     let decimals = (-step.log10().floor()).max(0.0) as usize;

@@ -51,7 +51,7 @@ impl FittedTask {
                 sets = Some(rows().map(|row| named(&conformal.set(output, row))).collect());
             }
         }
-        Derived { decided, sets, intervals, probabilities }
+        Derived { probabilities, decided, sets, intervals }
     }
 
     /// The numbers of what is decided for a row: one class, or the labels that are true.

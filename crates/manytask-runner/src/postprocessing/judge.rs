@@ -147,15 +147,13 @@ impl FittedTask {
         let rows = probabilities.chunks(outputs.columns.max(1)).zip(&outputs.target);
         let known: Vec<(bool, f64)> = rows
             .filter(|(_, label)| !label.is_nan())
-            .map(|(row, label)| match (outputs.output, row) {
-                (Output::Regression, [value]) => {
+            .map(|(row, label)| {
+                if let (Output::Regression, [value]) = (outputs.output, row) {
                     let (low, high) = conformal.interval(*value);
-                    ((low..=high).contains(label), high - low)
+                    return ((low..=high).contains(label), high - low);
                 }
-                _ => {
-                    let set = conformal.set(outputs.output, row);
-                    (set.contains(&(*label as usize)), set.len() as f64)
-                }
+                let set = conformal.set(outputs.output, row);
+                (set.contains(&(*label as usize)), set.len() as f64)
             })
             .collect();
         let count = known.len() as f64;

@@ -60,7 +60,7 @@ fn inside(svg: roxmltree::Node<'_, '_>) {
                 within(at("x2").unwrap(), at("y2").unwrap());
             }
             "polyline" => {
-                numbers(node.attribute("points").unwrap()).chunks(2).for_each(|p| within(p[0], p[1]))
+                numbers(node.attribute("points").unwrap()).chunks(2).for_each(|p| within(p[0], p[1]));
             }
             "text" => {
                 // Some 6.3 units a letter of usual size, 7.4 of a title.

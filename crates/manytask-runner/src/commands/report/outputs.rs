@@ -148,9 +148,9 @@ fn roc(scores: &[f64], labels: &[f64]) -> Vec<(f64, f64)> {
     let mut points = vec![(0.0, 0.0)];
     for (number, (score, label)) in rows.iter().enumerate() {
         if *label {
-            hits += 1.0
+            hits += 1.0;
         } else {
-            alarms += 1.0
+            alarms += 1.0;
         }
         if rows.get(number + 1).map(|next| next.0) != Some(*score) {
             points.push((alarms / negatives, hits / positives));

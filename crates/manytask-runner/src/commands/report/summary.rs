@@ -22,16 +22,15 @@ pub(super) fn asked(run: &Shown) -> Result<String> {
     let of = |keys: &[&str]| text(keys).unwrap_or_else(|| "?".to_owned());
     let tasks: Vec<&str> =
         run.results.iter().flat_map(|results| &results.tasks).map(|task| task.name.as_str()).collect();
-    let what = match text(&["learner", "kind"]) {
-        Some(learner) => format!(
+    let what = if let Some(learner) = text(&["learner", "kind"]) {
+        format!(
             "The learner {learner} was trained on tasks of {}, each with a few examples",
             of(&["data", "kind"])
-        ),
-        None => {
-            let network = text(&["network", "kind"]).unwrap_or_else(|| "hard_sharing".to_owned());
-            let count = if tasks.is_empty() { "its tasks".to_owned() } else { listed(&tasks) };
-            format!("One network, {network}, was trained on {count}")
-        }
+        )
+    } else {
+        let network = text(&["network", "kind"]).unwrap_or_else(|| "hard_sharing".to_owned());
+        let count = if tasks.is_empty() { "its tasks".to_owned() } else { listed(&tasks) };
+        format!("One network, {network}, was trained on {count}")
     };
     let length = match (text(&["training", "epochs"]), text(&["training", "steps"])) {
         (Some(epochs), _) => format!("up to {epochs} epochs"),

@@ -40,7 +40,7 @@ pub(super) fn of_tasks(page: &mut Page, judged: &Judged) -> Result<()> {
                 let text = table.column(name).ok().and_then(|column| column.text(*row));
                 crate::html::shortened(text.unwrap_or("-"), 24)
             };
-            let mut line = vec![table.row_name(*row), truth, predicted];
+            let mut line = vec![short(&table.row_name(*row)), truth, predicted];
             line.extend(columns.iter().map(cell));
             lines.push(line);
         }
@@ -48,6 +48,17 @@ pub(super) fn of_tasks(page: &mut Page, judged: &Judged) -> Result<()> {
         page.table(&lines);
     }
     Ok(())
+}
+
+/// A row's name with the name of its file alone.
+fn short(row: &str) -> String {
+    match row.split_once(" of ") {
+        None => row.to_owned(),
+        Some((row, path)) => {
+            let file = std::path::Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned());
+            format!("{row} of {}", file.unwrap_or_else(|| path.to_owned()))
+        }
+    }
 }
 
 /// The places of the rows with the largest losses, the worst first, with truth and prediction in words.
@@ -106,6 +117,10 @@ mod tests {
         let words = ["no", "yes"].map(str::to_owned);
         let worst = worst(&outputs, &words);
         assert_eq!(worst.len(), 2);
+        assert_eq!(
+            (short("row 3").as_str(), short("row 3 of /a/b.csv").as_str()),
+            ("row 3", "row 3 of b.csv")
+        );
         assert_eq!((worst[0].0, worst[0].1.as_str(), worst[0].2.as_str()), (1, "yes", "0.01799 for yes"));
     }
 }

@@ -94,7 +94,6 @@ fn alternatives(text: &str) -> Vec<String> {
     for (at, character) in text.char_indices() {
         match (character, quote) {
             (_, Some(open)) if character == open => quote = None,
-            (_, Some(_)) => {}
             ('"' | '\'', None) => quote = Some(character),
             ('[' | '{', None) => depth += 1,
             (']' | '}', None) => depth = depth.saturating_sub(1),
@@ -116,7 +115,9 @@ pub(super) fn grid(axes: &[Axis]) -> Vec<Point> {
         let Values::Listed(values) = &axis.values else { continue };
         all = all
             .into_iter()
-            .flat_map(|before| values.iter().map(move |value| [before.as_slice(), &[value.clone()]].concat()))
+            .flat_map(|before| {
+                values.iter().map(move |value| [before.as_slice(), std::slice::from_ref(value)].concat())
+            })
             .collect();
     }
     all.into_iter().map(|values| point(axes, &values)).collect()
