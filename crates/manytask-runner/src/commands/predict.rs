@@ -146,7 +146,8 @@ fn no_such_column(table: &Table, keep: &Columns, input: &Path) -> Failure {
 fn of_study(study: &Path, asked: &Asked<'_>, registries: &Registries) -> Result<Predicted> {
     let spec = Study::spec_of(study)?;
     if spec.question != Question::Repetition {
-        let what = format!("{} compares networks, which do not predict together", study.shown());
+        let compares = if spec.question == Question::Sweep { "settings" } else { "strategies" };
+        let what = format!("{} compares {compares}, which do not predict together", study.shown());
         return Err(Failure::new(Code::Usage, what).hint("name one of the runs in its folder `members`"));
     }
     let (finished, open) = finished_of(study, &spec)?;

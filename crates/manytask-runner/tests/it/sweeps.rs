@@ -41,7 +41,7 @@ fn a_sweep_trains_every_point_and_names_the_best() {
     let again = place.good(&["resume", "runs/a-sweep", "--quiet"]);
     assert_eq!(again.out, said.out);
     let said = place.run(&["predict", "runs/a-sweep", "--input", "people.csv"]);
-    assert!(said.code == Some(2) && said.err.contains("compares networks"), "{said:?}");
+    assert!(said.code == Some(2) && said.err.contains("compares settings"), "{said:?}");
     let said = place.good(&["compare", "runs/a", &format!("runs/a-sweep/members/{member}"), "--json"]);
     let differences: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!(differences[1]["difference"], 0.0);
