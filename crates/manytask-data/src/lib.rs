@@ -16,6 +16,7 @@
 //!
 //! Everything is read from paths that the caller gives, and every draw is keyed by a seed that the caller gives.
 
+mod augmentation;
 mod batch;
 mod bytes;
 mod class_split;
@@ -55,6 +56,7 @@ mod testing;
 mod value;
 mod words;
 
+pub use augmentation::{Augmentation, Flip};
 pub use batch::{BatchOrder, Batcher, LastBatch, TaskSampling};
 pub use class_split::{ClassLists, ClassSplit};
 pub use columns::Columns;

@@ -5,6 +5,7 @@
 //! the problem of tasks on rows of data, with a network of any [`Architecture`]; meta-learning is another [`Problem`], so every
 //! aggregator serves both.
 
+mod affinity;
 mod aggregator;
 pub mod aggregators;
 pub mod architecture;
@@ -22,6 +23,7 @@ mod train;
 mod trunk_inputs;
 mod verified;
 
+pub use affinity::{AffinityProbe, AffinityRecord, Grouping, TaskAffinity};
 pub use aggregator::{
     Aggregator, BatchGradients, BatchOf, Combination, Demand, GivenBatch, GivenStep, Gives, GramianWeighting,
     Level, LossWeighting, Needs, OnGramian, OnLosses, Place, Shared, State, Step, StepInfo, TaskVec, Want,

@@ -16,7 +16,7 @@ mod tests;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use manytask_data as data;
-use manytask_data::{Batch, BatchOrder, Batcher, LastBatch, TaskSampling};
+use manytask_data::{Augmentation, Batch, BatchOrder, Batcher, LastBatch, TaskSampling};
 use manytask_nn::dense::DenseChain;
 use manytask_nn::fused::NotFused;
 use manytask_nn::{Context, Progress};
@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// How rows become batches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Batches {
     /// Rows in a batch; with several inputs, rows of each task.
@@ -44,18 +44,26 @@ pub struct Batches {
     pub last: LastBatch,
     /// With several inputs, how many rows of each task are in a batch.
     pub sampling: TaskSampling,
+    /// How the rows of training batches are changed.
+    pub augment: Augmentation,
 }
 
 impl Default for Batches {
     fn default() -> Self {
-        Self { size: 256, order: BatchOrder::Shuffled, last: LastBatch::Keep, sampling: TaskSampling::Equal }
+        Self {
+            size: 256,
+            order: BatchOrder::Shuffled,
+            last: LastBatch::Keep,
+            sampling: TaskSampling::Equal,
+            augment: Augmentation::default(),
+        }
     }
 }
 
 impl Batches {
     /// The batches of a split.
     fn of(self, split: &data::SplitData, seed: u64) -> Result<Batcher> {
-        let Self { size, order, last, sampling } = self;
+        let Self { size, order, last, sampling, .. } = self;
         Ok(Batcher::new(&split.streams(), size, seed, order, last)?.sampled(sampling))
     }
 }
@@ -144,7 +152,7 @@ impl MultiTaskProblem {
         let on_gpu = splits.train.inputs.first().is_some_and(|inputs| inputs.device() != Device::Cpu);
         Ok(Self {
             owned: Owned::of(architecture.layout(), tasks.len())?,
-            stacked: if on_gpu {
+            stacked: if on_gpu && batches.augment.is_none() {
                 stacked::Stacked::of(architecture.as_ref(), &tasks, &splits.train)?
             } else {
                 None
@@ -211,7 +219,12 @@ impl MultiTaskProblem {
         let split = self.split(draw.split)?;
         let batcher = self.batcher(split, draw)?;
         let each = batcher.batches_per_epoch();
-        Ok(data::gather(split, &batcher, draw.step / each, draw.step % each)?)
+        let batch = data::gather(split, &batcher, draw.step / each, draw.step % each)?;
+        if draw.split != Split::Train || self.batches.augment.is_none() {
+            return Ok(batch);
+        }
+        let key = Key::new(draw.seed, "augment").step(draw.step).within(u64::from(draw.replica));
+        Ok(self.batches.augment.apply(batch, key)?)
     }
 
     /// The batcher of a split, a seed and a replica; clones share the order of the epoch at hand.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::TypedValueParser as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::run::Which;
@@ -29,6 +30,8 @@ pub enum Command {
     Train(TrainArgs),
     /// Compare one network under several strategies with a network for each task
     CompareStrategies(CompareArgs),
+    /// Find out which tasks help each other, and which belong into networks of their own
+    Group(GroupArgs),
     /// Write a configuration for a table
     Init(InitArgs),
     /// Show what a table, or the data of a configuration, look like
@@ -139,6 +142,31 @@ pub struct CompareArgs {
     #[arg(long)]
     pub threads: Option<usize>,
     /// Say nothing of single runs
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// Arguments of `group`.
+#[derive(Debug, Args)]
+pub struct GroupArgs {
+    /// The configuration
+    pub config: PathBuf,
+    /// Changes to it, such as training.epochs=3
+    #[arg(value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Networks at most
+    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u64).range(1..=1000).map(|n| n as usize))]
+    pub groups: usize,
+    /// Steps between two looks at what a step for each task does to the others
+    #[arg(long, value_name = "STEPS", default_value = "10", value_parser = clap::value_parser!(u64).range(1..))]
+    pub every: u64,
+    /// An SVG file for a picture of the affinities
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// Show no progress
     #[arg(long)]
     pub quiet: bool,
 }

@@ -7,6 +7,7 @@ mod check;
 mod compare;
 mod drive;
 mod eval;
+mod group;
 mod init;
 mod inspect;
 mod list;
@@ -40,6 +41,7 @@ pub(crate) fn run(command: &Command, registries: &Registries) -> Result<()> {
         }
         Command::Train(arguments) => train::train(arguments, registries),
         Command::CompareStrategies(arguments) => strategies::compare(arguments, registries),
+        Command::Group(arguments) => group::group(arguments, registries),
         Command::Init(arguments) => init::init(arguments, registries),
         Command::Inspect(arguments) => inspect::inspect(arguments, registries),
         Command::Resume(arguments) => resume::resume(arguments, registries),

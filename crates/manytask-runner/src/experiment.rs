@@ -8,7 +8,8 @@ use std::time::Duration;
 use manytask_data::{DataReport, Indices, SplitData, Table};
 use manytask_meta::MetaProblem;
 use manytask_multitask::{
-    Evaluation, Monitor, MultiTaskProblem, Problem, Split, Task, TaskSplits, Trainer, Training, check,
+    Aggregator, Evaluation, Monitor, MultiTaskProblem, Problem, Split, Task, TaskSplits, Trainer, Training,
+    check,
 };
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Output;
@@ -107,13 +108,27 @@ impl Experiment {
     /// # Errors
     /// When the aggregator needs what the problem has not, or settings are out of range.
     pub fn trainer(&self) -> Result<Trainer<'_>> {
-        self.trainer_unlocated().map_err(|failure| self.plan.source.locate(failure))
+        self.trainer_around(Ok)
     }
 
-    fn trainer_unlocated(&self) -> Result<Trainer<'_>> {
+    /// As [`Experiment::trainer`], with another aggregator around that of the plan.
+    ///
+    /// # Errors
+    /// As [`Experiment::trainer`].
+    pub(crate) fn trainer_around(
+        &self,
+        around: impl FnOnce(Box<dyn Aggregator>) -> manytask_multitask::Result<Box<dyn Aggregator>>,
+    ) -> Result<Trainer<'_>> {
+        self.trainer_unlocated(around).map_err(|failure| self.plan.source.locate(failure))
+    }
+
+    fn trainer_unlocated(
+        &self,
+        around: impl FnOnce(Box<dyn Aggregator>) -> manytask_multitask::Result<Box<dyn Aggregator>>,
+    ) -> Result<Trainer<'_>> {
         self.notes.iter().for_each(|note| say(note));
         let aggregator = self.plan.aggregator.build_for_some(self.problem.tasks(), &self.all_tasks);
-        let aggregator = aggregator.within("aggregator")?;
+        let aggregator = around(aggregator.within("aggregator")?)?;
         check(aggregator.as_ref(), self.problem.as_ref()).within("aggregator")?;
         self.ready()?;
         let (start, notes) = self.first().within("network")?;

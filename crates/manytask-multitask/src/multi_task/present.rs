@@ -2,7 +2,7 @@
 
 use manytask_data as data;
 use manytask_data::{Batch, TaskSampling};
-use manytask_tensor::Tensor;
+use manytask_tensor::{Tensor, Within as _};
 
 use super::MultiTaskProblem;
 use crate::{Error, Result, Split};
@@ -61,6 +61,7 @@ impl MultiTaskProblem {
                 "leave it out; it is for tasks with rows of their own",
             ));
         }
+        self.batches.augment.check_inputs(&split.inputs).within("augment")?;
         let heads: Vec<usize> = (0..self.tasks.len()).map(|task| network.smallest_batch_of(task)).collect();
         let needed = heads.iter().copied().fold(network.smallest_batch(), usize::max);
         if needed < 2 {

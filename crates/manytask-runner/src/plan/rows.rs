@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashSet};
 
-use manytask_data::{BatchOrder, LastBatch, TaskSampling};
+use manytask_data::{Augmentation, BatchOrder, LastBatch, TaskSampling};
 use manytask_multitask::{Architecture, Batches, Execution, Task};
 use manytask_nn::Precision;
 use manytask_nn::calibration::{Calibration, Decision};
@@ -59,8 +59,10 @@ impl RowsPlan {
             order: training.take_or("batch_order", BatchOrder::default())?,
             last: training.take_or("last_batch", LastBatch::default())?,
             sampling: training.take_or("task_sampling", TaskSampling::default())?,
+            augment: training.take_or("augment", Augmentation::default())?,
         };
         let execution = training.take_or("execution", Execution::default())?;
+        batches.augment.check().map_err(Failure::from).within(["training", "augment"])?;
         if batches.size == 0 {
             return Err(Failure::setting(["training", "batch_size"], "`batch_size` is 0"));
         }

@@ -1,6 +1,6 @@
 //! Batches with too few labels or rows, and gradients that are too large.
 
-use manytask_data::{BatchOrder, SplitData as Rows, TaskSampling};
+use manytask_data::{Augmentation, BatchOrder, SplitData as Rows, TaskSampling};
 use manytask_nn::layers::{BatchNorm, Linear, Sequential};
 use manytask_nn::loss::Loss;
 use manytask_nn::optim::AdamW;
@@ -222,4 +222,34 @@ fn proportional_sampling_is_for_tasks_with_rows_of_their_own() {
     let shared = sampling(true);
     let error = Trainer::new(&shared, equal(&shared), settings(1), &start(&shared)).unwrap_err();
     assert!(error.to_string().contains("task_sampling"), "{error}");
+}
+
+#[test]
+fn changed_rows_are_a_function_of_the_draw_and_no_split_that_is_judged_has_any() {
+    let augment = Augmentation { noise: Some(0.3), mixup: Some(0.5), ..Augmentation::default() };
+    let of = |augment| {
+        let batches = Batches { size: 8, augment, ..Batches::default() };
+        let splits = TaskSplits { train: rows(1, 40, true), validation: Some(rows(2, 40, true)), test: None };
+        MultiTaskProblem::new(Box::new(network(relu_trunk(8))), tasks(), splits, batches).unwrap()
+    };
+    let (plain, changed) = (of(Augmentation::default()), of(augment));
+    let params = start(&plain);
+    let draw = |split, step| crate::Draw { seed: 1, step, replica: 0, split };
+    for step in 0..3 {
+        let draw = draw(Split::Train, step);
+        let losses = changed.losses(&params, draw).unwrap();
+        assert_eq!(losses, of(augment).losses(&params, draw).unwrap());
+        assert_ne!(losses, plain.losses(&params, draw).unwrap());
+    }
+    let judged = draw(Split::Validation, 0);
+    assert_eq!(changed.losses(&params, judged).unwrap(), plain.losses(&params, judged).unwrap());
+    let (one, other) = (changed.evaluate(&params, Split::Train), plain.evaluate(&params, Split::Train));
+    assert_eq!(one.unwrap().mean_loss(), other.unwrap().mean_loss());
+    // The fused passes see the same rows as the graph.
+    let problem = of(augment).executed(crate::Execution::Verify);
+    let mut trainer = Trainer::new(&problem, equal(&problem), settings(4), &params).unwrap();
+    trainer.run(go_on).unwrap();
+    let turned = of(Augmentation { rotation: Some(10.0), ..Augmentation::default() });
+    let error = Trainer::new(&turned, equal(&turned), settings(4), &params).unwrap_err().to_string();
+    assert!(error.contains("`rotation` is for pictures"), "{error}");
 }
