@@ -71,6 +71,8 @@ struct Passes {
     random: Option<Randomness>,
     batch_norm: BatchNormStatistics,
     recorded: RefCell<Recorded>,
+    /// Whether each operation is launched on a device, so that few large ones are wanted.
+    launched: bool,
 }
 
 impl Randomness {
@@ -91,10 +93,16 @@ impl<'a> Episode<'a> {
         batch_norm: BatchNormStatistics,
     ) -> Self {
         let own = Tensor::shallow_clone;
-        let passes = Passes { random, batch_norm, recorded: RefCell::default() };
+        let passes = Passes { random, batch_norm, recorded: RefCell::default(), launched: false };
         let (x, y) = (own(&episodes.support_x), own(&episodes.support_y));
         let support = Support { network, loss, x, y, tasks, passes };
         Self { support, query_x: own(&episodes.query_x), query_y: own(&episodes.query_y) }
+    }
+
+    /// The same on a device that launches each operation.
+    pub(crate) fn launched(mut self) -> Self {
+        self.support.passes.launched = true;
+        self
     }
 }
 
@@ -115,6 +123,11 @@ impl Support<'_> {
     /// Whether what is fused, which takes the statistics of each pass' own examples, computes what the graph does.
     pub(crate) fn is_fusible(&self) -> bool {
         self.passes.batch_norm == BatchNormStatistics::Batch
+    }
+
+    /// Whether each operation is launched on a device, so that few large ones are wanted.
+    pub(crate) fn is_launched(&self) -> bool {
+        self.passes.launched
     }
 
     /// Records the new value of a buffer, `[T?, …]`: the loop writes the mean over tasks and passes after the step. Nothing

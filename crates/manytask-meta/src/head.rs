@@ -1,5 +1,6 @@
 //! Heads that are computed from the embeddings of a support set: what all learners share whose network is an embedding.
 
+mod batched;
 mod fused;
 
 use std::fmt::Debug;
@@ -102,7 +103,10 @@ impl<H: Head> Learner for Embedding<H> {
     }
 
     fn gradient(&self, episode: &Episode<'_>, params: &Params) -> Result<Option<(Objective, Params)>> {
-        fused::gradient(&self.0, episode, params)
+        match episode.support.tasks {
+            Some(_) => batched::gradient(&self.0, episode, params),
+            None => fused::gradient(&self.0, episode, params),
+        }
     }
 
     fn embeds(&self) -> bool {
@@ -124,6 +128,25 @@ impl<H: Head> Predictor for Fitted<'_, H> {
         let values = self.head.predict(&self.head_of_task, &queries, self.support, &self.params)?;
         Ok(Prediction::values(without_dimension(&values, self.support.tasks)?))
     }
+}
+
+/// The objective of embeddings `[T, N, D]` and `[T, M, D]`.
+fn objective_of<H: Head>(
+    head: &H,
+    episode: &Episode<'_>,
+    params: &Params,
+    [support, query]: [&Tensor; 2],
+) -> Result<Objective> {
+    let tasks = episode.support.tasks;
+    let fitted = head.fit(support, &episode.support, params)?;
+    let logits = head.predict(&fitted, query, &episode.support, params)?;
+    let prediction = Prediction::values(without_dimension(&logits, tasks)?);
+    penalised(head.query_losses(&prediction, episode)?, head.penalty(&fitted)?, tasks)
+}
+
+/// The parameters of a learner's own.
+fn own_slots(params: &Params) -> Vec<Slot> {
+    params.layout().select(|entry| entry.role.is_trained() && entry.name.starts_with("learner."))
 }
 
 /// Losses with what is added to them, `[T]` with T = 1 where there is no task dimension.

@@ -40,7 +40,7 @@ pub struct MetaProblem {
     /// The fused form, where there is one.
     pub(crate) analytic: std::result::Result<Analytic, NotFused>,
     /// The fused form of all tasks at once, where there is one.
-    pub(crate) batched: Option<BatchedDescent>,
+    pub(crate) batched: std::result::Result<BatchedDescent, NotFused>,
     /// Meta-batches that a GPU launches as a whole, and what they give.
     pub(crate) recorder: Recorder,
     pub(crate) form: Mutex<Form>,
@@ -75,7 +75,8 @@ impl MetaProblem {
                 "set batch_norm = \"running\" in [training], or take a network without batch-norm",
             ));
         }
-        let batched = BatchedDescent::of(network.as_ref(), &layout, learner.descent(&layout), &loss);
+        let descent = learner.descent(&layout);
+        let batched = BatchedDescent::compile(network.as_ref(), &layout, descent, &loss, settings.batch_norm);
         Ok(Self {
             analytic,
             batched,

@@ -20,10 +20,7 @@ impl Problem for MetaProblem {
     fn fused(&self, params: &Params) -> std::result::Result<(), NotFused> {
         match (self.execution(params), &self.analytic) {
             (Execution::Analytic, _) => Ok(()),
-            (Execution::Batched, _) if self.batched.is_some() && params.device() != Device::Cpu => Ok(()),
-            _ if params.device() != Device::Cpu => {
-                Err(NotFused::because("a network that is not, on a GPU, a chain of linear layers"))
-            }
+            _ if params.device() != Device::Cpu => self.batched.as_ref().map(drop).map_err(Clone::clone),
             (_, Ok(_)) => Err(NotFused::because("an `execution` that goes through the graph")),
             (Execution::Batched, Err(reason)) => Err(reason.clone()),
             (_, Err(reason)) => {

@@ -1,6 +1,7 @@
 //! Networks whose passes, and Hessian products, are fused: blocks of convolution as few-shot learning uses them, and
 //! chains of linear layers ([`crate::dense`]).
 
+mod batched;
 mod block;
 mod norm;
 mod planes;
@@ -10,6 +11,7 @@ mod tests;
 use manytask_tensor::dense::{Real, values};
 use manytask_tensor::{Layout, Params, Slot, Tensor};
 
+pub use self::batched::{BatchedLeaves, BatchedNet, BatchedRows, BatchedTrace};
 use self::block::{Block, BlockTangents, BlockTrace};
 use self::planes::Planes;
 use crate::dense::{DenseChain, PlainLoss, Tangents, Target, Trace};

@@ -3,13 +3,11 @@
 use manytask_multitask::{Error, Result};
 use manytask_nn::fused::{FusedNet, NetTrace, Rows};
 use manytask_tensor::dense::{Real, from_fn, values};
-use manytask_tensor::{Device, Graph, Kind, Params, Slot, Tensor, gradients, threads};
+use manytask_tensor::{Device, Graph, Kind, Params, Tensor, gradients, threads};
 
-use super::{Head, penalised};
-use crate::embedding::without_dimension;
+use super::{Head, objective_of, own_slots};
 use crate::episode::Episode;
 use crate::learner::Objective;
-use crate::prediction::Prediction;
 
 /// Embeddings as leaves of a graph, and what the pass back needs.
 type Embedded<'x, T> = (Tensor, Rows<'x, T>, NetTrace<T>);
@@ -45,10 +43,9 @@ fn run<T: Real, H: Head>(
     let weights = values::<T>(&weights)?;
     let Some(support) = forward::<T>(net, weights, &inputs[0])? else { return Ok(None) };
     let Some(query) = forward::<T>(net, weights, &inputs[1])? else { return Ok(None) };
-    let objective = objective(head, episode, params, (&support.0, &query.0))?;
+    let objective = objective_of(head, episode, params, [&support.0, &query.0])?;
 
-    let own: Vec<Slot> =
-        params.layout().select(|entry| entry.role.is_trained() && entry.name.starts_with("learner."));
+    let own = own_slots(params);
     let mut wanted = vec![&support.0, &query.0];
     for slot in &own {
         wanted.push(params.get(*slot)?);
@@ -95,16 +92,4 @@ fn forward<'x, T: Real>(net: &FusedNet, weights: &[T], x: &'x Tensor) -> Result<
         Ok(())
     })?;
     Ok(Some((embeddings.f_set_requires_grad(true)?, rows, trace)))
-}
-
-fn objective<H: Head>(
-    head: &H,
-    episode: &Episode<'_>,
-    params: &Params,
-    (support, query): (&Tensor, &Tensor),
-) -> Result<Objective> {
-    let fitted = head.fit(support, &episode.support, params)?;
-    let logits = head.predict(&fitted, query, &episode.support, params)?;
-    let prediction = Prediction::values(without_dimension(&logits, None)?);
-    penalised(head.query_losses(&prediction, episode)?, head.penalty(&fitted)?, None)
 }

@@ -35,13 +35,13 @@ pub(super) fn captured<'a>(
         })
     };
     let work = |inputs: &[Tensor]| {
-        if let Some(fused) = &problem.batched {
+        if let Ok(fused) = &problem.batched {
             let (losses, rows) = fused.run(params, &of(inputs)?)?;
             return Ok(vec![rows, losses.f_to_kind(Kind::Double)?]);
         }
         let expanded = params.expand_tasks(tasks)?;
-        let episode =
-            problem.objective.episode(&of(inputs)?, Some(tasks), Some(Randomness::of(draw, ids.to_vec())));
+        let random = Some(Randomness::of(draw, ids.to_vec()));
+        let episode = problem.objective.episode(&of(inputs)?, Some(tasks), random).launched();
         let (objective, gradient) = match outcome(problem.objective.learner.as_ref(), &episode, &expanded)? {
             Outcome::Gradient(objective, gradient) => (objective, gradient),
             Outcome::Graph(objective) => {
