@@ -8,6 +8,8 @@ import time
 SYSTEM, WORK, STEPS, SECONDS = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 THREADS, FOLDER = int(sys.argv[5]), sys.argv[6]
 KIND, *REST = WORK.split("-")
+# Whether a GPU may round what is multiplied to TF32.
+TF32 = os.environ.get("PEERS_TF32", "0") == "1"
 # Where the work is done: "cpu", or "cuda".
 DEVICE = os.environ.get("PEERS_DEVICE", "cpu")
 # Before any library reads them.
@@ -59,6 +61,7 @@ def load_torch():
 
     torch.set_num_threads(THREADS)
     torch.set_default_device(DEVICE)
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = TF32
     tensors = load_file(file_of(), device=DEVICE)
     data = {k[5:]: v for k, v in tensors.items() if k.startswith("data.")}
     params = {k[7:]: v.clone().requires_grad_() for k, v in tensors.items() if is_trained(k)}
@@ -78,6 +81,7 @@ def load_jax():
     import jax.numpy as jnp
     from safetensors.numpy import load_file
 
+    jax.config.update("jax_default_matmul_precision", "default" if TF32 else "highest")
     tensors = load_file(file_of())
     data = {k[5:]: jnp.asarray(v) for k, v in tensors.items() if k.startswith("data.")}
     params = {k[7:]: jnp.asarray(v) for k, v in tensors.items() if is_trained(k)}

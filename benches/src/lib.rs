@@ -85,6 +85,7 @@ pub struct Measured {
 ///
 /// - `sinusoid-K`: MAML of second order on 25 sine waves of 10 shots and 10 queries, a perceptron 1-40-40-1, K inner steps of
 ///   0.01, Adam at 0.001.
+/// - `sinusoid-K-W`: the same with a perceptron 1-W-W-1.
 /// - `conv4-T-K`: MAML of second order on T tasks of 5 ways, 1 shot and 15 queries for each class, pictures of 28 × 28, four
 ///   blocks of 64 channels, one inner step of 0.4 or K of 0.1, Adam at 0.001.
 /// - `protonet-N`: prototypical networks, N ways, 5 shots and 5 queries, drawn in each step from 1,000 classes of 20 pictures,
@@ -99,6 +100,7 @@ pub fn work(name: &str, how: impl Into<How>) -> Result<Work> {
     let how = how.into();
     match name.split('-').collect::<Vec<_>>().as_slice() {
         ["sinusoid", steps] => waves(25, steps.parse()?, OuterGradient::SecondOrder, how),
+        ["sinusoid", steps, width] => works::wide_waves(name, steps.parse()?, width.parse()?, how),
         ["conv4", tasks, steps] => works::conv4(name, tasks.parse()?, steps.parse()?, how),
         ["protonet", ways] => works::protonet(name, ways.parse()?, how),
         ["trunk", tasks, aggregator] => works::trunk(name, tasks.parse()?, aggregator, how),

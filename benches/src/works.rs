@@ -76,6 +76,12 @@ pub fn waves(tasks: usize, steps: u32, outer_gradient: OuterGradient, how: impl 
     perceptron(tasks, 40, &learner, how)
 }
 
+/// The same of 25 sine waves with a perceptron of two hidden layers of a width.
+pub(crate) fn wide_waves(name: &str, steps: u32, width: i64, how: impl Into<How>) -> Result<Work> {
+    let learner = Maml { inner_steps: steps, ..Maml::default() };
+    Ok(Work { name: name.to_owned(), ..perceptron(25, width, &learner, how)? })
+}
+
 /// A learner on so many sine waves of 10 shots and 10 queries, with a perceptron of two hidden layers of a width.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! One contender of the comparison with other systems: `twin WORK STEPS SECONDS THREADS FOLDER [WAY [DEVICE [uncaptured]]]`, with
+//! One contender of the comparison with other systems: `twin WORK STEPS SECONDS THREADS FOLDER [WAY [DEVICE [uncaptured|tf32]]]`, with
 //! a way of `auto`, `analytic`, `loop`, `threads` and `batched`.
 //!
 //! Makes at least so many steps, and goes on until so many seconds have passed. Prints one line of JSON: the microseconds of each step, the losses, the gradient of one leaf in the first step, the same
@@ -18,12 +18,17 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [name, steps, seconds, cores, folder, rest @ ..] = arguments.as_slice() else {
         bail!(
-            "usage: twin WORK STEPS SECONDS THREADS FOLDER [auto|analytic|loop|threads|batched [DEVICE [uncaptured]]]"
+            "usage: twin WORK STEPS SECONDS THREADS FOLDER [auto|analytic|loop|threads|batched [DEVICE [uncaptured|tf32]]]"
         )
     };
     let way = rest.first().map_or("auto", String::as_str);
     let device = rest.get(1).map_or("cpu", String::as_str).parse::<DeviceChoice>()?.resolve()?;
-    capture::allow(rest.get(2).is_none());
+    let words = rest.get(2..).unwrap_or_default();
+    let said = |word: &str| words.iter().any(|own| own == word);
+    capture::allow(!said("uncaptured"));
+    if device != Device::Cpu {
+        capture::allow_tf32(said("tf32"))?;
+    }
     let cores: usize = cores.parse().context("THREADS")?;
     let steps: usize = steps.parse().context("STEPS")?;
     let seconds: f64 = seconds.parse().context("SECONDS")?;

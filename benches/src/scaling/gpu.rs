@@ -13,18 +13,22 @@ use super::cell::head;
 
 /// The works, with the systems that do them too. Those that take longer than all others together are left out: one task after the other
 /// in meta-learning, vmap on many tasks of Conv4.
-const WORKS: [(&str, &[&str]); 10] = [
+const WORKS: [(&str, &[&str]); 12] = [
     ("trunk-40-equal", &["eager"]),
     ("trunk-40-mgda", &["backwards", "torchjd", "autogram"]),
     ("trunk-40-pcgrad", &["torchjd"]),
     ("trunk-400-mgda", &["torchjd"]),
     ("sinusoid-1", &["func", "jax"]),
     ("sinusoid-5", &["func", "jax"]),
+    ("sinusoid-1-256", &["func", "jax"]),
+    ("sinusoid-1-1024", &["func", "jax"]),
     ("conv4-4-1", &["func", "jax"]),
     ("conv4-32-1", &["jax"]),
     ("conv4-32-5", &["jax"]),
     ("protonet-60", &["eager", "jax"]),
 ];
+/// Works that are measured with TF32 as well, where what is multiplied is most of the work.
+const ROUNDED: [&str; 5] = ["sinusoid-1-1024", "conv4-4-1", "conv4-32-1", "conv4-32-5", "protonet-60"];
 /// Steps that a contender makes at least, and for how long it goes on.
 const STEPS: &str = "12";
 const SECONDS: &str = "1";
@@ -70,35 +74,36 @@ pub fn table(device: &str, peers: Option<&Peers>, works: &[String]) -> Result<St
     let mut notes = String::new();
     let wanted = |name: &str| works.is_empty() || works.iter().any(|work| name.starts_with(work.as_str()));
     for (work, systems) in WORKS.into_iter().filter(|(name, _)| wanted(name)) {
-        let apart = place.ours(work, &["auto", device, "uncaptured"])?;
-        let whole = place.ours(work, &["auto", device])?;
-        let here = place.ours(work, &["auto", "cpu"])?;
-        if let Some(reason) = &whole.uncaptured {
-            writeln!(notes, "\n`{work}` is launched one by one: {reason}.")?;
+        let systems = if peers.is_some() { systems } else { &[] };
+        let here = place.ours(work, &["auto", "cpu"])?.median();
+        let rounded = ROUNDED.contains(&work).then_some(Rounding::Tf32);
+        for rounding in std::iter::once(Rounding::No).chain(rounded) {
+            let name = format!("{work}{}", rounding.name());
+            let apart = place.ours(work, &[&["auto", device, "uncaptured"], rounding.words()].concat())?;
+            let whole = place.ours(work, &[&["auto", device], rounding.words()].concat())?;
+            if let Some(reason) = &whole.uncaptured {
+                writeln!(notes, "\n`{name}` is launched one by one: {reason}.")?;
+            }
+            let mut others = Vec::new();
+            for (system, peers) in systems.iter().filter_map(|system| Some((system, peers?))) {
+                let cell = match place.peer(peers, system, work, rounding)? {
+                    None => format!("{system}: fails"),
+                    Some(seen) => {
+                        same(work, system, &whole, &seen)?;
+                        format!("{system} {:.2} ms, {:.2}", seen.median(), seen.median() / whole.median())
+                    }
+                };
+                others.push(cell);
+            }
+            let [apart, whole] = [apart.median(), whole.median()];
+            eprintln!("{name}: {:.3?} ms {others:?}", [here, apart, whole]);
+            let others = others.join("; ");
+            let ratio = here / whole;
+            writeln!(
+                text,
+                "| {name} | {here:.2} ms | {apart:.2} ms | {whole:.2} ms | {ratio:.2} | {others} |"
+            )?;
         }
-        let mut others = Vec::new();
-        for system in systems.iter().filter(|_| peers.is_some()) {
-            let Some(peers) = peers else { continue };
-            let cell = match place.peer(peers, system, work)? {
-                None => format!("{system}: fails"),
-                Some(seen) => {
-                    same(work, system, &whole, &seen)?;
-                    format!("{system} {:.2} ms, {:.2}", seen.median(), seen.median() / whole.median())
-                }
-            };
-            others.push(cell);
-        }
-        let row = [here.median(), apart.median(), whole.median()];
-        eprintln!("{work}: {row:.3?} ms {others:?}");
-        writeln!(
-            text,
-            "| {work} | {:.2} ms | {:.2} ms | {:.2} ms | {:.2} | {} |",
-            row[0],
-            row[1],
-            row[2],
-            row[0] / row[2],
-            others.join("; ")
-        )?;
     }
     Ok(text + &notes)
 }
@@ -114,6 +119,31 @@ fn same(work: &str, system: &str, ours: &Seen, theirs: &Seen) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What a GPU may do to the operands of products and convolutions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rounding {
+    /// Nothing: float32.
+    No,
+    /// Round them to TF32.
+    Tf32,
+}
+
+impl Rounding {
+    fn name(self) -> &'static str {
+        match self {
+            Self::No => "",
+            Self::Tf32 => ", TF32",
+        }
+    }
+
+    fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::No => &[],
+            Self::Tf32 => &["tf32"],
+        }
+    }
 }
 
 struct Place<'a> {
@@ -140,10 +170,11 @@ impl Place<'_> {
     }
 
     /// Another system; nothing where it fails, as some do on some works.
-    fn peer(&self, peers: &Peers, system: &str, work: &str) -> Result<Option<Seen>> {
+    fn peer(&self, peers: &Peers, system: &str, work: &str, rounding: Rounding) -> Result<Option<Seen>> {
         let mut command = Command::new(&peers.python);
         command.arg(peers.folder.join("twin.py"));
         command.args([system, work, STEPS, SECONDS, self.threads]).arg(self.folder);
+        command.env("PEERS_TF32", if rounding == Rounding::Tf32 { "1" } else { "0" });
         command.env("PEERS_DEVICE", self.device.split(':').next().unwrap_or("cuda"));
         let output =
             command.output().with_context(|| format!("{} cannot be started", peers.python.display()))?;

@@ -13,11 +13,11 @@ use manytask_multitask::{
 };
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Output;
-use manytask_tensor::capture::Capture;
-use manytask_tensor::{Device, Kind, Params, capture, threads};
+use manytask_tensor::{Device, Kind, Params, threads};
 
 use self::first::first_from;
 use crate::data::{Detail, say_report};
+use crate::device;
 use crate::episodes::EpisodeForm;
 use crate::failure::{Failure, Result, Within as _};
 use crate::plan::{
@@ -77,8 +77,7 @@ impl Experiment {
 
     fn load_unlocated(plan: Plan) -> Result<Self> {
         plan.check()?;
-        let device = plan.device.resolve().within("device")?;
-        capture::allow(plan.capture == Capture::Auto);
+        let (device, of_device) = device::open(&plan)?;
         let threads = threads_of(&plan);
         let obtained = threads::obtainable(threads);
         threads::set(obtained).within("threads")?;
@@ -97,7 +96,7 @@ impl Experiment {
             split_digest: loaded.split_digest,
             report: loaded.report,
             judged_by: loaded.judged_by,
-            notes: few_threads(threads, obtained).into_iter().chain(loaded.notes).collect(),
+            notes: of_device.into_iter().chain(few_threads(threads, obtained)).chain(loaded.notes).collect(),
             all_tasks: loaded.all_tasks,
             plan,
         })

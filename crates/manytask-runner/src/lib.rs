@@ -7,6 +7,7 @@ pub mod cli;
 mod commands;
 pub mod config;
 pub mod data;
+mod device;
 mod digest;
 pub mod episodes;
 pub mod experiment;

@@ -1,8 +1,9 @@
-// CUDA graphs behind a C interface: libtorch's binding for Rust has none.
+// CUDA graphs, and the choice of TF32, behind a C interface: libtorch's binding for Rust has neither.
 //
 // Built by `cargo xtask setup --cuda` and opened at run time after libtorch_cuda. Every function answers 0, or 1 with a message
 // in `message`; no exception leaves it.
 
+#include <ATen/Context.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAStream.h>
@@ -109,6 +110,14 @@ int manytask_capture_replay(void* handle, char* message, size_t length) {
 void manytask_capture_free(void* handle) {
   char message[1];
   caught(message, sizeof message, [&] { delete static_cast<Capture*>(handle); });
+}
+
+// Whether products and convolutions of float32 may round their operands to TF32. libtorch's convolutions do so unless told not to.
+int manytask_allow_tf32(int allowed, char* message, size_t length) {
+  return caught(message, length, [&] {
+    at::globalContext().setAllowTF32CuBLAS(allowed != 0);
+    at::globalContext().setAllowTF32CuDNN(allowed != 0);
+  });
 }
 
 } // extern "C"

@@ -42,6 +42,15 @@ pub fn allow(allowed: bool) {
     ALLOWED.store(allowed, Ordering::Relaxed);
 }
 
+/// Lets products and convolutions of float32 on CUDA devices round their operands to TF32, 11 significant bits, or forbids it: for this
+/// process. libtorch begins with convolutions that round and products that do not.
+///
+/// # Errors
+/// When the library is not there, so that it stays as it is. The message is the reason.
+pub fn allow_tf32(allowed: bool) -> Result<()> {
+    library::allow_tf32(allowed)
+}
+
 /// Whether this thread is recording.
 pub(crate) fn is_recording() -> bool {
     RECORDING.get()

@@ -34,7 +34,7 @@ impl NotFused {
     /// In any precision but the full one.
     pub(crate) fn unless_full(precision: Precision) -> Result<(), Self> {
         match precision {
-            Precision::Full => Ok(()),
+            Precision::Full | Precision::Tf32 => Ok(()),
             Precision::Bfloat16 => Err(Self::because("a layer in bfloat16")),
         }
     }

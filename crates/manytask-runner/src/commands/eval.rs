@@ -15,6 +15,7 @@ use super::predict::{no_schema, of_input, schema};
 use super::train::with_options;
 use crate::cli::{EvalArgs, SplitName};
 use crate::data::Detail;
+use crate::device;
 use crate::failure::{Code, Failure, Result};
 use crate::plan::{Work, threads_of};
 use crate::postprocessing::{self, Judged};
@@ -83,7 +84,8 @@ fn of_file(opened: &Opened, data: &Path, arguments: &EvalArgs, registries: &Regi
     let plan = opened.plan(registries)?;
     let Work::Rows(rows) = &plan.work else { return Err(no_schema(opened)) };
     threads::set(threads_of(&plan))?;
-    let device = plan.device.resolve()?;
+    let (device, note) = device::open(&plan)?;
+    note.iter().for_each(|note| say(note));
     let Some(LabelledRows { splits, notes }) = schema.labelled(data).map_err(of_input)? else {
         return Err(Failure::new(Code::Usage, "--data is for tables, and this run is on images")
             .hint("name files with labels under [data] of another configuration"));

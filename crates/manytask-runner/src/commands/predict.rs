@@ -17,6 +17,7 @@ use super::opened::Opened;
 use super::predictions::Predictions;
 use super::train::with_options;
 use crate::cli::PredictArgs;
+use crate::device;
 use crate::digest::digest;
 use crate::failure::{Code, Failure, Result};
 use crate::plan::{Plan, RowsPlan, Work, threads_of};
@@ -184,7 +185,8 @@ fn computed(
     rows: &RowsPlan,
     input: &InputRows,
 ) -> Result<Predictions> {
-    let device = plan.device.resolve()?;
+    let (device, note) = device::open(plan)?;
+    note.iter().for_each(|note| say(note));
     let every = rows.describe(schema.tasks())?;
     let chosen = |task: &Task| rows.only.is_empty() || rows.only.contains(&task.name);
     let tasks: Vec<Task> = every.iter().filter(|task| chosen(task)).cloned().collect();

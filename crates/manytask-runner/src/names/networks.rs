@@ -88,6 +88,11 @@ pub(super) const NETWORKS: &[Choice] = &[
         place: "precision",
         names: &[
             ("full", "layers compute in float32", "precision = \"full\"\n"),
+            (
+                "tf32",
+                "on a GPU what is multiplied is rounded to TF32, 11 significant bits, and summed in float32; a processor computes in float32",
+                "precision = \"tf32\"\n",
+            ),
             ("bfloat16", "linear layers and convolutions compute in bfloat16", "precision = \"bfloat16\"\n"),
         ],
     },

@@ -16,6 +16,7 @@ pub(super) struct Functions {
     end: Call,
     replay: Call,
     free: unsafe extern "C" fn(*mut c_void),
+    allow_tf32: unsafe extern "C" fn(c_int, *mut c_char, usize) -> c_int,
 }
 
 /// A graph on its device.
@@ -62,6 +63,7 @@ fn load() -> std::result::Result<Functions, String> {
             end: *library.get(b"manytask_capture_end\0").map_err(told)?,
             replay: *library.get(b"manytask_capture_replay\0").map_err(told)?,
             free: *library.get(b"manytask_capture_free\0").map_err(told)?,
+            allow_tf32: *library.get(b"manytask_allow_tf32\0").map_err(told)?,
         };
         std::mem::forget(library);
         Ok(functions)
@@ -71,6 +73,13 @@ fn load() -> std::result::Result<Functions, String> {
 #[cfg(not(target_os = "linux"))]
 fn load() -> std::result::Result<Functions, String> {
     Err("CUDA is offered on Linux only".into())
+}
+
+/// Whether float32 may be rounded to TF32 on CUDA devices.
+pub(super) fn allow_tf32(allowed: bool) -> Result<()> {
+    let functions = open()?;
+    #[expect(unsafe_code, reason = "it writes a message of at most that length")]
+    called(|message, length| unsafe { (functions.allow_tf32)(c_int::from(allowed), message, length) })
 }
 
 /// Calls a function that answers 0, or 1 with a message.

@@ -6,6 +6,11 @@ use crate::gramian::dot;
 
 /// Rounding of a product of two vectors, relative to their lengths.
 const ROUNDING: f64 = 16.0 * f64::EPSILON;
+/// From so many vectors on the search begins with most of them, in place of one: gradients of many tasks are nearly orthogonal, so that
+/// most have a weight, and one round for each would cost T⁴.
+const MANY: usize = 16;
+/// How often vectors without a positive weight are taken out of that beginning.
+const CUTS: usize = 8;
 
 /// The convex weights of the shortest vector in the hull: Wolfe's algorithm (1976).
 pub(super) fn point(gramian: &Gramian) -> Vec<f64> {
@@ -24,9 +29,12 @@ fn search(gramian: &Gramian) -> (Vec<f64>, usize) {
         return (Vec::new(), 0);
     };
     let mut corral = Corral::new(&lengths, &cosines);
-    corral.join(start);
     let mut weights = vec![0.0; count];
-    set(&mut weights, start, 1.0);
+    if count < MANY || !corral.of_many(&mut weights) {
+        corral.rebuild(vec![start]);
+        weights.fill(0.0);
+        set(&mut weights, start, 1.0);
+    }
     let mut products = gramian.apply(&weights);
     let mut now = dot(&products, &weights);
     let mut in_vain = vec![false; count];
@@ -121,6 +129,28 @@ impl<'g> Corral<'g> {
             let length = at(lengths, task);
             if length > 0.0 { shortest / length } else { 1.0 }
         }
+    }
+
+    /// Of all vectors that are independent those whose weights in the shortest vector of their affine hull are positive: the others are taken
+    /// out until all are. `false` where that does not come to an end soon.
+    fn of_many(&mut self, weights: &mut [f64]) -> bool {
+        let mut members: Vec<usize> = (0..self.lengths.len()).collect();
+        for _ in 0..CUTS {
+            self.factor.clear();
+            self.members.clear();
+            self.shortest = members.iter().map(|task| at(self.lengths, *task)).fold(f64::INFINITY, f64::min);
+            for task in members {
+                self.join(task);
+            }
+            let Some(target) = self.affine_minimum() else { return false };
+            let positive = self.members.iter().zip(&target).filter(|(_, weight)| **weight > 0.0);
+            members = positive.map(|(task, _)| *task).collect();
+            if members.len() == self.members.len() {
+                members.iter().zip(target).for_each(|(task, weight)| set(weights, *task, weight));
+                return true;
+            }
+        }
+        false
     }
 
     /// `false`, and nothing is known of the corral, where the vectors would be dependent.
@@ -245,5 +275,24 @@ mod tests {
     fn what_is_not_a_number_ends_the_search() {
         let weights = point(&Gramian::new(2, vec![f64::NAN, 1.0, 1.0, f64::INFINITY]).unwrap());
         assert_eq!(weights.len(), 2);
+    }
+}
+#[cfg(test)]
+mod timing {
+    use super::*;
+    use manytask_tensor::random::Key;
+    use manytask_tensor::{Device, Kind, Tensor};
+    #[test]
+    fn timing() {
+        let n = 400;
+        let rows = Key::new(0, "rows").normal(&[n, 2 * n], Kind::Double, Device::Cpu).unwrap();
+        let signs = Tensor::from_slice(&(0..n).map(|i| if i % 2 == 0 { 0.6 } else { -0.6 }).collect::<Vec<f64>>());
+        let common = Key::new(0, "common").normal(&[1, 2 * n], Kind::Double, Device::Cpu).unwrap();
+        for rows in [rows.copy(), &rows * 0.8 + signs.unsqueeze(1) * common] {
+            let g = crate::Jacobian::new(&rows).unwrap().gramian().unwrap();
+            let start = std::time::Instant::now();
+            let (w, rounds) = search(&g);
+            println!("rounds {rounds} support {} time {:?} value {}", w.iter().filter(|w| **w > 0.0).count(), start.elapsed(), g.quadratic(&w));
+        }
     }
 }

@@ -5,7 +5,9 @@ use manytask_tensor::{Kind, Tensor};
 
 use super::super::predict::of_input;
 use super::{Asked, Labelled, by_class, of_classes};
+use crate::device;
 use crate::failure::Result;
+use crate::report::say;
 
 pub(super) fn labelled(asked: &Asked<'_>, form: PictureForm) -> Result<Labelled> {
     let arguments = asked.arguments;
@@ -16,7 +18,8 @@ pub(super) fn labelled(asked: &Asked<'_>, form: PictureForm) -> Result<Labelled>
     let shape = of_classes(form.shape(), &classes, &arguments.support, remedy)?;
     let trained = asked.episodes.source.outline()?.map(|outline| outline.form.outputs);
     let adapter = asked.adapter(&shape, trained)?;
-    let device = asked.plan.device.resolve()?;
+    let (device, note) = device::open(&asked.plan)?;
+    note.iter().for_each(|note| say(note));
     let params = asked.params(&adapter, device)?;
     let (support_x, support_y) = examples.classes.labelled()?;
     let numbers = |pixels: &Tensor| -> Result<Tensor> {

@@ -8,8 +8,10 @@ use manytask_tensor::{Device, Kind, Params, ShownPath as _, Tensor};
 use super::super::predict::{kept_columns, of_input, schema};
 use super::super::predictions::Predictions;
 use super::{Asked, Labelled, by_class, of_classes};
+use crate::device;
 use crate::episodes::EpisodeForm;
 use crate::failure::{Code, Failure, Result};
+use crate::report::say;
 use crate::schema::InputSchema;
 
 pub(super) fn labelled(asked: &Asked<'_>, family: &TableEpisodes) -> Result<Labelled> {
@@ -87,7 +89,8 @@ struct Adapted {
 impl Adapted {
     fn new(asked: &Asked<'_>, shape: &EpisodeForm, trained: Option<i64>) -> Result<Self> {
         let adapter = asked.adapter(shape, trained)?;
-        let device = asked.plan.device.resolve()?;
+        let (device, note) = device::open(&asked.plan)?;
+        note.iter().for_each(|note| say(note));
         let params = asked.params(&adapter, device)?;
         Ok(Self { adapter, params, device })
     }
