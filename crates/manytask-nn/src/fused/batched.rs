@@ -3,11 +3,15 @@
 
 mod block;
 mod dense;
+mod sides;
+#[cfg(test)]
+mod tests;
 
 use manytask_tensor::{Kind, Layout, Params, Slot, Tensor};
 
-use self::block::{BatchedBlock, Below, BlockLeaves, BlockTangent, BlockTrace, Sides};
+use self::block::{BatchedBlock, Below, BlockLeaves, BlockTangent, BlockTrace};
 use self::dense::{DenseLeaves, DensePass, DenseTrace};
+use self::sides::{Sides, channels_of, patches};
 use super::{FusedNet, NotFused};
 use crate::dense::DenseChain;
 use crate::{Error, Module, Result};
@@ -32,7 +36,7 @@ pub struct BatchedLeaves {
 /// Examples of all tasks as the first layer takes them.
 #[derive(Debug)]
 pub struct BatchedRows {
-    /// `[T, N, i]`, or of pictures their patches `[T, 9 C, N H W]`.
+    /// `[T, N, i]`, or of pictures their patches.
     first: Tensor,
     sides: Sides,
     /// `[T, 1, N]`.
@@ -140,10 +144,10 @@ impl BatchedNet {
         let ones = Tensor::f_ones([tasks, 1, rows], (kind, x.device()))?;
         if self.blocks.is_empty() {
             let first = x.f_flatten(2, -1)?.f_to_kind(kind)?;
-            return Ok(BatchedRows { first, sides: Sides { pictures: rows, height: 1, width: 1 }, ones });
+            return Ok(BatchedRows { first, sides: Sides::of(tasks, rows, [1, 1]), ones });
         }
-        let (channels, sides) = block::by_channels(x, kind)?;
-        Ok(BatchedRows { first: block::patches(&channels, sides)?, sides, ones })
+        let (channels, sides) = channels_of(x, kind)?;
+        Ok(BatchedRows { first: patches(&channels, sides)?, sides, ones })
     }
 
     /// The parameters of each task: its own where they have a task dimension, else the same for all. Views.
@@ -212,16 +216,16 @@ impl BatchedNet {
             if sides.height < 2 || sides.width < 2 {
                 return Err(nothing());
             }
-            let patches = match traces.last() {
+            let input = match traces.last() {
                 None => rows.first.shallow_clone(),
-                Some(before) => block::patches(&before.output, sides)?,
+                Some(before) => patches(&before.output, sides)?,
             };
-            traces.push(block.forward(leaves, patches, sides)?);
+            traces.push(block.forward(leaves, input, sides)?);
             sides = sides.halved();
         }
         let x = match traces.last() {
             None => rows.first.shallow_clone(),
-            Some(last) => by_rows(&last.output, sides)?,
+            Some(last) => sides.by_rows(&last.output)?,
         };
         Ok(BatchedTrace { blocks: traces, dense: self.dense_pass(leaves, rows).forward(x)? })
     }
@@ -286,8 +290,8 @@ impl BatchedNet {
     ) -> Result<BatchedLeaves> {
         let pass = self.dense_pass(leaves, rows);
         let first = self.first_moving();
-        let changes = self.blocks_jvp(first, leaves, &trace.blocks, &along)?;
-        let input = changes.last().map(|last| by_rows(&last.output, self.last_sides(rows))).transpose()?;
+        let changes = self.blocks_jvp(first, &trace.blocks, &along)?;
+        let input = changes.last().map(|last| self.last_sides(rows).by_rows(&last.output)).transpose()?;
         let tangents = pass.tangents(&trace.dense, &along.dense, input)?;
         let Some(Some(last)) = tangents.last() else { return Ok(along) };
         let change = curvature(trace.predictions()?, last)?;
@@ -297,7 +301,7 @@ impl BatchedNet {
         if !below {
             return Ok(BatchedLeaves { blocks: Vec::new(), dense });
         }
-        let mut cotangent = by_channels(&under, self.last_sides(rows), self.last_outputs())?;
+        let mut cotangent = self.last_sides(rows).by_channels(&under, self.last_outputs())?;
         let mut blocks = Vec::with_capacity(self.blocks.len());
         let all = self.blocks.iter().zip(&mut trace.blocks).zip(&along.blocks).enumerate().rev();
         for (number, ((block, trace), own)) in all {
@@ -344,7 +348,7 @@ impl BatchedNet {
         if first >= self.blocks.len() {
             return Ok(found);
         }
-        let mut cotangent = by_channels(cotangent, self.last_sides(rows), self.last_outputs())?;
+        let mut cotangent = self.last_sides(rows).by_channels(cotangent, self.last_outputs())?;
         for (number, (block, trace)) in self.blocks.iter().zip(traces).enumerate().skip(first).rev() {
             let below = if number > 0 { Below::Block } else { Below::Nothing };
             let (gradient, under) = block.backward(trace, &cotangent, below)?;
@@ -359,34 +363,16 @@ impl BatchedNet {
     fn blocks_jvp(
         &self,
         first: usize,
-        leaves: &BatchedLeaves,
         traces: &[BlockTrace],
         along: &BatchedLeaves,
     ) -> Result<Vec<BlockTangent>> {
         let mut changes = Vec::<BlockTangent>::new();
-        let all =
-            self.blocks.iter().zip(&leaves.blocks).zip(traces).zip(&along.blocks).zip(&self.moving_blocks);
-        for ((((block, own), trace), along), moves) in all.skip(first) {
+        let all = self.blocks.iter().zip(traces).zip(&along.blocks).zip(&self.moving_blocks);
+        for (((block, trace), along), moves) in all.skip(first) {
             let input = changes.last().map(|before| &before.output);
-            let change = block.forward_jvp(own, &along.masked(*moves)?, trace, input)?;
+            let change = block.forward_jvp(&along.masked(*moves)?, trace, input)?;
             changes.push(change);
         }
         Ok(changes)
     }
-}
-
-/// From `[T, C, N h w]` to `[T, N, C h w]`.
-fn by_rows(x: &Tensor, sides: Sides) -> Result<Tensor> {
-    let &[tasks, channels, _] = x.size().as_slice() else { return Err(nothing()) };
-    let pixels = sides.height * sides.width;
-    let turned = x.f_reshape([tasks, channels, sides.pictures, pixels])?.f_transpose(1, 2)?;
-    Ok(turned.f_reshape([tasks, sides.pictures, channels * pixels])?)
-}
-
-/// From `[T, N, C h w]` to `[T, C, N h w]`.
-fn by_channels(x: &Tensor, sides: Sides, channels: i64) -> Result<Tensor> {
-    let &[tasks, pictures, _] = x.size().as_slice() else { return Err(nothing()) };
-    let pixels = sides.height * sides.width;
-    let turned = x.f_reshape([tasks, pictures, channels, pixels])?.f_transpose(1, 2)?;
-    Ok(turned.f_reshape([tasks, channels, pictures * pixels])?)
 }

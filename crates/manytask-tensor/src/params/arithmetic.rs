@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tch::{Device, Kind, Tensor};
 
-use crate::{Error, Layout, OpContext, Params, Result, no_grad};
+use crate::{Entry, Error, Layout, OpContext, Params, Result, no_grad};
 
 impl Params {
     /// `self + factor · other`.
@@ -95,10 +95,11 @@ impl Params {
             None => self.leaves().iter().map(sum_of).collect::<Result<Vec<_>>>()?,
             Some(vector) => {
                 let buffers = self.iter().filter(|(entry, _)| !entry.role.is_trained());
-                std::iter::once(&vector)
-                    .chain(buffers.map(|(_, leaf)| leaf))
-                    .map(sum_of)
-                    .collect::<Result<_>>()?
+                let buffers = buffers.map(|(_, leaf)| leaf.f_detach()?.f_reshape([-1]));
+                let buffers = buffers.collect::<std::result::Result<Vec<_>, _>>()?;
+                // Beside each other first: a sum of each would be a launch for each.
+                let together = if buffers.is_empty() { None } else { Some(Tensor::f_cat(&buffers, 0)?) };
+                std::iter::once(&vector).chain(&together).map(sum_of).collect::<Result<_>>()?
             }
         };
         match (sums.len(), sums.pop()) {
@@ -170,10 +171,17 @@ impl Params {
             return Err(Error::Shape { what: "vector of parameters".into(), expected, found: vector.size() });
         }
         let mut start = 0;
+        // All buffers in one piece of memory.
+        let numbers = |entry: &Entry| tasks.unwrap_or(1) * entry.shape.iter().product::<i64>();
+        let of_buffers = layout.entries().iter().filter(|entry| !entry.role.is_trained()).map(numbers).sum();
+        let buffers = Tensor::f_zeros([of_buffers], (vector.kind(), vector.device()))?;
+        let mut buffer = 0;
         let leaves = layout.entries().iter().map(|entry| {
             let shape: Vec<i64> = tasks.into_iter().chain(entry.shape.iter().copied()).collect();
             if !entry.role.is_trained() {
-                return Ok(Tensor::f_zeros(shape, (vector.kind(), vector.device()))?);
+                let part = buffers.f_narrow(0, buffer, numbers(entry))?;
+                buffer += numbers(entry);
+                return Ok(part.f_reshape(shape)?);
             }
             let length = entry.shape.iter().product();
             let part = vector.f_narrow(-1, start, length)?;

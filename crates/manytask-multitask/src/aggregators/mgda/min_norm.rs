@@ -286,13 +286,19 @@ mod timing {
     fn timing() {
         let n = 400;
         let rows = Key::new(0, "rows").normal(&[n, 2 * n], Kind::Double, Device::Cpu).unwrap();
-        let signs = Tensor::from_slice(&(0..n).map(|i| if i % 2 == 0 { 0.6 } else { -0.6 }).collect::<Vec<f64>>());
+        let signs =
+            Tensor::from_slice(&(0..n).map(|i| if i % 2 == 0 { 0.6 } else { -0.6 }).collect::<Vec<f64>>());
         let common = Key::new(0, "common").normal(&[1, 2 * n], Kind::Double, Device::Cpu).unwrap();
         for rows in [rows.copy(), &rows * 0.8 + signs.unsqueeze(1) * common] {
             let g = crate::Jacobian::new(&rows).unwrap().gramian().unwrap();
             let start = std::time::Instant::now();
             let (w, rounds) = search(&g);
-            println!("rounds {rounds} support {} time {:?} value {}", w.iter().filter(|w| **w > 0.0).count(), start.elapsed(), g.quadratic(&w));
+            println!(
+                "rounds {rounds} support {} time {:?} value {}",
+                w.iter().filter(|w| **w > 0.0).count(),
+                start.elapsed(),
+                g.quadratic(&w)
+            );
         }
     }
 }

@@ -1,15 +1,17 @@
 //! A block of convolution, batch-norm, relu and pooling, of many tasks at once.
 //!
-//! A convolution is one product of the kernels `[T, O, 9 C]` with the patches `[T, 9 C, N H W]` of its input. Relu and batch-norm with γ ≥ 0
-//! do not change which pixel of a square is the largest, so that pooling comes first and all that follows is a quarter of the work; a
-//! channel with γ < 0 is the same with the signs of its kernel and of γ turned.
+//! A convolution is a product of the kernels `[O, 9 C]` with the patches `[9 C, M]` of its input, one for each group of a task's pictures:
+//! G groups of n pictures, M = n H W, so that few tasks give a device enough products to make at once. Relu and batch-norm with γ ≥ 0 do not
+//! change which pixel of a square is the largest, so that pooling comes first and all that follows is a quarter of the work; a channel with
+//! γ < 0 is the same with the signs of its kernel and of γ turned.
 //!
-//! With `x̂ = s (y − m)` and cotangents g of the pooled squares, G = Σ g x̂ and B = Σ g over the M pixels of a channel, what comes back to y
-//! is `γ s (g − B/M − x̂ G/M)`, where g is 0 but at the chosen pixels. Along a direction `ds = −s² m₁` and `dx̂ = s (ẏ − m₀) − s x̂ m₁`, with
+//! With `x̂ = s (y − m)` and cotangents g of the pooled squares, G = Σ g x̂ and B = Σ g over the P pixels of a channel, what comes back to y
+//! is `γ s (g − B/P − x̂ G/P)`, where g is 0 but at the chosen pixels. Along a direction `ds = −s² m₁` and `dx̂ = s (ẏ − m₀) − s x̂ m₁`, with
 //! `m₀ = mean(ẏ)` and `m₁ = mean(x̂ ẏ)`.
 
-use manytask_tensor::{Kind, Slot, Tensor, baddbmm};
+use manytask_tensor::{Slot, Tensor, baddbmm};
 
+use super::sides::{Sides, affine, grouped, mean, of_channels, patches, sum};
 use crate::Result;
 
 /// A block by its slots, as [`FusedNet`](super::super::FusedNet) has it.
@@ -36,33 +38,26 @@ pub(super) struct BlockLeaves {
     pub(super) shift: Tensor,
 }
 
-/// Pictures in a channel, and their sides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Sides {
-    pub(super) pictures: i64,
-    pub(super) height: i64,
-    pub(super) width: i64,
-}
-
 /// What a pass through a block leaves behind.
 #[derive(Debug)]
 pub(super) struct BlockTrace {
     sides: Sides,
-    /// `[T, 9 C, M]`.
+    /// `[T G, 9 C, M]`.
     patches: Tensor,
-    /// The kernel with the signs of γ, and those signs, `[T, O, 1]`.
+    /// The kernel with the signs of γ, `[T, O, 9 C]`, and those signs, `[T, O, 1]`.
     kernel: Tensor,
     sign: Tensor,
-    /// `|γ| s`, s and m, `[T, O, 1]`.
+    /// |γ|, `|γ| s`, s and m, `[T, 1, O, 1]`.
+    scale: Tensor,
     slope: Tensor,
     inverse: Tensor,
     mean: Tensor,
-    /// What the convolution gave, `[T, O, M]`.
+    /// What the convolution gave, `[T, G, O, M]`.
     y: Tensor,
-    /// Of the chosen pixels: where they are in their picture `[T O N, H/2 W/2]`, and x̂ there, `[T, O, N H/2 W/2]`.
+    /// Of the chosen pixels: where they are in their picture `[T G O n, H/2 W/2]`, and x̂ there, `[T, G, O, n H/2 W/2]`.
     chosen: Tensor,
     normalised: Tensor,
-    /// `[T, O, N H/2 W/2]`.
+    /// `[T, G, O, n H/2 W/2]`.
     pub(super) output: Tensor,
     back: Option<Back>,
 }
@@ -70,12 +65,12 @@ pub(super) struct BlockTrace {
 /// What the pass back leaves behind.
 #[derive(Debug)]
 struct Back {
-    /// g, `[T, O, N H/2 W/2]`.
+    /// g, `[T, G, O, n H/2 W/2]`.
     g: Tensor,
-    /// B and G, `[T, O, 1]`.
+    /// B and G, `[T, 1, O, 1]`.
     shift: Tensor,
     scale: Tensor,
-    /// The cotangent of y, `[T, O, M]`, and its patches where a block is below.
+    /// The cotangent of y, `[T, G, O, M]`, and its patches where a block is below.
     dy: Tensor,
     patches: Option<Tensor>,
 }
@@ -85,80 +80,47 @@ struct Back {
 pub(super) struct BlockTangent {
     /// The patches of the input's change.
     patches: Option<Tensor>,
-    /// The direction of the kernel with the signs of γ, and that of |γ|.
+    /// The direction of the kernel with the signs of γ, `[T, O, 9 C]`, and that of |γ|, `[T, 1, O, 1]`.
     kernel: Tensor,
     scale: Tensor,
-    /// ẏ − m₀, `[T, O, M]`.
+    /// ẏ − m₀, `[T, G, O, M]`.
     moved: Tensor,
-    /// m₁, `[T, O, 1]`.
+    /// m₁, `[T, 1, O, 1]`.
     mean: Tensor,
     /// dx̂ at the chosen pixels.
     normalised: Tensor,
     pub(super) output: Tensor,
 }
 
-impl Sides {
-    pub(super) fn halved(self) -> Self {
-        Self { height: self.height / 2, width: self.width / 2, ..self }
-    }
-
-    pub(super) fn pixels(self) -> i64 {
-        self.pictures * self.height * self.width
-    }
-}
-
-/// The 3 × 3 patches `[T, 9 C, N H W]` around each pixel of `[T, C, N H W]`, zeros beyond the borders.
-pub(super) fn patches(x: &Tensor, sides: Sides) -> Result<Tensor> {
-    let Sides { pictures, height, width } = sides;
-    let (tasks, channels) = leading(x);
-    let padded = x.f_reshape([tasks, channels, pictures, height, width])?.f_constant_pad_nd([1, 1, 1, 1])?;
-    let (row, picture) = (width + 2, (height + 2) * (width + 2));
-    let channel = pictures * picture;
-    let view = padded.f_as_strided(
-        [tasks, channels, 3, 3, pictures, height, width],
-        [channels * channel, channel, row, 1, picture, row, 1],
-        None,
-    )?;
-    Ok(view.f_reshape([tasks, channels * 9, pictures * height * width])?)
-}
-
-fn leading(x: &Tensor) -> (i64, i64) {
-    let size = x.size();
-    (size.first().copied().unwrap_or_default(), size.get(1).copied().unwrap_or_default())
-}
-
-fn sum(x: &Tensor) -> Result<Tensor> {
-    Ok(x.f_sum_dim_intlist([2_i64].as_slice(), true, x.kind())?)
-}
-
-/// `a + b x` with `[T, O, 1]` and `[T, O, M]`.
-fn affine(a: &Tensor, b: &Tensor, x: &Tensor) -> Result<Tensor> {
-    Ok(a.f_addcmul(b, x)?)
+/// Whether a block's input is what another block gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Below {
+    Nothing,
+    Block,
 }
 
 impl BatchedBlock {
     /// The pass forward.
     pub(super) fn forward(&self, leaves: &BlockLeaves, patches: Tensor, sides: Sides) -> Result<BlockTrace> {
-        let BlockLeaves { kernel, scale, shift } = leaves;
-        let sign = scale.f_ones_like()?.f_copysign(scale)?;
-        let kernel = kernel.f_mul(&sign)?;
-        let y = kernel.f_matmul(&patches)?;
-        let (variance, mean) = y.f_var_mean_correction([2_i64].as_slice(), 0.0, true)?;
+        let sign = leaves.scale.f_ones_like()?.f_copysign(&leaves.scale)?;
+        let kernel = leaves.kernel.f_mul(&sign)?;
+        let (scale, shift) = (of_channels(&leaves.scale)?.f_abs()?, of_channels(&leaves.shift)?);
+        let y = sides.split(&grouped(&kernel, sides)?.f_matmul(&patches)?, self.outputs)?;
+        let (variance, mean) = y.f_var_mean_correction([1_i64, 3].as_slice(), 0.0, true)?;
         let inverse = variance.f_add_scalar(self.eps)?.f_rsqrt()?;
-        let slope = scale.f_abs()?.f_mul(&inverse)?;
-        let (tasks, outputs) = leading(&y);
+        let slope = scale.f_mul(&inverse)?;
         let half = sides.halved();
-        let pictures = y.f_reshape([tasks * outputs, sides.pictures, sides.height, sides.width])?;
+        let pictures = y.f_reshape([-1, sides.pictures, sides.height, sides.width])?;
         let (largest, chosen) = pictures.f_max_pool2d_with_indices([2, 2], [2, 2], [0, 0], [1, 1], false)?;
-        let squares = [tasks, outputs, half.pixels()];
-        let normalised = largest.f_reshape(squares)?.f_sub(&mean)?.f_mul(&inverse)?;
-        let output = affine(shift, &scale.f_abs()?, &normalised)?.f_relu()?;
-        let chosen = chosen.f_reshape([tasks * outputs * sides.pictures, half.height * half.width])?;
+        let normalised = half.split(&largest, self.outputs)?.f_sub(&mean)?.f_mul(&inverse)?;
+        let output = affine(&shift, &scale, &normalised)?.f_relu()?;
+        let chosen = chosen.f_reshape([-1, half.height * half.width])?;
         Ok(BlockTrace {
             sides,
             patches,
             kernel,
             sign,
+            scale,
             slope,
             inverse,
             mean,
@@ -177,25 +139,22 @@ impl BatchedBlock {
         cotangent: &Tensor,
         below: Below,
     ) -> Result<(BlockLeaves, Option<Tensor>)> {
+        let sides = trace.sides;
         let g = trace.output_derivative(cotangent)?;
         let (shift, scale) = (sum(&g)?, sum(&g.f_mul(&trace.normalised)?)?);
-        let by_pixel = trace.slope.f_mul_scalar(-1.0 / trace.sides.pixels() as f64)?;
-        // −k (B + x̂ G) / M = c y + d.
+        let by_pixel = trace.slope.f_mul_scalar(-1.0 / sides.pixels() as f64)?;
+        // −k (B + x̂ G) / P = c y + d.
         let c = by_pixel.f_mul(&scale)?.f_mul(&trace.inverse)?;
         let d = by_pixel.f_mul(&shift)?.f_sub(&c.f_mul(&trace.mean)?)?;
         let dy = trace.scattered(affine(&d, &c, &trace.y)?, &g.f_mul(&trace.slope)?)?;
-        let kernel = dy.f_matmul(&trace.patches.f_transpose(1, 2)?)?;
-        let gradient = BlockLeaves {
-            kernel: kernel.f_mul(&trace.sign)?,
-            scale: scale.f_mul(&trace.sign)?,
-            shift: shift.shallow_clone(),
-        };
+        let kernels = dy.f_flatten(0, 1)?.f_matmul(&trace.patches.f_transpose(1, 2)?)?;
+        let gradient = self.gradient(&kernels, &scale, &shift, trace)?;
         let (patches, under) = match below {
             Below::Nothing => (None, None),
             Below::Block => {
-                let patches = patches(&dy, trace.sides)?;
-                let under = self.turned(&trace.kernel)?.f_matmul(&patches)?;
-                (Some(patches), Some(under))
+                let patches = patches(&dy, sides)?;
+                let under = grouped(&self.turned(&trace.kernel)?, sides)?.f_matmul(&patches)?;
+                (Some(patches), Some(sides.split(&under, self.inputs)?))
             }
         };
         trace.back = Some(Back { g, shift, scale, dy, patches });
@@ -205,28 +164,26 @@ impl BatchedBlock {
     /// The pass forward along a direction of the parameters and, from a block below, of the input.
     pub(super) fn forward_jvp(
         &self,
-        leaves: &BlockLeaves,
         direction: &BlockLeaves,
         trace: &BlockTrace,
         input: Option<&Tensor>,
     ) -> Result<BlockTangent> {
+        let sides = trace.sides;
         let kernel = direction.kernel.f_mul(&trace.sign)?;
-        let scale = direction.scale.f_mul(&trace.sign)?;
-        let patches = input.map(|input| patches(input, trace.sides)).transpose()?;
-        let mut dy = kernel.f_matmul(&trace.patches)?;
+        let scale = of_channels(&direction.scale.f_mul(&trace.sign)?)?;
+        let patches = input.map(|input| patches(input, sides)).transpose()?;
+        let mut products = grouped(&kernel, sides)?.f_matmul(&trace.patches)?;
         if let Some(patches) = &patches {
-            dy = baddbmm(&dy, &trace.kernel, patches)?;
+            products = baddbmm(&products, &grouped(&trace.kernel, sides)?, patches)?;
         }
-        let along = [2_i64];
-        let moved = dy.f_sub(&dy.f_mean_dim(along.as_slice(), true, dy.kind())?)?;
-        // x̂ has mean 0, and so has what is multiplied by it here.
-        let mean =
-            moved.f_mul(&trace.y)?.f_mean_dim(along.as_slice(), true, dy.kind())?.f_mul(&trace.inverse)?;
+        let dy = sides.split(&products, self.outputs)?;
+        let moved = dy.f_sub(&mean(&dy)?)?;
+        // What is multiplied by y has mean 0, so that y's own mean takes no part.
+        let mean = mean(&moved.f_mul(&trace.y)?)?.f_mul(&trace.inverse)?;
         let there = trace.at_chosen(&moved)?;
         let normalised = there.f_sub(&trace.normalised.f_mul(&mean)?)?.f_mul(&trace.inverse)?;
-        let moving = affine(&direction.shift, &scale, &trace.normalised)?;
-        let moving = moving.f_addcmul(&leaves.scale.f_abs()?, &normalised)?;
-        let output = trace.output_derivative(&moving)?;
+        let moving = affine(&of_channels(&direction.shift)?, &scale, &trace.normalised)?;
+        let output = trace.output_derivative(&moving.f_addcmul(&trace.scale, &normalised)?)?;
         Ok(BlockTangent { patches, kernel, scale, moved, mean, normalised, output })
     }
 
@@ -242,50 +199,74 @@ impl BatchedBlock {
         let moved_g = trace.output_derivative(cotangent)?;
         let shift = sum(&moved_g)?;
         let scale = sum(&moved_g.f_mul(&trace.normalised)?.f_addcmul(&back.g, &tangent.normalised)?)?;
-        let (k, s) = (&trace.slope, &trace.inverse);
-        let moved_k = tangent.scale.f_sub(&k.f_mul(&tangent.mean)?)?.f_mul(s)?;
-        let each = -1.0 / trace.sides.pixels() as f64;
-        let product = |a: [&Tensor; 2], b: [&Tensor; 2]| -> Result<Tensor> {
-            Ok(a[0].f_mul(a[1])?.f_addcmul(b[0], b[1])?.f_mul_scalar(each)?)
-        };
-        // −(k̇ B + k Ḃ)/M − x̂ (k̇ G + k Ġ)/M − dx̂ k G/M, with x̂ and dx̂ by y and ẏ.
-        let fixed = product([&moved_k, &back.shift], [k, &shift])?;
-        let of_moved = k.f_mul(&back.scale)?.f_mul_scalar(each)?.f_mul(s)?;
-        let of_normalised = product([&moved_k, &back.scale], [k, &scale])?;
-        let of_y = of_normalised.f_sub(&of_moved.f_mul(&tangent.mean)?)?.f_mul(s)?;
-        let fixed = fixed.f_sub(&of_y.f_mul(&trace.mean)?)?;
-        let moved_dy = affine(&fixed, &of_y, &trace.y)?.f_addcmul(&of_moved, &tangent.moved)?;
-        let chosen = back.g.f_mul(&moved_k)?.f_addcmul(&moved_g, k)?;
-        let moved_dy = trace.scattered(moved_dy, &chosen)?;
-        let mut kernel = moved_dy.f_matmul(&trace.patches.f_transpose(1, 2)?)?;
+        let moved_dy = changed_back(trace, back, tangent, (&moved_g, &shift, &scale))?;
+        let mut kernels = moved_dy.f_flatten(0, 1)?.f_matmul(&trace.patches.f_transpose(1, 2)?)?;
         if let Some(patches) = &tangent.patches {
-            kernel = baddbmm(&kernel, &back.dy, &patches.f_transpose(1, 2)?)?;
+            kernels = baddbmm(&kernels, &back.dy.f_flatten(0, 1)?, &patches.f_transpose(1, 2)?)?;
         }
-        let moved =
-            BlockLeaves { kernel: kernel.f_mul(&trace.sign)?, scale: scale.f_mul(&trace.sign)?, shift };
+        let moved = self.gradient(&kernels, &scale, &shift, trace)?;
+        let turned = |kernel: &Tensor| grouped(&self.turned(kernel)?, trace.sides);
         let under = match (below, &back.patches) {
             (Below::Block, Some(before)) => {
-                let own = self.turned(&trace.kernel)?.f_matmul(&patches(&moved_dy, trace.sides)?)?;
-                Some(baddbmm(&own, &self.turned(&tangent.kernel)?, before)?)
+                let own = turned(&trace.kernel)?.f_matmul(&patches(&moved_dy, trace.sides)?)?;
+                let all = baddbmm(&own, &turned(&tangent.kernel)?, before)?;
+                Some(trace.sides.split(&all, self.inputs)?)
             }
             _ => None,
         };
         Ok((moved, under))
     }
 
+    /// A gradient from those of the kernels in each group, `[T G, O, 9 C]`, and of |γ| and β, with the signs of γ.
+    fn gradient(
+        &self,
+        kernels: &Tensor,
+        scale: &Tensor,
+        shift: &Tensor,
+        trace: &BlockTrace,
+    ) -> Result<BlockLeaves> {
+        let groups = trace.sides.groups;
+        let kernels = kernels.f_reshape([-1, groups, self.outputs, 9 * self.inputs])?;
+        let kernel = if groups == 1 {
+            kernels.f_squeeze_dim(1)?
+        } else {
+            kernels.f_sum_dim_intlist([1_i64].as_slice(), false, kernels.kind())?
+        };
+        Ok(BlockLeaves {
+            kernel: kernel.f_mul(&trace.sign)?,
+            scale: scale.f_squeeze_dim(1)?.f_mul(&trace.sign)?,
+            shift: shift.f_squeeze_dim(1)?,
+        })
+    }
+
     /// The kernel `[T, C, 9 O]` that leads back to the input.
     fn turned(&self, kernel: &Tensor) -> Result<Tensor> {
-        let (tasks, outputs) = leading(kernel);
-        let turned = kernel.f_reshape([tasks, outputs, self.inputs, 9])?.f_flip([3_i64])?;
-        Ok(turned.f_transpose(1, 2)?.f_reshape([tasks, self.inputs, outputs * 9])?)
+        let turned = kernel.f_reshape([-1, self.outputs, self.inputs, 9])?.f_flip([3_i64])?;
+        Ok(turned.f_transpose(1, 2)?.f_reshape([-1, self.inputs, self.outputs * 9])?)
     }
 }
 
-/// Whether a block's input is what another block gave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Below {
-    Nothing,
-    Block,
+/// How the cotangent of y changes: with `k = γ s` it is `−(k̇ B + k Ḃ)/P − x̂ (k̇ G + k Ġ)/P − dx̂ k G/P`, and `k̇ g + k ġ` at the chosen
+/// pixels; x̂ and dx̂ are taken from y and ẏ.
+fn changed_back(
+    trace: &BlockTrace,
+    back: &Back,
+    tangent: &BlockTangent,
+    (moved_g, shift, scale): (&Tensor, &Tensor, &Tensor),
+) -> Result<Tensor> {
+    let (k, s) = (&trace.slope, &trace.inverse);
+    let moved_k = tangent.scale.f_sub(&k.f_mul(&tangent.mean)?)?.f_mul(s)?;
+    let each = -1.0 / trace.sides.pixels() as f64;
+    let product = |a: [&Tensor; 2], b: [&Tensor; 2]| -> Result<Tensor> {
+        Ok(a[0].f_mul(a[1])?.f_addcmul(b[0], b[1])?.f_mul_scalar(each)?)
+    };
+    let fixed = product([&moved_k, &back.shift], [k, shift])?;
+    let of_moved = k.f_mul(&back.scale)?.f_mul_scalar(each)?.f_mul(s)?;
+    let of_normalised = product([&moved_k, &back.scale], [k, scale])?;
+    let of_y = of_normalised.f_sub(&of_moved.f_mul(&tangent.mean)?)?.f_mul(s)?;
+    let fixed = fixed.f_sub(&of_y.f_mul(&trace.mean)?)?;
+    let everywhere = affine(&fixed, &of_y, &trace.y)?.f_addcmul(&of_moved, &tangent.moved)?;
+    trace.scattered(everywhere, &back.g.f_mul(&moved_k)?.f_addcmul(moved_g, k)?)
 }
 
 impl BlockTrace {
@@ -296,17 +277,14 @@ impl BlockTrace {
 
     /// Adds numbers of the chosen pixels to those of all pixels, which are overwritten.
     fn scattered(&self, all: Tensor, chosen: &Tensor) -> Result<Tensor> {
-        let rows = self.chosen.size().first().copied().unwrap_or_default();
-        let mut by_picture = all.f_view([rows, self.sides.height * self.sides.width])?;
-        let chosen = chosen.f_reshape(self.chosen.size())?;
-        let _same = by_picture.f_scatter_add_(1, &self.chosen, &chosen)?;
+        let mut by_picture = all.f_view([-1, self.sides.height * self.sides.width])?;
+        let _same = by_picture.f_scatter_add_(1, &self.chosen, &chosen.f_reshape(self.chosen.size())?)?;
         Ok(all)
     }
 
-    /// The numbers of the chosen pixels, `[T, O, N H/2 W/2]`.
+    /// The numbers of the chosen pixels, `[T, G, O, n H/2 W/2]`.
     fn at_chosen(&self, all: &Tensor) -> Result<Tensor> {
-        let rows = self.chosen.size().first().copied().unwrap_or_default();
-        let by_picture = all.f_reshape([rows, self.sides.height * self.sides.width])?;
+        let by_picture = all.f_reshape([-1, self.sides.height * self.sides.width])?;
         Ok(by_picture.f_gather(1, &self.chosen, false)?.f_reshape(self.normalised.size())?)
     }
 }
@@ -335,13 +313,4 @@ impl BlockLeaves {
             shift: masked(&self.shift, moves[2])?,
         })
     }
-}
-
-/// Pictures `[T, N, C, H, W]` channel by channel, `[T, C, N H W]`.
-pub(super) fn by_channels(x: &Tensor, kind: Kind) -> Result<(Tensor, Sides)> {
-    let &[tasks, pictures, channels, height, width] = x.size().as_slice() else {
-        return Err(super::nothing());
-    };
-    let turned = x.f_to_kind(kind)?.f_transpose(1, 2)?.f_reshape([tasks, channels, -1])?;
-    Ok((turned, Sides { pictures, height, width }))
 }
