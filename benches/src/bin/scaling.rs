@@ -1,5 +1,5 @@
 //! One table of `docs/scaling.md`: `scaling TABLE`. That of a GPU in `benches/RESULTS.md`: `scaling gpu [DEVICE [PYTHON PEERS [WORK …]]]`, on
-//! `cuda` where nothing is said, beside the systems in the folder PEERS where it is named; the program `twin` must lie beside this one. Or
+//! `cuda` where nothing is said, beside the systems in the folder PEERS where it is named (WORK:SYSTEM for one of them); the program `twin` must lie beside this one. Or
 //! one measurement, in JSON: `scaling measure CASE`.
 #![expect(clippy::print_stdout, reason = "a program of its own")]
 

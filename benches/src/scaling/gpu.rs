@@ -1,4 +1,4 @@
-//! Steps of training on a GPU: launched one by one and as a whole, in both precisions, against the processor and against other systems
+//! Steps of training on a GPU, in float32 and with TF32, against the processor and against other systems
 //! on the same GPU.
 #![expect(clippy::print_stderr, reason = "a measurement of minutes says how far it is")]
 
@@ -68,24 +68,30 @@ pub fn table(device: &str, peers: Option<&Peers>, works: &[String]) -> Result<St
     let threads = std::thread::available_parallelism()?.get().to_string();
     let place = Place { folder: folder.path(), threads: &threads, device };
     let processor = format!("processor, {threads} threads");
-    let columns =
-        [&processor, "one by one", "as a whole", "processor / whole", "others, and their time / whole"];
+    let columns = [&processor, "GPU", "processor / GPU", "others, and their time / ours"];
     let mut text = head(&[&["work"], &columns.map(AsRef::as_ref)[..]].concat());
     let mut notes = String::new();
-    let wanted = |name: &str| works.is_empty() || works.iter().any(|work| name.starts_with(work.as_str()));
-    for (work, systems) in WORKS.into_iter().filter(|(name, _)| wanted(name)) {
+    // `WORK` or `WORK:SYSTEM`.
+    let wanted = |name: &str, system: Option<&str>| {
+        let asks = |asked: &String| {
+            let (work, only) = asked.split_once(':').map_or((asked.as_str(), None), |(a, b)| (a, Some(b)));
+            name.starts_with(work) && (system.is_none() || only.is_none() || only == system)
+        };
+        works.is_empty() || works.iter().any(asks)
+    };
+    for (work, systems) in WORKS.into_iter().filter(|(name, _)| wanted(name, None)) {
         let systems = if peers.is_some() { systems } else { &[] };
         let here = place.ours(work, &["auto", "cpu"])?.median();
         let rounded = ROUNDED.contains(&work).then_some(Rounding::Tf32);
         for rounding in std::iter::once(Rounding::No).chain(rounded) {
             let name = format!("{work}{}", rounding.name());
-            let apart = place.ours(work, &[&["auto", device, "uncaptured"], rounding.words()].concat())?;
             let whole = place.ours(work, &[&["auto", device], rounding.words()].concat())?;
             if let Some(reason) = &whole.uncaptured {
                 writeln!(notes, "\n`{name}` is launched one by one: {reason}.")?;
             }
             let mut others = Vec::new();
-            for (system, peers) in systems.iter().filter_map(|system| Some((system, peers?))) {
+            let asked = systems.iter().filter(|system| wanted(work, Some(system)));
+            for (system, peers) in asked.filter_map(|system| Some((system, peers?))) {
                 let cell = match place.peer(peers, system, work, rounding)? {
                     None => format!("{system}: fails"),
                     Some(seen) => {
@@ -95,14 +101,10 @@ pub fn table(device: &str, peers: Option<&Peers>, works: &[String]) -> Result<St
                 };
                 others.push(cell);
             }
-            let [apart, whole] = [apart.median(), whole.median()];
-            eprintln!("{name}: {:.3?} ms {others:?}", [here, apart, whole]);
-            let others = others.join("; ");
-            let ratio = here / whole;
-            writeln!(
-                text,
-                "| {name} | {here:.2} ms | {apart:.2} ms | {whole:.2} ms | {ratio:.2} | {others} |"
-            )?;
+            let whole = whole.median();
+            eprintln!("{name}: {:.3?} ms {others:?}", [here, whole]);
+            let (others, ratio) = (others.join("; "), here / whole);
+            writeln!(text, "| {name} | {here:.2} ms | {whole:.2} ms | {ratio:.2} | {others} |")?;
         }
     }
     Ok(text + &notes)

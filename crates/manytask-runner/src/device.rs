@@ -1,8 +1,12 @@
 //! The device of a plan.
 
+use std::time::Duration;
+
 use manytask_nn::Precision;
 use manytask_tensor::capture::{self, Capture};
-use manytask_tensor::{Device, SettingError};
+use manytask_tensor::{Device, DeviceChoice, SettingError};
+
+use crate::experiment::Experiment;
 
 use crate::failure::{Result, Within as _};
 use crate::plan::Plan;
@@ -32,4 +36,40 @@ pub(crate) fn open(plan: &Plan) -> Result<(Device, Option<String>)> {
         (_, false) => None,
     };
     Ok((device, note))
+}
+
+/// The experiment on the device on which its steps take less time, where that is left open and there is a GPU: tiny steps are faster on a
+/// processor, which launches nothing. `load` loads it on another device. With what is to be said.
+///
+/// # Errors
+/// When it cannot be loaded there.
+pub(crate) fn fastest(
+    experiment: Experiment,
+    load: impl FnOnce(DeviceChoice) -> Result<Experiment>,
+) -> Result<(Experiment, Option<String>)> {
+    if experiment.plan.device != DeviceChoice::Auto || experiment.device == Device::Cpu {
+        return Ok((experiment, None));
+    }
+    let other = load(DeviceChoice::Cpu)?;
+    let times = [experiment.time_of_a_step()?, other.time_of_a_step()?];
+    let here = times[1].zip(times[0]).is_some_and(|(here, there)| here < there);
+    let shown = |time: Option<Duration>| {
+        time.map_or("fails".to_owned(), |time| format!("takes {:.3} ms", time.as_secs_f64() * 1e3))
+    };
+    let chosen = if here { "the processor".to_owned() } else { format!("{:?}", experiment.device) };
+    let said = format!(
+        "note: a step {} on {:?} and {} on the processor: device = \"auto\" takes {chosen}",
+        shown(times[0]),
+        experiment.device,
+        shown(times[1])
+    );
+    Ok((if here { other } else { experiment }, Some(said)))
+}
+
+/// How a configuration names a device.
+pub(crate) fn name(device: Device) -> String {
+    match device {
+        Device::Cuda(index) => format!("cuda:{index}"),
+        _ => "cpu".to_owned(),
+    }
 }

@@ -3,7 +3,7 @@
 mod first;
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use manytask_data::{DataReport, Indices, SplitData, Table};
 use manytask_meta::MetaProblem;
@@ -52,7 +52,7 @@ pub struct Experiment {
     notes: Vec<String>,
     /// The tasks of the data, also those that `only_tasks` leaves out.
     all_tasks: Vec<String>,
-    plan: Plan,
+    pub(crate) plan: Plan,
 }
 
 impl Experiment {
@@ -126,15 +126,50 @@ impl Experiment {
         around: impl FnOnce(Box<dyn Aggregator>) -> manytask_multitask::Result<Box<dyn Aggregator>>,
     ) -> Result<Trainer<'_>> {
         self.notes.iter().for_each(|note| say(note));
+        let (trainer, notes) = self.prepared()?;
+        notes.iter().for_each(|note| say(note));
+        Ok(trainer)
+    }
+
+    /// A training, and what is to be said of its parameters.
+    fn prepared(&self) -> Result<(Trainer<'_>, Vec<String>)> {
         let aggregator = self.plan.aggregator.build_for_some(self.problem.tasks(), &self.all_tasks);
         let aggregator = around(aggregator.within("aggregator")?)?;
         check(aggregator.as_ref(), self.problem.as_ref()).within("aggregator")?;
         self.ready()?;
-        let (start, notes) = self.first().within("network")?;
-        for note in notes.iter().chain(&self.frozen()?) {
-            say(note);
+        let (start, mut notes) = self.first().within("network")?;
+        notes.extend(self.frozen()?);
+        let trainer = Trainer::new(self.problem.as_ref(), aggregator, self.training.clone(), &start);
+        Ok((trainer.within("training")?, notes))
+    }
+
+    /// How long a step takes, the median of some of a training that is given up; `None` where a step fails.
+    ///
+    /// # Errors
+    /// As [`Experiment::trainer`].
+    pub(crate) fn time_of_a_step(&self) -> Result<Option<Duration>> {
+        // The first ones open libraries and record what is launched as a whole.
+        const WARM: usize = 4;
+        const STEPS: usize = 24;
+        const LONGEST: Duration = Duration::from_millis(500);
+        let (mut trainer, _) = self.prepared()?;
+        let (mut times, mut spent) = (Vec::new(), Duration::ZERO);
+        for number in 0..WARM + STEPS {
+            let start = Instant::now();
+            if trainer.try_step().is_err() {
+                return Ok(None);
+            }
+            let time = start.elapsed();
+            if number >= WARM {
+                times.push(time);
+            }
+            spent += time;
+            if spent > LONGEST && times.len() > 2 {
+                break;
+            }
         }
-        Trainer::new(self.problem.as_ref(), aggregator, self.training.clone(), &start).within("training")
+        times.sort();
+        Ok(times.get(times.len() / 2).copied())
     }
 
     /// What is to be said of what is held still.

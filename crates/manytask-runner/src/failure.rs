@@ -97,6 +97,9 @@ pub enum Place {
     Shown,
 }
 
+/// What to do where memory has run out.
+pub(crate) const OUT_OF_MEMORY: &str = "take smaller batches, a smaller network, or fewer tasks at once";
+
 impl Failure {
     /// A failure without a hint.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
@@ -142,9 +145,7 @@ impl Failure {
             }
         };
         match kind {
-            ErrorKind::Memory => {
-                failure.hint("take smaller batches, a smaller network, or fewer tasks at once")
-            }
+            ErrorKind::Memory => failure.hint(OUT_OF_MEMORY),
             _ => failure,
         }
     }

@@ -18,7 +18,7 @@ pub(crate) const SECTIONS: [Described; 8] = [
         summary: "keys before the first section",
         text: "\
 seed = 0            # what every random draw is keyed by
-device = \"cpu\"      # cpu, cuda, cuda:N or auto
+device = \"cpu\"      # cpu, cuda, cuda:N or auto (the faster of GPU and processor, tried for some steps)
 precision = \"full\"  # of layers: full (float32), tf32 (on a GPU, float32 multiplied with 11 significant bits) or bfloat16; parameters, losses and optimizer are float32 in either
 capture = \"auto\"    # steps on a GPU: auto (launched as a whole, as CUDA graphs, where that can be) or off
 threads = 1         # of each kernel; left out: one for each core

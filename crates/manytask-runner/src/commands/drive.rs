@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::record::{Recorder, Still};
 use crate::digest::digest;
 use crate::experiment::Experiment;
-use crate::failure::{Code, Failure, Result};
+use crate::failure::{Code, Failure, OUT_OF_MEMORY, Result};
 use crate::invocation::{program, quoted};
 use crate::postprocessing;
 use crate::progress::{Progress, Quiet};
@@ -61,7 +61,7 @@ impl Drive<'_> {
         (self.manifest.ended, self.manifest.exit) = (Some(now()), Some(exit));
         self.manifest.spent(before, began);
         let written = self.folder.write_manifest(&self.manifest);
-        let finish = outcome.map_err(|failure| self.with_last_checkpoint(failure))?;
+        let finish = outcome.map_err(|failure| self.with_half_a_step(self.with_last_checkpoint(failure)))?;
         written?;
         let (program, shown) = (program(), quoted(path));
         let step = trainer.progress().step;
@@ -246,6 +246,16 @@ impl Drive<'_> {
             saves.save(trainer, &record, Save { step, best: false, cause: Cause::Training }, &progress)?;
         }
         Ok(finish)
+    }
+
+    /// Says what a step is made of where it did not fit into memory, and what takes half of it.
+    fn with_half_a_step(&self, failure: Failure) -> Failure {
+        let half = failure
+            .hints
+            .iter()
+            .any(|hint| hint == OUT_OF_MEMORY)
+            .then(|| self.experiment.plan.half_a_step());
+        half.flatten().into_iter().fold(failure, Failure::hint)
     }
 
     /// Says where a diverged training can be taken up.

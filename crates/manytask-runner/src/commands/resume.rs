@@ -177,7 +177,8 @@ fn begin(opened: &Opened, experiment: &Experiment, overrides: &[String], step: u
     let Some(mut manifest) = opened.manifest.clone() else { return folder.manifest() };
     if !opened.changed.is_empty() {
         let data = experiment.data_folder();
-        let (config, from_run) = effective(&opened.source, data, experiment.threads, folder.path())?;
+        let (config, from_run) =
+            effective(&opened.source, data, (experiment.threads, experiment.device), folder.path())?;
         folder.write(CONFIG, config.as_bytes())?;
         manifest.config_digest = digest(config.as_bytes());
         manifest.data_folder = from_run.or(manifest.data_folder);

@@ -77,7 +77,8 @@ pub(super) fn train(
         Some(name) => (name.to_owned(), Exact::Yes),
         None => (format!("{}-{}", name_for(wanted.config), wanted.ending), Exact::No),
     };
-    let (base, _) = effective(&source, experiment.data_folder(), threads, &wanted.runs.join(&name))?;
+    let (base, _) =
+        effective(&source, experiment.data_folder(), (threads, experiment.device), &wanted.runs.join(&name))?;
     drop(experiment);
     let (study, begun) = Study::take(wanted.runs, &name, exact, &base, spec)?;
     say(&format!("study: {}", study.path().shown()));

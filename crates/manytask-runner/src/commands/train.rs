@@ -3,13 +3,14 @@
 use std::path::{Component, Path, PathBuf};
 
 use manytask_multitask::Trainer;
-use manytask_tensor::ShownPath as _;
+use manytask_tensor::{Device, ShownPath as _};
 
 use super::changes;
 use super::drive::Drive;
 use crate::cli::TrainArgs;
 use crate::config::{Source, one_line};
 use crate::data::Detail;
+use crate::device;
 use crate::digest::digest;
 use crate::experiment::Experiment;
 use crate::failure::{Code, Failure, Result};
@@ -31,6 +32,11 @@ pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()
     let plan = Plan::read(&source, registries)?;
     let threads = threads_of(&plan);
     let experiment = load(plan, &source, &arguments.config, registries)?;
+    let (experiment, chosen) = device::fastest(experiment, |device| {
+        let plan = Plan { device, ..Plan::read(&source, registries)? };
+        load(plan, &source, &arguments.config, registries)
+    })?;
+    chosen.iter().for_each(|chosen| say(chosen));
     let folder = experiment.data_folder().to_owned();
     let trainer = experiment.trainer()?;
     experiment.say_data(if arguments.quiet { Detail::Notes } else { Detail::Full });
@@ -46,7 +52,8 @@ pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()
     if arguments.supervised {
         crate::signals::end_with_stdin()?;
     }
-    let (config, from_run) = effective(&source, &folder, threads, &arguments.runs.join(&name))?;
+    let place = (threads, experiment.device);
+    let (config, from_run) = effective(&source, &folder, place, &arguments.runs.join(&name))?;
     let schema = experiment.schema.as_ref().map(to_json).transpose()?;
     let manifest = Manifest {
         version: env!("CARGO_PKG_VERSION").into(),
@@ -134,15 +141,18 @@ fn run_of(config: &Path) -> Option<&Path> {
     config.parent().filter(|folder| of_run && folder.join(MANIFEST).is_file())
 }
 
-/// The configuration with overrides, threads and the folder of the data written out, so that it means the same anywhere on
+/// The configuration with overrides, threads, the device that was chosen and the folder of the data written out, so that it means the same anywhere on
 /// this machine, and that folder as seen from the run's.
 pub(super) fn effective(
     source: &Source,
     folder: &Path,
-    threads: usize,
+    (threads, device): (usize, Device),
     run: &Path,
 ) -> Result<(String, Option<String>)> {
     let mut table = source.effective()?;
+    if table.get("device").and_then(toml::Value::as_str) == Some("auto") {
+        table.insert("device".into(), toml::Value::String(device::name(device)));
+    }
     table.insert("threads".into(), toml::Value::Integer(threads as i64));
     let from_run = relative(run, folder).and_then(|path| Some(path.to_str()?.to_owned()));
     if let Some(toml::Value::Table(data)) = table.get_mut("data")

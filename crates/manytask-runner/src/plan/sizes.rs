@@ -3,7 +3,7 @@
 use manytask_multitask::Needs;
 use manytask_tensor::{DeviceChoice, Layout};
 
-use super::{EpisodesPlan, Plan};
+use super::{EpisodesPlan, Plan, Work};
 use crate::episodes::EpisodeOutline;
 use crate::failure::Result;
 use crate::memory::{self, Need, NetworkSize};
@@ -81,6 +81,18 @@ impl Plan {
         let larger = if evaluation.bytes > step.bytes { evaluation } else { step };
         let needs = [Some(size.training(&self.optimizer)), Some(larger), size.gradients(needs, tasks)];
         self.check_needs(&needs.into_iter().flatten().collect::<Vec<_>>())
+    }
+
+    /// What a step is made of, and the setting with which it takes about half of the memory.
+    pub(crate) fn half_a_step(&self) -> Option<String> {
+        let (what, key, now) = match &self.work {
+            Work::Rows(rows) => ("rows are computed at once", "training.batch_size", rows.batches.size),
+            Work::Episodes(episodes) => {
+                ("tasks are computed at once", "training.tasks_per_step", episodes.settings.tasks_per_step)
+            }
+        };
+        let half = (now > 1).then_some(now / 2)?;
+        Some(format!("{now} {what}: {key} = {half} takes about half of the memory, and makes other steps"))
     }
 
     fn check_needs(&self, needs: &[Need]) -> Result<()> {
