@@ -20,7 +20,10 @@ impl Problem for MetaProblem {
     fn fused(&self, params: &Params) -> std::result::Result<(), NotFused> {
         match (self.execution(params), &self.analytic) {
             (Execution::Analytic, _) => Ok(()),
-            _ if params.device() != Device::Cpu => self.batched.as_ref().map(drop).map_err(Clone::clone),
+            _ if params.device() != Device::Cpu => self.batched.as_ref().map(drop).or_else(|reason| {
+                let (network, learner) = (self.objective.network(), &self.objective.learner);
+                learner.fused(network, &self.layout).map_err(|_| reason.clone())
+            }),
             (_, Ok(_)) => Err(NotFused::because("an `execution` that goes through the graph")),
             (Execution::Batched, Err(reason)) => Err(reason.clone()),
             (_, Err(reason)) => {

@@ -27,7 +27,8 @@ pub(crate) fn open(plan: &Plan) -> Result<(Device, Option<String>)> {
                 return Err(SettingError::new("precision", what).remedy("take precision = \"full\"").into());
             }
             (Err(reason), false) => Some(format!(
-                "note: convolutions on {device:?} round what they multiply to TF32, as libtorch does unless told otherwise: {reason}"
+                "note: convolutions on {} round what they multiply to TF32, as libtorch does unless told otherwise: {reason}",
+                name(device)
             )),
         },
         (_, true) => {
@@ -54,13 +55,15 @@ pub(crate) fn fastest(
     let times = [experiment.time_of_a_step()?, other.time_of_a_step()?];
     let here = times[1].zip(times[0]).is_some_and(|(here, there)| here < there);
     let shown = |time: Option<Duration>| {
-        time.map_or("fails".to_owned(), |time| format!("takes {:.3} ms", time.as_secs_f64() * 1e3))
+        time.map_or("no time, since it fails,".to_owned(), |time| {
+            format!("{:.3} ms", time.as_secs_f64() * 1e3)
+        })
     };
-    let chosen = if here { "the processor".to_owned() } else { format!("{:?}", experiment.device) };
+    let there = name(experiment.device);
+    let chosen = if here { "the processor" } else { there.as_str() };
     let said = format!(
-        "note: a step {} on {:?} and {} on the processor: device = \"auto\" takes {chosen}",
+        "note: a step takes {} on {there} and {} on the processor: device = \"auto\" takes {chosen}",
         shown(times[0]),
-        experiment.device,
         shown(times[1])
     );
     Ok((if here { other } else { experiment }, Some(said)))
@@ -71,5 +74,49 @@ pub(crate) fn name(device: Device) -> String {
     match device {
         Device::Cuda(index) => format!("cuda:{index}"),
         _ => "cpu".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Source;
+    use crate::registries::Registries;
+
+    const CONFIG: &str = "device = \"auto\"\nprecision = \"tf32\"\nthreads = 1\n[data]\nkind = \"sinusoid\"\n[network]\nkind = \"mlp\"\nhidden = [4]\n\
+        [learner]\nkind = \"maml\"\n[aggregator]\nkind = \"equal_weights\"\n[optimizer]\nkind = \"adam\"\nlearning_rate = 0.001\n\
+        [training]\nsteps = 3\ntasks_per_step = 6\n[evaluation]\ntasks = 2\n";
+
+    fn plan(device: DeviceChoice) -> Plan {
+        let source = Source::new("a.toml".as_ref(), CONFIG, &[]).unwrap();
+        Plan { device, ..Plan::read(&source, &Registries::default()).unwrap() }
+    }
+
+    #[test]
+    fn steps_are_timed_without_a_training_that_goes_on() {
+        let experiment = Experiment::load(plan(DeviceChoice::Cpu)).unwrap();
+        assert!(experiment.time_of_a_step().unwrap().is_some_and(|time| time > Duration::ZERO));
+        assert_eq!(experiment.trainer().unwrap().progress().step, 0);
+    }
+
+    #[test]
+    fn a_processor_is_told_that_it_does_not_round() {
+        let (device, note) = open(&plan(DeviceChoice::Cpu)).unwrap();
+        assert_eq!((device, name(device).as_str()), (Device::Cpu, "cpu"));
+        assert!(note.is_some_and(|note| note.contains("tf32")));
+        assert_eq!(name(Device::Cuda(1)), "cuda:1");
+    }
+
+    #[test]
+    fn without_a_choice_nothing_is_timed() {
+        let experiment = Experiment::load(plan(DeviceChoice::Cpu)).unwrap();
+        let (kept, said) = fastest(experiment, |_| unreachable!("another device was asked for")).unwrap();
+        assert!(kept.device == Device::Cpu && said.is_none());
+    }
+
+    #[test]
+    fn a_step_names_what_halves_it() {
+        let said = plan(DeviceChoice::Cpu).half_a_step().unwrap();
+        assert!(said.contains("6 tasks") && said.contains("training.tasks_per_step = 3"), "{said}");
     }
 }

@@ -125,14 +125,21 @@ impl Experiment {
         &self,
         around: impl FnOnce(Box<dyn Aggregator>) -> manytask_multitask::Result<Box<dyn Aggregator>>,
     ) -> Result<Trainer<'_>> {
-        self.notes.iter().for_each(|note| say(note));
-        let (trainer, notes) = self.prepared()?;
-        notes.iter().for_each(|note| say(note));
+        for note in &self.notes {
+            say(note);
+        }
+        let (trainer, notes) = self.prepared(around)?;
+        for note in &notes {
+            say(note);
+        }
         Ok(trainer)
     }
 
     /// A training, and what is to be said of its parameters.
-    fn prepared(&self) -> Result<(Trainer<'_>, Vec<String>)> {
+    fn prepared(
+        &self,
+        around: impl FnOnce(Box<dyn Aggregator>) -> manytask_multitask::Result<Box<dyn Aggregator>>,
+    ) -> Result<(Trainer<'_>, Vec<String>)> {
         let aggregator = self.plan.aggregator.build_for_some(self.problem.tasks(), &self.all_tasks);
         let aggregator = around(aggregator.within("aggregator")?)?;
         check(aggregator.as_ref(), self.problem.as_ref()).within("aggregator")?;
@@ -152,7 +159,7 @@ impl Experiment {
         const WARM: usize = 4;
         const STEPS: usize = 24;
         const LONGEST: Duration = Duration::from_millis(500);
-        let (mut trainer, _) = self.prepared()?;
+        let (mut trainer, _) = self.prepared(Ok)?;
         let (mut times, mut spent) = (Vec::new(), Duration::ZERO);
         for number in 0..WARM + STEPS {
             let start = Instant::now();

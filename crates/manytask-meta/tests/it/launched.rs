@@ -85,13 +85,13 @@ fn fused_descents_with_missing_labels_are_the_graphs() {
             let graph = problem(learner, loss, activation);
             let whole = problem(learner, loss, activation).rehearsing();
             let params = graph.layout().init(3, Kind::Double, Device::Cpu).unwrap();
-            assert_same(&graph, &whole, params, &format!("{learner:?} {loss:?} {activation:?}"));
+            assert_same(&graph, &whole, &params, &format!("{learner:?} {loss:?} {activation:?}"));
         }
     }
 }
 
 /// Losses and combined gradients of what goes through recordings are the graph's.
-fn assert_same(graph: &MetaProblem, whole: &MetaProblem, params: Params, what: &str) {
+fn assert_same(graph: &MetaProblem, whole: &MetaProblem, params: &Params, what: &str) {
     let params = params.require_grad().unwrap();
     let mut expected = graph.forward(&params, DRAW).unwrap();
     for _ in 0..4 {
@@ -159,7 +159,7 @@ fn fused_descents_through_blocks_are_the_graphs() {
     ] {
         let graph = pictures(&learner, Some(3));
         let params = with_signs(&graph);
-        assert_same(&graph, &pictures(&learner, Some(3)).rehearsing(), params, &format!("{learner:?}"));
+        assert_same(&graph, &pictures(&learner, Some(3)).rehearsing(), &params, &format!("{learner:?}"));
     }
 }
 
@@ -170,7 +170,7 @@ fn heads_on_fused_embeddings_are_the_graphs() {
         for output in [None, Some(4)] {
             let graph = pictures(learner, output);
             let params = with_signs(&graph);
-            assert_same(&graph, &pictures(learner, output).rehearsing(), params, &format!("{learner:?}"));
+            assert_same(&graph, &pictures(learner, output).rehearsing(), &params, &format!("{learner:?}"));
         }
     }
 }

@@ -137,10 +137,7 @@ impl BatchedNet {
     /// # Errors
     /// When they are not of the network's form.
     pub fn rows(&self, x: &Tensor, kind: Kind) -> Result<BatchedRows> {
-        let (tasks, rows) = match x.size().as_slice() {
-            &[tasks, rows, _, ..] => (tasks, rows),
-            _ => return Err(nothing()),
-        };
+        let &[tasks, rows, _, ..] = x.size().as_slice() else { return Err(nothing()) };
         let ones = Tensor::f_ones([tasks, 1, rows], (kind, x.device()))?;
         if self.blocks.is_empty() {
             let first = x.f_flatten(2, -1)?.f_to_kind(kind)?;

@@ -85,7 +85,9 @@ fn of_file(opened: &Opened, data: &Path, arguments: &EvalArgs, registries: &Regi
     let Work::Rows(rows) = &plan.work else { return Err(no_schema(opened)) };
     threads::set(threads_of(&plan))?;
     let (device, note) = device::open(&plan)?;
-    note.iter().for_each(|note| say(note));
+    if let Some(note) = note {
+        say(&note);
+    }
     let Some(LabelledRows { splits, notes }) = schema.labelled(data).map_err(of_input)? else {
         return Err(Failure::new(Code::Usage, "--data is for tables, and this run is on images")
             .hint("name files with labels under [data] of another configuration"));

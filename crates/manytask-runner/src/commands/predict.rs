@@ -186,7 +186,9 @@ fn computed(
     input: &InputRows,
 ) -> Result<Predictions> {
     let (device, note) = device::open(plan)?;
-    note.iter().for_each(|note| say(note));
+    if let Some(note) = note {
+        say(&note);
+    }
     let every = rows.describe(schema.tasks())?;
     let chosen = |task: &Task| rows.only.is_empty() || rows.only.contains(&task.name);
     let tasks: Vec<Task> = every.iter().filter(|task| chosen(task)).cloned().collect();

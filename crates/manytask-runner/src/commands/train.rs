@@ -36,7 +36,9 @@ pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()
         let plan = Plan { device, ..Plan::read(&source, registries)? };
         load(plan, &source, &arguments.config, registries)
     })?;
-    chosen.iter().for_each(|chosen| say(chosen));
+    if let Some(chosen) = chosen {
+        say(&chosen);
+    }
     let folder = experiment.data_folder().to_owned();
     let trainer = experiment.trainer()?;
     experiment.say_data(if arguments.quiet { Detail::Notes } else { Detail::Full });

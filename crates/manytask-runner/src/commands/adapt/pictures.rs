@@ -18,8 +18,10 @@ pub(super) fn labelled(asked: &Asked<'_>, form: PictureForm) -> Result<Labelled>
     let shape = of_classes(form.shape(), &classes, &arguments.support, remedy)?;
     let trained = asked.episodes.source.outline()?.map(|outline| outline.form.outputs);
     let adapter = asked.adapter(&shape, trained)?;
-    let (device, note) = device::open(&asked.plan)?;
-    note.iter().for_each(|note| say(note));
+    let (device, note) = device::open(asked.plan)?;
+    if let Some(note) = note {
+        say(&note);
+    }
     let params = asked.params(&adapter, device)?;
     let (support_x, support_y) = examples.classes.labelled()?;
     let numbers = |pixels: &Tensor| -> Result<Tensor> {

@@ -89,8 +89,10 @@ struct Adapted {
 impl Adapted {
     fn new(asked: &Asked<'_>, shape: &EpisodeForm, trained: Option<i64>) -> Result<Self> {
         let adapter = asked.adapter(shape, trained)?;
-        let (device, note) = device::open(&asked.plan)?;
-        note.iter().for_each(|note| say(note));
+        let (device, note) = device::open(asked.plan)?;
+        if let Some(note) = note {
+            say(&note);
+        }
         let params = asked.params(&adapter, device)?;
         Ok(Self { adapter, params, device })
     }
