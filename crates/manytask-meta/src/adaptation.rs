@@ -7,6 +7,7 @@ use manytask_tensor::{Graph, Params, Slot, Tensor, gradients, number_like};
 use crate::descent::Rates;
 use crate::episode::Support;
 use crate::inner::InnerLoop;
+use crate::learned_step::{LearnedStep, StepAt};
 use crate::learner::Predictor;
 use crate::outer_gradient::GradientMode;
 use crate::prediction::Prediction;
@@ -53,18 +54,58 @@ impl<'a> Adaptation<'a> {
         Ok(if self.mode == GradientMode::Differentiable { gradient } else { gradient.f_detach()? })
     }
 
-    fn step(&mut self) -> Result<Params> {
-        let (support, slots) = (self.support, &self.inner.slots);
-        let params =
-            if self.mode == GradientMode::Off { leaves(&self.params, slots)? } else { self.params.share() };
-        let prediction = support.forward(support.network, &params, &support.x, 2 * self.done)?;
+    /// The gradients of the support loss by what adapts, at these parameters.
+    fn gradients(&self, params: &Params) -> Result<Vec<Tensor>> {
+        let support = self.support;
+        let prediction = support.forward(support.network, params, &support.x, 2 * self.done)?;
         let loss = support.loss.mean(&prediction, &support.y, None, support.tasks)?;
         // Tasks' losses depend on their own parameters alone, so the gradient of the sum is each task's own.
         let total = if support.tasks.is_some() { loss.f_sum(loss.kind())? } else { loss };
-        let inputs = slots.iter().map(|slot| Ok(params.get(*slot)?)).collect::<Result<Vec<_>>>()?;
+        let inputs =
+            self.inner.slots.iter().map(|slot| Ok(params.get(*slot)?)).collect::<Result<Vec<_>>>()?;
         let graph =
             if self.mode == GradientMode::Differentiable { Graph::Differentiable } else { Graph::Free };
-        let found = gradients(&total, &inputs, graph)?;
+        Ok(gradients(&total, &inputs, graph)?)
+    }
+
+    /// Parameters that gradients can be taken by.
+    fn live(&self, params: &Params) -> Result<Params> {
+        if self.mode == GradientMode::Off { leaves(params, &self.inner.slots) } else { Ok(params.share()) }
+    }
+
+    /// A step of a rule that is learned.
+    fn learned_step(&self, learned: &dyn LearnedStep) -> Result<Params> {
+        let (support, slots, done) = (self.support, &self.inner.slots, self.done);
+        let seen = |params: &Params| -> Result<Vec<Tensor>> {
+            self.gradients(params)?.into_iter().map(|gradient| self.seen(gradient)).collect()
+        };
+        let with = |params: &Params, values: Vec<Tensor>| -> Result<Params> {
+            let mut next = params.share();
+            for (slot, value) in slots.iter().zip(values) {
+                next.put(*slot, value)?;
+            }
+            Ok(next)
+        };
+        let mut params = self.live(&self.params)?;
+        let mut gradients = seen(&params)?;
+        if done == 0 {
+            let at = StepAt { support, params: &params, slots, gradients: &gradients, done };
+            if let Some(start) = learned.start(at)? {
+                params = self.live(&with(&params, start)?)?;
+                gradients = seen(&params)?;
+            }
+        }
+        let at = StepAt { support, params: &params, slots, gradients: &gradients, done };
+        with(&params, learned.next(at)?)
+    }
+
+    fn step(&mut self) -> Result<Params> {
+        if let Some(learned) = &self.inner.learned {
+            return self.learned_step(learned.as_ref());
+        }
+        let slots = &self.inner.slots;
+        let params = self.live(&self.params)?;
+        let found = self.gradients(&params)?;
         if let Some(rate) = self.rate.as_ref().filter(|_| self.state.is_some()) {
             let rate = rate.shallow_clone();
             return self.by_optimizer(&params, found, &rate);

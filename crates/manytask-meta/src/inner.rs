@@ -6,6 +6,7 @@ use manytask_tensor::{Layout, Slot};
 use serde::{Deserialize, Serialize};
 
 use crate::descent::Rates;
+use crate::learned_step::LearnedStep;
 use crate::outer_gradient::OuterGradient;
 
 /// The most steps of adaptation, in training or evaluation.
@@ -107,4 +108,6 @@ pub struct InnerLoop {
     pub(crate) outer_gradient: OuterGradient,
     /// After how many steps parameters are kept for the way back; absent: all.
     pub(crate) checkpoint_every: Option<u32>,
+    /// How a gradient becomes a step, where that is learned otherwise than by `rates`, which have no effect then.
+    pub(crate) learned: Option<Box<dyn LearnedStep>>,
 }

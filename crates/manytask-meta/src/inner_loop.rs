@@ -35,7 +35,8 @@ impl Learner for InnerLoop {
     }
 
     fn descent(&self, _layout: &Layout) -> Option<Descent> {
-        (self.rule.is_plain() && !matches!(self.rates, Rates::EachStep(_))).then(|| Descent {
+        let plain = self.rule.is_plain() && self.learned.is_none();
+        (plain && !matches!(self.rates, Rates::EachStep(_))).then(|| Descent {
             steps: self.steps,
             rates: self.rates.clone(),
             slots: self.slots.clone(),

@@ -1,5 +1,6 @@
 //! The learners, each with its settings.
 
+mod alfa;
 mod anp;
 mod baseline;
 mod bd_cspn;
@@ -8,12 +9,14 @@ mod cnp;
 mod dsn;
 mod frn;
 mod imaml;
+mod l2f;
 mod laplacian_shot;
 mod lr_d2;
 mod maml;
 mod maml_pp;
 mod matching_net;
 mod meta_baseline;
+mod meta_curvature;
 mod meta_opt_net;
 mod meta_sgd;
 mod np;
@@ -29,6 +32,7 @@ mod simple_shot;
 mod tim;
 mod tnp_d;
 
+pub use alfa::Alfa;
 pub use anp::Anp;
 pub use baseline::{Baseline, BaselinePlusPlus, FineTuning};
 pub use bd_cspn::BdCspn;
@@ -37,12 +41,14 @@ pub use cnp::Cnp;
 pub use dsn::Dsn;
 pub use frn::Frn;
 pub use imaml::Imaml;
+pub use l2f::L2f;
 pub use laplacian_shot::LaplacianShot;
 pub use lr_d2::LrD2;
 pub use maml::Maml;
 pub use maml_pp::{LearnedRates, MamlPlusPlus};
 pub use matching_net::MatchingNet;
 pub use meta_baseline::MetaBaseline;
+pub use meta_curvature::MetaCurvature;
 pub use meta_opt_net::{MetaOptNetRr, MetaOptNetSvm};
 pub use meta_sgd::MetaSgd;
 pub use np::Np;

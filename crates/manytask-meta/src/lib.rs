@@ -51,6 +51,7 @@ mod form;
 mod head;
 mod inner;
 mod inner_loop;
+mod learned_step;
 mod learner;
 mod learners;
 mod logits;
@@ -89,10 +90,10 @@ pub use features::FeatureTransform;
 pub use inner::{Adapts, InnerLoop, InnerRule};
 pub use learner::{Learner, LearnerSpec, LearnsFrom, Objective, Predictor};
 pub use learners::{
-    AlphaTim, Anil, Anp, Baseline, BaselinePlusPlus, BdCspn, Boil, Cavia, Cnp, Dsn, FineTuning, Fomaml, Frn,
-    Imaml, LaplacianShot, LearnedRates, LrD2, Maml, MamlPlusPlus, MatchingNet, MetaBaseline, MetaOptNetRr,
-    MetaOptNetSvm, MetaSgd, Np, Preset, ProtoMaml, ProtoNet, PtMap, R2d2, RelationNet, Reptile, Rfs,
-    SimpleShot, Tim, TnpD,
+    Alfa, AlphaTim, Anil, Anp, Baseline, BaselinePlusPlus, BdCspn, Boil, Cavia, Cnp, Dsn, FineTuning, Fomaml,
+    Frn, Imaml, L2f, LaplacianShot, LearnedRates, LrD2, Maml, MamlPlusPlus, MatchingNet, MetaBaseline,
+    MetaCurvature, MetaOptNetRr, MetaOptNetSvm, MetaSgd, Np, Preset, ProtoMaml, ProtoNet, PtMap, R2d2,
+    RelationNet, Reptile, Rfs, SimpleShot, Tim, TnpD,
 };
 pub use model::MetaModel;
 pub use outer_gradient::{GradientMode, OuterGradient};

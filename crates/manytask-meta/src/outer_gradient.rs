@@ -1,5 +1,6 @@
 //! Strategies for the meta-gradient, apart from learners.
 
+use manytask_multitask::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// How the meta-gradient sees the adaptation.
@@ -28,6 +29,20 @@ pub enum GradientMode {
 }
 
 impl OuterGradient {
+    /// Refuses a difference of parameters for a learner of this name, whose rule is learned by the gradient.
+    pub(crate) fn of_learned_rules(self, learner: &str) -> Result<()> {
+        if self != Self::Difference {
+            return Ok(());
+        }
+        Err(Error::setting(
+            "outer_gradient",
+            format!(
+                "outer_gradient = \"difference\" with `{learner}`: a difference of parameters says nothing of its rule"
+            ),
+            "take \"second_order\" or \"first_order\"",
+        ))
+    }
+
     /// How far the adaptation is differentiated for it.
     pub(crate) fn mode(self) -> GradientMode {
         match self {

@@ -120,6 +120,7 @@ impl LearnerSpec for Maml {
             slots: self.adapts.some(&backbone.layout)?,
             outer_gradient: self.outer_gradient,
             checkpoint_every: self.checkpoint_every,
+            learned: None,
         }))
     }
 }

@@ -122,6 +122,7 @@ impl LearnerSpec for MamlPlusPlus {
             slots,
             outer_gradient: OuterGradient::SecondOrder,
             checkpoint_every: None,
+            learned: None,
         };
         Ok(Box::new(PlusPlus {
             inner,

@@ -53,13 +53,7 @@ impl MetaSgd {
                 "take a range from low to high, finite in single precision",
             ));
         }
-        if self.outer_gradient == OuterGradient::Difference {
-            return Err(Error::setting(
-                "outer_gradient",
-                "outer_gradient = \"difference\" with `meta_sgd`: a difference of parameters says nothing of the rates",
-                "take \"second_order\" or \"first_order\"",
-            ));
-        }
+        self.outer_gradient.of_learned_rules(Self::NAME)?;
         check_checkpoints(self.checkpoint_every, self.outer_gradient)?;
         check_steps(self.inner_steps)
     }
@@ -101,6 +95,7 @@ impl LearnerSpec for MetaSgd {
             slots,
             outer_gradient: self.outer_gradient,
             checkpoint_every: self.checkpoint_every,
+            learned: None,
         }))
     }
 }

@@ -5,6 +5,7 @@ mod frozen;
 mod golden;
 mod known_wrong;
 mod launched;
+mod learned_steps;
 mod learning;
 mod pretraining;
 mod settings;

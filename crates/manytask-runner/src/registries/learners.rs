@@ -21,6 +21,9 @@ pub(super) fn learners() -> Registry<Arc<dyn LearnerSpec>> {
     registry.method::<meta::Boil>();
     registry.method::<meta::MetaSgd>();
     registry.method::<meta::MamlPlusPlus>();
+    registry.method::<meta::MetaCurvature>();
+    registry.method::<meta::Alfa>();
+    registry.method::<meta::L2f>();
     registry.method::<meta::Imaml>();
     registry.method::<meta::Cavia>();
     registry.method::<meta::ProtoMaml>();
