@@ -4,7 +4,7 @@ use super::{Row, Table};
 
 /// All tables, in the order of the page.
 pub(super) fn all() -> Vec<Table> {
-    vec![architectures(), inputs(), census()]
+    vec![architectures(), inputs(), practice(), census()]
 }
 
 fn row(name: &'static str, settings: &[&'static str]) -> Row {
@@ -56,6 +56,17 @@ fn inputs() -> Table {
         row("tabm", &[TABM]),
     ];
     Table { name: "inputs", config: "configs/quickstart.toml", data: None, seeds: 3, tasks: CENSUS, rows }
+}
+
+/// Means of the parameters and changed training rows, on the same data.
+fn practice() -> Table {
+    let rows = vec![
+        row("as it is", &[]),
+        row("`average = { ema = { decay = 0.999 } }`", &["training.average={ema={decay=0.999}}"]),
+        row("`average = { ema = { decay = 0.99 } }`", &["training.average={ema={decay=0.99}}"]),
+        row("`augment = { noise = 0.1 }`", &["training.augment={noise=0.1}"]),
+    ];
+    Table { name: "practice", config: "configs/quickstart.toml", data: None, seeds: 3, tasks: CENSUS, rows }
 }
 
 /// The whole of Census-Income.

@@ -49,7 +49,8 @@ impl Method for DbMtl {
     const ABOUT: &'static str = "\
         Lin et al. 2023, arXiv:2308.12029: moving averages of the gradients of log l, corrected for their \
         start, all as long as the longest, added up. Losses must be above 0. It keeps a number for each \
-        task and shared parameter.";
+        task and shared parameter.\n\
+        LibMTL's averages are not corrected for their start.";
 }
 
 impl AggregatorSettings for DbMtl {

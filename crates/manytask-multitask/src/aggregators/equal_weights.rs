@@ -12,7 +12,8 @@ pub struct EqualWeights {}
 impl Method for EqualWeights {
     const NAME: &'static str = "equal_weights";
     const SUMMARY: &'static str = "the mean of the losses";
-    const ABOUT: &'static str = "The mean over the tasks that are present, 1/K Σ l.";
+    const ABOUT: &'static str = "The mean over the tasks that are present, 1/K Σ l.\n\
+        LibMTL's EW is the sum: K times the gradient.";
 }
 
 impl AggregatorSettings for EqualWeights {

@@ -49,7 +49,8 @@ impl Method for ExcessMtl {
     const SUMMARY: &'static str = "tasks that are far from their best count more";
     const ABOUT: &'static str = "\
         He et al. 2024: w ∝ w exp(η E / E0) with the excess risk E = gᵀ diag(Σ g²)^(-1/2) g. It keeps a \
-        number for each task and shared parameter.";
+        number for each task and shared parameter.\n\
+        LibMTL takes step_size = 0.01, TorchJD 1.";
 }
 
 impl AggregatorSettings for ExcessMtl {

@@ -71,7 +71,9 @@ impl Method for GradNorm {
         Chen et al. 2018, arXiv:1711.02257: |w ∇l| is to be mean(|w ∇l|) r^α with the relative rate r of \
         the task's loss; the weights follow the gradient of the L1 distance with their own Adam and add up \
         to K. Norms are those of the last shared layer; level = { layers = [\"trunk.layer0\"] } takes \
-        others.";
+        others.\n\
+        LibMTL takes the softmax of parameters for weights, losses relative to the first epoch \
+        (initial_loss = \"first_epoch\"), and the norms of all shared parameters.";
 }
 
 impl AggregatorSettings for GradNorm {

@@ -47,7 +47,9 @@ impl Method for MoCo {
         "the shortest combination of moving averages of gradients, approached step by step";
     const ABOUT: &'static str = "\
         Fernando et al. 2023, arXiv:2210.12624: y ← y − β (y − g), λ ← Π(λ − γ (Y Yᵀ + ρ) λ) on the \
-        simplex, direction Yᵀ λ. It keeps a number for each task and shared parameter.";
+        simplex, direction Yᵀ λ. It keeps a number for each task and shared parameter.\n\
+        LibMTL scales gradients to the values of losses, and finds weights by a softmax in place of the \
+        projection.";
 }
 
 impl AggregatorSettings for MoCo {

@@ -40,7 +40,8 @@ impl Method for MoDo {
         "the shortest combination of gradients, approached with two independent batches";
     const ABOUT: &'static str = "\
         Chen et al. 2023, arXiv:2305.20057: λ ← Π(λ − γ (J1 J2ᵀ λ + ρ λ)) on the simplex, direction J3ᵀ λ \
-        of a third batch.";
+        of a third batch.\n\
+        LibMTL takes gamma = 0.001, TorchJD 0.1; both rho = 0.1.";
 }
 
 impl AggregatorSettings for MoDo {

@@ -40,7 +40,8 @@ impl Method for Rlw {
     const ABOUT: &'static str = "\
         Lin et al. 2022, arXiv:2111.10603: the softmax of normal numbers (distribution = normal), of \
         uniform ones (uniform), a random point of the simplex (dirichlet), 0 or 1 by their sum \
-        (bernoulli), or one task at a time (one_hot). They add up to 1.";
+        (bernoulli), or one task at a time (one_hot). They add up to 1.\n\
+        LibMTL's add up to 1 too, while its plain sum of losses has K.";
 }
 
 impl AggregatorSettings for Rlw {

@@ -46,7 +46,8 @@ impl Method for SdmGrad {
     const SUMMARY: &'static str = "as modo, held near the mean gradient";
     const ABOUT: &'static str = "\
         Xiao, Ban & Ji 2023, arXiv:2305.18409: the w on the simplex with the shortest Jᵀ (w + λ / K), \
-        approached with two independent batches; the direction is that of a third, by 1 + λ.";
+        approached with two independent batches; the direction is that of a third, by 1 + λ.\n\
+        LibMTL takes learning_rate = 5, TorchJD 10.";
 }
 
 impl AggregatorSettings for SdmGrad {

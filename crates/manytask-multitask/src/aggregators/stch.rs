@@ -48,7 +48,8 @@ impl Method for Stch {
     const ABOUT: &'static str = "\
         Lin et al. 2024, arXiv:2402.19078 (smooth Tchebycheff): μ log Σ exp(λ (l − z) / μ). \
         `preference.weights` are λ by task, `preference.reference` z. With `warm_up_epochs` losses count \
-        relative to their mean in the last of these epochs.";
+        relative to their mean in the last of these epochs.\n\
+        LibMTL takes warm_up_epochs = 4, and its preferences are 1; TorchJD has no warm-up.";
 }
 
 impl AggregatorSettings for Stch {

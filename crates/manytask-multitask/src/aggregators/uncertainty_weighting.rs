@@ -63,7 +63,8 @@ impl Method for UncertaintyWeighting {
         Kendall, Gal & Cipolla 2018, arXiv:1705.07115: Σ (exp(-s) l + s) / 2 with a learned s for each \
         task, which has its own Adam and no weight decay. The best s is ln l. `form` = classification does \
         not halve the loss; revised is Σ exp(-s) l / 2 + ln(1 + exp(s)), which is never below 0 (Liebel & \
-        Körner 2018, arXiv:1805.06334).";
+        Körner 2018, arXiv:1805.06334).\n\
+        LibMTL starts at initial = -0.5, TorchJD at 0.";
 }
 
 impl AggregatorSettings for UncertaintyWeighting {
