@@ -1,5 +1,6 @@
 //! Tables of columns, from files or built in memory.
 
+mod arrays;
 mod foreign;
 mod header;
 mod interner;
@@ -87,6 +88,8 @@ pub enum TableFormat {
     Json,
     /// Parquet.
     Parquet,
+    /// Arrays of `NumPy`, or tensors of safetensors.
+    Arrays,
     /// Columns in memory.
     Memory,
 }

@@ -58,6 +58,10 @@ pub enum Command {
     Explain(ExplainArgs),
     /// Show versions, devices and threads
     Env,
+    /// Copy a starter, a configuration with its data, to train at once and to change
+    New(NewArgs),
+    /// Print what a configuration can hold, as JSON Schema for editors
+    Schema,
     /// Print a completion script
     Completions(CompletionArgs),
 }
@@ -406,6 +410,26 @@ pub struct ExplainArgs {
     pub json: bool,
     /// A name of `manytask list`, of a thing or of a section
     pub name: String,
+}
+
+/// Arguments of `new`.
+#[derive(Debug, Args)]
+pub struct NewArgs {
+    /// Which
+    #[arg(default_value = "quickstart")]
+    pub starter: Starter,
+    /// The folder it is written into
+    #[arg(default_value = ".")]
+    pub folder: PathBuf,
+}
+
+/// A configuration with what it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Starter {
+    /// Two tasks on a tenth of Census-Income, a table
+    Quickstart,
+    /// MAML on sine waves, which take no file
+    Sinusoid,
 }
 
 /// Arguments of `completions`.

@@ -11,6 +11,7 @@ mod group;
 mod init;
 mod inspect;
 mod list;
+mod new;
 mod opened;
 mod predict;
 mod predictions;
@@ -19,6 +20,7 @@ mod repeat;
 mod report;
 mod resume;
 mod runs;
+mod schema;
 mod strategies;
 mod studies;
 mod sweep;
@@ -54,6 +56,8 @@ pub(crate) fn run(command: &Command, registries: &Registries) -> Result<()> {
         Command::Check(arguments) => check::check(arguments, registries),
         Command::List(arguments) => list::list(arguments, registries),
         Command::Explain(arguments) => list::explain(arguments, registries),
+        Command::New(arguments) => new::new(arguments),
+        Command::Schema => schema::schema(registries),
         Command::Env => env(),
         Command::Completions(arguments) => {
             let mut script = Vec::new();

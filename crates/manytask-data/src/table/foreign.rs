@@ -22,13 +22,12 @@ const UNPACK: &str = "unpack it, or pack the table with gzip, zstd or xz";
 const SHEET: &str = "save the sheet as CSV (UTF-8) in the spreadsheet program";
 
 /// What stands at the beginning, what it means, and what to do.
-const BEGINNINGS: [(&[u8], &str, &str); 31] = [
+const BEGINNINGS: [(&[u8], &str, &str); 30] = [
     (b"ARROW1", "an Arrow or Feather file", PANDAS),
     (b"FEA1", "a Feather file", PANDAS),
     (b"ORC", "an ORC file", PANDAS),
     (b"Obj\x01", "an Avro file", PANDAS),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file", PANDAS),
-    (b"\x93NUMPY", "an array of NumPy", "write it with `numpy.savetxt(name, array, delimiter=\",\")`"),
     (
         b"SQLite format 3\0",
         "an SQLite database",
@@ -96,7 +95,10 @@ fn archive(content: &[u8]) -> (String, String) {
     } else if has("content.xml") {
         ("an OpenDocument file, such as .ods", SHEET)
     } else if names.iter().any(|name| Path::new(name).extension().is_some_and(|of| of == "npy")) {
-        ("an archive of NumPy arrays (.npz)", "write them with `numpy.savetxt(name, array, delimiter=\",\")`")
+        (
+            "an archive of NumPy arrays and other files",
+            "write it with `numpy.savez(name, x=vectors, y=labels)`",
+        )
     } else {
         ("a zip archive", UNPACK)
     };

@@ -1,4 +1,4 @@
-//! Tables of formats whose values have types: JSON and Parquet.
+//! Tables of formats whose values have types: JSON, Parquet and arrays.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,7 +8,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::parquet::{self, is_parquet};
-use super::{ColumnData, MemoryTable, TableFormat, TableReader, TableSource};
+use super::{ColumnData, MemoryTable, TableFormat, TableReader, TableSource, arrays};
 use crate::error::shown;
 use crate::{Error, Result, Table};
 
@@ -17,12 +17,15 @@ pub(super) fn read(source: &TableSource, content: &[u8], threads: usize) -> Opti
     if is_parquet(content) {
         return Some(parquet::read(source, content, threads));
     }
+    if let Some(table) = arrays::read(source, content) {
+        return Some(table);
+    }
     is_json(content).then(|| Ok(Table { format: TableFormat::Json, ..records(source, content)?.read()? }))
 }
 
 /// Whether a file is of such a format, so that nothing is to be found of how it is written.
 pub(crate) fn is_typed(content: &[u8]) -> bool {
-    is_json(content) || is_parquet(content)
+    is_json(content) || is_parquet(content) || arrays::is_arrays(content)
 }
 
 /// Objects, one after the other or in an array.

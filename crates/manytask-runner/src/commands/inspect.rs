@@ -76,6 +76,7 @@ fn columns(path: &Path, profile: &TableProfile) -> String {
     let form = match profile.format {
         TableFormat::Parquet => "in Parquet".to_owned(),
         TableFormat::Json => "in JSON".to_owned(),
+        TableFormat::Arrays => "in arrays".to_owned(),
         TableFormat::Csv | TableFormat::Memory => {
             format!(
                 "separated by `{}`{}",

@@ -29,6 +29,7 @@ mod refused;
 mod report;
 mod resumed;
 mod settings;
+mod starters;
 mod strategies;
 mod studies;
 mod sweeps;
