@@ -7,6 +7,7 @@ mod check;
 mod compare;
 mod drive;
 mod eval;
+mod fastest;
 mod group;
 mod init;
 mod inspect;

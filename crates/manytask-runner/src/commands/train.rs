@@ -7,6 +7,7 @@ use manytask_tensor::{Device, ShownPath as _};
 
 use super::changes;
 use super::drive::Drive;
+use super::fastest::fastest;
 use crate::cli::TrainArgs;
 use crate::config::{Source, one_line};
 use crate::data::Detail;
@@ -32,7 +33,7 @@ pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()
     let plan = Plan::read(&source, registries)?;
     let threads = threads_of(&plan);
     let experiment = load(plan, &source, &arguments.config, registries)?;
-    let (experiment, chosen) = device::fastest(experiment, |device| {
+    let (experiment, chosen) = fastest(experiment, |device| {
         let plan = Plan { device, ..Plan::read(&source, registries)? };
         load(plan, &source, &arguments.config, registries)
     })?;
