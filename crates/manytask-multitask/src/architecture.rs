@@ -75,6 +75,12 @@ pub trait Architecture: Debug + Send + Sync {
         Ok(())
     }
 
+    /// Trained parameters whose gradient in a pass is not that of the tasks' losses: an estimate, as of choices that are drawn, or
+    /// of an objective of their own.
+    fn surrogates(&self) -> Vec<Slot> {
+        Vec::new()
+    }
+
     /// The fewest rows that all tasks' rows together must have in training, see
     /// [`Module::smallest_batch`](manytask_nn::Module::smallest_batch).
     fn smallest_batch(&self) -> usize {
@@ -119,6 +125,26 @@ pub trait Bottleneck: Debug + Send + Sync {
             NotFused::because("an architecture whose trunk is not asked for its layers");
         Err(&NO_CHAIN)
     }
+
+    /// What the gradients of some of the tasks' own parameters come from in place of their losses, where there are such.
+    fn alignment(&self) -> Option<&dyn Alignment> {
+        None
+    }
+}
+
+/// Own parameters of tasks that follow an objective of all tasks' gradients of the representation.
+pub trait Alignment: Debug + Send + Sync {
+    /// The gradients of each present task's such parameters, `cotangents` being `∂lᵢ/∂z` of each present task, `[B, F]`, where all are on
+    /// the same rows.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    fn gradients(
+        &self,
+        params: &Params,
+        present: &[usize],
+        cotangents: &[Tensor],
+    ) -> Result<Vec<Vec<(Slot, Tensor)>>>;
 }
 
 /// The trained parameters by owner.

@@ -15,6 +15,7 @@ mod error;
 mod gramian;
 mod jacobian;
 mod multi_task;
+pub mod pareto;
 mod problem;
 mod task;
 #[cfg(test)]
@@ -44,7 +45,7 @@ pub use problem::{
 };
 pub use task::Task;
 pub use train::{
-    Best, Diagnostics, EarlyStopping, Event, Finish, Freeze, Goal, Monitor, OPTIMIZER, PARAMS, Progress,
-    STATE, StepReport, Trainer, Training, WeightAverage, Worsened,
+    Across, Best, Diagnostics, EarlyStopping, Event, Finish, Freeze, Goal, Monitor, OPTIMIZER, PARAMS,
+    Progress, STATE, StepReport, Trainer, Training, WeightAverage, Worsened,
 };
 pub use verified::VerifiedPass;

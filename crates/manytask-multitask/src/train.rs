@@ -23,7 +23,7 @@ pub use self::average::WeightAverage;
 pub use self::diagnostics::Diagnostics;
 pub use self::freeze::Freeze;
 use self::frozen::{Frozen, Passes};
-pub use self::settings::{EarlyStopping, Goal, Monitor, Training};
+pub use self::settings::{Across, EarlyStopping, Goal, Monitor, Training};
 pub use self::state::{Best, OPTIMIZER, PARAMS, Progress, STATE};
 pub use self::validation::Worsened;
 use crate::{Aggregator, AuxiliaryLoss, Error, Evaluation, Problem, Result, Split, check, check_for};

@@ -103,24 +103,77 @@ pub struct Builder<'a> {
     prefix: String,
     precision: Precision,
     owner: Owner,
+    norms: Option<OwnNorms>,
+}
+
+/// The task whose normalisations are added to a network that is there already.
+#[derive(Debug, Clone)]
+struct OwnNorms {
+    task: usize,
+    name: String,
 }
 
 impl<'a> Builder<'a> {
     /// A builder of names without a prefix.
     pub fn new(layout: &'a mut LayoutBuilder) -> Self {
-        Self { layout, prefix: String::new(), precision: Precision::Full, owner: Owner::Shared }
+        Self { layout, prefix: String::new(), precision: Precision::Full, owner: Owner::Shared, norms: None }
     }
 
     /// A builder of names within `name`.
     pub fn scope(&mut self, name: impl AsRef<str>) -> Builder<'_> {
         let prefix = format!("{}{}.", self.prefix, name.as_ref());
-        Builder { layout: self.layout, prefix, precision: self.precision, owner: self.owner }
+        Builder { prefix, ..self.same() }
+    }
+
+    /// The same builder for a while.
+    fn same(&mut self) -> Builder<'_> {
+        Builder {
+            layout: self.layout,
+            prefix: self.prefix.clone(),
+            precision: self.precision,
+            owner: self.owner,
+            norms: self.norms.clone(),
+        }
     }
 
     /// A builder of parameters that one task has for itself, counted from 0: they rest in steps in which it is absent.
     pub fn for_task(&mut self, task: usize) -> Builder<'_> {
-        let prefix = self.prefix.clone();
-        Builder { layout: self.layout, prefix, precision: self.precision, owner: Owner::Task(task) }
+        Builder { owner: Owner::Task(task), ..self.same() }
+    }
+
+    /// A builder of a network whose normalisations are this task's own and all else shared: a parameter that is there already by
+    /// its name and shape is taken, those of normalisations are added within `name`. Built once for each task, the definitions are
+    /// those of one network with normalisations of each task.
+    ///
+    /// ```
+    /// use manytask_nn::Builder;
+    /// use manytask_nn::layers::{BatchNorm, Linear};
+    /// use manytask_tensor::Layout;
+    /// let mut layout = Layout::builder();
+    /// for (task, name) in ["a", "b"].into_iter().enumerate() {
+    ///     let mut root = Builder::new(&mut layout);
+    ///     let mut own = root.with_norms_of(task, name);
+    ///     Linear::new(&mut own.scope("layer"), 3, 2)?;
+    ///     BatchNorm::new(&mut own.scope("norm"), 2)?;
+    /// }
+    /// let names: Vec<String> = layout.build().entries().iter().map(|entry| entry.name.clone()).collect();
+    /// assert_eq!(names.iter().filter(|name| name.as_str() == "layer.weight").count(), 1);
+    /// assert!(names.contains(&"norm.a.weight".to_owned()) && names.contains(&"norm.b.running_var".to_owned()));
+    /// # Ok::<(), manytask_nn::Error>(())
+    /// ```
+    pub fn with_norms_of(&mut self, task: usize, name: &str) -> Builder<'_> {
+        Builder { norms: Some(OwnNorms { task, name: name.to_owned() }), ..self.same() }
+    }
+
+    /// A builder of what a normalisation has: scale, shift and statistics.
+    pub fn norm(&mut self) -> Builder<'_> {
+        match self.norms.clone() {
+            None => self.same(),
+            Some(OwnNorms { task, name }) => {
+                let prefix = format!("{}{name}.", self.prefix);
+                Builder { prefix, owner: Owner::Task(task), norms: None, ..self.same() }
+            }
+        }
     }
 
     /// A builder of layers that compute in `precision`. What they give may be of another element type than the parameters;
@@ -139,7 +192,7 @@ impl<'a> Builder<'a> {
     /// # Ok::<(), manytask_nn::Error>(())
     /// ```
     pub fn with_precision(&mut self, precision: Precision) -> Builder<'_> {
-        Builder { layout: self.layout, prefix: self.prefix.clone(), precision, owner: self.owner }
+        Builder { precision, ..self.same() }
     }
 
     /// What layers compute in.
@@ -152,6 +205,10 @@ impl<'a> Builder<'a> {
     /// # Errors
     /// When the full name was used before.
     pub fn parameter(&mut self, name: &str, shape: &[i64], init: Init, role: Role) -> Result<Slot> {
-        Ok(self.layout.add_of(self.owner, format!("{}{name}", self.prefix), shape, init, role)?)
+        let name = format!("{}{name}", self.prefix);
+        Ok(match &self.norms {
+            None => self.layout.add_of(self.owner, name, shape, init, role)?,
+            Some(_) => self.layout.find_or_add(self.owner, name, shape, init, role)?,
+        })
     }
 }

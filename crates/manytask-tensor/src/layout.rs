@@ -185,6 +185,25 @@ impl LayoutBuilder {
         Ok(Slot(self.entries.len() as u32 - 1))
     }
 
+    /// The entry of this name and shape, which is added where there is none.
+    ///
+    /// # Errors
+    /// As [`LayoutBuilder::add`], where the entry of that name has another shape.
+    pub fn find_or_add(
+        &mut self,
+        owner: Owner,
+        name: impl Into<String>,
+        shape: &[i64],
+        init: Init,
+        role: Role,
+    ) -> Result<Slot> {
+        let name = name.into();
+        match self.entries.iter().position(|entry| entry.name == name && entry.shape == shape) {
+            Some(index) => Ok(Slot(index as u32)),
+            None => self.add_of(owner, name, shape, init, role),
+        }
+    }
+
     /// The number of entries so far.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use manytask_nn::{Builder, Context};
-use manytask_tensor::{Layout, Params, Tensor, WHOLE};
+use manytask_tensor::{Layout, Params, Slot, Tensor, WHOLE};
 
 use super::{Architecture, Auxiliary, Blueprint, Features, Heads, InputEncoder, Outputs, Rows, TaskInputs};
 use crate::{Error, Result};
@@ -34,6 +34,11 @@ pub(crate) trait Body: Debug + Send + Sync + 'static {
     {
         let _ = layout;
         Ok(self)
+    }
+
+    /// See [`Architecture::surrogates`].
+    fn surrogates(&self) -> Vec<Slot> {
+        Vec::new()
     }
 
     /// The fewest rows that all tasks' rows together must have in training.
@@ -122,6 +127,10 @@ impl<B: Body> Architecture for WithHeads<B> {
             TaskFeatures::Each(each) => Features::Each(each),
         };
         Ok(self.heads.forward(params, features, wanted, cx)?.with_auxiliary(auxiliary))
+    }
+
+    fn surrogates(&self) -> Vec<Slot> {
+        self.body.surrogates()
     }
 
     fn smallest_batch(&self) -> usize {

@@ -100,6 +100,17 @@ impl<'a> BottleneckPass<'a> {
         Ok(rows)
     }
 
+    /// What own parameters have in place of the gradients of their tasks' losses.
+    fn aligned(&mut self, weights: &[f64]) -> Result<Vec<Vec<(Slot, Tensor)>>> {
+        let bottleneck = self.problem.architecture().bottleneck();
+        let Some(alignment) = bottleneck.and_then(Bottleneck::alignment) else { return Ok(Vec::new()) };
+        self.heads()?;
+        let Some(heads) = &self.heads else { return Err(broken("no pass through the heads")) };
+        let of = |task: usize| heads.cotangents.of(task, &self.representation);
+        let cotangents = (0..self.present.len()).map(of).collect::<Result<Vec<_>>>()?;
+        gradient::weighted(&alignment.gradients(self.params, &self.present, &cotangents)?, weights)
+    }
+
     fn shared_gradient(&mut self, shared: &Shared) -> Result<Vec<Tensor>> {
         let (problem, params) = (self.problem, self.params);
         match shared {
@@ -172,7 +183,8 @@ impl Pass for BottleneckPass<'_> {
     fn finish(&mut self, combination: &Combination) -> Result<Params> {
         gradient::fits(combination, self.present.len())?;
         let shared = self.shared_gradient(&combination.shared)?;
-        let own = self.heads()?.own(&combination.heads)?;
+        let mut own = self.heads()?.own(&combination.heads)?;
+        own.extend(self.aligned(&combination.heads)?);
         gradient::assemble(self.problem, self.params, shared, own)
     }
 

@@ -6,7 +6,7 @@ use manytask_nn::dense::DenseLayer;
 use manytask_tensor::{Graph, Params, Slot, Tensor, gradients};
 
 use super::losses::{Losses, numbers};
-use super::{MultiTaskProblem, broken};
+use super::{MultiTaskProblem, broken, gradient};
 use crate::architecture::{Bottleneck, Features, OutputGroup, Outputs, Rows, stacked_weights};
 use crate::{AuxiliaryLoss, Result};
 
@@ -182,12 +182,7 @@ impl Gradients {
     /// Each present task's gradient of its head times its weight.
     pub(super) fn own(&self, weights: &[f64]) -> Result<Vec<Vec<(Slot, Tensor)>>> {
         match &self.own {
-            Own::Each(own) => {
-                let weighted = own.iter().zip(weights).map(|(own, weight)| {
-                    own.iter().map(|(slot, gradient)| Ok((*slot, scaled(gradient, *weight)?))).collect()
-                });
-                weighted.collect()
-            }
+            Own::Each(own) => gradient::weighted(own, weights),
             Own::Products(linear, residual) => {
                 let spans: Vec<(i64, i64)> =
                     linear.heads.iter().map(|(head, start)| (*start, head.outputs as i64)).collect();

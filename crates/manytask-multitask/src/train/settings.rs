@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use manytask_nn::metrics::Metric;
 use manytask_nn::optim::Optimizer;
 use manytask_nn::schedule::Schedule;
@@ -5,7 +7,7 @@ use manytask_tensor::{KeyPath, Within as _};
 use serde::{Deserialize, Serialize};
 
 use super::{Freeze, WeightAverage};
-use crate::{Error, Evaluation, Result};
+use crate::{Error, Evaluation, Result, TaskEvaluation};
 
 /// How a problem is trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,13 +44,19 @@ pub struct Training {
 }
 
 /// A metric of the validation split.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Monitor {
     /// `loss` or the name of a metric.
     pub metric: String,
-    /// Of one task; absent: the mean over all that have it.
+    /// Of one task; absent: over all that have it.
     pub task: Option<String>,
+    /// What of the tasks' values decides.
+    #[serde(skip_serializing_if = "Across::is_mean")]
+    pub across: Across,
+    /// What each task's value counts, all above 0; those that are not named count 1.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights: BTreeMap<String, f64>,
     /// Whether more of it is better. Absent: known for `loss`, for metrics and what is derived from them (medians,
     /// percentiles, values after a number of steps), and for tasks' primary metrics.
     pub goal: Option<Goal>,
@@ -56,7 +64,26 @@ pub struct Monitor {
 
 impl Default for Monitor {
     fn default() -> Self {
-        Self { metric: "loss".into(), task: None, goal: None }
+        let (across, weights) = (Across::Mean, BTreeMap::new());
+        Self { metric: "loss".into(), task: None, across, weights, goal: None }
+    }
+}
+
+/// What of the values of several tasks decides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Across {
+    /// Their weighted mean.
+    #[default]
+    Mean,
+    /// The worst of them, each times its weight.
+    Worst,
+}
+
+impl Across {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+    fn is_mean(&self) -> bool {
+        *self == Self::Mean
     }
 }
 
@@ -135,12 +162,48 @@ impl Monitor {
                 "write goal = \"maximise\" or \"minimise\", or take another metric",
             )
         })?;
+        self.check_weights(evaluation)?;
         let value = match tasks.as_slice() {
             [task] => task.metric(&self.metric),
-            _ if self.metric == "loss" => evaluation.mean_loss(),
-            _ => evaluation.mean(&self.metric),
+            tasks => self.across_all(tasks, goal),
         };
         Ok((value, goal))
+    }
+
+    fn check_weights(&self, evaluation: &Evaluation) -> Result<()> {
+        if let Some(name) = self.weights.keys().find(|name| evaluation.task(name).is_none()) {
+            let names: Vec<&str> = evaluation.tasks.iter().map(|task| task.name.as_str()).collect();
+            let what = format!("monitor: weights: there is no task `{name}`");
+            return Err(Error::setting(
+                ["weights", name],
+                what,
+                format!("the tasks are {}", names.join(", ")),
+            ));
+        }
+        match self.weights.iter().find(|(_, weight)| !(weight.is_finite() && **weight > 0.0)) {
+            Some((name, weight)) => {
+                let what = format!("monitor: the weight of `{name}` is {weight}");
+                Err(Error::setting(["weights", name], what, "write a number above 0"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The value over all tasks that have one.
+    fn across_all(&self, tasks: &[&TaskEvaluation], goal: Goal) -> Option<f64> {
+        let own = |task: &&TaskEvaluation| {
+            Some((self.weights.get(&task.name).copied().unwrap_or(1.0), task.metric(&self.metric)?))
+        };
+        let values: Vec<(f64, f64)> = tasks.iter().filter_map(own).collect();
+        let terms = values.iter().map(|(weight, value)| weight * value);
+        match (self.across, goal) {
+            (Across::Worst, Goal::Minimise) => terms.reduce(f64::max),
+            (Across::Worst, Goal::Maximise) => terms.reduce(f64::min),
+            (Across::Mean, _) => {
+                let sum: f64 = values.iter().map(|(weight, _)| weight).sum();
+                (sum > 0.0).then(|| terms.sum::<f64>() / sum)
+            }
+        }
     }
 }
 
@@ -227,7 +290,6 @@ impl Training {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::TaskEvaluation;
 
     fn evaluation() -> Evaluation {
         let task = |name: &str, loss, auc, higher_is_better| TaskEvaluation {
@@ -242,7 +304,8 @@ mod tests {
     #[test]
     fn a_metric_is_a_mean_or_one_tasks() {
         let read = |metric: &str, task: Option<&str>, goal| {
-            Monitor { metric: metric.into(), task: task.map(str::to_owned), goal }.read(&evaluation())
+            let task = task.map(str::to_owned);
+            Monitor { metric: metric.into(), task, goal, ..Monitor::default() }.read(&evaluation())
         };
         assert_eq!(read("loss", None, None).unwrap(), (Some(1.5), Goal::Minimise));
         assert_eq!(read("auc", None, None).unwrap(), (Some(0.5), Goal::Maximise));
@@ -255,6 +318,24 @@ mod tests {
         assert!(wrong.contains("`acu`") && wrong.contains("loss, auc, f1, width"), "{wrong}");
         let wrong = read("loss", Some("c"), None).unwrap_err().to_string();
         assert!(wrong.contains("`c`") && wrong.contains("a, b"), "{wrong}");
+    }
+
+    #[test]
+    fn tasks_count_by_their_weights_or_the_worst_of_them_decides() {
+        let read = |metric: &str, across, weights: &[(&str, f64)]| {
+            let weights = weights.iter().map(|(name, weight)| ((*name).to_owned(), *weight)).collect();
+            Monitor { metric: metric.into(), across, weights, ..Monitor::default() }.read(&evaluation())
+        };
+        // Losses 1 and 2; only the first has an AUC.
+        assert_eq!(read("loss", Across::Mean, &[("a", 3.0)]).unwrap().0, Some(1.25));
+        assert_eq!(read("loss", Across::Worst, &[]).unwrap().0, Some(2.0));
+        assert_eq!(read("loss", Across::Worst, &[("a", 3.0)]).unwrap().0, Some(3.0));
+        assert_eq!(read("auc", Across::Mean, &[("a", 3.0)]).unwrap().0, Some(0.5));
+        assert_eq!(read("f1", Across::Worst, &[("b", 0.5)]).unwrap(), (Some(0.15), Goal::Maximise));
+        for (weights, says) in [([("c", 1.0)], "no task `c`"), ([("a", 0.0)], "weight of `a` is 0")] {
+            let error = read("loss", Across::Mean, &weights).unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Methods with a memory against their equations, and against numbers that were computed from these independently.
 
 use manytask_multitask::aggregators::{
-    AggregatorSettings, CoBa, LdcMtl, LossScale, MConfig, Moml, Pcd, Refresh,
+    AggregatorSettings, CoBa, LdcMtl, LossScale, MConfig, Moml, Pcd, Refresh, RotoGrad,
 };
 use manytask_multitask::{Aggregator, GivenBatch, GivenStep};
 
@@ -160,4 +160,27 @@ fn learned_weights_follow_the_shortest_combination_of_outer_gradients() {
     near(&weights, &[share, 1.0 - share], 1e-8);
     let mut second = step(method.as_mut());
     assert!(method.combine(&mut second).unwrap().heads[0] > share);
+}
+
+/// The length of all gradients by hand: the shares are of how far each has shrunk.
+#[test]
+fn rotograds_gradients_are_of_one_length_nearer_to_the_slowest_task() {
+    let mut method = RotoGrad { burn_in: 3, ..RotoGrad::default() }.build(&names(2)).unwrap();
+    let steps = [
+        // Measured at the first step: shares of a half.
+        ([1.0, 4.0], 2.5),
+        // The first is as long as it was, the second half as long: two thirds of 1 and a third of 2.
+        ([1.0, 2.0], 4.0 / 3.0),
+        ([3.0, 4.0], 0.75 * 3.0 + 0.25 * 4.0),
+        // Measured anew, and no more.
+        ([2.0, 1.0], 1.5),
+        ([2.0, 3.0], 0.25 * 2.0 + 0.75 * 3.0),
+    ];
+    for (number, (lengths, common)) in steps.into_iter().enumerate() {
+        let rows = [vec![lengths[0], 0.0], vec![0.0, lengths[1]]];
+        let mut step = seen(vec![1.0; 2], &rows, method.needs());
+        step.number = number as u64;
+        let combination = method.combine(&mut step).unwrap();
+        near(&step.direction(&combination).unwrap(), &[common, common], 1e-12);
+    }
 }

@@ -7,6 +7,7 @@ mod balancing;
 mod closed_forms;
 mod contracts;
 mod golden;
+mod pareto;
 mod pipelines;
 mod solutions;
 mod step;

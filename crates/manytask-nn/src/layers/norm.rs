@@ -51,6 +51,7 @@ impl BatchNorm {
                 "above 0, and in [0, 1]",
             ));
         }
+        let mut b = b.norm();
         Ok(Self {
             weight: b.parameter("weight", &[channels], Init::Ones, Role::Scale)?,
             bias: b.parameter("bias", &[channels], Init::Zeros, Role::Bias)?,
@@ -166,6 +167,7 @@ impl LayerNorm {
                 "sizes of at least 1 are needed",
             ));
         }
+        let mut b = b.norm();
         Ok(Self {
             weight: b.parameter("weight", shape, Init::Ones, Role::Scale)?,
             bias: b.parameter("bias", shape, Init::Zeros, Role::Bias)?,
@@ -224,6 +226,7 @@ impl GroupNorm {
                 "they must divide the channels",
             ));
         }
+        let mut b = b.norm();
         Ok(Self {
             weight: b.parameter("weight", &[channels], Init::Ones, Role::Scale)?,
             bias: b.parameter("bias", &[channels], Init::Zeros, Role::Bias)?,

@@ -64,6 +64,8 @@ fn combinations(registry: &mut Registry<Any>) {
     registry.method::<aggregators::NashMtl>();
     registry.method::<aggregators::FairGrad>();
     registry.method::<aggregators::ImtlG>();
+    registry.method::<aggregators::Epo>();
+    registry.method::<aggregators::RotoGrad>();
     registry.method::<aggregators::Config>();
     registry.method::<aggregators::Krum>();
     // Directions from the gradients themselves.

@@ -27,6 +27,9 @@ pub(super) fn all() -> Registry<Box<dyn ArchitectureSettings>> {
     registry.method::<architectures::FilmSettings>();
     registry.method::<architectures::AdapterSettings>();
     registry.method::<architectures::LoraSettings>();
+    registry.method::<architectures::TaskNormSettings>();
+    registry.method::<architectures::RotogradSettings>();
+    registry.method::<architectures::LtbSettings>();
     registry.method::<architectures::TabmSettings>();
     registry
 }

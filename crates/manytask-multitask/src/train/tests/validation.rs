@@ -67,7 +67,8 @@ fn a_monitor_that_can_have_no_value_is_refused() {
             MultiTaskProblem::new(Box::new(network(tanh_trunk)), tasks(), splits, Batches::default())
                 .unwrap();
         let mut settings = training(10);
-        settings.monitor = Monitor { metric: metric.into(), task: task.map(str::to_owned), goal: None };
+        let task = task.map(str::to_owned);
+        settings.monitor = Monitor { metric: metric.into(), task, ..Monitor::default() };
         Trainer::new(&problem, equal(&problem), settings, &start(&problem))
             .err()
             .map(|error| error.to_string())
