@@ -8,6 +8,7 @@ mod compare;
 mod drive;
 mod eval;
 mod fastest;
+mod front;
 mod group;
 mod init;
 mod inspect;
@@ -44,6 +45,7 @@ pub(crate) fn run(command: &Command, registries: &Registries) -> Result<()> {
         }
         Command::Train(arguments) => train::train(arguments, registries),
         Command::CompareStrategies(arguments) => strategies::compare(arguments, registries),
+        Command::Front(arguments) => front::front(arguments, registries),
         Command::Group(arguments) => group::group(arguments, registries),
         Command::Init(arguments) => init::init(arguments, registries),
         Command::Inspect(arguments) => inspect::inspect(arguments, registries),

@@ -74,6 +74,7 @@ mod tests {
         complete::<manytask_data::BatchOrder>("batch order");
         complete::<manytask_data::LastBatch>("last batch");
         complete::<manytask_multitask::Goal>("goal");
+        complete::<manytask_multitask::Across>("across");
         complete::<manytask_nn::optim::Decay>("decay");
         complete::<manytask_meta::Execution>("execution");
         complete::<manytask_multitask::Execution>("execution of rows");

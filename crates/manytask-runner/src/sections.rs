@@ -81,7 +81,7 @@ only_tasks = [\"income\"] # left out: all
 average = { ema = { decay = 0.999 } } # what is judged and kept is a moving average of the parameters, decay from 0 to below 1; or { swa = { from = 0.75 } }: their mean over the steps after this share of all; left out: the parameters of the last step
 init_from = \"../runs/other\" # a run whose best parameters are the first ones, where name and shape fit, relative to this file; left out: they are drawn
 freeze = [\"trunk\"]  # parts of the network that are held still, by what names of parameters begin with up to a dot, * for any characters: \"trunk.layer0\", \"heads.*\"; left out: none
-monitor = { metric = \"loss\" } # what decides which parameters are the best; with `task` where one alone counts
+monitor = { metric = \"loss\" } # what decides which parameters are the best; with `task` where one alone counts, weights = { income = 2.0 } what each counts in the mean (1 where it is not named), across = \"worst\" where the worst of the tasks decides
 early_stopping = { patience = 4, min_delta = 0.0 } # so many looks at the validation split without a metric better by more than min_delta
 ",
     },

@@ -26,12 +26,22 @@ const MEMBERS: &str = "members";
 const LOGS: &str = "logs";
 
 /// What a study trains.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Spec {
     /// What it answers.
     pub(crate) question: Question,
     /// The runs, in the order of training.
     pub(crate) members: Vec<Member>,
+    /// Of a front the losses below which its hypervolume is counted; empty where they are found from its points.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) reference: Vec<f64>,
+}
+
+impl Spec {
+    /// These members, which answer a question.
+    pub(crate) fn new(question: Question, members: impl Iterator<Item = Member>) -> Self {
+        Self { question, members: members.collect(), reference: Vec::new() }
+    }
 }
 
 /// The members that have their result, and those that have not.
@@ -47,6 +57,8 @@ pub(crate) enum Question {
     Strategies,
     /// Which of several values of some settings are best.
     Sweep,
+    /// Which losses of several tasks can be had together.
+    Front,
 }
 
 /// The folder of a study, locked against other processes.
@@ -237,7 +249,7 @@ mod tests {
             seed,
             overrides: vec![format!("seed={seed}")],
         };
-        Spec { question: Question::Repetition, members: (0..seeds).map(member).collect() }
+        Spec::new(Question::Repetition, (0..seeds).map(member))
     }
 
     const BASE_TEXT: &str = "seed = 1\nthreads = 2\n[training]\nepochs = 3\n";

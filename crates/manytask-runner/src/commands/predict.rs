@@ -147,7 +147,11 @@ fn no_such_column(table: &Table, keep: &Columns, input: &Path) -> Failure {
 fn of_study(study: &Path, asked: &Asked<'_>, registries: &Registries) -> Result<Predicted> {
     let spec = Study::spec_of(study)?;
     if spec.question != Question::Repetition {
-        let compares = if spec.question == Question::Sweep { "settings" } else { "strategies" };
+        let compares = match spec.question {
+            Question::Sweep => "settings",
+            Question::Front => "preferences",
+            Question::Repetition | Question::Strategies => "strategies",
+        };
         let what = format!("{} compares {compares}, which do not predict together", study.shown());
         return Err(Failure::new(Code::Usage, what).hint("name one of the runs in its folder `members`"));
     }

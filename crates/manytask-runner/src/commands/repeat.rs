@@ -57,7 +57,7 @@ fn spec(arguments: &TrainArgs, overrides: &[String], registries: &Registries) ->
     };
     let seeds = seeds(plan.seed, arguments.seeds.unwrap_or(1));
     let members = seeds.iter().flat_map(|seed| folds.iter().map(|fold| member("", *fold, *seed, Vec::new())));
-    Ok(Spec { question: Question::Repetition, members: members.collect() })
+    Ok(Spec::new(Question::Repetition, members))
 }
 
 /// Refuses folds of what has none.

@@ -10,7 +10,7 @@ use super::changes::Purpose;
 use super::drive::Drive;
 use super::opened::Opened;
 use super::train::{effective, with_options};
-use super::{repeat, strategies, studies, sweep};
+use super::{front, repeat, strategies, studies, sweep};
 use crate::cli::ResumeArgs;
 use crate::config::Source;
 use crate::data::Detail;
@@ -72,6 +72,7 @@ fn of_study(arguments: &ResumeArgs, registries: &Registries) -> Result<()> {
             Question::Repetition => repeat::report(study, lost, registries),
             Question::Strategies => strategies::report(study, lost),
             Question::Sweep => sweep::report(study, lost),
+            Question::Front => front::report(study, lost),
         }
     })
 }

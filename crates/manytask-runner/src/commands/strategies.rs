@@ -51,7 +51,7 @@ pub(super) fn compare(arguments: &CompareArgs, registries: &Registries) -> Resul
     let members = seeds.iter().flat_map(|seed| {
         variants.iter().map(|variant| member(&variant.name, None, *seed, variant.overrides.clone()))
     });
-    let spec = Spec { question: Question::Strategies, members: members.collect() };
+    let spec = Spec::new(Question::Strategies, members);
     if plan.training.validates() {
         say(
             "the best scalarization and the best strategy are chosen on the validation split, and judged on another",

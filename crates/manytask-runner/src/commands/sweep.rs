@@ -65,7 +65,7 @@ pub(super) fn sweep(arguments: &TrainArgs, registries: &Registries) -> Result<()
     let members = repeats.iter().flat_map(|(seed, fold)| {
         points.iter().map(|point| member(&point.name, *fold, *seed, point.overrides.clone()))
     });
-    let spec = Spec { question: Question::Sweep, members: members.collect() };
+    let spec = Spec::new(Question::Sweep, members);
     let first = spec.members.first().map(|member| member.overrides.as_slice()).unwrap_or_default();
     let looked = look(&wanted, first, registries)?;
     if arguments.dry_run {

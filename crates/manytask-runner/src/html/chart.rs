@@ -134,6 +134,16 @@ impl Chart {
         svg
     }
 
+    /// The drawing as a file of its own, which has its colours with it.
+    pub(crate) fn document(&self) -> String {
+        let svg = self.svg();
+        let (head, body) = svg.split_once('>').unwrap_or((svg.as_str(), ""));
+        format!(
+            "{head}><style>{}</style><rect width=\"{WIDTH}\" height=\"{HEIGHT}\" style=\"fill: var(--back)\"/>{body}\n",
+            super::STYLE
+        )
+    }
+
     /// What the axis is of, or the names of the series, in one line above the frame.
     fn legend(&self, svg: &mut String) {
         const LETTER: f64 = 6.2;

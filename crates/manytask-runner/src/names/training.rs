@@ -29,6 +29,22 @@ pub(super) const TRAINING: &[Choice] = &[
         ],
     },
     Choice {
+        kind: "across",
+        place: "training.monitor.across",
+        names: &[
+            (
+                "mean",
+                "the mean over the tasks, by monitor.weights",
+                "monitor = { metric = \"loss\", across = \"mean\", weights = { income = 2.0 } }\n",
+            ),
+            (
+                "worst",
+                "the worst of the tasks, each times its weight",
+                "monitor = { metric = \"loss\", across = \"worst\" }\n",
+            ),
+        ],
+    },
+    Choice {
         kind: "decay",
         place: "optimizer.decay",
         names: &[

@@ -1,5 +1,7 @@
 //! What can be refused before any data are read: all that `train` would say of the configuration alone.
 
+use std::collections::BTreeMap;
+
 use manytask_multitask::{Evaluation, Freeze, Identity, Monitor, Needs, Offers, Task, Training, check_for};
 use manytask_nn::schedule::ScheduleKind;
 use manytask_tensor::{KeyPath, Owner};
@@ -85,7 +87,7 @@ impl Plan {
         if monitor.read(&kept).is_ok() {
             return Ok((monitor, None));
         }
-        let wider = Monitor { task: None, ..monitor.clone() };
+        let wider = Monitor { task: None, weights: BTreeMap::default(), ..monitor.clone() };
         let instead = if wider.read(&kept).is_ok() { wider } else { Monitor::default() };
         let of = monitor.task.map_or(String::new(), |task| format!(" of `{task}`"));
         let note = format!(

@@ -15,6 +15,7 @@ mod episodes;
 mod file_systems;
 mod formats;
 mod from_table;
+mod front;
 mod frozen;
 mod grouped;
 mod images;

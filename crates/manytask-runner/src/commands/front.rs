@@ -1,0 +1,102 @@
+//! `manytask front`: which losses of several tasks can be had together.
+
+mod answer;
+mod picture;
+mod variants;
+
+use manytask_multitask::pareto::preferences;
+use manytask_tensor::ShownPath as _;
+
+use self::answer::Answer;
+use self::variants::{Variant, of_methods};
+use super::studies::{self, Wanted, look, member};
+use super::train::with_options;
+use crate::cli::FrontArgs;
+use crate::config::Source;
+use crate::failure::{Code, Failure, Result};
+use crate::plan::{Plan, Work};
+use crate::progress::Quiet;
+use crate::registries::Registries;
+use crate::report::{print, say};
+use crate::study::{Lost, Question, Spec, Study};
+
+/// The picture in the folder of the study.
+const PICTURE: &str = "front.svg";
+
+/// `manytask front`.
+pub(super) fn front(arguments: &FrontArgs, registries: &Registries) -> Result<()> {
+    let overrides = with_options(&arguments.overrides, arguments.device.as_deref(), arguments.threads);
+    let wanted = Wanted {
+        config: &arguments.config,
+        overrides: &overrides,
+        runs: &arguments.runs,
+        name: arguments.name.as_deref(),
+        ending: "front",
+        jobs: arguments.jobs,
+        quiet: if arguments.quiet { Quiet::Yes } else { Quiet::No },
+    };
+    let looked = look(&wanted, &[], registries)?;
+    let source = &looked.source;
+    let plan = Plan::read(source, registries)?;
+    let refuse = |what: &str, remedy: &str| {
+        Err(Failure::new(Code::Usage, format!("{}: {what}", source.path().shown())).hint(remedy.to_owned()))
+    };
+    if let Work::Episodes(_) = plan.work {
+        return refuse("its tasks are drawn anew at each step", "a front is of tasks on rows");
+    }
+    let tasks = looked.experiment.problem.tasks().to_vec();
+    if tasks.len() < 2 {
+        return refuse("there is a single task", "a front is of two tasks or more");
+    }
+    if arguments.points < tasks.len() {
+        let what = format!("{} preferences for {} tasks", arguments.points, tasks.len());
+        return refuse(&what, "ask for at least as many with --points");
+    }
+    if !arguments.reference.is_empty() && arguments.reference.len() != tasks.len() {
+        let what = format!("a reference of {} losses for {} tasks", arguments.reference.len(), tasks.len());
+        return refuse(&what, &format!("write one for each of {}, in this order", tasks.join(", ")));
+    }
+    let own_monitor = plan.training.monitor.is_some();
+    let monitors = plan.training.validates() && !own_monitor;
+    if own_monitor {
+        say(
+            "note: the configuration's `monitor` decides which parameters of each training are kept, whatever its preference",
+        );
+    }
+    let all = preferences(tasks.len(), arguments.points);
+    let variants = of_methods(&arguments.methods, &tasks, &all, monitors)?;
+    check(&variants, source, registries)?;
+    let members =
+        variants.iter().map(|variant| member(&variant.name, None, plan.seed, variant.overrides.clone()));
+    let spec = Spec { reference: arguments.reference.clone(), ..Spec::new(Question::Front, members) };
+    studies::train(&wanted, looked, &spec, report)
+}
+
+/// Refuses a method that the configuration cannot be trained with, before anything is trained.
+fn check(variants: &[Variant], source: &Source, registries: &Registries) -> Result<()> {
+    let text =
+        toml::to_string(&source.effective()?).map_err(|error| Failure::new(Code::Bug, error.to_string()))?;
+    for variant in variants {
+        let of_variant = |failure: Failure| Failure {
+            message: format!("{}: {}", variant.name, failure.message),
+            ..failure
+        };
+        let member = Source::new(source.path(), &text, &variant.overrides).map_err(of_variant)?;
+        Plan::read(&member, registries).map_err(of_variant)?.check().map_err(of_variant)?;
+    }
+    Ok(())
+}
+
+/// Writes and says the answer of all members that have a result.
+pub(super) fn report(study: &Study, lost: &[Lost]) -> Result<()> {
+    let (finished, _) = study.finished()?;
+    let Some(answer) = Answer::of(study, &finished, lost) else { return Ok(()) };
+    study.write_results(&answer)?;
+    study.write(PICTURE, picture::svg(&answer).as_bytes())?;
+    print(&format!("\n{}", answer.text()))?;
+    for note in answer.notes() {
+        say(&format!("note: {note}"));
+    }
+    say(&format!("picture: {}", study.path().join(PICTURE).shown()));
+    Ok(())
+}
