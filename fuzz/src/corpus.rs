@@ -1,5 +1,6 @@
 //! Inputs that are whole, to be damaged.
 
+use std::io::{Cursor, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use parquet::data_type::ByteArray;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
 
 /// Tables.
 pub(crate) const TABLES: [&str; 5] = [
@@ -135,6 +138,30 @@ pub(crate) fn tensors(folder: &Path) -> Result<Vec<u8>> {
     ];
     let about = checkpoint::Metadata::from([("step".to_owned(), "7".to_owned())]);
     Ok(checkpoint::to_bytes(&folder.join("tensors"), &tensors, &about)?)
+}
+
+/// Arrays as tables: a file of one array, an archive of two, tensors, and records in JSON.
+pub(crate) fn arrays(folder: &Path) -> Result<Vec<Vec<u8>>> {
+    let array = |shape: &str, numbers: &[f64]| {
+        let mut header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}");
+        header += &" ".repeat(63 - (header.len() + 10) % 64);
+        header.push('\n');
+        let mut bytes = b"\x93NUMPY\x01\0".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.as_bytes());
+        bytes.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+        bytes
+    };
+    let (vectors, labels) = (array("(2, 2)", &[1.0, -2.0, f64::NAN, 0.5]), array("(2,)", &[0.0, 1.0]));
+    let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, content) in [("x.npy", &vectors), ("y.npy", &labels)] {
+        archive.start_file(name, SimpleFileOptions::default())?;
+        archive.write_all(content)?;
+    }
+    let columns = [("x".to_owned(), Tensor::from_slice(&[1.0_f32, 2.0]))];
+    let tensors = checkpoint::to_bytes(&folder.join("columns"), &columns, &checkpoint::Metadata::new())?;
+    let records = b"{\"a\": 1, \"b\": null}\n{\"a\": \"x\", \"b\": true}\n".to_vec();
+    Ok(vec![vectors, archive.finish()?.into_inner(), tensors, records])
 }
 
 /// A file of images as MNIST has them.

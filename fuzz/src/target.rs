@@ -19,6 +19,8 @@ pub(crate) enum Target {
     Table,
     /// Tables in Parquet.
     Parquet,
+    /// Arrays of `NumPy` and tensors as tables, and records in JSON.
+    Arrays,
     /// Configurations.
     Config,
     /// Changes of a configuration on the command line.
@@ -33,14 +35,23 @@ pub(crate) enum Target {
 
 impl Target {
     /// All of them.
-    pub(crate) const ALL: [Self; 7] =
-        [Self::Table, Self::Parquet, Self::Config, Self::Changes, Self::Tensors, Self::Idx, Self::Schema];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Table,
+        Self::Parquet,
+        Self::Arrays,
+        Self::Config,
+        Self::Changes,
+        Self::Tensors,
+        Self::Idx,
+        Self::Schema,
+    ];
 
     /// Its name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Table => "table",
             Self::Parquet => "parquet",
+            Self::Arrays => "arrays",
             Self::Config => "config",
             Self::Changes => "changes",
             Self::Tensors => "tensors",
@@ -57,6 +68,7 @@ impl Target {
             Self::Parquet => {
                 vec![corpus::parquet(Compression::UNCOMPRESSED)?, corpus::parquet(Compression::SNAPPY)?]
             }
+            Self::Arrays => corpus::arrays(folder)?,
             Self::Config => bytes(&corpus::CONFIGS),
             Self::Changes => bytes(&corpus::CHANGES),
             Self::Tensors => vec![corpus::tensors(folder)?],
@@ -102,6 +114,18 @@ impl Target {
                 "18446744073709551615",
             ],
             Self::Parquet => &["\0", "\u{1}", "\u{7f}", "PAR1", "\u{15}\u{4}"],
+            Self::Arrays => &[
+                "{",
+                "'shape': (99999999999,)",
+                "'<f8'",
+                "'|O'",
+                "True",
+                "\"x\":",
+                "[",
+                "\n",
+                "\0",
+                "\u{7f}",
+            ],
             Self::Idx => &["\0", "\u{7f}"],
             Self::Schema => &["{", "}", "[", "]", "null", "-1", "1e999", "18446744073709551616", "\"\"", ","],
         }
@@ -110,7 +134,7 @@ impl Target {
     /// Parses an input, which also lies at a path. An error is a fault of the parser; a refusal is none.
     pub(crate) fn parse(self, path: &Path, input: &[u8]) -> Result<()> {
         match self {
-            Self::Table | Self::Parquet => {
+            Self::Table | Self::Parquet | Self::Arrays => {
                 if let Ok(table) = Table::read(&TableSource::new(path))
                     && table.columns().iter().any(|column| column.text(table.rows()).is_some())
                 {
@@ -127,7 +151,7 @@ impl Target {
     /// Whether the parser takes an input, which also lies at a path.
     pub(crate) fn accepts(self, path: &Path, input: &[u8]) -> bool {
         match self {
-            Self::Table | Self::Parquet => Table::read(&TableSource::new(path)).is_ok(),
+            Self::Table | Self::Parquet | Self::Arrays => Table::read(&TableSource::new(path)).is_ok(),
             Self::Config => std::str::from_utf8(input).is_ok_and(|text| plan(text, &[])),
             Self::Changes => std::str::from_utf8(input).is_ok_and(|text| {
                 let changes: Vec<String> = text.lines().map(str::to_owned).collect();

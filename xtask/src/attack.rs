@@ -12,6 +12,7 @@ mod names;
 mod outcome;
 mod pictures;
 mod random;
+mod row_families;
 mod rows;
 mod scenario;
 mod subject;

@@ -11,8 +11,13 @@ use zip::ZipArchive;
 
 use crate::{Error, Result};
 
-/// The file's bytes as they lie on the disk.
+/// The file's bytes as they lie on the disk; of `-` all of standard input, which is there once.
 pub(crate) fn read_raw(path: &Path) -> Result<Vec<u8>> {
+    if path == Path::new("-") {
+        let mut all = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut all).map_err(|error| Error::io(path, error))?;
+        return Ok(all);
+    }
     fs_err::read(path).map_err(|error| Error::io(path, error))
 }
 

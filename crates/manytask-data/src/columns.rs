@@ -165,6 +165,11 @@ fn matches(pieces: &[String], name: &str) -> bool {
     rest.ends_with(last.as_str())
 }
 
+/// Whether a name is what a text with `*` for any characters means.
+pub(crate) fn is_like(text: &str, name: &str) -> bool {
+    matches(&text.split('*').map(str::to_owned).collect::<Vec<_>>(), name)
+}
+
 impl<S: AsRef<str>> From<&[S]> for Columns {
     fn from(names: &[S]) -> Self {
         Self(names.iter().map(|name| name.as_ref().to_owned()).collect())

@@ -12,10 +12,12 @@ mod parquet_text;
 mod pieces;
 mod read;
 mod rows;
+mod several;
 mod source;
 #[cfg(test)]
 mod tests;
 mod typed;
+mod writing;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -27,6 +29,7 @@ pub(crate) use self::header::Named;
 pub use self::memory::{ColumnData, MemoryTable};
 pub(crate) use self::number::NumberFormat;
 pub use self::number::{Decimal, Thousands};
+pub(crate) use self::several::{digest_of, files};
 pub use self::source::{Quotes, Separator, TableSource};
 pub(crate) use self::typed::is_typed;
 use crate::error::{did_you_mean, nearest, shown};

@@ -210,6 +210,10 @@ impl TableDataset {
         if self.targets.is_empty() {
             return Err(Error::config("targets", "targets: there are none; describe at least one"));
         }
+        if self.source.path.file_name().is_some_and(|name| name == "-") {
+            let what = "`-` is standard input, which is there once, and a training reads its table again; write it to a file";
+            return Err(Error::config(["source", "path"], what));
+        }
         if self.tasks_by.is_some() && self.targets.len() > 1 {
             return Err(Error::config(
                 "tasks_by",

@@ -336,10 +336,11 @@ pub struct PredictArgs {
     /// Changes, such as device=cpu
     #[arg(value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
-    /// A table with the run's input columns
+    /// A table with the run's input columns; part-*.csv for several files, - for standard input
     #[arg(long)]
     pub input: PathBuf,
-    /// A CSV file for the predictions; otherwise, and for -, they go to stdout
+    /// A file for the predictions, in CSV, Parquet or records in JSON as its name ends (.parquet, .jsonl); otherwise, and for -, they go
+    /// to stdout as CSV
     #[arg(long)]
     pub output: Option<PathBuf>,
     /// Columns of the table that stand before the predictions, with commas between; * stands for any characters
@@ -370,7 +371,8 @@ pub struct AdaptArgs {
     /// What is to be labelled: a picture or a folder of pictures; or a table
     #[arg(long)]
     pub query: PathBuf,
-    /// A CSV file for the labels; otherwise, and for -, they go to stdout
+    /// A file for the labels, in CSV, Parquet or records in JSON as its name ends (.parquet, .jsonl); otherwise, and for -, they go to
+    /// stdout as CSV
     #[arg(long)]
     pub output: Option<PathBuf>,
     /// Columns of the table that stand before the labels, with commas between; * stands for any characters

@@ -93,7 +93,8 @@ fn data() -> Registry<Box<dyn DataSettings>> {
          `weight` names a column of row weights, which count in the loss, with weight_in = \"loss_and_metrics\" in metrics\n\
          too. With `tasks_by` each value of a column is a task with its own rows. `fold = { index = 0, count = 5 }` makes one fold\n\
          of a cross-validation the test split (`manytask train CONFIG --folds 5` trains all of them).\n\
-         In `source`, `separator` is a character, `tab` or `auto` (found by looking at the first rows), `quotes = \"literal\"`\n\
+         `path = \"part-*.csv\"` is a table of several files with the same columns, and `file_column = \"file\"` a column with the file of\n\
+         each row. In `source`, `separator` is a character, `tab` or `auto` (found by looking at the first rows), `quotes = \"literal\"`\n\
          takes a quote for a character like any other, `decimal = \",\"` with `thousands = \".\"` (or `,`, a blank, `'`) reads\n\
          1.234,5, and `missing_by = { age = [\"-1\"] }` has marks of missing values for one column, beside those under `missing`.",
         &example,

@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::trial::Trial;
 
+mod command;
 mod config;
 mod disk;
 mod fuzz;
@@ -20,6 +21,8 @@ mod valid;
 pub(crate) enum Kind {
     /// Random valid configurations.
     Valid,
+    /// Whatever else can be asked for, in order and out of order.
+    Command,
     /// Kills and signals at random moments.
     Kill,
     /// Writes that fail.
@@ -38,8 +41,9 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// All, in the order of the table at the end.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Valid,
+        Self::Command,
         Self::Kill,
         Self::Disk,
         Self::Config,
@@ -53,6 +57,7 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Valid => "valid",
+            Self::Command => "command",
             Self::Kill => "kill",
             Self::Disk => "disk",
             Self::Config => "config",
@@ -67,6 +72,7 @@ impl Kind {
     pub(crate) fn attack(self, trial: &mut Trial<'_>) -> Result<()> {
         match self {
             Self::Valid => valid::attack(trial),
+            Self::Command => command::attack(trial),
             Self::Kill => kill::attack(trial),
             Self::Disk => disk::attack(trial),
             Self::Config => config::attack(trial),

@@ -6,54 +6,119 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// The names of each category, and the settings that `explain` shows for them.
+/// The names of each category, where they fit, and the settings that `explain` shows for them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Names {
     by_category: BTreeMap<String, Vec<String>>,
     explained: BTreeMap<String, String>,
-    sampled: Vec<String>,
+    fitting: BTreeMap<Fit, Vec<String>>,
 }
 
-/// Tasks that are sampled anew at each step; which aggregators take them is asked with it.
-const SAMPLED: &str = "[data]\nkind = \"sinusoid\"\n[network]\nkind = \"mlp\"\n[learner]\nkind = \"maml\"\n[optimizer]\n\
-    kind = \"sgd\"\nlearning_rate = 0.1\n[training]\nsteps = 2\n[aggregator]\n";
+/// Where names of a category fit that do not fit everywhere: `check` says which do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fit {
+    /// Aggregators of tasks that are sampled anew at each step.
+    SampledTasks,
+    /// Trunks of tasks on a table.
+    TableTrunk,
+    /// Architectures of tasks of mixed kinds on a table.
+    MixedTasks,
+    /// Learners of functions.
+    Functions,
+    /// Learners of tasks on the rows of a table.
+    RowTasks,
+    /// Learners of classes.
+    Classes,
+    /// Learners of classes that learn from single examples first.
+    Pretrained,
+}
 
-/// Tasks on a table; which trunks take its rows is asked with it.
+/// What is not asked for.
+const REST: &str = "[optimizer]\nkind = \"sgd\"\nlearning_rate = 0.1\n[training]\nsteps = 2\n";
+/// The data of tasks on a table.
 const TABLE: &str = "[data]\nkind = \"table\"\nsource = { path = \"a.csv\" }\ninputs = { numeric = [\"x\"] }\n\
-    targets = [{ name = \"y\", kind = \"regression\" }]\n[aggregator]\nkind = \"equal_weights\"\n[optimizer]\n\
-    kind = \"sgd\"\nlearning_rate = 0.1\n[training]\nsteps = 2\n[network]\nkind = \"hard_sharing\"\n[network.trunk]\n";
+    targets = [{ name = \"y\", kind = \"regression\" }, { name = \"z\", kind = \"binary\" }]\n";
+
+impl Fit {
+    const ALL: [Self; 7] = [
+        Self::SampledTasks,
+        Self::TableTrunk,
+        Self::MixedTasks,
+        Self::Functions,
+        Self::RowTasks,
+        Self::Classes,
+        Self::Pretrained,
+    ];
+
+    fn category(self) -> &'static str {
+        match self {
+            Self::SampledTasks => "aggregator",
+            Self::TableTrunk => "trunk",
+            Self::MixedTasks => "architecture",
+            Self::Functions | Self::RowTasks | Self::Classes | Self::Pretrained => "learner",
+        }
+    }
+
+    /// A configuration in which a name stands.
+    fn config(self, name: &str) -> String {
+        let equal = "[aggregator]\nkind = \"equal_weights\"\n";
+        let mlp = "[network]\nkind = \"mlp\"\nhidden = [8]\n";
+        let rows = "[data]\nkind = \"table\"\nsource.path = \"a.csv\"\ninputs.numeric = [\"x\", \"u\", \"v\"]\nshots = 1\nqueries = 2\n";
+        let classes = format!("{rows}classes_by = \"c\"\nways = 2\n");
+        let drawings = "[data]\nkind = \"omniglot\"\nfolder = \"o\"\nsplit.random = { train = 4, validation = 2, seed = 1 }\n\
+            ways = 2\nshots = 1\nqueries = 1\nsize = 16\n[pretraining]\nsteps = 1\n";
+        let sinusoid = "[data]\nkind = \"sinusoid\"\n";
+        let own = match self {
+            Self::SampledTasks => {
+                return format!(
+                    "{sinusoid}{mlp}[learner]\nkind = \"maml\"\n{REST}[aggregator]\nkind = {name:?}\n"
+                );
+            }
+            Self::TableTrunk => {
+                format!("{TABLE}[network]\nkind = \"hard_sharing\"\n[network.trunk]\nkind = {name:?}\n")
+            }
+            Self::MixedTasks => {
+                format!("{TABLE}[network]\nkind = {name:?}\ntrunk = {{ kind = \"mlp\", hidden = [8] }}\n")
+            }
+            Self::Functions => format!("{sinusoid}{mlp}[learner]\nkind = {name:?}\n"),
+            Self::RowTasks => format!(
+                "{rows}tasks_by = \"c\"\ntargets = [{{ name = \"y\", kind = \"regression\" }}]\n{mlp}[learner]\nkind = {name:?}\n"
+            ),
+            Self::Classes => format!("{classes}{mlp}[learner]\nkind = {name:?}\n"),
+            Self::Pretrained => format!("{drawings}{mlp}[learner]\nkind = {name:?}\n"),
+        };
+        format!("{own}{equal}{REST}")
+    }
+}
 
 impl Names {
     /// Asks the program.
     pub(crate) fn ask(binary: &Path) -> Result<Self> {
         let mut names = Self::parse(&output(binary, &["list"])?);
-        let all: Vec<String> = names.by_category.values().flatten().cloned().collect();
-        for name in all {
+        let with_keys = ["aggregator", "architecture", "learner", "optimizer"];
+        for name in with_keys.iter().flat_map(|category| names.of(category).to_vec()).collect::<Vec<_>>() {
             let text = output(binary, &["explain", &name])?;
             names.explained.insert(name, text);
         }
         let folder = std::env::temp_dir().join(format!("manytask-names-{}", std::process::id()));
         fs_err::create_dir_all(&folder)?;
-        for name in names.of("aggregator").to_vec() {
-            let path = folder.join("config.toml");
-            fs_err::write(&path, format!("{SAMPLED}kind = {name:?}\n"))?;
-            let checked = Command::new(binary).arg("check").arg(&path).output()?;
-            if checked.status.success() {
-                names.take_for_sampled_tasks(&name);
+        for fit in Fit::ALL {
+            let mut check = Command::new(binary);
+            check.arg("check").current_dir(&folder);
+            for name in names.of(fit.category()) {
+                fs_err::write(folder.join(format!("{name}.toml")), fit.config(name))?;
+                check.arg(format!("{name}.toml"));
+            }
+            let said = String::from_utf8_lossy(&check.output()?.stderr).into_owned();
+            for name in said.lines().filter_map(|line| line.strip_suffix(".toml: good")) {
+                names.take(fit, name);
+            }
+            if names.fitting(fit).is_empty() {
+                bail!("no {} fits {fit:?}: has the form of configurations changed?", fit.category());
             }
         }
-        let mut trunks = names.of("trunk").to_vec();
-        let path = folder.join("config.toml");
-        let mut taken = |name: &String| -> Result<bool> {
-            fs_err::write(&path, format!("{TABLE}kind = {name:?}\n"))?;
-            Ok(Command::new(binary).arg("check").arg(&path).output()?.status.success())
-        };
-        let taken = trunks.iter().map(&mut taken).collect::<Result<Vec<_>>>()?;
-        let mut taken = taken.into_iter();
-        trunks.retain(|_| taken.next().unwrap_or(false));
-        names.by_category.insert("trunk".to_owned(), trunks);
         fs_err::remove_dir_all(&folder)?;
-        for category in ["aggregator", "optimizer", "schedule", "learner", "trunk"] {
+        for category in ["optimizer", "schedule"] {
             if names.of(category).is_empty() {
                 bail!("`manytask list` names no {category}: has its form changed?");
             }
@@ -80,14 +145,19 @@ impl Names {
         self.by_category.get(category).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// The aggregators for tasks that are sampled anew at each step.
-    pub(crate) fn of_sampled_tasks(&self) -> &[String] {
-        &self.sampled
+    /// The names that fit somewhere.
+    pub(crate) fn fitting(&self, fit: Fit) -> &[String] {
+        self.fitting.get(&fit).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Takes an aggregator for such tasks.
-    pub(crate) fn take_for_sampled_tasks(&mut self, name: &str) {
-        self.sampled.push(name.to_owned());
+    /// Takes a name for where it fits.
+    pub(crate) fn take(&mut self, fit: Fit, name: &str) {
+        self.fitting.entry(fit).or_default().push(name.to_owned());
+    }
+
+    /// All names.
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.by_category.values().flatten().cloned().collect()
     }
 
     /// Whether the explanation of a name shows this key.

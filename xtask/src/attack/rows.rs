@@ -2,28 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::names::Names;
+mod draft;
+mod tasks;
+
+use self::draft::{Draft, Target, draft};
+use self::tasks::sections;
+use super::names::{Fit, Names};
 use super::random::Rng;
 use super::scenario::{Length, Scenario, Shared, TABLE, Text, aggregator, array, head, schedule, training};
 use super::table::Table;
-
-/// What is being put together.
-struct Draft {
-    table: Table,
-    tasks: Vec<Target>,
-    /// The task names where tasks are the values of a column.
-    groups: Vec<String>,
-    numeric: Vec<String>,
-    categorical: Vec<String>,
-}
-
-#[derive(Clone)]
-struct Target {
-    name: String,
-    kind: &'static str,
-    columns: Vec<String>,
-    rest: String,
-}
 
 /// A random table with a configuration that fits it.
 pub(crate) fn draw(rng: &mut Rng, names: &Names, length: Length) -> Scenario {
@@ -52,83 +39,25 @@ pub(crate) fn draw(rng: &mut Rng, names: &Names, length: Length) -> Scenario {
     text.add(targets(&draft));
     let norm = rng.pick(&["none", "none", "layer", "batch"]);
     text.add(network(rng, names, norm, inputs.contains("embedding = [\"")));
-    text.add(sections(rng, &draft));
+    text.add(sections(rng, &draft, split.validated));
     text.add(aggregator(rng, names, names.of("aggregator"), &tasks, shared));
     text.add(schedule(rng, names, split.validated));
     text.add(format!("[training]\n{}", training(rng, length, split.validated)));
     text.add(batches(rng, draft.table.rows.len(), norm));
+    if rng.chance(0.15) {
+        text.set(
+            "augment",
+            rng.pick(&["{ noise = 0.1 }", "{ feature_dropout = 0.2 }", "{ noise = 0.1, mixup = 0.2 }"]),
+        );
+    }
+    if rng.chance(0.1) {
+        text.set("freeze", rng.pick(&["[\"trunk\"]", "[\"trunk.layer0\"]", "[\"heads.*\"]"]));
+    }
     if tasks.len() > 1 && rng.chance(0.15) {
         text.add(format!("only_tasks = {}\n", array(&tasks[..1])));
     }
     let files = BTreeMap::from([(TABLE.to_owned(), draft.table.csv().into_bytes())]);
-    Scenario { config: text.done(), files, table: Some(draft.table) }
-}
-
-fn draft(rng: &mut Rng) -> Draft {
-    let rows = if rng.chance(0.2) { rng.between(8, 20) } else { rng.between(20, 80) };
-    let mut table = Table::of_rows(rows);
-    let (mut numeric, mut categorical) = (Vec::new(), Vec::new());
-    for number in 0..rng.between(0, 3) {
-        let name = format!("x{number}");
-        let gaps = rng.pick(&[0.0, 0.0, 0.2, 0.6]);
-        let scale = rng.pick(&[1.0, 1.0, 1e-3, 1e4]);
-        table.draw(rng, &name, gaps, |rng| format!("{:.4}", rng.normal() * scale));
-        numeric.push(name);
-    }
-    if rng.chance(0.1) {
-        table.draw(rng, "constant", 0.0, |_| "7".to_owned());
-        numeric.push("constant".to_owned());
-    }
-    for number in 0..rng.between(usize::from(numeric.is_empty()), 2) {
-        let name = format!("c{number}");
-        let gaps = rng.pick(&[0.0, 0.1, 0.5]);
-        let levels = rng.between(2, 5);
-        table.draw(rng, &name, gaps, |rng| format!("level {}", rng.below(levels)));
-        categorical.push(name);
-    }
-    let mut groups = Vec::new();
-    if rng.chance(0.2) {
-        let count = rng.between(2, 4);
-        table.draw(rng, "g", 0.0, |rng| format!("s{}", rng.below(count)));
-        groups = table.levels("g");
-    }
-    let count = if groups.is_empty() { rng.between(1, 4) } else { 1 };
-    let tasks = (0..count).map(|number| target(rng, &mut table, number)).collect();
-    Draft { table, tasks, groups, numeric, categorical }
-}
-
-fn target(rng: &mut Rng, table: &mut Table, number: usize) -> Target {
-    let name = format!("y{number}");
-    let gaps = rng.pick(&[0.0, 0.0, 0.1, 0.4, 0.8]);
-    let kind = rng.pick(&["binary", "binary", "regression", "regression", "multiclass", "multilabel"]);
-    let (mut columns, mut rest) = (Vec::new(), String::new());
-    match kind {
-        "binary" if rng.chance(0.3) => {
-            table.draw(rng, &name, gaps, |rng| rng.pick(&["yes", "no"]).to_owned());
-            "positive = [\"yes\"]\n".clone_into(&mut rest);
-        }
-        "multiclass" => {
-            let classes = rng.between(2, 4);
-            table.draw(rng, &name, gaps, |rng| format!("k{}", rng.below(classes)));
-            rest =
-                format!("classes = {}\n", array(&(0..classes).map(|k| format!("k{k}")).collect::<Vec<_>>()));
-        }
-        "multilabel" => {
-            columns = (0..rng.between(2, 3)).map(|label| format!("{name}l{label}")).collect();
-            for column in &columns {
-                table.draw(rng, column, gaps, |rng| rng.below(2).to_string());
-            }
-        }
-        "regression" => {
-            let offset = rng.pick(&[0.0, 100.0, 1e6]);
-            table.draw(rng, &name, gaps, |rng| format!("{:.3}", offset + rng.normal() * 3.0));
-            if rng.chance(0.5) {
-                "standardise = true\n".clone_into(&mut rest);
-            }
-        }
-        _ => table.draw(rng, &name, gaps, |rng| rng.below(2).to_string()),
-    }
-    Target { name, kind, columns, rest }
+    Scenario { config: text.done(), files, table: Some(draft.table), examples: None }
 }
 
 struct Split {
@@ -179,7 +108,9 @@ fn targets(draft: &Draft) -> String {
 }
 
 fn network(rng: &mut Rng, names: &Names, norm: &str, embeds: bool) -> String {
-    let trunk = rng.pick(names.of("trunk"));
+    let trunk = rng.pick(names.fitting(Fit::TableTrunk));
+    let kind =
+        if rng.chance(0.5) { "hard_sharing".to_owned() } else { rng.pick(names.fitting(Fit::MixedTasks)) };
     let activation = rng.pick(&["relu", "tanh", "gelu", "sigmoid", "leaky_relu"]);
     let init = rng.pick(&["pytorch", "kaiming", "xavier", "truncated_normal"]);
     let dropout = rng.pick(&["0.0", "0.0", "0.3"]);
@@ -187,49 +118,15 @@ fn network(rng: &mut Rng, names: &Names, norm: &str, embeds: bool) -> String {
     let hidden = rng.pick(&["[8]", "[4, 4]", "[16, 8]"]);
     let settings = if trunk == "mlp" { format!(", hidden = {hidden}, {rest}") } else { String::new() };
     let mut text =
-        Text::from(format!("[network]\nkind = \"hard_sharing\"\ntrunk = {{ kind = {trunk:?}{settings} }}\n"));
+        Text::from(format!("[network]\nkind = {kind:?}\ntrunk = {{ kind = {trunk:?}{settings} }}\n"));
+    if names.has_key(&kind, "experts") && rng.chance(0.7) {
+        text.set("experts", rng.between(1, 4));
+    }
     if rng.chance(0.3) {
         text.add(format!("head = {{ kind = \"mlp\", hidden = [4], {rest} }}\n"));
     }
     if embeds && rng.chance(0.6) {
         text.add("embedding = 3\n");
-    }
-    text.done()
-}
-
-/// `[tasks.NAME]` for some, with losses and metrics of their kind.
-fn sections(rng: &mut Rng, draft: &Draft) -> String {
-    let of_kind = |kind: &str| -> (&[&str], &[&str]) {
-        match kind {
-            "regression" => (
-                &["\"mse\"", "\"l1\"", "{ huber = { delta = 0.5 } }"],
-                &["rmse", "mae", "r2", "relative_rmse"],
-            ),
-            "binary" => (
-                &["{ binary_cross_entropy = { positive_weight = 2.0 } }", "{ focal = { gamma = 1.0 } }"],
-                &["roc_auc", "accuracy", "f1", "average_precision", "log_loss", "matthews", "brier_score"],
-            ),
-            "multiclass" => (
-                &["{ cross_entropy = { label_smoothing = 0.1 } }"],
-                &["accuracy", "balanced_accuracy", "f1", "cohen_kappa", "quadratic_kappa"],
-            ),
-            _ => (&["{ focal = { gamma = 2.0 } }"], &["roc_auc", "micro_f1", "hamming_loss"]),
-        }
-    };
-    let mut text = Text::default();
-    for task in draft.tasks.iter().filter(|_| draft.groups.is_empty()) {
-        if rng.chance(0.3) {
-            let (losses, metrics) = of_kind(task.kind);
-            let mut metrics: Vec<String> = metrics.iter().map(|&metric| metric.to_owned()).collect();
-            rng.shuffle(&mut metrics);
-            metrics.truncate(2);
-            text.add(format!(
-                "[tasks.{}]\nloss = {}\nmetrics = {}\n",
-                task.name,
-                rng.pick(losses),
-                array(&metrics)
-            ));
-        }
     }
     text.done()
 }
@@ -251,7 +148,9 @@ mod tests {
     fn tables_and_configurations_vary_and_are_functions_of_the_seed() {
         let list = "trunk [network.trunk]\n  mlp x\naggregator [aggregator]\n  mgda x\n  fixed_weights x\n\
                     optimizer [optimizer]\n  sgd x\nschedule [schedule]\n  constant x\n  plateau x\n";
-        let names = Names::parse(list);
+        let mut names = Names::parse(list);
+        names.take(Fit::TableTrunk, "mlp");
+        names.take(Fit::MixedTasks, "mmoe");
         let all: Vec<Scenario> =
             (0..60).map(|n| draw(&mut Rng::new(7, "rows", n), &names, Length::Short)).collect();
         let again = draw(&mut Rng::new(7, "rows", 3), &names, Length::Short);
@@ -264,6 +163,12 @@ mod tests {
             "split.column",
             "only_tasks",
             "embedding = [\"",
+            "mmoe",
+            "calibration",
+            "coverage",
+            "augment",
+            "freeze",
+            "average",
         ] {
             assert!(all.iter().any(|scenario| scenario.config.contains(part)), "none has {part}");
         }

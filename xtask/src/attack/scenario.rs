@@ -17,8 +17,10 @@ pub(crate) struct Scenario {
     pub(crate) config: String,
     /// Further files by their path beside the configuration.
     pub(crate) files: BTreeMap<String, Vec<u8>>,
-    /// The table, where there is one.
+    /// The table, where there is one whose rows are predicted.
     pub(crate) table: Option<Table>,
+    /// The table, where there is one whose rows a learner adapts to.
+    pub(crate) examples: Option<Table>,
 }
 
 /// How long a training is to be.
@@ -180,6 +182,15 @@ pub(crate) fn training(rng: &mut Rng, length: Length, validated: bool) -> String
     }
     if rng.chance(0.3) {
         text.set("clip_norm", rng.pick(&["0.1", "1.0", "10.0"]));
+    }
+    if rng.chance(0.2) {
+        text.set(
+            "average",
+            rng.pick(&["{ ema = { decay = 0.9 } }", "{ swa = { from = 0.5 } }", "{ ema = { decay = 0.0 } }"]),
+        );
+    }
+    if rng.chance(0.1) {
+        text.set("diagnose_every_steps", rng.between(1, every));
     }
     if validated {
         text.set("validate_every_steps", rng.between(1, every));

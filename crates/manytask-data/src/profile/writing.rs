@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::bytes::{read_raw, unpack};
-use crate::table::{Column, NumberFormat, is_typed};
+use crate::table::{Column, NumberFormat, files, is_typed};
 use crate::words::{examples, quoted};
 use crate::{Decimal, Note, Result, Separator, Table, TableSource};
 
@@ -18,8 +18,10 @@ const NUMBERS: f64 = 0.7;
 /// The first way's, when it can be read in none.
 pub(super) fn found(path: &Path) -> Result<(Table, TableSource, Vec<Note>)> {
     let plain = TableSource::new(path);
-    let raw = read_raw(path)?;
-    if is_typed(&unpack(path, &raw)?) {
+    // How several files are written is told by the first of them.
+    let first = files(path)?.into_iter().next().unwrap_or_else(|| path.to_owned());
+    let raw = read_raw(&first)?;
+    if is_typed(&unpack(&first, &raw)?) {
         return Ok((Table::read(&plain)?, plain, Vec::new()));
     }
     let (table, mut source) = with_header(separated(path))?;

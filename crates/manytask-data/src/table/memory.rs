@@ -61,8 +61,8 @@ pub enum ColumnData {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct MemoryTable {
-    name: PathBuf,
-    columns: Vec<(String, ColumnData)>,
+    pub(super) name: PathBuf,
+    pub(super) columns: Vec<(String, ColumnData)>,
 }
 
 impl MemoryTable {

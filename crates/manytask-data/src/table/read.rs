@@ -1,5 +1,7 @@
 //! A file into a table, with a message for every mistake.
 
+use std::path::PathBuf;
+
 use manytask_tensor::ShownPath as _;
 
 use super::header::names;
@@ -7,6 +9,7 @@ use super::interner::Marks;
 use super::look::{self, Other};
 use super::pieces::{self, Read, Rules, Seen};
 use super::rows::{Cursor, Dialect, SyntaxError, SyntaxErrorKind, line_ends};
+use super::several::files;
 use super::source::TableSource;
 use super::{Column, Table, TableFormat, foreign, typed};
 use crate::bytes::{digest, read_raw, unpack};
@@ -16,6 +19,19 @@ use crate::{Error, Result};
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 pub(super) fn read(source: &TableSource, threads: usize) -> Result<Table> {
+    let one = |path: PathBuf| {
+        let table = read_one(&source.at(path), threads)?;
+        source.file_column.iter().try_fold(table, |table, name| table.with_file_column(name))
+    };
+    let mut tables = files(&source.path)?.into_iter().map(one).collect::<Result<Vec<_>>>()?;
+    match (tables.pop(), tables.is_empty()) {
+        (Some(table), true) => Ok(table),
+        (last, _) => Table::below_each_other(&source.path, tables.into_iter().chain(last).collect()),
+    }
+}
+
+/// The table of a single file.
+fn read_one(source: &TableSource, threads: usize) -> Result<Table> {
     let path = source.path.as_path();
     let numbers = source.numbers()?;
     let raw = read_raw(path)?;

@@ -15,10 +15,14 @@ use crate::{Error, Result};
 #[serde(deny_unknown_fields)]
 pub struct TableSource {
     /// The file: CSV, Parquet or records in JSON (objects in lines or in an array), plain, packed with gzip, zstd or xz, or alone in a
-    /// zip archive (told by its content, not by its name). What follows but `trim` and marks of missing values is of CSV. It is written out as far as it is UTF-8:
+    /// zip archive (told by its content, not by its name). A `*` in its last part stands for any characters: the files that are called so are
+    /// one table, in the order of their names. `-` is standard input. What follows but `trim` and marks of missing values is of CSV. It is written out as far as it is UTF-8:
     /// who reads a table by what was written gives it the path of that table.
     #[serde(serialize_with = "as_text")]
     pub path: PathBuf,
+    /// A further column with the name of each row's file. Absent: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_column: Option<String>,
     /// Whether the first line has the columns' names; otherwise they are `column0`, `column1`, ….
     #[serde(default = "yes")]
     pub header: bool,
@@ -74,6 +78,7 @@ impl TableSource {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
+            file_column: None,
             header: true,
             separator: Separator::COMMA,
             quotes: Quotes::Double,

@@ -11,8 +11,9 @@ use flate2::Crc;
 use manytask_tensor::{Device, Tensor, WHOLE, checkpoint, io};
 
 use super::{Dataset, Schema, TableDataset};
-use crate::bytes::{digest, read_raw};
+use crate::bytes::digest;
 use crate::parallel::in_threads;
+use crate::table::digest_of;
 use crate::{
     DataReport, Encoded, Error, Files, Inputs, OneHot, Result, SplitData, SplitRule, Splits, TaskData,
 };
@@ -71,7 +72,7 @@ impl TableDataset {
             // Which of the two it is stays in the description.
             paths.extend([validation, test].into_iter().flatten().map(std::mem::take));
         }
-        let digests = in_threads(&paths, |path| Ok(digest([read_raw(path)?.as_slice()])));
+        let digests = in_threads(&paths, |path| digest_of(path));
         let digests = digests.into_iter().collect::<Result<Vec<String>>>()?;
         let content = digest(digests.iter().map(String::as_bytes));
         let described = serde_json::to_vec(&described).map_err(|error| {

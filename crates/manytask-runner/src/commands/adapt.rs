@@ -9,7 +9,6 @@ use manytask_meta::{Adapter, BatchNormStatistics};
 use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Output;
 use manytask_tensor::ShownPath as _;
-use manytask_tensor::io::write_atomically;
 use manytask_tensor::{Device, Kind, Layout, Params, Tensor, threads};
 
 use super::changes::Purpose;
@@ -21,7 +20,7 @@ use crate::episodes::EpisodeForm;
 use crate::failure::{Code, Failure, Result};
 use crate::plan::{EpisodesPlan, Plan, Work, threads_of};
 use crate::registries::Registries;
-use crate::report::{print, say};
+use crate::report::say;
 use crate::run::{RunFolder, Which};
 
 /// `manytask adapt`.
@@ -50,15 +49,7 @@ pub(super) fn adapt(arguments: &AdaptArgs, registries: &Registries) -> Result<()
     for note in &labelled.notes {
         say(&format!("note: {note}"));
     }
-    let text = labelled.predictions.csv();
-    match arguments.output.as_deref().filter(|path| path.as_os_str() != "-") {
-        None => print(&text),
-        Some(path) => {
-            write_atomically(path, text.as_bytes())?;
-            say(&format!("{} are in {}", labelled.what, path.shown()));
-            Ok(())
-        }
-    }
+    labelled.predictions.deliver(arguments.output.as_deref(), &labelled.what)
 }
 
 /// A learner and what is asked of it.

@@ -8,7 +8,6 @@ use manytask_data::{Columns, Table};
 use manytask_multitask::Task;
 use manytask_nn::metrics::Output;
 use manytask_tensor::ShownPath as _;
-use manytask_tensor::io::write_atomically;
 use manytask_tensor::{Kind, Tensor, threads};
 
 use self::derived::{postprocessed, with_derived};
@@ -22,7 +21,7 @@ use crate::digest::digest;
 use crate::failure::{Code, Failure, Result};
 use crate::plan::{Plan, RowsPlan, Work, threads_of};
 use crate::registries::Registries;
-use crate::report::{print, say};
+use crate::report::say;
 use crate::run::{RunFolder, SCHEMA, Which, is_study};
 use crate::schema::{InputRows, InputSchema};
 use crate::study::{Question, Study, finished_of, run_of};
@@ -49,15 +48,7 @@ pub(super) fn predict(arguments: &PredictArgs, registries: &Registries) -> Resul
     for note in notes.into_iter().chain(predictions.note()) {
         say(&format!("note: {note}"));
     }
-    let text = predictions.csv();
-    match output {
-        None => print(&text),
-        Some(path) => {
-            write_atomically(path, text.as_bytes())?;
-            say(&format!("predictions for {count} rows are in {}", path.shown()));
-            Ok(())
-        }
-    }
+    predictions.deliver(output, &format!("predictions for {count} rows"))
 }
 
 /// What is to be predicted, and how.

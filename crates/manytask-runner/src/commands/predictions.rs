@@ -1,6 +1,6 @@
-//! Predictions as comma-separated values: a row for each row of the input.
+//! Predictions: a row for each row of the input.
 
-use std::fmt::Write;
+mod output;
 
 use manytask_tensor::{Device, Kind, Tensor};
 
@@ -182,49 +182,6 @@ impl Predictions {
             first + 1
         ))
     }
-
-    /// A line of names, and one for each row of the input. Numbers are as short as they can be without a loss.
-    pub(super) fn csv(&self) -> String {
-        let before = self.rows_by.iter().map(|(name, rows)| (*name, rows));
-        let before: Vec<(&str, &Vec<String>)> =
-            before.chain(self.kept.iter().map(|(name, rows)| (name.as_str(), rows))).collect();
-        let names = before.iter().map(|(name, _)| *name);
-        let names = names.chain(self.columns.iter().map(|column| column.name.as_str()));
-        let mut text = names.map(quoted).collect::<Vec<_>>().join(",");
-        text.push('\n');
-        for row in 0..self.rows {
-            let start = text.len();
-            for (number, (_, rows)) in before.iter().enumerate() {
-                if number > 0 {
-                    text.push(',');
-                }
-                text.push_str(&quoted(rows.get(row).map_or("", String::as_str)));
-            }
-            for (number, column) in self.columns.iter().enumerate() {
-                if number > 0 || !before.is_empty() {
-                    text.push(',');
-                }
-                match &column.cells {
-                    Cells::Numbers(_) => {
-                        if let Some(value) = column.value(row) {
-                            number_into(&mut text, value);
-                        }
-                    }
-                    Cells::Words(words) => {
-                        if let Some(Some(word)) = words.get(row) {
-                            text.push_str(&quoted(word));
-                        }
-                    }
-                }
-            }
-            if text.len() == start {
-                // An empty line is no row for many readers.
-                text.push_str("\"\"");
-            }
-            text.push('\n');
-        }
-        text
-    }
 }
 
 impl Column {
@@ -263,25 +220,6 @@ fn put<T>(column: &mut [Option<T>], rows: &[usize], cells: Vec<Option<T>>) {
         if let Some(cell) = column.get_mut(*row) {
             *cell = value;
         }
-    }
-}
-
-/// The shortest digits that are read as the same number.
-fn number_into(text: &mut String, value: f64) {
-    let size = value.abs();
-    // Writing to a string cannot fail.
-    let _ = if size == 0.0 || (1e-4..1e15).contains(&size) || !value.is_finite() {
-        write!(text, "{value}")
-    } else {
-        write!(text, "{value:e}")
-    };
-}
-
-fn quoted(name: &str) -> String {
-    if name.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", name.replace('"', "\"\""))
-    } else {
-        name.to_owned()
     }
 }
 

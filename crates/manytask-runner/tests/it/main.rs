@@ -14,6 +14,7 @@ mod encoding_report;
 mod episodes;
 mod file_systems;
 mod formats;
+mod forms;
 mod from_table;
 mod front;
 mod frozen;

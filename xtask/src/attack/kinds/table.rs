@@ -8,6 +8,7 @@ use flate2::write::GzEncoder;
 
 use crate::attack::mutate;
 use crate::attack::outcome::Outcome;
+use crate::attack::pictures::archive;
 use crate::attack::random::Rng;
 use crate::attack::rows;
 use crate::attack::scenario::{CONFIG, Length, TABLE};
@@ -54,7 +55,7 @@ fn otherwise_written(trial: &mut Trial<'_>, table: &Table, outcome: &Outcome) ->
 fn variant(rng: &mut Rng, table: &Table) -> Result<(&'static str, Vec<u8>, Option<&'static str>)> {
     let text = table.csv();
     let plain = |name, text: String| Ok((name, text.into_bytes(), None));
-    match rng.below(10) {
+    match rng.below(12) {
         0 => plain("with CRLF", table.written(',', "\r\n", Quotes::Needed)),
         1 => plain("with every field quoted", table.written(',', "\n", Quotes::All)),
         2 => plain("with a byte order mark", format!("\u{feff}{text}")),
@@ -72,11 +73,24 @@ fn variant(rng: &mut Rng, table: &Table) -> Result<(&'static str, Vec<u8>, Optio
             encoder.write_all(text.as_bytes())?;
             Ok(("packed with gzip", encoder.finish()?, None))
         }
+        9 => Ok(("in a zip archive", archive(&[("inside.csv".to_owned(), text.into_bytes())])?, None)),
+        10 => plain("as records in JSON", json_lines(table)),
         _ => {
             let text = table.written(';', "\n", Quotes::Needed);
             Ok(("with semicolons", text.into_bytes(), Some("data.source.separator=\";\"")))
         }
     }
+}
+
+/// A line of JSON for each row, all values as texts.
+fn json_lines(table: &Table) -> String {
+    let line = |row: &Vec<String>| {
+        let fields = table.names.iter().zip(row);
+        let fields: serde_json::Map<String, serde_json::Value> =
+            fields.map(|(name, value)| (name.clone(), value.clone().into())).collect();
+        serde_json::Value::Object(fields).to_string() + "\n"
+    };
+    table.rows.iter().map(line).collect()
 }
 
 /// A damaged table is refused, or each of its rows counts.
@@ -120,15 +134,19 @@ mod tests {
         table.draw(&mut rng, "a", 0.3, |rng| format!("level {}", rng.below(3)));
         table.draw(&mut rng, "b", 0.0, |rng| rng.below(9).to_string());
         let mut names = Vec::new();
-        for _ in 0..100 {
+        for _ in 0..200 {
             let (name, content, change) = variant(&mut rng, &table).unwrap();
             names.push(name);
             let Ok(text) = String::from_utf8(content) else { continue };
+            if name.contains("JSON") {
+                assert_eq!(text.lines().count(), 5);
+                continue;
+            }
             let text = if change.is_some() { text.replace(';', ",") } else { text };
             assert_eq!(records(&text).len(), 6, "{name}");
         }
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 10);
+        assert_eq!(names.len(), 12);
     }
 }

@@ -31,6 +31,11 @@ pub(super) fn attack(trial: &mut Trial<'_>) -> Result<()> {
         predicted.expect(&[0])?;
         are_predictions(&predicted, table)?;
     }
+    if let Some(table) = &scenario.examples {
+        let adapted = trial.command(&["adapt", "runs/whole", "--support", TABLE, "--query", TABLE])?;
+        adapted.expect(&[0])?;
+        are_predictions(&adapted, table)?;
+    }
     trial.command(&["resume", "runs/whole", "--quiet"])?.expect(&[0])?;
     Outcome::read(&trial.at("runs/whole"))?.same_as(&outcome, "the resumption of a run that was done")?;
     if trial.rng.chance(0.4) {
