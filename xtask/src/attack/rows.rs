@@ -37,8 +37,16 @@ pub(crate) fn draw(rng: &mut Rng, names: &Names, length: Length) -> Scenario {
     let inputs = inputs(rng, &draft);
     text.add(&inputs);
     text.add(targets(&draft));
-    let norm = rng.pick(&["none", "none", "layer", "batch"]);
-    text.add(network(rng, names, norm, inputs.contains("embedding = [\"")));
+    let kind =
+        if rng.chance(0.5) { "hard_sharing".to_owned() } else { rng.pick(names.fitting(Fit::MixedTasks)) };
+    let plain = kind == "hard_sharing";
+    // Networks whose weights are several networks' keep no running statistics.
+    let norm = rng.pick(if plain {
+        &["none", "none", "layer", "batch"]
+    } else {
+        &["none", "none", "none", "layer"]
+    });
+    text.add(network(rng, names, (&kind, norm), inputs.contains("embedding = [\"")));
     text.add(sections(rng, &draft, split.validated));
     text.add(aggregator(rng, names, names.of("aggregator"), &tasks, shared));
     text.add(schedule(rng, names, split.validated));
@@ -50,8 +58,8 @@ pub(crate) fn draw(rng: &mut Rng, names: &Names, length: Length) -> Scenario {
             rng.pick(&["{ noise = 0.1 }", "{ feature_dropout = 0.2 }", "{ noise = 0.1, mixup = 0.2 }"]),
         );
     }
-    if rng.chance(0.1) {
-        text.set("freeze", rng.pick(&["[\"trunk\"]", "[\"trunk.layer0\"]", "[\"heads.*\"]"]));
+    if plain && rng.chance(0.1) {
+        text.set("freeze", rng.pick(&["[\"trunk\"]", "[\"heads.*\"]"]));
     }
     if tasks.len() > 1 && rng.chance(0.15) {
         text.add(format!("only_tasks = {}\n", array(&tasks[..1])));
@@ -107,10 +115,8 @@ fn targets(draft: &Draft) -> String {
     described.collect()
 }
 
-fn network(rng: &mut Rng, names: &Names, norm: &str, embeds: bool) -> String {
+fn network(rng: &mut Rng, names: &Names, (kind, norm): (&str, &str), embeds: bool) -> String {
     let trunk = rng.pick(names.fitting(Fit::TableTrunk));
-    let kind =
-        if rng.chance(0.5) { "hard_sharing".to_owned() } else { rng.pick(names.fitting(Fit::MixedTasks)) };
     let activation = rng.pick(&["relu", "tanh", "gelu", "sigmoid", "leaky_relu"]);
     let init = rng.pick(&["pytorch", "kaiming", "xavier", "truncated_normal"]);
     let dropout = rng.pick(&["0.0", "0.0", "0.3"]);
@@ -119,7 +125,7 @@ fn network(rng: &mut Rng, names: &Names, norm: &str, embeds: bool) -> String {
     let settings = if trunk == "mlp" { format!(", hidden = {hidden}, {rest}") } else { String::new() };
     let mut text =
         Text::from(format!("[network]\nkind = {kind:?}\ntrunk = {{ kind = {trunk:?}{settings} }}\n"));
-    if names.has_key(&kind, "experts") && rng.chance(0.7) {
+    if names.has_key(kind, "experts") && rng.chance(0.7) {
         text.set("experts", rng.between(1, 4));
     }
     if rng.chance(0.3) {

@@ -25,7 +25,8 @@ pub(super) fn sections(rng: &mut Rng, draft: &Draft, validated: bool) -> String 
     };
     let mut text = Text::default();
     if validated && rng.chance(0.4) {
-        text.add(afterwards(rng));
+        let probable = draft.tasks.iter().any(|task| task.kind != "regression");
+        text.add(afterwards(rng, probable));
     }
     for task in draft.tasks.iter().filter(|_| draft.groups.is_empty()) {
         if rng.chance(0.3) {
@@ -45,7 +46,7 @@ pub(super) fn sections(rng: &mut Rng, draft: &Draft, validated: bool) -> String 
 }
 
 /// What is made of predictions after the training.
-fn afterwards(rng: &mut Rng) -> String {
+fn afterwards(rng: &mut Rng, probable: bool) -> String {
     let mut text = Text::from("[tasks.default]\n".to_owned());
     for (key, values) in [
         ("calibration", &["\"temperature\"", "\"isotonic\""][..]),
@@ -60,7 +61,7 @@ fn afterwards(rng: &mut Rng) -> String {
         ),
         ("coverage", &["0.5", "0.9", "0.99"]),
     ] {
-        if rng.chance(0.6) {
+        if (probable || key == "coverage") && rng.chance(0.6) {
             text.set(key, rng.pick(values));
         }
     }
