@@ -89,6 +89,11 @@ impl Adapter {
         })
     }
 
+    /// Whether it needs something of the examples of the training classes that is no parameter: their mean embedding.
+    pub fn sees_training_classes(&self) -> bool {
+        self.objective.learner.base_mean().is_some()
+    }
+
     /// What its predictions mean.
     pub fn output(&self) -> Output {
         self.objective.output

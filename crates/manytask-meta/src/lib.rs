@@ -54,6 +54,7 @@ mod inner_loop;
 mod learned_step;
 mod learner;
 mod learners;
+mod logistic;
 mod logits;
 mod model;
 mod outcome;
@@ -71,6 +72,7 @@ mod ridge;
 mod settings;
 mod shape;
 mod training;
+mod transduction;
 
 pub use manytask_data as data;
 pub use manytask_multitask as multitask;
@@ -91,9 +93,10 @@ pub use inner::{Adapts, InnerLoop, InnerRule};
 pub use learner::{Learner, LearnerSpec, LearnsFrom, Objective, Predictor};
 pub use learners::{
     Alfa, AlphaTim, Anil, Anp, Baseline, BaselinePlusPlus, BdCspn, Boil, Cavia, Cnp, Dsn, FineTuning, Fomaml,
-    Frn, Imaml, L2f, LaplacianShot, LearnedRates, LrD2, Maml, MamlPlusPlus, MatchingNet, MetaBaseline,
-    MetaCurvature, MetaOptNetRr, MetaOptNetSvm, MetaSgd, Np, Preset, ProtoMaml, ProtoNet, PtMap, R2d2,
-    RelationNet, Reptile, Rfs, SimpleShot, Tim, TnpD,
+    Frn, Imaml, L2f, LaplacianShot, LearnedRates, LogisticRegression, LrD2, Maml, MamlPlusPlus, MatchingNet,
+    MetaBaseline, MetaCurvature, MetaOptNetRr, MetaOptNetSvm, MetaSgd, Np, Preset, ProtoMaml, ProtoNet,
+    PtMap, R2d2, RelationNet, Reptile, Rfs, RidgeRegression, SimpleShot, Tim, TipAdapter, TnpD,
+    TransductiveFineTuning,
 };
 pub use model::MetaModel;
 pub use outer_gradient::{GradientMode, OuterGradient};

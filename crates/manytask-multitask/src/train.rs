@@ -245,6 +245,9 @@ impl<'p> Trainer<'p> {
         &mut self,
         mut observer: impl FnMut(&Self, Event<'_>) -> Result<ControlFlow<()>, E>,
     ) -> Result<Finish, E> {
+        if self.training.steps == 0 {
+            let _ = observer(self, Event::Checkpoint { step: self.progress.step, improved: false })?;
+        }
         while !self.has_ended() {
             let mut ask = false;
             // A training that was saved between a step and the look at the validation split begins with that.

@@ -1,5 +1,6 @@
 //! Where episodes come from, as `[data]` says, and the networks of learners.
 
+mod backbones;
 mod images;
 mod rows;
 
@@ -12,14 +13,12 @@ use manytask_data::{
     Sinusoid, TableEpisodes, VinyalsFiles,
 };
 use manytask_meta::{ClassEpisodes, EpisodeSource, GaussianProcessEpisodes, SinusoidEpisodes};
-use manytask_nn::layers::{Flatten, Sequential};
 use manytask_nn::metrics::Output;
-use manytask_nn::nets::{Conv4, Conv4Config, Mlp, MlpConfig};
-use manytask_nn::{Builder, Error, Module};
 use manytask_tensor::{Device, Kind};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use self::backbones::{BackboneSettings, IdentitySection};
 pub use self::images::{IdxClassesSection, ImageFolderSection};
 use crate::failure::{Code, Failure, Result};
 use crate::schema::InputSchema;
@@ -83,20 +82,6 @@ pub struct LoadedEpisodes {
     pub report: DataReport,
     /// How files become inputs, where tasks are of rows of a table.
     pub schema: Option<InputSchema>,
-}
-
-/// The settings of a network for examples of a shape.
-pub trait BackboneSettings: Debug + Send + Sync {
-    /// Adds its parameters; with `outputs` it ends in a layer `head` of that size.
-    ///
-    /// # Errors
-    /// When a size is impossible, or examples of this shape are not for it.
-    fn build(
-        &self,
-        b: &mut Builder<'_>,
-        input: &[i64],
-        outputs: Option<i64>,
-    ) -> manytask_nn::Result<Box<dyn Module>>;
 }
 
 /// `[data]` of sine waves.
@@ -288,45 +273,4 @@ fn passed_over(names: &[String]) -> Option<Note> {
             shown.join(", ")
         ))
     })
-}
-
-impl BackboneSettings for MlpConfig {
-    fn build(
-        &self,
-        b: &mut Builder<'_>,
-        input: &[i64],
-        outputs: Option<i64>,
-    ) -> manytask_nn::Result<Box<dyn Module>> {
-        let config = Self { output: own_output(self.output, outputs)?, ..self.clone() };
-        let net = Mlp::new(b, input.iter().product(), &config)?;
-        Ok(if input.len() == 1 {
-            Box::new(net)
-        } else {
-            Box::new(Sequential(vec![Box::new(Flatten), Box::new(net)]))
-        })
-    }
-}
-
-impl BackboneSettings for Conv4Config {
-    fn build(
-        &self,
-        b: &mut Builder<'_>,
-        input: &[i64],
-        outputs: Option<i64>,
-    ) -> manytask_nn::Result<Box<dyn Module>> {
-        let config = Self { output: own_output(self.output, outputs)?, ..self.clone() };
-        Ok(Box::new(Conv4::for_images(b, input, &config)?))
-    }
-}
-
-/// The size of a network's last layer: the data's where the learner needs a head, otherwise the configuration's.
-fn own_output(written: Option<i64>, needed: Option<i64>) -> manytask_nn::Result<Option<i64>> {
-    match (written, needed) {
-        (Some(written), Some(needed)) => Err(Error::setting(
-            "output",
-            &written,
-            format!("the tasks decide the size of the head, {needed}; leave it out"),
-        )),
-        _ => Ok(written.or(needed)),
-    }
 }

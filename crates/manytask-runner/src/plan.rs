@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use manytask_multitask::AggregatorSettings;
+use manytask_multitask::aggregators::EqualWeights;
 use manytask_nn::Precision;
 use manytask_nn::optim::Optimizer;
 use manytask_nn::schedule::Schedule;
@@ -102,11 +103,14 @@ impl Plan {
         let mut training = whole.required_table("training")?;
         let mut section = TrainingSection::read(&mut training).within("training")?;
         section.init_from = section.init_from.map(|run| source.folder().join(run));
+        let idle = section.trains_nothing();
         let (optimizer, learning_rate) =
-            optimizer(whole.required_table("optimizer")?, registries).within("optimizer")?;
+            optimizer(wanted(&mut whole, "optimizer", idle)?, registries).within("optimizer")?;
         let schedule = schedule(whole.table("schedule")?, registries).within("schedule")?;
-        let aggregator = whole.required_table("aggregator")?;
-        let aggregator = registries.aggregators.make(aggregator)?;
+        let aggregator = match wanted(&mut whole, "aggregator", idle)? {
+            Some(aggregator) => registries.aggregators.make(aggregator)?,
+            None => Box::new(EqualWeights::default()),
+        };
         let network = whole.required_table("network")?;
         let learner = whole.table("learner")?;
         let pretraining = if learner.is_some() { whole.table("pretraining")? } else { None };
@@ -120,6 +124,11 @@ impl Plan {
             if let Some(kind) = data.peek("kind").filter(episodes_alone) {
                 let what = format!("`{kind}` gives episodes, and the configuration has no [learner]");
                 return Err(data.diagnostic(&what).hint("add one, e.g. [learner] with kind = \"maml\""));
+            }
+            if idle {
+                let what = "[training] has a number of steps that is 0";
+                return Err(Failure::setting(["training", "steps"], what)
+                    .hint("0 is for a [learner] that adapts to tasks without a training"));
             }
             Work::Rows(RowsPlan::read(data, network, tasks, training, registries)?)
         };
@@ -144,7 +153,13 @@ impl Plan {
     }
 }
 
-fn optimizer(mut section: Section<'_>, registries: &Registries) -> Result<(Optimizer, f64)> {
+/// A section that may be left out where nothing is trained.
+fn wanted<'s>(whole: &mut Section<'s>, key: &str, idle: bool) -> Result<Option<Section<'s>>> {
+    if idle { whole.table(key) } else { whole.required_table(key).map(Some) }
+}
+
+fn optimizer(section: Option<Section<'_>>, registries: &Registries) -> Result<(Optimizer, f64)> {
+    let Some(mut section) = section else { return Ok((Optimizer::sgd(0.0), 1.0)) };
     let learning_rate: f64 = section.required("learning_rate")?;
     if !(learning_rate.is_finite() && learning_rate > 0.0) {
         let what = format!("`learning_rate` is {learning_rate}: it must be above 0");

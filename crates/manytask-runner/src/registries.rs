@@ -20,8 +20,8 @@ use manytask_nn::schedule::ScheduleKind;
 
 use crate::data::DataSettings;
 use crate::episodes::{
-    BackboneSettings, EpisodeSettings, IdxClassesSection, ImageFolderSection, OmniglotSection,
-    SinusoidSection,
+    BackboneSettings, EpisodeSettings, IdentitySection, IdxClassesSection, ImageFolderSection,
+    OmniglotSection, SinusoidSection,
 };
 use crate::registry::Registry;
 
@@ -217,6 +217,15 @@ fn episodes() -> Registry<Box<dyn EpisodeSettings>> {
 fn backbones() -> Registry<Box<dyn BackboneSettings>> {
     type Any = Box<dyn BackboneSettings>;
     let mut registry = Registry::<Any>::new("backbone", "network");
+    registry.add(
+        "identity",
+        "examples as they are: vectors of an encoder that is trained already",
+        "Without parameters; pictures are flattened. Where a learner needs a head it is a linear layer, `head`. With a learner that \
+         computes its classifier from the examples (`logistic`, `ridge`, `simple_shot`, `tip_adapter` and others) and `steps = 0` in \
+         [training] nothing is trained, and [optimizer] and [aggregator] may be left out.",
+        &IdentitySection::default(),
+        |identity: IdentitySection| Box::new(identity) as Any,
+    );
     registry.add(
         "mlp",
         "a multi-layer perceptron",

@@ -1,13 +1,15 @@
 use manytask_multitask::Result;
 use manytask_nn::Builder;
-use manytask_tensor::{Kind, Method, Params, Tensor, no_grad};
+use manytask_tensor::{Kind, Method, Params, Slot, Tensor, no_grad};
 use serde::{Deserialize, Serialize};
 
 use super::pretrained::pretrained;
 use crate::backbone::Backbone;
-use crate::embedding::{normalised, targets};
+use crate::embedding::targets;
 use crate::episode::Support;
+use crate::features::{FeatureTransform, Transform};
 use crate::head::Head;
+use crate::logistic::{Logistic, Span, most_probable};
 use crate::logits::positive;
 use crate::ridge::with_ones;
 
@@ -15,8 +17,7 @@ use crate::ridge::with_ones;
 /// that was pretrained on all training classes and kept as it is.
 ///
 /// It minimises `regularisation · Σ −ln softmax(W x + b)_y + ½ ‖W‖²` with b not penalised: scikit-learn's `LogisticRegression` with `C`,
-/// which the authors use. It is solved to gradients below 1e-7 by a majorisation with the Hessian bound of Böhning (1992), `½ X̃ᵀX̃` for
-/// each class, whose system is solved once.
+/// which the authors use, solved to gradients below 1e-7 by Newton's method.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rfs {
@@ -30,11 +31,34 @@ impl Default for Rfs {
     }
 }
 
-/// What [`Rfs`] builds: fitted are weights with the offsets behind, `[T, D + 1, C]`.
+/// Logistic regression on vectors of a network that stays as it is: what practice does with few labels and a pretrained encoder.
+///
+/// As [`Rfs`], with a choice of what is done to features, and where `regularisation` is left out with the C of each task that makes the
+/// labels of its support set most probable (type-II maximum likelihood, with the bound of Böhning 1992 in the place of the integral): no
+/// example is held out, so it works with a single example of each class.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LogisticRegression {
+    /// What is done to features.
+    pub transform: FeatureTransform,
+    /// C, above 0: how much the examples weigh against the penalty. Left out: chosen for each task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regularisation: Option<f64>,
+}
+
+impl Default for LogisticRegression {
+    fn default() -> Self {
+        Self { transform: FeatureTransform::L2n, regularisation: None }
+    }
+}
+
+/// What both build: fitted are weights with the offsets behind, `[T, D + 1, C]`.
 #[derive(Debug)]
 struct Regression {
+    name: &'static str,
     classes: i64,
-    regularisation: f64,
+    transform: Transform,
+    regularisation: Option<f64>,
 }
 
 impl Method for Rfs {
@@ -46,24 +70,60 @@ impl Method for Rfs {
         [training]; it wants batch_norm = \"running\".";
 }
 
+impl Method for LogisticRegression {
+    const NAME: &'static str = "logistic";
+    const SUMMARY: &'static str =
+        "logistic regression on given vectors, its regularisation chosen by the support set";
+    const ABOUT: &'static str = "\
+        For vectors of an encoder that stays as it is, or of a network that [pretraining] alone trains. `regularisation` is the C of \
+        scikit-learn's LogisticRegression; left out, each task takes that of 2⁻⁴ to 2¹² which makes its support labels most probable \
+        (the evidence, with Böhning's bound of 1992), for which no example is held out. On vectors as they are take \
+        network.kind = \"identity\" and training.steps = 0.";
+}
+
 pretrained!(Rfs);
+pretrained!(LogisticRegression);
 
 impl Rfs {
-    fn head(self, _b: &mut Builder<'_>, _backbone: &Backbone<'_>, classes: i64) -> Result<Regression> {
-        positive("regularisation", self.regularisation)?;
-        Ok(Regression { classes, regularisation: self.regularisation })
+    fn head(self, b: &mut Builder<'_>, backbone: &Backbone<'_>, classes: i64) -> Result<Regression> {
+        regression(Self::NAME, (FeatureTransform::L2n, Some(self.regularisation)), b, backbone, classes)
     }
+}
+
+impl LogisticRegression {
+    fn head(self, b: &mut Builder<'_>, backbone: &Backbone<'_>, classes: i64) -> Result<Regression> {
+        regression(Self::NAME, (self.transform, self.regularisation), b, backbone, classes)
+    }
+}
+
+fn regression(
+    name: &'static str,
+    (transform, regularisation): (FeatureTransform, Option<f64>),
+    b: &mut Builder<'_>,
+    backbone: &Backbone<'_>,
+    classes: i64,
+) -> Result<Regression> {
+    if let Some(c) = regularisation {
+        positive("regularisation", c)?;
+    }
+    Ok(Regression { name, classes, transform: transform.build(b, backbone)?, regularisation })
 }
 
 impl Head for Regression {
     type Fitted = Tensor;
 
-    fn fit(&self, embeddings: &Tensor, support: &Support<'_>, _params: &Params) -> Result<Tensor> {
+    fn fit(&self, embeddings: &Tensor, support: &Support<'_>, params: &Params) -> Result<Tensor> {
         let _off = no_grad();
-        let x = with_ones(&normalised(&embeddings.f_detach()?)?)?;
-        let (y, there) = targets(Rfs::NAME, support, Some(self.classes), Kind::Double)?;
-        let weight = logistic(&x.f_to_kind(Kind::Double)?.f_mul(&there)?, &y, self.regularisation)?;
-        Ok(weight.f_to_kind(embeddings.kind())?)
+        let x = self.transform.apply(&embeddings.f_detach()?, params)?.f_to_kind(Kind::Double)?;
+        let (y, there) = targets(self.name, support, Some(self.classes), Kind::Double)?;
+        let span = Span::of(&x.f_mul(&there)?)?;
+        let weights = match self.regularisation {
+            Some(c) => Logistic::new(&span.rows, &y)?.solve(c, None)?.weights,
+            None => most_probable(&span, &y)?,
+        };
+        let width = weights.size3()?.1 - 1;
+        let all = [&span.weights(&weights.f_narrow(1, 0, width)?)?, &weights.f_narrow(1, width, 1)?];
+        Ok(Tensor::f_cat(&all, 1)?.f_to_kind(embeddings.kind())?)
     }
 
     fn predict(
@@ -71,67 +131,12 @@ impl Head for Regression {
         weight: &Tensor,
         queries: &Tensor,
         _support: &Support<'_>,
-        _params: &Params,
+        params: &Params,
     ) -> Result<Tensor> {
-        Ok(with_ones(&normalised(queries)?)?.f_matmul(weight)?)
+        Ok(with_ones(&self.transform.apply(queries, params)?)?.f_matmul(weight)?)
     }
-}
 
-/// The regressions `[T, D + 1, C]` of labels `[T, N, C]` on X `[T, N, D + 1]` whose last column is 1; rows of 0 do not count.
-fn logistic(x: &Tensor, y: &Tensor, c: f64) -> Result<Tensor> {
-    const MOST: usize = 5000;
-    const EVERY: usize = 20;
-    const SMALL: f64 = 1e-7;
-    let (tasks, _, width) = x.size3()?;
-    let transposed = x.f_transpose(1, 2)?;
-    // 1 for each weight and 0 for the offset.
-    let mut penalty = vec![1.0; width.max(1) as usize];
-    if let Some(offset) = penalty.last_mut() {
-        *offset = 0.0;
-    }
-    let penalty = Tensor::f_from_slice(&penalty)?.f_to_device(x.device())?;
-    let there = y.f_sum_dim_intlist([-1_i64].as_slice(), true, y.kind())?;
-    let bound = transposed.f_matmul(x)?.f_mul_scalar(0.5 * c)?.f_add(&penalty.f_diag_embed(0, -2, -1)?)?;
-    let inverse = Tensor::f_linalg_inv(&bound)?;
-    let penalty = penalty.f_reshape([1, width, 1])?;
-    let mut weight = Tensor::f_zeros([tasks, width, y.size3()?.2], (y.kind(), y.device()))?;
-    for step in 0..MOST {
-        let gap = x.f_matmul(&weight)?.f_softmax(-1, None::<Kind>)?.f_sub(y)?.f_mul(&there)?;
-        let slope = transposed.f_matmul(&gap)?.f_mul_scalar(c)?.f_add(&weight.f_mul(&penalty)?)?;
-        if step % EVERY == 0 && slope.f_abs()?.f_max()?.f_double_value(&[])? < SMALL {
-            break;
-        }
-        weight = weight.f_sub(&inverse.f_matmul(&slope)?)?;
-    }
-    Ok(weight)
-}
-
-#[cfg(test)]
-mod tests {
-    use manytask_tensor::Device;
-    use manytask_tensor::random::Key;
-
-    use super::*;
-
-    #[test]
-    fn the_regression_is_the_one_that_no_small_change_makes_better() {
-        let x = Key::new(2, "x").normal(&[2, 9, 4], Kind::Double, Device::Cpu).unwrap();
-        let x = with_ones(&normalised(&x).unwrap()).unwrap();
-        let y = Tensor::from_slice(&[0_i64, 0, 0, 1, 1, 1, 2, 2, 2]).one_hot(3).to_kind(Kind::Double);
-        let y = y.unsqueeze(0).repeat([2, 1, 1]);
-        for c in [1.0, 20.0] {
-            let loss = |weight: &Tensor| {
-                let likelihood = (x.matmul(weight).log_softmax(-1, Kind::Double) * &y).sum(Kind::Double);
-                let penalty = weight.narrow(1, 0, 4).square().sum(Kind::Double) * 0.5;
-                (penalty - likelihood * c).double_value(&[])
-            };
-            let weight = logistic(&x, &y, c).unwrap();
-            let best = loss(&weight);
-            for number in 0..4 {
-                let change = Key::new(number, "d").normal(&[2, 5, 3], Kind::Double, Device::Cpu).unwrap();
-                assert!(loss(&(&weight + &change * 1e-3)) > best && loss(&(&weight - change * 1e-3)) > best);
-            }
-            assert!(best < loss(&weight.zeros_like()) - 0.1);
-        }
+    fn base_mean(&self) -> Option<Slot> {
+        self.transform.base_mean()
     }
 }

@@ -9,17 +9,26 @@ use crate::embedding::{centroids, negative_squared_distances, one_hot};
 use crate::episode::Support;
 use crate::features::{FeatureTransform, Transform};
 use crate::head::Head;
+use crate::logits::positive;
 
 /// `SimpleShot` (Wang et al. 2019, arXiv:1911.04623): a query is of the class with the nearest mean of features, of a network that was
 /// pretrained on all training classes (`[pretraining]`); nothing is trained in a task.
 ///
 /// Features are transformed first (section 3): centred by their mean over the examples of all training classes, then scaled to length
 /// 1 (CL2N). The mean is that of the parameters that are judged, computed for each evaluation.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SimpleShot {
     /// What is done to features.
     pub transform: FeatureTransform,
+    /// What squared distances are multiplied by, above 0: the larger, the surer are probabilities; which class is the likeliest stays.
+    pub temperature: f64,
+}
+
+impl Default for SimpleShot {
+    fn default() -> Self {
+        Self { transform: FeatureTransform::Cl2n, temperature: 1.0 }
+    }
 }
 
 /// What [`SimpleShot`] builds: fitted are the mean features of classes, `[T, C, D]`.
@@ -27,6 +36,7 @@ pub struct SimpleShot {
 struct NearestMean {
     classes: i64,
     transform: Transform,
+    temperature: f64,
 }
 
 impl Method for SimpleShot {
@@ -34,7 +44,7 @@ impl Method for SimpleShot {
     const SUMMARY: &'static str = "the nearest mean of pretrained features, centred and of length 1";
     const ABOUT: &'static str = "\
         Wang et al. 2019, arXiv:1911.04623: features are centred by their mean over all training classes, \
-        then scaled (`transform`). The network learns in [pretraining] alone, which takes all steps of \
+        then scaled (`transform`); logits are −temperature · distance². The network learns in [pretraining] alone, which takes all steps of \
         [training]; it wants batch_norm = \"running\".";
 }
 
@@ -42,7 +52,9 @@ pretrained!(SimpleShot);
 
 impl SimpleShot {
     fn head(self, b: &mut Builder<'_>, backbone: &Backbone<'_>, classes: i64) -> Result<NearestMean> {
-        Ok(NearestMean { classes, transform: self.transform.build(b, backbone)? })
+        positive("temperature", self.temperature)?;
+        let (transform, temperature) = (self.transform.build(b, backbone)?, self.temperature);
+        Ok(NearestMean { classes, transform, temperature })
     }
 }
 
@@ -61,7 +73,8 @@ impl Head for NearestMean {
         _support: &Support<'_>,
         params: &Params,
     ) -> Result<Tensor> {
-        negative_squared_distances(&self.transform.apply(queries, params)?, means)
+        let distances = negative_squared_distances(&self.transform.apply(queries, params)?, means)?;
+        Ok(distances.f_mul_scalar(self.temperature)?)
     }
 
     fn base_mean(&self) -> Option<Slot> {

@@ -1,6 +1,6 @@
 use manytask_multitask::{Error, Result};
 use manytask_nn::Builder;
-use manytask_tensor::{Kind, Method, Params, Slot, Tensor, no_grad};
+use manytask_tensor::{Method, Params, Slot, Tensor, no_grad};
 use serde::{Deserialize, Serialize};
 
 use super::pretrained::pretrained;
@@ -9,14 +9,14 @@ use crate::embedding::{centroids, negative_squared_distances, targets};
 use crate::episode::Support;
 use crate::features::{FeatureTransform, Transform};
 use crate::head::Head;
-use crate::logits::{not_negative, positive};
+use crate::logits::positive;
+use crate::transduction::{Descent, Information, Labelled, sum};
 
 /// Transductive information maximisation (Boudiaf et al. 2020, arXiv:2008.11297, TIM-GD): a task's classifier is sure of each query, and
 /// has all classes alike over the queries.
 ///
 /// Class vectors w start as the means of features; logits are `−τ/2 ‖f − w_c‖²` (equation 1). Minimised by Adam is equation 3,
-/// `cross_entropy · CE(support) − marginal · H(mean p) + conditional · mean H(p)` of the queries' probabilities p. With `marginal = 0` it is the
-/// objective of transductive fine-tuning (Dhillon et al. 2020) on a network that stays. All queries are known at once, and taken to be of
+/// `cross_entropy · CE(support) − marginal · H(mean p) + conditional · mean H(p)` of the queries' probabilities p. All queries are known at once, and taken to be of
 /// all classes alike.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -97,16 +97,9 @@ struct Informed {
     classes: i64,
     name: &'static str,
     transform: Transform,
-    settings: Tim,
-    /// Of the entropies; 1 are Shannon's.
-    alpha: f64,
-}
-
-/// A support set's features `[T, N, D]` with labels `[T, N, C]`.
-struct Labelled {
-    features: Tensor,
-    labels: Tensor,
-    there: Tensor,
+    temperature: f64,
+    information: Information,
+    descent: Descent,
 }
 
 impl Method for Tim {
@@ -144,17 +137,14 @@ impl Tim {
         backbone: &Backbone<'_>,
         (classes, alpha): (i64, f64),
     ) -> Result<Informed> {
-        const MOST: u32 = 100_000;
-        if self.steps > MOST {
-            let what = format!("steps is {}", self.steps);
-            return Err(Error::setting("steps", what, format!("take 0 to {MOST}")));
-        }
         positive("temperature", self.temperature)?;
-        positive("learning_rate", self.learning_rate)?;
-        not_negative("cross_entropy", self.cross_entropy)?;
-        not_negative("marginal", self.marginal)?;
-        not_negative("conditional", self.conditional)?;
-        Ok(Informed { classes, name, transform: self.transform.build(b, backbone)?, settings: self, alpha })
+        let Self { temperature, cross_entropy, marginal, conditional, steps, learning_rate, .. } = self;
+        let information = Information { cross_entropy, marginal, conditional, alpha };
+        let descent = Descent { steps, learning_rate };
+        descent.check()?;
+        information.check()?;
+        let transform = self.transform.build(b, backbone)?;
+        Ok(Informed { classes, name, transform, temperature, information, descent })
     }
 }
 
@@ -177,50 +167,24 @@ impl AlphaTim {
     }
 }
 
-/// `dH/dp` of Shannon's entropy at α = 1, else of Tsallis'.
-fn slope(p: &Tensor, alpha: f64) -> Result<Tensor> {
-    /// Without it the logarithm of a class without queries is infinite.
-    const TINY: f64 = 1e-12;
-    if alpha == 1.0 {
-        return Ok(p.f_add_scalar(TINY)?.f_log()?.f_neg()?.f_sub_scalar(1.0)?);
-    }
-    Ok(p.f_pow_tensor_scalar(alpha - 1.0)?.f_mul_scalar(-alpha / (alpha - 1.0))?)
-}
-
-fn sum(x: &Tensor, dim: i64) -> Result<Tensor> {
-    Ok(x.f_sum_dim_intlist([dim].as_slice(), true, x.kind())?)
-}
-
 impl Informed {
     /// Logits `[T, N, C]` of features `[T, N, D]` by class vectors `[T, C, D]`.
     fn logits(&self, features: &Tensor, vectors: &Tensor) -> Result<Tensor> {
         let distances = negative_squared_distances(features, vectors)?;
-        Ok(distances.f_mul_scalar(0.5 * self.settings.temperature)?)
+        Ok(distances.f_mul_scalar(0.5 * self.temperature)?)
     }
 
     /// The gradient of the objective by the class vectors, `[T, C, D]`.
     fn gradient(&self, support: &Labelled, queries: &Tensor, vectors: &Tensor) -> Result<Tensor> {
-        let Tim { temperature, cross_entropy, marginal, conditional, .. } = self.settings;
-        let shares =
-            |x: &Tensor| -> Result<Tensor> { Ok(self.logits(x, vectors)?.f_softmax(-1, None::<Kind>)?) };
-        let count = sum(&support.there, 1)?.f_clamp_min(1.0)?;
-        let wrong = shares(&support.features)?.f_sub(&support.labels)?.f_mul(&support.there)?;
-        let of_support = wrong.f_div(&count)?.f_mul_scalar(cross_entropy)?;
-        let p = shares(queries)?;
-        let number = p.size3()?.1.max(1) as f64;
-        let mean = sum(&p, 1)?.f_div_scalar(number)?;
-        let by_shares = slope(&p, self.alpha)?
-            .f_mul_scalar(conditional / number)?
-            .f_sub(&slope(&mean, self.alpha)?.f_mul_scalar(marginal / number)?)?;
-        // Through the softmax: p ∘ (g − Σ p g).
-        let of_queries = p.f_mul(&by_shares.f_sub(&sum(&p.f_mul(&by_shares)?, -1)?)?)?;
+        let logits = [self.logits(&support.features, vectors)?, self.logits(queries, vectors)?];
+        let [of_support, of_queries] = self.information.by_logits(support, [&logits[0], &logits[1]])?;
         // Logits are τ (f·w − ½ ‖w‖² − …): by w they are τ (f − w).
         let through = |by_logits: &Tensor, features: &Tensor| -> Result<Tensor> {
             let along = by_logits.f_transpose(1, 2)?.f_matmul(features)?;
             Ok(along.f_sub(&sum(by_logits, 1)?.f_transpose(1, 2)?.f_mul(vectors)?)?)
         };
         let all = through(&of_support, &support.features)?.f_add(&through(&of_queries, queries)?)?;
-        Ok(all.f_mul_scalar(temperature)?)
+        Ok(all.f_mul_scalar(self.temperature)?)
     }
 }
 
@@ -240,24 +204,11 @@ impl Head for Informed {
         _support: &Support<'_>,
         params: &Params,
     ) -> Result<Tensor> {
-        const BETAS: (f64, f64) = (0.9, 0.999);
-        const EPSILON: f64 = 1e-8;
         let _off = no_grad();
         let queries = self.transform.apply(&queries.f_detach()?, params)?;
-        let mut vectors = centroids(&labelled.features, &labelled.labels)?;
-        let (mut mean, mut square) = (vectors.f_zeros_like()?, vectors.f_zeros_like()?);
-        for step in 1..=self.settings.steps {
-            let gradient = self.gradient(labelled, &queries, &vectors)?;
-            let kept = |old: &Tensor, new: &Tensor, beta: f64| {
-                old.f_mul_scalar(beta)?.f_add(&new.f_mul_scalar(1.0 - beta)?)
-            };
-            mean = kept(&mean, &gradient, BETAS.0)?;
-            square = kept(&square, &gradient.f_square()?, BETAS.1)?;
-            let corrected = |beta: f64| 1.0 - beta.powf(f64::from(step));
-            let size = square.f_div_scalar(corrected(BETAS.1))?.f_sqrt()?.f_add_scalar(EPSILON)?;
-            let rate = self.settings.learning_rate / corrected(BETAS.0);
-            vectors = vectors.f_sub(&mean.f_div(&size)?.f_mul_scalar(rate)?)?;
-        }
+        let vectors = centroids(&labelled.features, &labelled.labels)?;
+        let [vectors] =
+            self.descent.run([vectors], |[vectors]| Ok([self.gradient(labelled, &queries, vectors)?]))?;
         self.logits(&queries, &vectors)
     }
 
@@ -273,7 +224,7 @@ impl Head for Informed {
 #[cfg(test)]
 mod tests {
     use manytask_tensor::random::Key;
-    use manytask_tensor::{Device, Graph, gradients};
+    use manytask_tensor::{Device, Graph, Kind, gradients};
 
     use super::*;
 
@@ -289,9 +240,10 @@ mod tests {
         let queries = of("q", &[2, 7, 5]);
         let vectors = of("w", &[2, 3, 5]).set_requires_grad(true);
         for alpha in [1.0, 2.0, 1.7] {
-            let settings = Tim { cross_entropy: 0.3, marginal: 0.8, conditional: 0.4, ..Tim::default() };
-            let informed =
-                Informed { classes: 3, name: "tim", transform: Transform::Nothing, settings, alpha };
+            let information = Information { cross_entropy: 0.3, marginal: 0.8, conditional: 0.4, alpha };
+            let (descent, temperature) = (Descent { steps: 1, learning_rate: 1.0 }, 15.0);
+            let transform = Transform::Nothing;
+            let informed = Informed { classes: 3, name: "tim", transform, temperature, information, descent };
             let entropy = |p: &Tensor| {
                 let sum = |x: Tensor| x.sum_dim_intlist([-1].as_slice(), false, on.0);
                 if alpha == 1.0 {
@@ -301,7 +253,7 @@ mod tests {
             };
             let logits = |x: &Tensor| {
                 let gap = x.unsqueeze(2) - vectors.unsqueeze(1);
-                gap.square().sum_dim_intlist([-1].as_slice(), false, on.0) * (-0.5 * settings.temperature)
+                gap.square().sum_dim_intlist([-1].as_slice(), false, on.0) * (-0.5 * temperature)
             };
             let p = logits(&queries).softmax(-1, on.0);
             let loss = -(logits(&support.features).log_softmax(-1, on.0) * &support.labels).sum(on.0) / 3.0

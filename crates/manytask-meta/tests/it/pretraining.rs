@@ -79,7 +79,12 @@ fn evaluated(problem: &MetaProblem) -> (f64, f64) {
 fn simple_shot_is_the_nearest_mean_of_features_that_the_training_classes_centre() {
     let mut seen = Vec::new();
     for transform in [FeatureTransform::None, FeatureTransform::L2n, FeatureTransform::Cl2n] {
-        let found = evaluated(&problem(&SimpleShot { transform }, Box::new(source()), false, None));
+        let found = evaluated(&problem(
+            &SimpleShot { transform, ..SimpleShot::default() },
+            Box::new(source()),
+            false,
+            None,
+        ));
         // The same from the images themselves; the numbers of an evaluation's tasks are an agreement.
         let source = source();
         let (images, _) = source.pools.train.labelled().unwrap();
@@ -117,7 +122,7 @@ fn an_image_that_is_embedded_once_gives_what_each_task_gives_by_itself() {
         &ProtoNet::default(),
         &R2d2::default(),
         &MetaBaseline::default(),
-        &SimpleShot { transform: FeatureTransform::L2n },
+        &SimpleShot { transform: FeatureTransform::L2n, ..SimpleShot::default() },
         &Baseline::default(),
         &BaselinePlusPlus::default(),
         &Rfs::default(),
@@ -138,7 +143,7 @@ fn an_image_that_is_embedded_once_gives_what_each_task_gives_by_itself() {
 fn queries_that_are_known_at_once_are_told_apart_better() {
     let of = |learner: &dyn LearnerSpec| evaluated(&problem(learner, Box::new(source()), false, None)).0;
     let transform = FeatureTransform::Cl2n;
-    let alone = of(&SimpleShot { transform });
+    let alone = of(&SimpleShot { transform, ..SimpleShot::default() });
     let learners: [&dyn LearnerSpec; 5] = [
         &LaplacianShot { transform, neighbours: 2, lambda: 0.2 },
         &BdCspn { transform, ..BdCspn::default() },

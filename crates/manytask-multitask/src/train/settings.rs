@@ -15,7 +15,7 @@ use crate::{Error, Evaluation, Result, TaskEvaluation};
 pub struct Training {
     /// What every draw is keyed by.
     pub seed: u64,
-    /// The number of steps.
+    /// The number of steps. With 0 nothing is trained: the parameters that it starts from are kept as they are.
     pub steps: u64,
     /// The learning rate that the schedule multiplies.
     pub learning_rate: f64,
@@ -239,9 +239,6 @@ impl Training {
     /// With the setting and what it must be.
     pub fn check(&self) -> Result<()> {
         let refuse = |key: KeyPath, what: &str, remedy: &str| Err(Error::setting(key, what, remedy));
-        if self.steps == 0 {
-            return refuse("steps".into(), "a training of 0 steps", "at least 1 is needed");
-        }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
             return refuse(
                 "learning_rate".into(),

@@ -96,10 +96,10 @@ impl Asked<'_> {
         Ok(Adapter::new(model, loss, batch_norm))
     }
 
-    /// The parameters of the checkpoint. Those of a pretrained network are read with its data, which say what of it is no part of a task.
+    /// The parameters of the checkpoint, with what the learner has of the training classes, for which their data are read.
     fn params(&self, adapter: &Adapter, device: Device) -> Result<Params> {
         let checkpoint: Which = self.arguments.checkpoint;
-        if self.episodes.pretraining.is_none() {
+        if !adapter.sees_training_classes() {
             return Ok(self.opened.folder.params(checkpoint, adapter.layout(), device)?.0);
         }
         let experiment = self.opened.load(self.registries)?;

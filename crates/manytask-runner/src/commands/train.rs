@@ -194,6 +194,10 @@ fn relative(from: &Path, to: &Path) -> Option<PathBuf> {
 
 /// One step, of which nothing is kept.
 pub(super) fn dry_run(experiment: &Experiment, mut trainer: Trainer<'_>) -> Result<()> {
+    if experiment.training.steps == 0 {
+        say("the training has no steps; nothing was written");
+        return Ok(());
+    }
     let progress = Progress::new(0, 1, &[], &experiment.work(), Quiet::Yes);
     let losses = trainer.try_step()?.losses;
     drop(progress);

@@ -22,13 +22,13 @@ impl Plan {
         let refuse = |key: KeyPath, what: String, hint: &str| Err(Failure::setting(key, what).hint(hint));
         let of_steps = || KeyPath::from(["pretraining", "steps"]);
         let Some(section) = episodes.pretraining else {
-            return if of_base_classes {
+            return if of_base_classes && !self.training.trains_nothing() {
                 refuse(
                     "learner".into(),
                     format!(
                         "`{learner}` learns from all training classes before the first task, and there is no [pretraining]"
                     ),
-                    "add the section [pretraining], e.g. with batch_size = 128",
+                    "add the section [pretraining], e.g. with batch_size = 128; of a network that needs no training set `steps` in [training] to 0",
                 )
             } else {
                 Ok(None)

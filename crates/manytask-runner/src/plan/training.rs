@@ -18,7 +18,7 @@ pub(crate) const LOG_EVERY_STEPS: u64 = 50;
 pub struct TrainingSection {
     /// How often every row is seen.
     pub epochs: Option<f64>,
-    /// The number of steps, instead of epochs.
+    /// The number of steps, instead of epochs; 0, of learners alone: nothing is trained.
     pub steps: Option<u64>,
     /// Epochs between two looks at the validation split.
     pub validate_every_epochs: Option<f64>,
@@ -89,7 +89,6 @@ impl TrainingSection {
             return Err(Failure::setting("save_every_minutes", "`save_every_minutes` is not above 0"));
         }
         let zero = [
-            ("steps", read.steps),
             ("validate_every_steps", read.validate_every_steps),
             ("save_every_steps", read.save_every_steps),
             ("log_every_steps", read.log_every_steps),
@@ -103,6 +102,11 @@ impl TrainingSection {
             return Err(Failure::setting("keep_checkpoints", what));
         }
         Ok(read)
+    }
+
+    /// Whether parameters are judged as they begin.
+    pub(crate) fn trains_nothing(&self) -> bool {
+        self.steps == Some(0)
     }
 
     /// Whether the validation split is looked at.

@@ -48,12 +48,16 @@ pub(super) fn learners() -> Registry<Arc<dyn LearnerSpec>> {
     registry.method::<meta::Baseline>();
     registry.method::<meta::BaselinePlusPlus>();
     registry.method::<meta::Rfs>();
+    registry.method::<meta::LogisticRegression>();
+    registry.method::<meta::RidgeRegression>();
+    registry.method::<meta::TipAdapter>();
     // Of these all queries of a task are known at once.
     registry.method::<meta::LaplacianShot>();
     registry.method::<meta::BdCspn>();
     registry.method::<meta::Tim>();
     registry.method::<meta::AlphaTim>();
     registry.method::<meta::PtMap>();
+    registry.method::<meta::TransductiveFineTuning>();
     registry
 }
 

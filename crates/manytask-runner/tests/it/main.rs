@@ -37,3 +37,4 @@ mod studies;
 mod sweeps;
 mod table_tasks;
 mod training;
+mod vectors;
