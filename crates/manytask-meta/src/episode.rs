@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use manytask_data::Episodes;
 use manytask_multitask::{Draw, Result};
 use manytask_nn::loss::Loss;
-use manytask_nn::{BatchNormPolicy, Context, Module};
+use manytask_nn::{BatchNormPolicy, Context, Module, Progress};
 use manytask_tensor::random::Key;
 use manytask_tensor::{Params, Slot, Tensor};
 use serde::{Deserialize, Serialize};
@@ -171,10 +171,13 @@ impl Support<'_> {
     fn context(&self, number: u64) -> Context {
         let cx = match &self.passes.random {
             None => Context::eval(),
-            Some(Randomness { key, ids, .. }) => match (self.tasks, ids.as_slice()) {
-                (None, [id]) => Context::train(key.within(number).task(*id)),
-                _ => Context::train(key.within(number)).with_tasks(ids.clone()),
-            },
+            Some(Randomness { key, ids, step }) => {
+                let cx = match (self.tasks, ids.as_slice()) {
+                    (None, [id]) => Context::train(key.within(number).task(*id)),
+                    _ => Context::train(key.within(number)).with_tasks(ids.clone()),
+                };
+                cx.with_progress(Progress { step: *step, epoch: 0 })
+            }
         };
         cx.with_batch_norm(match self.passes.batch_norm {
             BatchNormStatistics::Batch => BatchNormPolicy::Batch,

@@ -36,8 +36,15 @@ pub(crate) trait Head: Debug + Send + Sync {
         params: &Params,
     ) -> Result<Tensor>;
 
-    /// What is added to the losses in training, by name and `[T]`, beside the losses of queries.
-    fn penalty(&self, _fitted: &Self::Fitted) -> Result<Option<(&'static str, Tensor)>> {
+    /// What is added to the losses in training, by name and `[T]`, beside the losses of queries; of both sets' embeddings `[T, N, D]` and
+    /// `[T, M, D]`.
+    fn penalty(
+        &self,
+        _fitted: &Self::Fitted,
+        _embeddings: [&Tensor; 2],
+        _episode: &Episode<'_>,
+        _params: &Params,
+    ) -> Result<Option<(&'static str, Tensor)>> {
         Ok(None)
     }
 
@@ -88,10 +95,9 @@ impl<H: Head> Learner for Embedding<H> {
     }
 
     fn objective(&self, episode: &Episode<'_>, params: &Params, _mode: GradientMode) -> Result<Objective> {
-        let fitted = self.fitted(&episode.support, params)?;
-        let losses = self.query_losses(&fitted.predict(&episode.query_x)?, episode)?;
-        let penalty = self.0.penalty(&fitted.head_of_task)?;
-        penalised(losses, penalty, episode.support.tasks)
+        let support = embed(&episode.support, params, &episode.support.x, 0)?;
+        let queries = embed(&episode.support, params, &episode.query_x, 1)?;
+        objective_of(&self.0, episode, params, [&support, &queries])
     }
 
     fn query_losses(&self, prediction: &Prediction, episode: &Episode<'_>) -> Result<Tensor> {
@@ -141,7 +147,8 @@ fn objective_of<H: Head>(
     let fitted = head.fit(support, &episode.support, params)?;
     let logits = head.predict(&fitted, query, &episode.support, params)?;
     let prediction = Prediction::values(without_dimension(&logits, tasks)?);
-    penalised(head.query_losses(&prediction, episode)?, head.penalty(&fitted)?, tasks)
+    let penalty = head.penalty(&fitted, [support, query], episode, params)?;
+    penalised(head.query_losses(&prediction, episode)?, penalty, tasks)
 }
 
 /// The parameters of a learner's own.

@@ -46,8 +46,10 @@ mod episode;
 mod episodes;
 mod evaluate;
 mod execution;
+mod feature_map;
 mod features;
 mod form;
+mod full_context;
 mod head;
 mod inner;
 mod inner_loop;
@@ -73,6 +75,7 @@ mod settings;
 mod shape;
 mod training;
 mod transduction;
+mod transport;
 
 pub use manytask_data as data;
 pub use manytask_multitask as multitask;
@@ -92,11 +95,11 @@ pub use features::FeatureTransform;
 pub use inner::{Adapts, InnerLoop, InnerRule};
 pub use learner::{Learner, LearnerSpec, LearnsFrom, Objective, Predictor};
 pub use learners::{
-    Alfa, AlphaTim, Anil, Anp, Baseline, BaselinePlusPlus, BdCspn, Boil, Cavia, Cnp, Dsn, FineTuning, Fomaml,
-    Frn, Imaml, L2f, LaplacianShot, LearnedRates, LogisticRegression, LrD2, Maml, MamlPlusPlus, MatchingNet,
-    MetaBaseline, MetaCurvature, MetaOptNetRr, MetaOptNetSvm, MetaSgd, Np, Preset, ProtoMaml, ProtoNet,
-    PtMap, R2d2, RelationNet, Reptile, Rfs, RidgeRegression, SimpleShot, Tim, TipAdapter, TnpD,
-    TransductiveFineTuning,
+    Alfa, AlphaTim, Anil, Anp, Baseline, BaselinePlusPlus, BdCspn, Boil, Cavia, Cnp, DeepEmd, Dn4, Dsn, Feat,
+    FineTuning, Fomaml, Frn, Imaml, L2f, LaplacianShot, LearnedRates, LogisticRegression, LrD2, Maml,
+    MamlPlusPlus, MatchingNet, MetaBaseline, MetaCurvature, MetaOptNetRr, MetaOptNetSvm, MetaSgd, Np, Preset,
+    ProtoMaml, ProtoNet, PtMap, R2d2, RelationNet, Reptile, Rfs, RidgeRegression, SimpleShot, Tim,
+    TipAdapter, TnpD, TransductiveFineTuning,
 };
 pub use model::MetaModel;
 pub use outer_gradient::{GradientMode, OuterGradient};

@@ -127,6 +127,18 @@ impl Logistic {
         Ok(penalty.f_mul_scalar(0.5)?.f_sub(&likelihood.f_mul_scalar(c)?)?)
     }
 
+    /// `ln det(I + c Λ ⊗ XᵀX)` of each task, with the eigenvalues of `XᵀX` `[T, R]`.
+    fn log_volume(&self, weights: &Tensor, eigenvalues: &Tensor, c: f64) -> Result<Tensor> {
+        let p = self.x.f_matmul(weights)?.f_softmax(-1, None::<Kind>)?.f_mul(&self.there)?;
+        let sum = |x: &Tensor| x.f_sum_dim_intlist([1_i64].as_slice(), false, x.kind());
+        let count = sum(&self.there)?.f_clamp_min(1.0)?.f_unsqueeze(-1)?;
+        let curvature = sum(&p)?.f_diag_embed(0, -2, -1)?.f_sub(&p.f_transpose(1, 2)?.f_matmul(&p)?)?;
+        let (of_classes, _) = curvature.f_div(&count)?.f_linalg_eigh("L")?;
+        let products = of_classes.f_clamp_min(0.0)?.f_unsqueeze(-1)?.f_mul(&eigenvalues.f_unsqueeze(1)?)?;
+        let volume = products.f_mul_scalar(c)?.f_log1p()?;
+        Ok(volume.f_sum_dim_intlist([1_i64, 2].as_slice(), false, volume.kind())?)
+    }
+
     /// The Hessian at probabilities p times a direction.
     fn curvature(&self, p: &Tensor, direction: &Tensor, c: f64) -> Result<Tensor> {
         let moved = self.x.f_matmul(direction)?;
@@ -198,20 +210,18 @@ impl Logistic {
 
 /// A regression of each task whose C makes the labels most probable, out of [`REGULARISATIONS`]: `[T, D + 1, C]`.
 ///
-/// With the prior `w ~ N(0, C)` the logarithm of the labels' probability, `ln ∫ p(y | w) p(w) dw`, is at least that of the quadratic
-/// bound of Böhning (1992), which has the curvature `½ (I − 11ᵀ/K) ⊗ XᵀX` everywhere and touches at the optimum:
-/// `−(objective / C) − ½ (K − 1) Σⱼ ln(1 + C sⱼ / 2)` for K classes and the eigenvalues s of `XᵀX`. No example is held out, so one of each
-/// class is enough.
+/// With the prior `w ~ N(0, C)` the logarithm of the labels' probability, `ln ∫ p(y | w) p(w) dw`, is by Laplace's approximation
+/// `−objective / C − ½ ln det(I + C H)` with H the curvature of the likelihood at the optimum (`MacKay` 1992). H is taken for `Λ ⊗ XᵀX` with
+/// the mean Λ of `diag(p) − p pᵀ` over the examples (as Ritter et al. 2018), so the determinant is that of the products of
+/// their eigenvalues. No example is held out, so one of each class is enough.
 pub(crate) fn most_probable(span: &Span, y: &Tensor) -> Result<Tensor> {
     let regressions = Logistic::new(&span.rows, y)?;
-    let classes = y.size3()?.2 as f64;
     let mut best: Option<(Tensor, Tensor)> = None;
     let mut start: Option<Tensor> = None;
     for c in REGULARISATIONS.map(f64::exp2) {
         let Solution { weights, objective } = regressions.solve(c, start.as_ref())?;
-        let volume = span.eigenvalues.f_mul_scalar(0.5 * c)?.f_log1p()?;
-        let volume = volume.f_sum_dim_intlist([-1_i64].as_slice(), false, volume.kind())?;
-        let evidence = objective.f_div_scalar(-c)?.f_sub(&volume.f_mul_scalar(0.5 * (classes - 1.0))?)?;
+        let volume = regressions.log_volume(&weights, &span.eigenvalues, c)?;
+        let evidence = objective.f_div_scalar(-c)?.f_sub(&volume.f_mul_scalar(0.5)?)?;
         best = Some(match best.take() {
             None => (evidence, weights.shallow_clone()),
             Some((most, kept)) => {
@@ -291,6 +301,26 @@ mod tests {
         let fewer = Logistic::new(&x.narrow(1, 0, 8), &y.narrow(1, 0, 8)).unwrap().solve(3.0, None).unwrap();
         let found = Logistic::new(&x, &without).unwrap().solve(3.0, None).unwrap();
         assert!((found.weights - fewer.weights).abs().max().double_value(&[]) < 1e-7);
+    }
+
+    #[test]
+    fn the_volume_is_the_determinant_where_all_probabilities_are_alike() {
+        let (x, y) = (features(4), labels());
+        let regressions = Logistic::new(&x, &y).unwrap();
+        // Offsets alone.
+        let offsets = Tensor::from_slice(&[0.3, -0.5, 1.0]);
+        let weights = Tensor::zeros([2, 5, 3], (Kind::Double, Device::Cpu));
+        weights.select(1, 4).copy_(&offsets);
+        let span = Span::of(&x).unwrap();
+        let found = regressions.log_volume(&weights, &span.eigenvalues, 7.0).unwrap();
+        let p = offsets.softmax(0, Kind::Double);
+        let curvature = p.diag(0) - p.outer(&p);
+        for task in 0..2 {
+            let gram = x.get(task).tr().matmul(&x.get(task));
+            let whole = Tensor::eye(12, (Kind::Double, Device::Cpu)) + curvature.kron(&gram) * 7.0;
+            let gap = whole.logdet().double_value(&[]) - found.double_value(&[task]);
+            assert!(gap.abs() < 1e-9, "{gap}");
+        }
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 mod activation;
 mod conv;
+mod drop_block;
 mod dropout;
 mod embedding;
+mod leaky_relu;
 mod linear;
 mod norm;
 mod pool;
@@ -13,8 +15,10 @@ mod sequential;
 mod stages;
 
 pub use conv::Conv2d;
+pub use drop_block::DropBlock;
 pub use dropout::{ChannelDropout, Dropout};
 pub use embedding::Embedding;
+pub use leaky_relu::LeakyRelu;
 pub use linear::Linear;
 pub use norm::{BatchNorm, GroupNorm, LayerNorm};
 pub use pool::{AvgPool2d, Flatten, GlobalAvgPool, MaxPool2d};

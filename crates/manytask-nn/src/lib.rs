@@ -7,6 +7,7 @@
 //! - [`layers`] and [`nets`], which start as [`init`] says;
 //! - [`loss`] and [`metrics`], and [`calibration`] of what was predicted;
 //! - [`optim`], [`schedule`] and [`clip`];
+//! - [`weights`] that other programs have saved;
 //! - [`dense`] and [`fused`]: passes of perceptrons and of blocks of convolution, without a graph.
 
 pub mod calibration;
@@ -25,6 +26,7 @@ pub mod optim;
 mod precision;
 mod primitive;
 pub mod schedule;
+pub mod weights;
 
 pub use context::{BatchNormPolicy, Context, Mode, Progress};
 pub use error::{Error, Result};

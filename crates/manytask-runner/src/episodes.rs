@@ -18,6 +18,7 @@ use manytask_tensor::{Device, Kind};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub(crate) use self::backbones::ResNetOf;
 pub use self::backbones::{BackboneSettings, IdentitySection};
 pub use self::images::{IdxClassesSection, ImageFolderSection};
 use crate::failure::{Code, Failure, Result};

@@ -15,7 +15,7 @@ use manytask_nn::loss::Loss;
 use manytask_nn::metrics::Output;
 use manytask_tensor::{Device, Kind, Params, threads};
 
-use self::first::first_from;
+use self::first::{first_from, first_with};
 use crate::data::{Detail, say_report};
 use crate::device;
 use crate::episodes::EpisodeForm;
@@ -306,6 +306,11 @@ impl Experiment {
     /// The same, with what is to be said of them.
     fn first(&self) -> Result<(Params, Vec<String>)> {
         let drawn = self.problem.layout().init(self.plan.seed, Kind::Float, self.device)?;
+        if let Work::Episodes(episodes) = &self.plan.work
+            && let Some(weights) = episodes.weights(drawn.layout())?
+        {
+            return first_with(&drawn, weights);
+        }
         match &self.plan.training.init_from {
             None => Ok((drawn, Vec::new())),
             Some(run) => first_from(&drawn, run, self.schema.as_ref()),

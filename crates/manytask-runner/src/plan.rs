@@ -25,6 +25,7 @@ mod sizes;
 mod tests;
 mod training;
 
+pub(crate) use self::episodes::FileWeights;
 pub use self::episodes::{EpisodesPlan, PretrainingSection};
 pub use self::rows::{RowsPlan, TaskSection};
 pub use self::training::TrainingSection;

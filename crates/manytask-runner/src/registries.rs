@@ -2,6 +2,7 @@
 
 mod aggregators;
 mod architectures;
+mod backbones;
 mod learners;
 mod made_of;
 mod schedules;
@@ -20,8 +21,8 @@ use manytask_nn::schedule::ScheduleKind;
 
 use crate::data::DataSettings;
 use crate::episodes::{
-    BackboneSettings, EpisodeSettings, IdentitySection, IdxClassesSection, ImageFolderSection,
-    OmniglotSection, SinusoidSection,
+    BackboneSettings, EpisodeSettings, IdxClassesSection, ImageFolderSection, OmniglotSection,
+    SinusoidSection,
 };
 use crate::registry::Registry;
 
@@ -55,7 +56,7 @@ impl Default for Registries {
             data: data(),
             episodes: episodes(),
             learners: learners::learners(),
-            backbones: backbones(),
+            backbones: backbones::backbones(),
             architectures: architectures::all(),
             trunks: trunks(),
             aggregators: aggregators::all(),
@@ -210,36 +211,6 @@ fn episodes() -> Registry<Box<dyn EpisodeSettings>> {
             queries: 5,
         },
         |s: IdxClassesSection| Box::new(s) as Any,
-    );
-    registry
-}
-
-fn backbones() -> Registry<Box<dyn BackboneSettings>> {
-    type Any = Box<dyn BackboneSettings>;
-    let mut registry = Registry::<Any>::new("backbone", "network");
-    registry.add(
-        "identity",
-        "examples as they are: vectors of an encoder that is trained already",
-        "Without parameters; pictures are flattened. Where a learner needs a head it is a linear layer, `head`. With a learner that \
-         computes its classifier from the examples (`logistic`, `ridge`, `simple_shot`, `tip_adapter` and others) and `steps = 0` in \
-         [training] nothing is trained, and [optimizer] and [aggregator] may be left out.",
-        &IdentitySection::default(),
-        |identity: IdentitySection| Box::new(identity) as Any,
-    );
-    registry.add(
-        "mlp",
-        "a multi-layer perceptron",
-        "Linear layers, each followed by normalisation, activation and dropout; pictures are flattened.",
-        &MlpConfig { hidden: vec![40, 40], ..MlpConfig::default() },
-        |mlp: MlpConfig| Box::new(mlp) as Any,
-    );
-    registry.add(
-        "conv4",
-        "four blocks of convolution, batch-norm, ReLU and max-pooling",
-        "Vinyals et al. 2016: the network of few-shot learning. Its batch-norm takes the statistics of each forward pass' own \
-         examples: a task's queries are normalised together (transductive).",
-        &Conv4Config::default(),
-        |conv: Conv4Config| Box::new(conv) as Any,
     );
     registry
 }

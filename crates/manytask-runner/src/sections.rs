@@ -12,7 +12,7 @@ pub(crate) struct Described {
 }
 
 /// All, in the order they stand in.
-pub(crate) const SECTIONS: [Described; 8] = [
+pub(crate) const SECTIONS: [Described; 9] = [
     Described {
         name: "run",
         summary: "keys before the first section",
@@ -42,6 +42,15 @@ kind = \"hard_sharing\"
 trunk = { kind = \"mlp\", hidden = [128] }
 head = { kind = \"mlp\", hidden = [32] } # before each task's last layer; left out: that layer alone
 embedding = 8       # numbers for each embedded column
+",
+    },
+    Described {
+        name: "network",
+        summary: "for learners on episodes: a backbone",
+        text: "\
+[network]
+kind = \"resnet12\"
+weights = \"resnet12.safetensors\" # what it begins with, a file of safetensors with the names of this program, timm, torchvision or the network's authors, relative to this file; a classifier in it is left out; left out: drawn
 ",
     },
     Described {
@@ -90,7 +99,7 @@ early_stopping = { patience = 4, min_delta = 0.0 } # so many looks at the valida
         summary: "of learners on episodes",
         text: "\
 [training]
-steps = 1000
+steps = 1000        # 0 with a learner that computes its classifier from the examples: nothing is trained, as of given vectors
 tasks_per_step = 4
 execution = \"auto\" # or loop, { threads = 2 }, batched, analytic; or verify: both as auto and through the graph, and an error where they differ
 batch_norm = \"batch\" # normalises with the statistics of each pass' own examples, in evaluation too (transductive); or \"running\": with running ones in evaluation
@@ -156,7 +165,7 @@ mod tests {
         let parts = [
             text("run", ""),
             &data,
-            text("network", ""),
+            text("network", "rows"),
             text("tasks", ""),
             text("training", "rows"),
             OPTIMIZER,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
 use crate::embedding::{centroids, classes, one_hot};
-use crate::episode::Support;
+use crate::episode::{Episode, Support};
 use crate::head::{Embedding, Head};
 use crate::learner::{Learner, LearnerSpec};
 use crate::logits::not_negative;
@@ -79,6 +79,17 @@ impl LearnerSpec for Dsn {
     }
 }
 
+impl Subspaces {
+    /// How much subspaces have in common, times its weight.
+    fn weighted(&self, fitted: &Spanned) -> Result<Option<(&'static str, Tensor)>> {
+        if self.discriminative == 0.0 {
+            return Ok(None);
+        }
+        let overlap = overlap(fitted)?;
+        Ok(Some(("overlap", overlap.f_mul_scalar(self.discriminative)?)))
+    }
+}
+
 impl Head for Subspaces {
     type Fitted = Spanned;
 
@@ -101,12 +112,14 @@ impl Head for Subspaces {
         Ok(outside.f_sum_dim_intlist([-1_i64].as_slice(), false, from.kind())?.f_neg()?.f_transpose(1, 2)?)
     }
 
-    fn penalty(&self, fitted: &Spanned) -> Result<Option<(&'static str, Tensor)>> {
-        if self.discriminative == 0.0 {
-            return Ok(None);
-        }
-        let overlap = overlap(fitted)?;
-        Ok(Some(("overlap", overlap.f_mul_scalar(self.discriminative)?)))
+    fn penalty(
+        &self,
+        fitted: &Spanned,
+        _embeddings: [&Tensor; 2],
+        _episode: &Episode<'_>,
+        _params: &Params,
+    ) -> Result<Option<(&'static str, Tensor)>> {
+        self.weighted(fitted)
     }
 }
 
@@ -186,7 +199,7 @@ mod tests {
             assert!(gap.abs().max().double_value(&[]) < 1e-6);
         }
         let trace = projection(&x, 0, shots).matmul(&projection(&x, 1, shots)).trace().double_value(&[]);
-        let penalty = head.penalty(&fitted).unwrap().unwrap().1.double_value(&[0]);
+        let penalty = head.weighted(&fitted).unwrap().unwrap().1.double_value(&[0]);
         assert!((penalty - 0.03 * 2.0 * trace).abs() < 1e-6, "{penalty} {trace}");
     }
 

@@ -1,4 +1,4 @@
-use manytask_multitask::{Error, Result};
+use manytask_multitask::Result;
 use manytask_nn::Builder;
 use manytask_tensor::{Init, Method, Params, Role, Slot, Tensor};
 use serde::{Deserialize, Serialize};
@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::backbone::Backbone;
 use crate::embedding::{classes, one_hot};
 use crate::episode::Support;
+use crate::feature_map::Positions;
 use crate::head::{Embedding, Head};
 use crate::learner::{Learner, LearnerSpec};
 use crate::logits::Scaled;
@@ -39,8 +40,7 @@ impl Default for Frn {
 #[derive(Debug)]
 struct Reconstruction {
     classes: i64,
-    channels: i64,
-    positions: i64,
+    positions: Positions,
     log_lambda: Slot,
     log_rho: Slot,
     scale: Scaled,
@@ -78,27 +78,11 @@ impl LearnerSpec for Frn {
     ) -> Result<Box<dyn Learner>> {
         let classes = classes(self.name(), shape)?;
         let features = backbone.feature_count()?;
-        let channels = self.channels.unwrap_or(features);
-        if channels < 1 || features % channels != 0 {
-            return Err(Error::setting(
-                "channels",
-                format!("`channels` is {channels}, and an embedding has {features} numbers"),
-                "take the channels of the network's last feature map, or leave it out",
-            ));
-        }
+        let positions = Positions::new(self.channels, features)?;
         let mut zero = |name: &str| b.parameter(name, &[1], Init::Zeros, Role::Scale);
         let (log_lambda, log_rho) = (zero("log_lambda")?, zero("log_rho")?);
         let scale = Scaled::new(b, self.scale)?;
-        let positions = features / channels;
-        Ok(Box::new(Embedding(Reconstruction { classes, channels, positions, log_lambda, log_rho, scale })))
-    }
-}
-
-impl Reconstruction {
-    /// Embeddings `[T, N, C r]`, channel by channel, as positions `[T, N, r, d]`.
-    fn positions(&self, embeddings: &Tensor) -> Result<Tensor> {
-        let (tasks, count, _) = embeddings.size3()?;
-        Ok(embeddings.f_reshape([tasks, count, self.channels, self.positions])?.f_transpose(2, 3)?)
+        Ok(Box::new(Embedding(Reconstruction { classes, positions, log_lambda, log_rho, scale })))
     }
 }
 
@@ -108,11 +92,11 @@ impl Head for Reconstruction {
     fn fit(&self, embeddings: &Tensor, support: &Support<'_>, params: &Params) -> Result<Maps> {
         let members = one_hot(Frn::NAME, &support.y, self.classes, support.tasks, embeddings.kind())?;
         let shots = members.f_sum_dim_intlist([1_i64].as_slice(), false, members.kind())?.f_clamp_min(1.0)?;
-        let share = self.positions as f64 / self.channels as f64;
+        let share = self.positions.count as f64 / self.positions.channels as f64;
         let lambda = number(params, self.log_lambda)?.f_exp()?.f_squeeze_dim(-1)?;
         let lambda = shots.f_mul_scalar(share)?.f_mul(&lambda)?.f_unsqueeze(-1)?.f_unsqueeze(-1)?;
         // The positions of a class' examples, rows of 0 for those of others, [T, C, N r, d].
-        let positions = self.positions(embeddings)?.f_unsqueeze(1)?;
+        let positions = self.positions.of(embeddings)?.f_unsqueeze(1)?;
         let of_class = members.f_transpose(1, 2)?.f_unsqueeze(-1)?.f_unsqueeze(-1)?;
         let rows = positions.f_mul(&of_class)?.f_flatten(2, 3)?;
         let mut maps = maps(&rows, &lambda)?;
@@ -129,11 +113,12 @@ impl Head for Reconstruction {
         params: &Params,
     ) -> Result<Tensor> {
         let (tasks, count, _) = queries.size3()?;
-        let rows = self.positions(queries)?.f_reshape([tasks, 1, count * self.positions, self.channels])?;
+        let Positions { channels, count: each } = self.positions;
+        let rows = self.positions.of(queries)?.f_reshape([tasks, 1, count * each, channels])?;
         let gap = rows.f_sub(&maps.of(&rows)?)?.f_square()?;
-        let gap = gap.f_reshape([tasks, self.classes, count, self.positions * self.channels])?;
+        let gap = gap.f_reshape([tasks, self.classes, count, each * channels])?;
         let gap = gap.f_sum_dim_intlist([-1_i64].as_slice(), false, rows.kind())?;
-        let logits = gap.f_div_scalar(-(self.positions as f64))?.f_transpose(1, 2)?;
+        let logits = gap.f_div_scalar(-(each as f64))?.f_transpose(1, 2)?;
         self.scale.apply(&logits, params)
     }
 }

@@ -34,7 +34,7 @@ impl Default for Rfs {
 /// Logistic regression on vectors of a network that stays as it is: what practice does with few labels and a pretrained encoder.
 ///
 /// As [`Rfs`], with a choice of what is done to features, and where `regularisation` is left out with the C of each task that makes the
-/// labels of its support set most probable (type-II maximum likelihood, with the bound of Böhning 1992 in the place of the integral): no
+/// labels of its support set most probable (type-II maximum likelihood by Laplace's approximation): no
 /// example is held out, so it works with a single example of each class.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -77,7 +77,7 @@ impl Method for LogisticRegression {
     const ABOUT: &'static str = "\
         For vectors of an encoder that stays as it is, or of a network that [pretraining] alone trains. `regularisation` is the C of \
         scikit-learn's LogisticRegression; left out, each task takes that of 2⁻⁴ to 2¹² which makes its support labels most probable \
-        (the evidence, with Böhning's bound of 1992), for which no example is held out. On vectors as they are take \
+        (the evidence, by Laplace's approximation), for which no example is held out. On vectors as they are take \
         network.kind = \"identity\" and training.steps = 0.";
 }
 

@@ -19,7 +19,7 @@ use crate::shape::{EpisodeShape, NetworkShape};
 ///
 /// Features and labels are centred by their means over a task's support set, so the offset is not penalised; then
 /// `argmin ‖XW − Y‖² + λ‖W‖²`. Where λ is left out, each task takes the one that makes its labels most probable: as a Bayesian linear
-/// regression, `y ~ N(0, σ² (I + XXᵀ/λ))` with the most probable σ² (MacKay 1992), in closed form by the eigenvalues of `XXᵀ`. No example is
+/// regression, `y ~ N(0, σ² (I + XXᵀ/λ))` with the most probable σ² (`MacKay` 1992), in closed form by the eigenvalues of `XXᵀ`. No example is
 /// held out.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

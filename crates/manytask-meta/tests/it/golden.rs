@@ -85,7 +85,12 @@ impl Case {
         let mut layout = Layout::builder();
         let b = &mut Builder::new(&mut layout);
         if self.name.starts_with("conv") {
-            let config = Conv4Config { hidden: size("block0.conv.weight", 0), blocks: 2, output };
+            let config = Conv4Config {
+                hidden: size("block0.conv.weight", 0),
+                blocks: 2,
+                output,
+                ..Conv4Config::default()
+            };
             let shape = self.episodes.support_x.size();
             let net = Conv4::new(b, shape[2], shape[3], &config).unwrap();
             return (layout, Box::new(net));

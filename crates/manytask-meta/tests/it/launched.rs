@@ -114,7 +114,7 @@ fn assert_same(graph: &MetaProblem, whole: &MetaProblem, params: &Params, what: 
 /// Two blocks on pictures whose sides are odd, and a linear layer.
 fn pictures(learner: &dyn LearnerSpec, output: Option<i64>) -> MetaProblem {
     let mut layout = Layout::builder();
-    let config = Conv4Config { hidden: 3, blocks: 2, output };
+    let config = Conv4Config { hidden: 3, blocks: 2, output, ..Conv4Config::default() };
     let net = Conv4::new(&mut Builder::new(&mut layout), 2, 7, &config).unwrap();
     let classes = |name: &str, rows: i64| normal(name, &[3, rows, 3]).argmax(-1, false);
     let episodes = Episodes {

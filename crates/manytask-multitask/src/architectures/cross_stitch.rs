@@ -264,8 +264,12 @@ mod tests {
 
     impl TrunkSettings for Blocks {
         fn build(&self, b: &mut Builder<'_>, inputs: &[i64]) -> manytask_nn::Result<Built> {
-            let net =
-                Conv4::new(b, inputs[0], inputs[1], &Conv4Config { hidden: 3, blocks: 2, output: None })?;
+            let net = Conv4::new(
+                b,
+                inputs[0],
+                inputs[1],
+                &Conv4Config { hidden: 3, blocks: 2, output: None, ..Conv4Config::default() },
+            )?;
             let features = net.features();
             Ok((Box::new(net), features))
         }

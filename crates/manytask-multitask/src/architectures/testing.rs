@@ -74,7 +74,12 @@ struct Blocks;
 
 impl TrunkSettings for Blocks {
     fn build(&self, b: &mut Builder<'_>, inputs: &[i64]) -> manytask_nn::Result<Built> {
-        let net = Conv4::new(b, inputs[0], inputs[1], &Conv4Config { hidden: 3, blocks: 2, output: None })?;
+        let net = Conv4::new(
+            b,
+            inputs[0],
+            inputs[1],
+            &Conv4Config { hidden: 3, blocks: 2, ..Conv4Config::default() },
+        )?;
         let features = net.features();
         Ok((Box::new(net), features))
     }

@@ -19,7 +19,7 @@ fn loss_gradient_and_hessian_product_are_the_graphs() {
         [(1, 9, 3, 2, false), (5, 6, 2, 1, false), (2, 14, 6, 3, false), (1, 12, 4, 2, true)]
     {
         let mut layout = Layout::builder();
-        let config = Conv4Config { hidden, blocks, output: Some(3) };
+        let config = Conv4Config { hidden, blocks, output: Some(3), ..Conv4Config::default() };
         let net = Conv4::new(&mut Builder::new(&mut layout), channels, side, &config).unwrap();
         let layout = layout.build();
         let written = FusedNet::compile(&net, &layout).unwrap();

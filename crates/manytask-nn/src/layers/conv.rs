@@ -22,20 +22,37 @@ impl Conv2d {
     /// # Errors
     /// When a size is out of range, or groups do not divide the channels.
     pub fn new(b: &mut Builder<'_>, config: ConvConfig) -> Result<Self> {
-        let ConvConfig { inputs, outputs, kernel, stride, padding, dilation, groups, .. } = config;
-        let positive = [inputs, outputs, kernel, stride, dilation, groups].iter().all(|n| *n > 0);
-        if !positive || padding < 0 || inputs % groups != 0 || outputs % groups != 0 {
-            let expected = "sizes of at least 1, and groups that divide both numbers of channels";
-            return Err(Error::named_setting(WHOLE, "a convolution", &format!("{config:?}"), expected));
-        }
+        let ConvConfig { inputs, outputs, kernel, groups, .. } = config;
+        let shape = [outputs, inputs / groups.max(1), kernel, kernel];
+        Self::checked(&config)?;
+        Self::with_init(b, config, kaiming_uniform(&shape, FanMode::FanIn, Gain::LeakyRelu(5.0_f64.sqrt()))?)
+    }
+
+    /// The same with another start of the weight.
+    ///
+    /// # Errors
+    /// As [`Conv2d::new`].
+    pub fn with_init(b: &mut Builder<'_>, config: ConvConfig, init: manytask_tensor::Init) -> Result<Self> {
+        Self::checked(&config)?;
+        let ConvConfig { inputs, outputs, kernel, groups, .. } = config;
         let shape = [outputs, inputs / groups, kernel, kernel];
-        let init = kaiming_uniform(&shape, FanMode::FanIn, Gain::LeakyRelu(5.0_f64.sqrt()))?;
         let bound = fans(&shape)?.0.sqrt().recip();
         let weight = b.parameter("weight", &shape, init, Role::Weight)?;
         let uniform = manytask_tensor::Init::Uniform { low: -bound, high: bound };
         let bias =
             if config.bias { Some(b.parameter("bias", &[outputs], uniform, Role::Bias)?) } else { None };
         Ok(Self { weight, bias, config, precision: b.precision() })
+    }
+
+    /// Refuses sizes that are out of range.
+    fn checked(config: &ConvConfig) -> Result<()> {
+        let ConvConfig { inputs, outputs, kernel, stride, padding, dilation, groups, .. } = *config;
+        let positive = [inputs, outputs, kernel, stride, dilation, groups].iter().all(|n| *n > 0);
+        if !positive || padding < 0 || inputs % groups != 0 || outputs % groups != 0 {
+            let expected = "sizes of at least 1, and groups that divide both numbers of channels";
+            return Err(Error::named_setting(WHOLE, "a convolution", &format!("{config:?}"), expected));
+        }
+        Ok(())
     }
 }
 

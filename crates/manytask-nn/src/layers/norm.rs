@@ -151,6 +151,7 @@ pub struct LayerNorm {
     weight: Slot,
     bias: Slot,
     shape: Vec<i64>,
+    eps: f64,
 }
 
 impl LayerNorm {
@@ -159,6 +160,14 @@ impl LayerNorm {
     /// # Errors
     /// When the shape is empty or has a size below 1.
     pub fn new(b: &mut Builder<'_>, shape: &[i64]) -> Result<Self> {
+        Self::with_eps(b, shape, 1e-5)
+    }
+
+    /// With another ε.
+    ///
+    /// # Errors
+    /// As [`LayerNorm::new`].
+    pub fn with_eps(b: &mut Builder<'_>, shape: &[i64], eps: f64) -> Result<Self> {
         if shape.is_empty() || shape.iter().any(|size| *size < 1) {
             return Err(Error::named_setting(
                 WHOLE,
@@ -172,6 +181,7 @@ impl LayerNorm {
             weight: b.parameter("weight", shape, Init::Ones, Role::Scale)?,
             bias: b.parameter("bias", shape, Init::Zeros, Role::Bias)?,
             shape: shape.to_vec(),
+            eps,
         })
     }
 }
@@ -194,9 +204,9 @@ impl Module for LayerNorm {
         let (weight, bias) = (params.get(self.weight)?, params.get(self.bias)?);
         let x = x.f_to_kind(weight.kind())?;
         if tasks.is_none() {
-            return Ok(x.f_layer_norm(&self.shape, Some(weight), Some(bias), 1e-5, false)?);
+            return Ok(x.f_layer_norm(&self.shape, Some(weight), Some(bias), self.eps, false)?);
         }
-        Ok(x.f_layer_norm(&self.shape, none, none, 1e-5, false)?
+        Ok(x.f_layer_norm(&self.shape, none, none, self.eps, false)?
             .f_mul(&rows_of(weight, size.len())?)?
             .f_add(&rows_of(bias, size.len())?)?)
     }

@@ -3,10 +3,12 @@ use manytask_tensor::{Params, Tensor, WHOLE};
 use crate::primitive::{NotFused, Primitive};
 use crate::{Context, Error, Module, Result};
 
-/// The largest of each `size × size` pixels, without overlap: `[…, C, H, W]` to `[…, C, H/size, W/size]`.
+/// The largest of each `size × size` pixels: `[…, C, H, W]` to `[…, C, H/size, W/size]` where squares do not overlap.
 #[derive(Debug, Clone, Copy)]
 pub struct MaxPool2d {
     size: i64,
+    stride: i64,
+    padding: i64,
 }
 
 /// The mean of each `size × size` pixels, without overlap: `[…, C, H, W]` to `[…, C, H/size, W/size]`.
@@ -37,7 +39,23 @@ impl MaxPool2d {
     /// # Errors
     /// When it is below 1.
     pub fn new(size: i64) -> Result<Self> {
-        Ok(Self { size: checked(size)? })
+        Ok(Self { size: checked(size)?, stride: size, padding: 0 })
+    }
+
+    /// Squares of this side that begin so many pixels after each other, with pixels around the picture that are never the largest.
+    ///
+    /// # Errors
+    /// When the side or the stride is below 1, or there are more pixels around than half of the side.
+    pub fn overlapping(size: i64, stride: i64, padding: i64) -> Result<Self> {
+        if padding < 0 || 2 * padding > size {
+            return Err(Error::named_setting(
+                WHOLE,
+                "a pooling's padding",
+                &padding,
+                "0 to half of its size is needed",
+            ));
+        }
+        Ok(Self { size: checked(size)?, stride: checked(stride)?, padding })
     }
 }
 
@@ -79,17 +97,16 @@ fn on_pictures(
 
 impl Module for MaxPool2d {
     fn forward(&self, params: &Params, x: &Tensor, _cx: &mut Context) -> Result<Tensor> {
-        let s = self.size;
-        on_pictures(
-            "max_pool2d",
-            s,
-            params,
-            x,
-            |x| Ok(x.f_max_pool2d([s; 2], [s; 2], [0; 2], [1; 2], false)?),
-        )
+        let Self { size, stride, padding } = *self;
+        on_pictures("max_pool2d", size - 2 * padding, params, x, |x| {
+            Ok(x.f_max_pool2d([size; 2], [stride; 2], [padding; 2], [1; 2], false)?)
+        })
     }
 
     fn primitives(&self) -> Result<Vec<Primitive>, NotFused> {
+        if self.stride != self.size || self.padding != 0 {
+            return Err(NotFused::because("pooling of squares that overlap"));
+        }
         Ok(vec![Primitive::MaxPool(self.size)])
     }
 }

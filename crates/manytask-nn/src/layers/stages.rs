@@ -79,7 +79,7 @@ mod tests {
         let rows = MlpConfig { hidden: vec![5, 4], dropout: 0.5, norm: Norm::Layer, ..MlpConfig::default() };
         let flattened = Mlp::new(&mut b.scope("flattened"), 3, &rows).unwrap();
         let rows = Mlp::new(&mut b.scope("rows"), 3, &rows).unwrap();
-        let pictures = Conv4Config { hidden: 2, blocks: 2, output: None };
+        let pictures = Conv4Config { hidden: 2, blocks: 2, output: None, ..Conv4Config::default() };
         let pictures = Conv4::new(&mut b.scope("pictures"), 1, 8, &pictures).unwrap();
         let params = layout.build().init(1, on.0, on.1).unwrap();
         let normal = |shape: &[i64]| Key::new(2, "x").normal(shape, on.0, on.1).unwrap();

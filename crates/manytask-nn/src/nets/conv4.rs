@@ -1,18 +1,22 @@
 use manytask_tensor::{Params, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
+use super::Pooling;
 use super::sizes::positive;
-use crate::layers::{Activation, BatchNorm, Conv2d, ConvConfig, Flatten, Linear, MaxPool2d, Stages};
+use crate::layers::{Activation, BatchNorm, Conv2d, ConvConfig, Linear, MaxPool2d, Stages};
 use crate::primitive::{NotFused, Primitive};
 use crate::{Builder, Context, Error, Module, Result, Staged};
 
-/// Blocks of 3×3 convolution, batch-norm, `ReLU` and 2×2 max-pooling: the trunk of few-shot learning (Vinyals et al. 2016).
+/// Blocks of 3×3 convolution, batch-norm, `ReLU` and 2×2 max-pooling: the trunk of few-shot learning (Vinyals et al. 2016), with the published
+/// variants: of other channels, with convolutions of stride 2 in place of pooling, with the mean of the last feature map.
 ///
 /// Parameters are `layerN.conv.weight`, `layerN.conv.bias`, `layerN.norm.…`, and `head.…` with an output.
 #[derive(Debug)]
 pub struct Conv4 {
     layers: Stages,
     features: i64,
+    /// The smallest batch.
+    smallest: usize,
 }
 
 /// The form of a [`Conv4`].
@@ -23,13 +27,46 @@ pub struct Conv4Config {
     pub hidden: i64,
     /// The number of blocks.
     pub blocks: usize,
+    /// Channels of each block, where they differ: in place of `hidden` and `blocks`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<i64>,
+    /// How blocks halve pictures.
+    pub down: Downsampling,
+    /// What becomes of the last feature map.
+    pub pooling: Pooling,
     /// The size of a last linear layer, `head`. Absent: the net is a trunk.
     pub output: Option<i64>,
 }
 
+/// How the blocks of a [`Conv4`] halve pictures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Downsampling {
+    /// By 2×2 max-pooling at their end (Vinyals et al. 2016, Snell et al. 2017).
+    #[default]
+    Pool,
+    /// By convolutions of stride 2, without pooling (Finn et al. 2017, on Omniglot).
+    Stride,
+}
+
 impl Default for Conv4Config {
     fn default() -> Self {
-        Self { hidden: 64, blocks: 4, output: None }
+        let (channels, down, pooling) = (Vec::new(), Downsampling::Pool, Pooling::Flatten);
+        Self { hidden: 64, blocks: 4, channels, down, pooling, output: None }
+    }
+}
+
+impl Conv4Config {
+    /// Channels of each block.
+    fn channels(&self) -> Result<Vec<i64>> {
+        if self.channels.is_empty() {
+            positive("hidden", self.hidden)?;
+            return Ok(vec![self.hidden; self.blocks]);
+        }
+        for (number, channels) in self.channels.iter().enumerate() {
+            positive(("channels", number), *channels)?;
+        }
+        Ok(self.channels.clone())
     }
 }
 
@@ -41,10 +78,10 @@ impl Conv4 {
     pub fn new(b: &mut Builder<'_>, channels: i64, size: i64, config: &Conv4Config) -> Result<Self> {
         let mut stages = Stages::new();
         let (mut channels, mut side) = (channels, size);
-        positive("hidden", config.hidden)?;
-        for i in 0..config.blocks {
+        let blocks = config.channels()?;
+        for (i, &outputs) in blocks.iter().enumerate() {
             if side < 2 {
-                let found = format!("{size} pixels for {} blocks", config.blocks);
+                let found = format!("{size} pixels for {} blocks", blocks.len());
                 return Err(Error::named_setting(
                     "blocks",
                     "a picture's size",
@@ -54,21 +91,29 @@ impl Conv4 {
             }
             let mut b = b.scope(format!("layer{i}"));
             let mut layers: Vec<Box<dyn Module>> = Vec::new();
-            let conv = ConvConfig::same(channels, config.hidden, 3);
+            let stride = if config.down == Downsampling::Stride { 2 } else { 1 };
+            let conv = ConvConfig { stride, ..ConvConfig::same(channels, outputs, 3) };
             layers.push(Box::new(Conv2d::new(&mut b.scope("conv"), conv)?));
-            layers.push(Box::new(BatchNorm::new(&mut b.scope("norm"), config.hidden)?));
+            layers.push(Box::new(BatchNorm::new(&mut b.scope("norm"), outputs)?));
             layers.push(Box::new(Activation::Relu));
-            layers.push(Box::new(MaxPool2d::new(2)?));
-            (channels, side) = (config.hidden, side / 2);
-            let is_last = i + 1 == config.blocks;
-            if is_last {
-                layers.push(Box::new(Flatten));
+            side = conv.size_after(side);
+            if config.down == Downsampling::Pool {
+                layers.push(Box::new(MaxPool2d::new(2)?));
+                side /= 2;
             }
-            stages.push(layers, if is_last { channels * side * side } else { channels });
+            channels = outputs;
+            let is_last = i + 1 == blocks.len();
+            if is_last {
+                layers.push(config.pooling.layer());
+            }
+            stages.push(
+                layers,
+                if is_last { config.pooling.features([channels, side, side]) } else { channels },
+            );
         }
-        let mut features = channels * side * side;
-        if config.blocks == 0 {
-            stages.push(vec![Box::new(Flatten)], features);
+        let mut features = config.pooling.features([channels, side, side]);
+        if blocks.is_empty() {
+            stages.push(vec![config.pooling.layer()], features);
         }
         if let Some(output) = config.output {
             positive("output", output)?;
@@ -76,7 +121,9 @@ impl Conv4 {
             stages.push(vec![Box::new(head)], output);
             features = output;
         }
-        Ok(Self { layers: stages, features })
+        // A batch-norm before a pooling layer has four values or more of each channel in a single picture, one before a single pixel has one.
+        let smallest = if config.down == Downsampling::Stride && side == 1 { 2 } else { 1 };
+        Ok(Self { layers: stages, features, smallest })
     }
 
     /// For images given as the shape `[C, H, W]`.
@@ -117,8 +164,7 @@ impl Module for Conv4 {
     }
 
     fn smallest_batch(&self) -> usize {
-        // Each batch-norm stands before a pooling layer, so it has four values or more of each channel in a single picture.
-        1
+        self.smallest
     }
 
     fn staged(&self) -> Option<&dyn Staged> {

@@ -179,7 +179,7 @@ fn networks_with_tasks_at_once_are_a_loop_over_tasks() {
         &mut Builder::new(&mut layout),
         1,
         8,
-        &Conv4Config { hidden: 3, blocks: 2, output: Some(2) },
+        &Conv4Config { hidden: 3, blocks: 2, output: Some(2), ..Conv4Config::default() },
     )
     .unwrap();
     let params = layout.build().init(1, Kind::Double, Device::Cpu).unwrap();

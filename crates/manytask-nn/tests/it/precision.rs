@@ -14,7 +14,7 @@ fn perceptron(norm: Norm, precision: Precision) -> (Box<dyn Module>, Params) {
 
 fn blocks(precision: Precision) -> (Box<dyn Module>, Params) {
     let mut layout = Layout::builder();
-    let config = Conv4Config { hidden: 8, blocks: 2, output: Some(3) };
+    let config = Conv4Config { hidden: 8, blocks: 2, output: Some(3), ..Conv4Config::default() };
     let mut root = Builder::new(&mut layout);
     let mut root = root.with_precision(precision);
     let net = Conv4::new(&mut root, 1, 8, &config).unwrap();

@@ -9,7 +9,7 @@ use crate::config::{Source, changed_keys};
 use crate::digest::digest;
 use crate::experiment::Experiment;
 use crate::failure::{Code, Failure, Result};
-use crate::plan::Plan;
+use crate::plan::{Plan, Work};
 use crate::postprocessing::Fitted;
 use crate::registries::Registries;
 use crate::report::say;
@@ -80,6 +80,9 @@ impl Opened {
             || self.folder.find(Which::Latest).is_ok_and(|found| found.is_some())
         {
             plan.training.init_from = None;
+            if let Work::Episodes(episodes) = &mut plan.work {
+                episodes.weights = None;
+            }
         }
         Ok(plan)
     }

@@ -168,11 +168,13 @@ pub(super) fn effective(
         };
         data.insert("folder".into(), toml::Value::String(name));
     }
-    if let Some(toml::Value::Table(training)) = table.get_mut("training")
-        && let Some(toml::Value::String(run)) = training.get_mut("init_from")
-        && let Some(absolute) = source.folder().join(&run).to_str()
-    {
-        absolute.clone_into(run);
+    for (section, key) in [("training", "init_from"), ("network", "weights")] {
+        if let Some(toml::Value::Table(section)) = table.get_mut(section)
+            && let Some(toml::Value::String(path)) = section.get_mut(key)
+            && let Some(absolute) = source.folder().join(&path).to_str()
+        {
+            absolute.clone_into(path);
+        }
     }
     let text = toml::to_string(&table).map_err(|error| Failure::new(Code::Bug, error.to_string()))?;
     Ok((text, from_run))

@@ -6,7 +6,8 @@ use std::path::Path;
 use toml::de::DeValue;
 
 /// The keys that hold paths; `*` is any name.
-const KEYS: [&[&str]; 5] = [
+const KEYS: [&[&str]; 6] = [
+    &["network", "weights"],
     &["training", "init_from"],
     &["data", "folder"],
     &["data", "source", "path"],

@@ -3,7 +3,10 @@
 use std::fmt::Debug;
 
 use manytask_nn::layers::{Flatten, Linear, Sequential};
-use manytask_nn::nets::{Conv4, Conv4Config, Mlp, MlpConfig};
+use manytask_nn::nets::{
+    Conv4, Conv4Config, ConvR2d2, ConvR2d2Config, Mlp, MlpConfig, ResNet, ResNet12, ResNet12Config,
+    ResNetConfig, VisionTransformer, VitConfig, WideResNet, WideResNetConfig,
+};
 use manytask_nn::{Builder, Error, Module};
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +74,45 @@ impl BackboneSettings for Conv4Config {
         let config = Self { output: own_output(self.output, outputs)?, ..self.clone() };
         Ok(Box::new(Conv4::for_images(b, input, &config)?))
     }
+}
+
+/// `[network]` of a residual network with so many blocks in each stage.
+#[derive(Debug, Clone)]
+pub(crate) struct ResNetOf(pub(crate) [usize; 4], pub(crate) ResNetConfig);
+
+impl BackboneSettings for ResNetOf {
+    fn build(
+        &self,
+        b: &mut Builder<'_>,
+        input: &[i64],
+        outputs: Option<i64>,
+    ) -> manytask_nn::Result<Box<dyn Module>> {
+        let config = ResNetConfig { output: own_output(self.1.output, outputs)?, ..self.1.clone() };
+        Ok(Box::new(ResNet::new(b, input, self.0, &config)?))
+    }
+}
+
+macro_rules! of_images {
+    ($($config:ident, $network:ident;)*) => {$(
+        impl BackboneSettings for $config {
+            fn build(
+                &self,
+                b: &mut Builder<'_>,
+                input: &[i64],
+                outputs: Option<i64>,
+            ) -> manytask_nn::Result<Box<dyn Module>> {
+                let config = Self { output: own_output(self.output, outputs)?, ..self.clone() };
+                Ok(Box::new($network::new(b, input, &config)?))
+            }
+        }
+    )*};
+}
+
+of_images! {
+    ConvR2d2Config, ConvR2d2;
+    ResNet12Config, ResNet12;
+    WideResNetConfig, WideResNet;
+    VitConfig, VisionTransformer;
 }
 
 /// The size of a network's last layer: the data's where the learner needs a head, otherwise the configuration's.

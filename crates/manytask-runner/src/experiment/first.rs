@@ -1,4 +1,4 @@
-//! First parameters that are those of another run.
+//! First parameters that are those of another run, or weights that another program has saved.
 
 use std::path::Path;
 
@@ -7,6 +7,7 @@ use manytask_tensor::ShownPath as _;
 use manytask_tensor::{Params, checkpoint};
 
 use crate::failure::{Code, Failure, Result};
+use crate::plan::FileWeights;
 use crate::run::{RunFolder, SCHEMA, Which, of_checkpoint, read_json};
 use crate::schema::InputSchema;
 
@@ -57,6 +58,29 @@ pub(super) fn first_from(
         run.shown()
     ));
     Ok((Params::new(drawn.layout().clone(), leaves)?, notes))
+}
+
+/// The weights of a file in the place of drawn parameters, and what is to be said of that.
+///
+/// # Errors
+/// When memory runs out.
+pub(super) fn first_with(drawn: &Params, weights: FileWeights) -> Result<(Params, Vec<String>)> {
+    let FileWeights { path, mut named, passed_over } = weights;
+    let count = named.len();
+    let leaves = drawn.iter().map(|(entry, leaf)| match named.remove(&entry.name) {
+        Some(tensor) => Ok(tensor.f_to_kind(leaf.kind())?.f_to_device(leaf.device())?),
+        None => Ok(leaf.shallow_clone()),
+    });
+    let params = Params::new(drawn.layout().clone(), leaves.collect::<Result<_>>()?)?;
+    let all = drawn.leaves().len();
+    let shown: Vec<&str> = passed_over.iter().take(NAMED).map(String::as_str).collect();
+    let more = passed_over.len().saturating_sub(NAMED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let rest = match passed_over.len() {
+        0 => String::new(),
+        _ => format!("; its {}{more} are left out", shown.join(", ")),
+    };
+    Ok((params, vec![format!("note: {count} of {all} parameters begin as those of {}{rest}", path.shown())]))
 }
 
 /// Whether the inputs are those of the run, by name.

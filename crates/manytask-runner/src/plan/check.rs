@@ -21,6 +21,7 @@ impl Plan {
 
     fn check_unlocated(&self) -> Result<()> {
         self.check_validation()?;
+        self.check_start()?;
         if let Some(run) = &self.training.init_from {
             crate::run::RunFolder::view(run)?;
         }
@@ -95,6 +96,18 @@ impl Plan {
             monitor.metric, instead.metric
         );
         Ok((instead, Some(note)))
+    }
+
+    /// Refuses two things that the network would begin with.
+    fn check_start(&self) -> Result<()> {
+        if let Work::Episodes(episodes) = &self.work
+            && episodes.weights.is_some()
+            && self.training.init_from.is_some()
+        {
+            let what = "the network begins with `weights` of [network], and with `init_from` of [training]";
+            return Err(Failure::setting(["training", "init_from"], what).hint("leave one of them out"));
+        }
+        Ok(())
     }
 
     /// Refuses settings that look at a validation split where none is looked at.
@@ -225,6 +238,7 @@ impl Plan {
             let pretraining = pretraining.map(|pretraining| (pretraining, 2));
             let model = episodes.build(&outline.form, pretraining, self.precision)?;
             self.freeze().slots(model.layout()).within("training")?;
+            episodes.weights(model.layout())?;
             self.check_episode_memory(episodes, &outline, model.layout(), &needs)?;
         } else {
             self.pretraining(episodes, None)?;

@@ -1,8 +1,11 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use manytask_meta::{Classifier, Execution, LearnerSpec, MetaModel, MetaSettings, Pretraining};
+use manytask_nn::weights::Weights;
 use manytask_nn::{Builder, Precision};
-use manytask_tensor::Layout;
+use manytask_tensor::{Device, Entry, Layout, Tensor, checkpoint};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Section;
@@ -18,6 +21,8 @@ pub struct EpisodesPlan {
     pub(crate) learner: Arc<dyn LearnerSpec>,
     pub(crate) settings: MetaSettings,
     pub(crate) pretraining: Option<PretrainingSection>,
+    /// A file of weights that the network begins with.
+    pub(crate) weights: Option<PathBuf>,
 }
 
 /// `[pretraining]`.
@@ -39,10 +44,20 @@ impl Default for PretrainingSection {
     }
 }
 
+/// Weights of a file for a network.
+#[derive(Debug)]
+pub(crate) struct FileWeights {
+    pub(crate) path: PathBuf,
+    /// By the names of the network's entries.
+    pub(crate) named: BTreeMap<String, Tensor>,
+    /// What the file has beside them.
+    pub(crate) passed_over: Vec<String>,
+}
+
 impl EpisodesPlan {
     pub(super) fn read(
         data: Section<'_>,
-        network: Section<'_>,
+        mut network: Section<'_>,
         learner: Section<'_>,
         mut training: Section<'_>,
         (pretraining, evaluation): (Option<Section<'_>>, Option<Section<'_>>),
@@ -73,13 +88,38 @@ impl EpisodesPlan {
             }
             section.finish()?;
         }
+        let folder = network.source().folder();
+        let weights = network.take::<PathBuf>("weights")?.map(|file| folder.join(file));
         Ok(Self {
+            weights,
             source: registries.episodes.make(data)?,
             network: registries.backbones.make(network)?,
             learner: registries.learners.make(learner)?,
             settings,
             pretraining: pretraining.map(Section::rest).transpose()?,
         })
+    }
+
+    /// The layout with the weights of the file in the places of the network, without its head; `None` where there is no such file.
+    ///
+    /// # Errors
+    /// When the file is missing, damaged or of another network; with the section's place.
+    pub(crate) fn weights(&self, layout: &Layout) -> Result<Option<FileWeights>> {
+        let Some(path) = &self.weights else { return Ok(None) };
+        let of_learner = |entry: &&Entry| {
+            ["head.", "learner.", "pretraining."].iter().any(|own| entry.name.starts_with(own))
+        };
+        let entries: Vec<&Entry> = layout.entries().iter().filter(|entry| !of_learner(entry)).collect();
+        if entries.is_empty() {
+            let what = "`weights` has no effect: the network has no parameters";
+            return Err(
+                Failure::setting(["network", "weights"], what).hint("leave it out, or take another `kind`")
+            );
+        }
+        let (tensors, _) = checkpoint::load_tensors(path, Device::Cpu)?;
+        let Weights { tensors, passed_over } = Weights::take(path, tensors, &entries)?;
+        let named = entries.iter().map(|entry| entry.name.clone()).zip(tensors).collect();
+        Ok(Some(FileWeights { path: path.clone(), named, passed_over }))
     }
 
     /// The network for examples of a form, with layers that compute in `precision`, and the learner on it, after a pretraining on so many

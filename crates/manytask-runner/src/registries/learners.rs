@@ -37,6 +37,9 @@ pub(super) fn learners() -> Registry<Arc<dyn LearnerSpec>> {
     registry.method::<meta::MetaOptNetSvm>();
     registry.method::<meta::Dsn>();
     registry.method::<meta::Frn>();
+    registry.method::<meta::Dn4>();
+    registry.method::<meta::DeepEmd>();
+    registry.method::<meta::Feat>();
     registry.method::<meta::MetaBaseline>();
     // Distributions given a set of examples.
     registry.method::<meta::Cnp>();

@@ -118,7 +118,9 @@ fn phased(name: &str, norm: Norm, settings: MetaSettings, steps: u64) -> MetaPro
         MetaModel::build_pretrained(layout, net, learner.as_ref(), shape, pretraining)
     };
     let sizes = GaussianProcess { shots: [3, 6], points: 11, ..GaussianProcess::default() };
-    if let Ok(model) = model(EpisodeShape::regression(1, 1), None) {
+    if learner.learns_from() == LearnsFrom::Episodes
+        && let Ok(model) = model(EpisodeShape::regression(1, 1), None)
+    {
         let source =
             GaussianProcessEpisodes { family: sizes, kind: ON.0, ..GaussianProcessEpisodes::default() };
         return MetaProblem::new(model, Box::new(source), Loss::Mse, settings).unwrap();

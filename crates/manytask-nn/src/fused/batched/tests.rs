@@ -25,7 +25,7 @@ fn all_tasks_at_once_are_each_by_itself() {
     // equal pixels, of which pooling takes the first.
     for (tasks, pictures, ink) in [(1, 1, false), (1, 4, true), (2, 64, true), (70, 2, false)] {
         let mut layout = Layout::builder();
-        let config = Conv4Config { hidden: 3, blocks: 2, output: Some(2) };
+        let config = Conv4Config { hidden: 3, blocks: 2, output: Some(2), ..Conv4Config::default() };
         let module = Conv4::new(&mut Builder::new(&mut layout), 1, 5, &config).unwrap();
         let layout = layout.build();
         let net = BatchedNet::compile(&module, &layout, |_| true).unwrap();
