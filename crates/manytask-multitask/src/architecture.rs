@@ -25,7 +25,10 @@ pub(crate) use self::body::{Body, BodyOutput, BuiltBody, TaskFeatures, of_task, 
 pub(crate) use self::conditioned::Conditioned;
 pub use self::encoder::{InputEncoder, InputSizes};
 pub(crate) use self::ensemble::{Ensemble, Sharing};
-pub(crate) use self::experts::{Bottom, Experts, check_experts, gate, gate_logits, gate_weights};
+pub(crate) use self::experts::{
+    Bottom, EXPERT_PARTS, Experts, check_experts, check_levels, check_number, gate, gate_logits,
+    gate_weights_of, levels, mixed,
+};
 pub(crate) use self::heads::stacked_weights;
 pub use self::heads::{Features, Heads};
 pub use self::outputs::{Auxiliary, OutputGroup, Outputs};

@@ -138,7 +138,12 @@ impl<'a> Builder<'a> {
 
     /// A builder of parameters that one task has for itself, counted from 0: they rest in steps in which it is absent.
     pub fn for_task(&mut self, task: usize) -> Builder<'_> {
-        Builder { owner: Owner::Task(task), ..self.same() }
+        self.owned_by(Owner::Task(task))
+    }
+
+    /// A builder of parameters of this owner.
+    pub fn owned_by(&mut self, owner: Owner) -> Builder<'_> {
+        Builder { owner, ..self.same() }
     }
 
     /// A builder of a network whose normalisations are this task's own and all else shared: a parameter that is there already by

@@ -3,8 +3,15 @@
 use manytask_nn::{Builder, Context, Module};
 use manytask_tensor::{Init, Params, Role, Slot, Tensor};
 
-use super::Blueprint;
+use super::{Blueprint, PartUse};
 use crate::{Error, Result};
+
+/// The parts of an architecture whose experts are of the form of its trunk.
+pub(crate) const EXPERT_PARTS: &[PartUse] =
+    &[PartUse::Required("trunk"), PartUse::Optional("head"), PartUse::Optional("bottom")];
+
+/// Levels at most.
+const MOST_LEVELS: usize = 64;
 
 /// Experts in one place at most: more are a mistake, and would fill the memory before anything is checked.
 const MOST: usize = 4096;
@@ -92,6 +99,39 @@ impl Bottom {
     }
 }
 
+/// Adds the bottom for rows of a shape, and so many levels upon it, `levels.0.… levels.1.… …`, each for what the one before gives; answers also with the
+/// number of features of the last. `build` is given the number of levels above its own.
+///
+/// # Errors
+/// When a size is impossible.
+pub(crate) fn levels<L>(
+    blueprint: &Blueprint<'_>,
+    root: &mut Builder<'_>,
+    shape: &[i64],
+    count: usize,
+    mut build: impl FnMut(&mut Builder<'_>, usize, &[i64]) -> Result<(L, i64)>,
+) -> Result<(Bottom, Vec<L>, i64)> {
+    let (bottom, mut shape) = Bottom::build(blueprint, root, shape)?;
+    let mut levels = Vec::with_capacity(count);
+    let mut features = 0;
+    for level in 0..count {
+        let (built, size) = build(&mut root.scope(format!("levels.{level}")), count - 1 - level, &shape)?;
+        levels.push(built);
+        features = size;
+        shape = vec![size];
+    }
+    Ok((bottom, levels, features))
+}
+
+/// What experts `[B, E, F]` are mixed to by weights `[B, E]` that do not depend on rows where B is 1: `[B, F]`.
+///
+/// # Errors
+/// When they do not fit.
+pub(crate) fn mixed(weights: &Tensor, experts: &Tensor) -> Result<Tensor> {
+    let rows = experts.size().first().copied().unwrap_or_default();
+    Ok(weights.f_unsqueeze(1)?.f_expand([rows, 1, -1], false)?.f_bmm(experts)?.f_squeeze_dim(1)?)
+}
+
 /// Adds `weight`, `[experts, inputs]`: a gate of logits `W x` without bias, started as a linear layer.
 ///
 /// # Errors
@@ -125,6 +165,42 @@ pub(crate) fn gate_logits(params: &Params, gates: &[Slot], x: &Tensor) -> Result
 pub(crate) fn gate_weights(params: &Params, gates: &[Slot], x: &Tensor) -> Result<Tensor> {
     let logits = gate_logits(params, gates, x)?;
     Ok(logits.f_softmax(-1, logits.kind())?)
+}
+
+/// The weights `[B, E]` of one gate, `softmax(W x)`.
+///
+/// # Errors
+/// As [`gate_logits`].
+pub(crate) fn gate_weights_of(params: &Params, gate: Slot, x: &Tensor) -> Result<Tensor> {
+    Ok(gate_weights(params, &[gate], x)?.f_squeeze_dim(1)?)
+}
+
+/// Refuses a number of levels out of range.
+///
+/// # Errors
+/// With the range.
+pub(crate) fn check_levels(levels: usize) -> Result<()> {
+    if (1..=MOST_LEVELS).contains(&levels) {
+        return Ok(());
+    }
+    let remedy = format!("it must be from 1 to {MOST_LEVELS}");
+    Err(Error::setting("levels", format!("`levels` is {levels}"), remedy))
+}
+
+/// Refuses a number that is not in its range, which is said in words.
+///
+/// # Errors
+/// With the setting's name and range.
+pub(crate) fn check_number(
+    setting: &str,
+    value: f64,
+    range: &str,
+    is_in: impl FnOnce(f64) -> bool,
+) -> Result<()> {
+    if is_in(value) {
+        return Ok(());
+    }
+    Err(Error::setting(setting, format!("`{setting}` is {value}"), format!("it must be {range}")))
 }
 
 /// Refuses a number of experts out of range.

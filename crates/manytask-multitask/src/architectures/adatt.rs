@@ -1,15 +1,13 @@
 use manytask_nn::{Builder, Context};
-use manytask_tensor::{Init, Method, Params, Role, Slot, Tensor};
+use manytask_tensor::{Init, Method, Owner, Params, Role, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
-    Architecture, ArchitectureSettings, Blueprint, Body, BodyOutput, Bottom, BuiltBody, Experts, PartUse,
-    Rows, TaskFeatures, check_experts, gate, gate_weights, of_task, with_heads,
+    Architecture, ArchitectureSettings, Blueprint, Body, BodyOutput, Bottom, BuiltBody, EXPERT_PARTS,
+    Experts, PartUse, Rows, TaskFeatures, check_experts, check_levels, gate, gate_weights_of, levels, mixed,
+    of_task, with_heads,
 };
 use crate::{Error, Result};
-
-/// Levels at most.
-const MOST_LEVELS: usize = 64;
 
 /// Adaptive task-to-task fusion (Li et al. 2023, KDD, arXiv:2304.04959, equations 1 to 6): levels at which a module for each task,
 /// and one that is shared, have experts; each module's fusion unit mixes the experts of *all* modules by a gate and adds a linear
@@ -58,17 +56,11 @@ impl ArchitectureSettings for AdattSettings {
     }
 
     fn parts(&self) -> &'static [PartUse] {
-        &[PartUse::Required("trunk"), PartUse::Optional("head"), PartUse::Optional("bottom")]
+        EXPERT_PARTS
     }
 
     fn check(&self) -> Result<()> {
-        if !(1..=MOST_LEVELS).contains(&self.levels) {
-            return Err(Error::setting(
-                "levels",
-                format!("`levels` is {}", self.levels),
-                format!("it must be from 1 to {MOST_LEVELS}"),
-            ));
-        }
+        check_levels(self.levels)?;
         check_experts("shared_experts", self.shared_experts, 0)?;
         check_experts("task_experts", self.task_experts, 1)
     }
@@ -86,18 +78,10 @@ impl AdattSettings {
         root: &mut Builder<'_>,
         shape: &[i64],
     ) -> Result<BuiltBody<Adatt>> {
-        let (bottom, mut shape) = Bottom::build(blueprint, root, shape)?;
-        let mut levels = Vec::with_capacity(self.levels);
-        let mut features = 0;
-        for level in 0..self.levels {
-            let mut scope = root.scope("levels");
-            let mut scope = scope.scope(level.to_string());
-            let is_last = level + 1 == self.levels;
-            let (built, size) = self.level(blueprint, &mut scope, is_last, &shape)?;
-            levels.push(built);
-            features = size;
-            shape = vec![size];
-        }
+        let (bottom, levels, features) =
+            levels(blueprint, root, shape, self.levels, |scope, above, shape| {
+                self.level(blueprint, scope, above, shape)
+            })?;
         Ok((Adatt { bottom, levels, tasks: blueprint.tasks.len() }, features))
     }
 
@@ -105,7 +89,7 @@ impl AdattSettings {
         &self,
         blueprint: &Blueprint<'_>,
         scope: &mut Builder<'_>,
-        is_last: bool,
+        above: usize,
         shape: &[i64],
     ) -> Result<(Vec<Unit>, i64)> {
         let names = blueprint.names();
@@ -118,19 +102,18 @@ impl AdattSettings {
             let (experts, size) =
                 Experts::build(blueprint, &mut tasks.scope(name), self.task_experts, shape)?;
             features = size;
-            let mut gates = scope.scope("gates");
-            let mut gates = gates.scope(name);
-            let gate = gate(&mut if is_last { gates.for_task(task) } else { gates }, all, shape)?;
-            let mut natives = scope.scope("native");
-            let mut natives = natives.scope(name);
-            let natives = &mut if is_last { natives.for_task(task) } else { natives };
-            let native = if is_one_each { None } else { Some(native(natives, self.task_experts)?) };
+            let owner = if above == 0 { Owner::Task(task) } else { Owner::Shared };
+            let mut own = scope.scope(format!("gates.{name}"));
+            let gate = gate(&mut own.owned_by(owner), all, shape)?;
+            let mut own = scope.scope(format!("native.{name}"));
+            let own = &mut own.owned_by(owner);
+            let native = if is_one_each { None } else { Some(native(own, self.task_experts)?) };
             units.push(Unit { experts, fusion: Some(Fusion { gate, native }) });
         }
         if self.shared_experts > 0 {
             let (experts, _) =
                 Experts::build(blueprint, &mut scope.scope("shared"), self.shared_experts, shape)?;
-            let fusion = if is_last {
+            let fusion = if above == 0 {
                 None
             } else {
                 let gate = gate(&mut scope.scope("shared_gate"), all, shape)?;
@@ -177,7 +160,7 @@ struct Fusion {
 impl Fusion {
     /// `softmax(W x) E + v E_own`, for the experts of all modules `[B, E, F]`, of which the own ones are a range.
     fn fuse(&self, params: &Params, x: &Tensor, all: &Tensor, own: (i64, i64)) -> Result<Tensor> {
-        let fused = gate_weights(params, &[self.gate], x)?.f_bmm(all)?.f_squeeze_dim(1)?;
+        let fused = mixed(&gate_weights_of(params, self.gate, x)?, all)?;
         let native = all.f_narrow(1, own.0, own.1)?;
         let native = match self.native {
             None => native.f_squeeze_dim(1)?,

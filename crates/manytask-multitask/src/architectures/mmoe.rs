@@ -2,11 +2,12 @@ use manytask_nn::{Builder, Context, Mode};
 use manytask_tensor::{Method, Params, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::Result;
 use crate::architecture::{
-    Architecture, ArchitectureSettings, Blueprint, Body, BodyOutput, Bottom, BuiltBody, Experts, PartUse,
-    Rows, TaskFeatures, check_experts, gate, gate_logits, of_task, with_heads,
+    Architecture, ArchitectureSettings, Blueprint, Body, BodyOutput, Bottom, BuiltBody, EXPERT_PARTS,
+    Experts, PartUse, Rows, TaskFeatures, check_experts, check_number, gate, gate_logits, of_task,
+    with_heads,
 };
-use crate::{Error, Result};
 
 /// Multi-gate mixture-of-experts (Ma et al. 2018, KDD, <https://doi.org/10.1145/3219819.3220007>, equations 5 to 7):
 /// `fᵏ(x) = Σᵢ gᵏ(x)ᵢ fᵢ(x)`, `gᵏ(x) = softmax(Wᵏ x)`, `yᵏ = hᵏ(fᵏ(x))`.
@@ -54,21 +55,13 @@ impl ArchitectureSettings for MmoeSettings {
     }
 
     fn parts(&self) -> &'static [PartUse] {
-        &[PartUse::Required("trunk"), PartUse::Optional("head"), PartUse::Optional("bottom")]
+        EXPERT_PARTS
     }
 
     fn check(&self) -> Result<()> {
         check_experts("experts", self.experts, 1)?;
-        let refuse = |key: &str, value: f64, range: &str| {
-            Err(Error::setting(key, format!("`{key}` is {value}"), format!("it must be {range}")))
-        };
-        if !(self.temperature.is_finite() && self.temperature > 0.0) {
-            return refuse("temperature", self.temperature, "above 0");
-        }
-        if !(0.0..1.0).contains(&self.gate_dropout) {
-            return refuse("gate_dropout", self.gate_dropout, "in [0, 1)");
-        }
-        Ok(())
+        check_number("temperature", self.temperature, "above 0", |t| t.is_finite() && t > 0.0)?;
+        check_number("gate_dropout", self.gate_dropout, "in [0, 1)", |p| (0.0..1.0).contains(&p))
     }
 
     fn build(&self, blueprint: &Blueprint<'_>) -> Result<Box<dyn Architecture>> {
@@ -89,8 +82,7 @@ impl MmoeSettings {
             Experts::build(blueprint, &mut root.scope("experts"), self.experts, &shape)?;
         let mut gates = Vec::with_capacity(blueprint.tasks.len());
         for (task, name) in blueprint.names().iter().enumerate() {
-            let mut scope = root.scope("gates");
-            let mut scope = scope.scope(name);
+            let mut scope = root.scope(format!("gates.{name}"));
             gates.push(gate(&mut scope.for_task(task), self.experts, &shape)?);
         }
         let Self { temperature, gate_dropout, .. } = *self;

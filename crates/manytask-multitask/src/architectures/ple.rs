@@ -1,15 +1,13 @@
 use manytask_nn::{Builder, Context};
-use manytask_tensor::{Method, Params, Slot, Tensor};
+use manytask_tensor::{Method, Owner, Params, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
-    Architecture, ArchitectureSettings, Blueprint, Body, BodyOutput, Bottom, BuiltBody, Experts, PartUse,
-    Rows, TaskFeatures, check_experts, gate, gate_weights, of_task, with_heads,
+    Architecture, ArchitectureSettings, Blueprint, Body, BodyOutput, Bottom, BuiltBody, EXPERT_PARTS,
+    Experts, PartUse, Rows, TaskFeatures, check_experts, check_levels, gate, gate_weights_of, levels, mixed,
+    of_task, with_heads,
 };
 use crate::{Error, Result};
-
-/// Levels at most.
-const MOST_LEVELS: usize = 64;
 
 /// Customized gate control (Tang et al. 2020, `RecSys`, <https://doi.org/10.1145/3383313.3412236>, equations 1 to 4): each task has
 /// experts of its own and a gate over these and the shared ones, `gᵏ(x) = softmax(Wᵏ x) [Eₖ(x); Eₛ(x)]`, `yᵏ = tᵏ(gᵏ(x))`.
@@ -58,9 +56,6 @@ impl Default for PleSettings {
     }
 }
 
-const PARTS: &[PartUse] =
-    &[PartUse::Required("trunk"), PartUse::Optional("head"), PartUse::Optional("bottom")];
-
 impl Method for CgcSettings {
     const NAME: &'static str = "cgc";
     const SUMMARY: &'static str =
@@ -79,7 +74,7 @@ impl ArchitectureSettings for CgcSettings {
     }
 
     fn parts(&self) -> &'static [PartUse] {
-        PARTS
+        EXPERT_PARTS
     }
 
     fn check(&self) -> Result<()> {
@@ -117,17 +112,11 @@ impl ArchitectureSettings for PleSettings {
     }
 
     fn parts(&self) -> &'static [PartUse] {
-        PARTS
+        EXPERT_PARTS
     }
 
     fn check(&self) -> Result<()> {
-        if !(1..=MOST_LEVELS).contains(&self.levels) {
-            return Err(Error::setting(
-                "levels",
-                format!("`levels` is {}", self.levels),
-                format!("it must be from 1 to {MOST_LEVELS}"),
-            ));
-        }
+        check_levels(self.levels)?;
         check_experts("shared_experts", self.shared_experts, 1)?;
         check_experts("task_experts", self.task_experts, 1)
     }
@@ -145,42 +134,33 @@ impl PleSettings {
         root: &mut Builder<'_>,
         shape: &[i64],
     ) -> Result<BuiltBody<Ple>> {
-        let (bottom, mut shape) = Bottom::build(blueprint, root, shape)?;
-        let mut levels = Vec::with_capacity(self.levels);
-        let mut features = 0;
-        for level in 0..self.levels {
-            let mut scope = root.scope("levels");
-            let mut scope = scope.scope(level.to_string());
-            let (built, size) = self.level(blueprint, &mut scope, level, &shape)?;
-            levels.push(built);
-            features = size;
-            shape = vec![size];
-        }
+        let (bottom, levels, features) =
+            levels(blueprint, root, shape, self.levels, |scope, above, shape| {
+                self.level(blueprint, scope, above, shape)
+            })?;
         Ok((Ple { bottom, levels }, features))
     }
 
-    /// A level for rows of a shape, counted from 0.
+    /// A level for rows of a shape, with so many above it.
     fn level(
         &self,
         blueprint: &Blueprint<'_>,
         scope: &mut Builder<'_>,
-        level: usize,
+        above: usize,
         shape: &[i64],
     ) -> Result<(Level, i64)> {
         let names = blueprint.names();
-        let above = self.levels - 1 - level.min(self.levels - 1);
         let (shared, features) =
             Experts::build(blueprint, &mut scope.scope("shared"), self.shared_experts, shape)?;
         let mut tasks = Vec::with_capacity(names.len());
         let mut gates = Vec::with_capacity(names.len());
         for (task, name) in names.iter().enumerate() {
-            let mut experts = scope.scope("tasks");
-            let mut experts = experts.scope(name);
-            let experts = &mut if above == 0 { experts.for_task(task) } else { experts };
-            tasks.push(Experts::build(blueprint, experts, self.task_experts, shape)?.0);
-            let mut own = scope.scope("gates");
-            let mut own = own.scope(name);
-            let own = &mut if above < 2 { own.for_task(task) } else { own };
+            let of = |is_own: bool| if is_own { Owner::Task(task) } else { Owner::Shared };
+            let mut own = scope.scope(format!("tasks.{name}"));
+            let own = &mut own.owned_by(of(above == 0));
+            tasks.push(Experts::build(blueprint, own, self.task_experts, shape)?.0);
+            let mut own = scope.scope(format!("gates.{name}"));
+            let own = &mut own.owned_by(of(above < 2));
             gates.push(gate(own, self.task_experts + self.shared_experts, shape)?);
         }
         let all = names.len() * self.task_experts + self.shared_experts;
@@ -210,9 +190,8 @@ struct Level {
 }
 
 /// What a gate makes of experts `[B, F]` for its inputs: `[B, F]`.
-fn mixed(params: &Params, gate: Slot, x: &Tensor, experts: &[Tensor]) -> Result<Tensor> {
-    let experts = Tensor::f_stack(experts, 1)?;
-    Ok(gate_weights(params, &[gate], x)?.f_bmm(&experts)?.f_squeeze_dim(1)?)
+fn gated(params: &Params, gate: Slot, x: &Tensor, experts: &[Tensor]) -> Result<Tensor> {
+    mixed(&gate_weights_of(params, gate, x)?, &Tensor::f_stack(experts, 1)?)
 }
 
 impl Level {
@@ -226,7 +205,7 @@ impl Level {
         shared: &[Tensor],
     ) -> Result<Tensor> {
         let experts: Vec<Tensor> = own.iter().chain(shared).map(Tensor::shallow_clone).collect();
-        mixed(params, *of_task(&self.gates, task)?, x, &experts)
+        gated(params, *of_task(&self.gates, task)?, x, &experts)
     }
 
     /// What all tasks' gates and the shared one give, for what those of the level before gave.
@@ -242,7 +221,7 @@ impl Level {
         }
         all.extend(shared);
         let shared = match self.shared_gate {
-            Some(gate) => mixed(params, gate, &given.shared, &all)?,
+            Some(gate) => gated(params, gate, &given.shared, &all)?,
             None => given.shared.shallow_clone(),
         };
         Ok(Given { tasks, shared })
@@ -300,126 +279,4 @@ impl Body for Ple {
 }
 
 #[cfg(test)]
-mod tests {
-    use manytask_tensor::{Kind, Owner};
-
-    use super::super::testing::{F64, blueprinted, inputs, linear, mlp, tasks};
-    use super::*;
-    use crate::architecture::TaskInputs;
-
-    fn gated(params: &Params, gate: &str, x: &Tensor, experts: &[Tensor]) -> Tensor {
-        let weights = x.matmul(&params.named(gate).unwrap().tr()).softmax(-1, Kind::Double);
-        let terms = experts.iter().zip(0..).map(|(expert, i)| weights.narrow(1, i, 1) * expert);
-        terms.reduce(|a, b| a + b).unwrap()
-    }
-
-    /// The definition, level by level, for two tasks.
-    fn expected(params: &Params, levels: usize, counts: (usize, usize), x: &Tensor) -> [Tensor; 2] {
-        let (mut own, mut shared) = ([x.shallow_clone(), x.shallow_clone()], x.shallow_clone());
-        for level in 0..levels {
-            let of = |x: &Tensor, name: &str, count: usize| -> Vec<Tensor> {
-                (0..count)
-                    .map(|e| linear(params, x, &format!("levels.{level}.{name}.{e}.layer0")).relu())
-                    .collect()
-            };
-            let e_shared = of(&shared, "shared", counts.0);
-            let e_own = [of(&own[0], "tasks.t0", counts.1), of(&own[1], "tasks.t1", counts.1)];
-            let join = |parts: &[&[Tensor]]| -> Vec<Tensor> {
-                parts.iter().flat_map(|part| part.iter()).map(Tensor::shallow_clone).collect()
-            };
-            let next: Vec<Tensor> = (0..2)
-                .map(|t| {
-                    let gate = format!("levels.{level}.gates.t{t}.weight");
-                    gated(params, &gate, &own[t], &join(&[&e_own[t], &e_shared]))
-                })
-                .collect();
-            if level + 1 < levels {
-                let gate = format!("levels.{level}.shared_gate.weight");
-                shared = gated(params, &gate, &shared, &join(&[&e_own[0], &e_own[1], &e_shared]));
-            }
-            own = next.try_into().unwrap();
-        }
-        own
-    }
-
-    #[test]
-    fn features_are_those_of_the_definition_with_one_level_and_several() {
-        for (levels, shared, task) in [(1, 3, 2), (2, 1, 1), (3, 2, 1)] {
-            let settings: Box<dyn ArchitectureSettings> = match levels {
-                1 => Box::new(CgcSettings { shared_experts: shared, task_experts: task }),
-                levels => Box::new(PleSettings { levels, shared_experts: shared, task_experts: task }),
-            };
-            let network = blueprinted(settings.as_ref(), &tasks(2), &[("trunk", mlp(&[5]))]);
-            let params = network.layout().init(1, F64.0, F64.1).unwrap();
-            let x = inputs(6);
-            let found =
-                network.forward(&params, &TaskInputs::shared(&x), &[0, 1], &mut Context::eval()).unwrap();
-            let features = expected(&params, levels, (shared, task), &x.tensor(Kind::Double).unwrap());
-            for (task, features) in features.iter().enumerate() {
-                let expected = linear(&params, features, &format!("heads.t{task}"));
-                let difference = (found.raw(task).unwrap() - expected).abs().max().double_value(&[]);
-                assert!(difference < 1e-12, "{levels} levels, task {task}");
-            }
-        }
-    }
-
-    /// `LibMTL` has no shared gate, and gives the shared experts each task's own representation.
-    #[test]
-    fn every_level_but_the_last_has_a_shared_gate_over_all_experts() {
-        let settings = PleSettings { levels: 3, shared_experts: 2, task_experts: 3 };
-        let network = blueprinted(&settings, &tasks(2), &[("trunk", mlp(&[5]))]);
-        let layout = network.layout();
-        let gates = |level: usize| {
-            let prefix = format!("levels.{level}.");
-            let of = |name: &str| name.starts_with(&prefix) && name.contains("gate");
-            layout.entries().iter().filter(|entry| of(&entry.name)).count()
-        };
-        assert_eq!([gates(0), gates(1), gates(2)], [3, 3, 2]);
-        let shape =
-            |name: &str| layout.entries().iter().find(|entry| entry.name == name).unwrap().shape.clone();
-        assert_eq!(shape("levels.0.shared_gate.weight"), [8, 4]);
-        assert_eq!(shape("levels.1.shared_gate.weight"), [8, 5]);
-        assert_eq!(shape("levels.2.gates.t1.weight"), [5, 5]);
-    }
-
-    #[test]
-    fn what_the_shared_gate_mixes_is_shared() {
-        let settings = PleSettings { levels: 3, shared_experts: 1, task_experts: 1 };
-        let network = blueprinted(&settings, &tasks(2), &[("trunk", mlp(&[5]))]);
-        let owner = |name: &str| {
-            let entries = network.layout().entries();
-            entries.iter().find(|entry| entry.name.starts_with(name)).unwrap().owner
-        };
-        for (name, expected) in [
-            ("levels.0.tasks.t1.", Owner::Shared),
-            ("levels.0.gates.t1.", Owner::Shared),
-            ("levels.1.tasks.t1.", Owner::Shared),
-            ("levels.1.gates.t1.", Owner::Task(1)),
-            ("levels.2.tasks.t1.", Owner::Task(1)),
-            ("levels.2.gates.t1.", Owner::Task(1)),
-            ("levels.2.shared.", Owner::Shared),
-        ] {
-            assert_eq!(owner(name), expected, "{name}");
-        }
-    }
-
-    #[test]
-    fn own_rows_are_mixed_as_shared_ones() {
-        let network =
-            blueprinted(&PleSettings::default(), &tasks(2), &[("trunk", mlp(&[5])), ("bottom", mlp(&[3]))]);
-        let params = network.layout().init(1, F64.0, F64.1).unwrap();
-        super::super::testing::own_rows_are_as_shared_ones(network.as_ref(), &params);
-    }
-
-    #[test]
-    fn settings_out_of_range_are_refused() {
-        let base = PleSettings::default();
-        for (settings, says) in [
-            (PleSettings { levels: 0, ..base.clone() }, "`levels` is 0; it must be from 1 to 64"),
-            (PleSettings { shared_experts: 0, ..base.clone() }, "`shared_experts` is 0"),
-            (PleSettings { task_experts: 5000, ..base }, "`task_experts` is 5000"),
-        ] {
-            assert!(settings.check().unwrap_err().to_string().contains(says), "{says}");
-        }
-    }
-}
+mod tests;
