@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use manytask_tensor::{Method, SettingError};
+use manytask_tensor::{Compat, Method, SettingError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::config::Section;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 
 /// Makes a thing of the rest of its section; the registry is there for things that are made of others.
 type Make<T> = Box<dyn Fn(Section<'_>, &Registry<T>) -> Result<T> + Send + Sync>;
@@ -58,7 +58,19 @@ impl<T: 'static> Registry<T> {
         S: Method + Default + DeserializeOwned + Serialize + 'static,
         T: MadeOf<S>,
     {
-        self.add_checked(S::NAME, S::SUMMARY, S::ABOUT, &S::example(), T::made_of);
+        let plain = toml::to_string(&S::example()).unwrap_or_default();
+        let (about, defaults) = if S::COMPAT.is_empty() {
+            (S::ABOUT.to_owned(), plain)
+        } else {
+            let lines: Vec<String> = S::COMPAT.iter().map(Compat::shown).collect();
+            let about = format!("{}\n{}", S::ABOUT, lines.join("\n"));
+            (about, format!("compat = \"{}\"\n{plain}", Compat::PAPER))
+        };
+        let make: Make<T> = Box::new(move |mut section, _| {
+            compatible(&mut section, S::COMPAT)?;
+            Ok(T::made_of(section.rest()?)?)
+        });
+        self.insert(S::NAME, S::SUMMARY, &about, defaults, make);
     }
 }
 
@@ -128,6 +140,10 @@ impl<T> Registry<T> {
     ) {
         let defaults = toml::to_string(example).unwrap_or_default();
         let make: Make<T> = Box::new(move |section, _| Ok(wrap(section.rest()?)?));
+        self.insert(name, summary, about, defaults, make);
+    }
+
+    fn insert(&mut self, name: &str, summary: &str, about: &str, defaults: String, make: Make<T>) {
         let about = if self.note.is_empty() { about.into() } else { format!("{about}\n{}", self.note) };
         let entry = Entry { summary: summary.into(), about, defaults, make };
         self.entries.insert(name.into(), entry);
@@ -188,6 +204,27 @@ impl<T> Registry<T> {
     pub(crate) fn nearest(&self, wrong: &str) -> Option<&str> {
         crate::config::nearest(wrong, self.entries.keys().map(String::as_str))
     }
+}
+
+/// Takes the key `compat` of a method that other implementations have with other defaults, and writes theirs where the section has none.
+fn compatible(section: &mut Section<'_>, known: &[Compat]) -> Result<()> {
+    if known.is_empty() {
+        return Ok(());
+    }
+    let wanted: String = section.take_or("compat", Compat::PAPER.to_owned())?;
+    if wanted == Compat::PAPER {
+        return Ok(());
+    }
+    let Some(compat) = known.iter().find(|compat| compat.of == wanted) else {
+        let names: Vec<String> = known.iter().map(|compat| format!("\"{}\"", compat.of)).collect();
+        let what = format!("`compat` is \"{wanted}\"");
+        return Err(Failure::setting("compat", what).hint(format!(
+            "write \"{}\" or {}",
+            Compat::PAPER,
+            names.join(" or ")
+        )));
+    };
+    compat.settings.iter().try_for_each(|(key, value)| section.fill(key, value))
 }
 
 #[cfg(test)]

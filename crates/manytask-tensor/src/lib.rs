@@ -55,7 +55,7 @@ pub use device::{DeviceChoice, send};
 pub use error::{Error, OpContext, Result};
 pub use init::Init;
 pub use layout::{Entry, Layout, LayoutBuilder, Owner, Role, Slot};
-pub use method::Method;
+pub use method::{Compat, Method};
 pub use no_grad::{NoGrad, no_grad};
 pub use params::{Params, write_in_turn};
 pub use scalar::{baddbmm, baddbmm_scaled, catch_panics, masked_fill, number_like};

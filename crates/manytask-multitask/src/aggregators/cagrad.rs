@@ -1,6 +1,6 @@
 mod dual;
 
-use manytask_tensor::Method;
+use manytask_tensor::{Compat, Method};
 use serde::{Deserialize, Serialize};
 
 use super::{AggregatorSettings, Property};
@@ -54,9 +54,11 @@ impl Method for CaGrad {
     const ABOUT: &'static str = "\
         Liu et al. 2021, arXiv:2110.14048: max min <g, d> over |d - g0| <= c |g0|, solved exactly. \
         `rescale` divides d by 1 + c² (one_plus_c_squared, as the authors' code), by 1 + c (one_plus_c), \
-        or not at all (none).\n\
-        LibMTL takes c = 0.5 and one_plus_c_squared, TorchJD rescale = none, and a c that is to be \
-        chosen.";
+        or not at all (none).";
+    const COMPAT: &'static [Compat] = &[
+        Compat { of: "libmtl", settings: &[("c", "0.5")], beyond: "" },
+        Compat { of: "torchjd", settings: &[("rescale", "\"none\"")], beyond: "c must be chosen there" },
+    ];
 }
 
 impl AggregatorSettings for CaGrad {

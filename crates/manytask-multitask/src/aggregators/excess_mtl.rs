@@ -1,4 +1,4 @@
-use manytask_tensor::{Kind, Method, Tensor};
+use manytask_tensor::{Compat, Kind, Method, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -49,8 +49,11 @@ impl Method for ExcessMtl {
     const SUMMARY: &'static str = "tasks that are far from their best count more";
     const ABOUT: &'static str = "\
         He et al. 2024: w ∝ w exp(η E / E0) with the excess risk E = gᵀ diag(Σ g²)^(-1/2) g. It keeps a \
-        number for each task and shared parameter.\n\
-        LibMTL takes step_size = 0.01, TorchJD 1.";
+        number for each task and shared parameter.";
+    const COMPAT: &'static [Compat] = &[
+        Compat { of: "libmtl", settings: &[("step_size", "0.01")], beyond: "" },
+        Compat { of: "torchjd", settings: &[("step_size", "1.0")], beyond: "" },
+    ];
 }
 
 impl AggregatorSettings for ExcessMtl {

@@ -1,4 +1,4 @@
-use manytask_tensor::Method;
+use manytask_tensor::{Compat, Method};
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -71,9 +71,12 @@ impl Method for GradNorm {
         Chen et al. 2018, arXiv:1711.02257: |w ∇l| is to be mean(|w ∇l|) r^α with the relative rate r of \
         the task's loss; the weights follow the gradient of the L1 distance with their own Adam and add up \
         to K. Norms are those of the last shared layer; level = { layers = [\"trunk.layer0\"] } takes \
-        others.\n\
-        LibMTL takes the softmax of parameters for weights, losses relative to the first epoch \
-        (initial_loss = \"first_epoch\"), and the norms of all shared parameters.";
+        others.";
+    const COMPAT: &'static [Compat] = &[Compat {
+        of: "libmtl",
+        settings: &[("level", "\"parameters\""), ("initial_loss", "\"first_epoch\"")],
+        beyond: "weights are the softmax of parameters there",
+    }];
 }
 
 impl AggregatorSettings for GradNorm {

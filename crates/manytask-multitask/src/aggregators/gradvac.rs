@@ -1,4 +1,4 @@
-use manytask_tensor::Method;
+use manytask_tensor::{Compat, Method};
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -46,8 +46,11 @@ impl Method for GradVac {
     const SUMMARY: &'static str = "gradients turned towards each other as far as they usually are";
     const ABOUT: &'static str = "\
         Wang et al. 2021, arXiv:2010.05874: as pcgrad, with the moving average of each pair's cosine as \
-        what is to be reached; it follows at the rate β whether gradients are turned or not.\n\
-        LibMTL and TorchJD take beta = 0.5, the paper 0.01.";
+        what is to be reached; it follows at the rate β whether gradients are turned or not.";
+    const COMPAT: &'static [Compat] = &[
+        Compat { of: "libmtl", settings: &[("beta", "0.5")], beyond: "" },
+        Compat { of: "torchjd", settings: &[("beta", "0.5")], beyond: "" },
+    ];
 }
 
 impl AggregatorSettings for GradVac {

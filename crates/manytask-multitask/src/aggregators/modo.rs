@@ -1,4 +1,4 @@
-use manytask_tensor::Method;
+use manytask_tensor::{Compat, Method};
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -40,8 +40,11 @@ impl Method for MoDo {
         "the shortest combination of gradients, approached with two independent batches";
     const ABOUT: &'static str = "\
         Chen et al. 2023, arXiv:2305.20057: λ ← Π(λ − γ (J1 J2ᵀ λ + ρ λ)) on the simplex, direction J3ᵀ λ \
-        of a third batch.\n\
-        LibMTL takes gamma = 0.001, TorchJD 0.1; both rho = 0.1.";
+        of a third batch.";
+    const COMPAT: &'static [Compat] = &[
+        Compat { of: "libmtl", settings: &[("gamma", "0.001")], beyond: "" },
+        Compat { of: "torchjd", settings: &[("gamma", "0.1")], beyond: "" },
+    ];
 }
 
 impl AggregatorSettings for MoDo {

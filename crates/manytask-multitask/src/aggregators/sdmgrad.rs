@@ -1,4 +1,4 @@
-use manytask_tensor::Method;
+use manytask_tensor::{Compat, Method};
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -46,8 +46,11 @@ impl Method for SdmGrad {
     const SUMMARY: &'static str = "as modo, held near the mean gradient";
     const ABOUT: &'static str = "\
         Xiao, Ban & Ji 2023, arXiv:2305.18409: the w on the simplex with the shortest Jᵀ (w + λ / K), \
-        approached with two independent batches; the direction is that of a third, by 1 + λ.\n\
-        LibMTL takes learning_rate = 5, TorchJD 10.";
+        approached with two independent batches; the direction is that of a third, by 1 + λ.";
+    const COMPAT: &'static [Compat] = &[
+        Compat { of: "libmtl", settings: &[("learning_rate", "5.0")], beyond: "" },
+        Compat { of: "torchjd", settings: &[("learning_rate", "10.0")], beyond: "" },
+    ];
 }
 
 impl AggregatorSettings for SdmGrad {

@@ -1,4 +1,4 @@
-use manytask_tensor::Method;
+use manytask_tensor::{Compat, Method};
 use serde::{Deserialize, Serialize};
 
 use super::preference::{Preference, Preferred};
@@ -48,8 +48,15 @@ impl Method for Stch {
     const ABOUT: &'static str = "\
         Lin et al. 2024, arXiv:2402.19078 (smooth Tchebycheff): μ log Σ exp(λ (l − z) / μ). \
         `preference.weights` are λ by task, `preference.reference` z. With `warm_up_epochs` losses count \
-        relative to their mean in the last of these epochs.\n\
-        LibMTL takes warm_up_epochs = 4, and its preferences are 1; TorchJD has no warm-up.";
+        relative to their mean in the last of these epochs.";
+    const COMPAT: &'static [Compat] = &[
+        Compat {
+            of: "libmtl",
+            settings: &[("warm_up_epochs", "4")],
+            beyond: "preferences are 1 there, K times as much",
+        },
+        Compat { of: "torchjd", settings: &[], beyond: "" },
+    ];
 }
 
 impl AggregatorSettings for Stch {

@@ -1,4 +1,4 @@
-use manytask_tensor::Method;
+use manytask_tensor::{Compat, Method};
 use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
@@ -63,8 +63,15 @@ impl Method for UncertaintyWeighting {
         Kendall, Gal & Cipolla 2018, arXiv:1705.07115: Σ (exp(-s) l + s) / 2 with a learned s for each \
         task, which has its own Adam and no weight decay. The best s is ln l. `form` = classification does \
         not halve the loss; revised is Σ exp(-s) l / 2 + ln(1 + exp(s)), which is never below 0 (Liebel & \
-        Körner 2018, arXiv:1805.06334).\n\
-        LibMTL starts at initial = -0.5, TorchJD at 0.";
+        Körner 2018, arXiv:1805.06334).";
+    const COMPAT: &'static [Compat] = &[
+        Compat {
+            of: "libmtl",
+            settings: &[("initial", "-0.5")],
+            beyond: "s is a parameter of the network's optimizer there",
+        },
+        Compat { of: "torchjd", settings: &[], beyond: "" },
+    ];
 }
 
 impl AggregatorSettings for UncertaintyWeighting {

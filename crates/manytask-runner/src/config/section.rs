@@ -13,7 +13,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::value::Value;
 use super::{Source, diagnostic};
-use crate::failure::Result;
+use crate::failure::{Code, Failure, Result};
 
 /// One table of a configuration.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ impl<'s> Section<'s> {
     }
 
     /// A mistake at the section as a whole.
-    pub fn diagnostic(&self, what: &str) -> crate::failure::Failure {
+    pub fn diagnostic(&self, what: &str) -> Failure {
         self.source.diagnostic(what, self.header(), Vec::new())
     }
 
@@ -206,6 +206,21 @@ impl<'s> Section<'s> {
             .collect()
     }
 
+    /// Writes a value, in TOML, where the key is not there.
+    ///
+    /// # Errors
+    /// When the text is no value.
+    pub(crate) fn fill(&mut self, key: &'static str, value: &'static str) -> Result<()> {
+        if self.table.get_ref().contains_key(key) {
+            return Ok(());
+        }
+        let span = self.header();
+        let bug = |what: String| Failure::new(Code::Bug, format!("`{key} = {value}`: {what}"));
+        let parsed = DeValue::parse(value).map_err(|error| bug(error.to_string()))?.into_inner();
+        self.table.get_mut().insert(Spanned::new(span.clone(), key.into()), Spanned::new(span, parsed));
+        Ok(())
+    }
+
     /// Everything that is left, as one value.
     ///
     /// # Errors
@@ -242,16 +257,11 @@ impl<'s> Section<'s> {
     }
 
     /// A mistake at a place that was taken from here.
-    pub(crate) fn fault_at(
-        &self,
-        what: &str,
-        place: Range<usize>,
-        hints: Vec<String>,
-    ) -> crate::failure::Failure {
+    pub(crate) fn fault_at(&self, what: &str, place: Range<usize>, hints: Vec<String>) -> Failure {
         self.source.diagnostic(what, place, hints)
     }
 
-    fn missing(&self, key: &str) -> crate::failure::Failure {
+    fn missing(&self, key: &str) -> Failure {
         let of = self.of();
         let similar = diagnostic::nearest(key, self.table.get_ref().keys().map(|key| key.get_ref().as_ref()));
         let hints = similar.map(|name| format!("`{name}` is there; is it meant?")).into_iter().collect();

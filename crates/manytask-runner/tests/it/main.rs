@@ -7,6 +7,7 @@ mod aggregators;
 mod architectures;
 mod command;
 mod commands;
+mod compat;
 mod configs;
 mod conformance;
 mod damaged;

@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(front.row(true)[2], "2 of 3");
         assert_eq!(
             front.points[2].row("epo", true),
-            ["epo", "0.5:0.5", "2.5000", "2.5000", "-", "0.5000", "no"]
+            ["epo", "0.5:0.5", "2.500", "2.500", "-", "0.5000", "no"]
         );
     }
 }
