@@ -26,6 +26,8 @@ pub(crate) enum Command {
     Scaling(Option<String>),
     Reproduce(reproduce::Options),
     Ci,
+    /// With a manytask that was built already.
+    Docs(Option<PathBuf>),
     Doctor,
 }
 
@@ -59,7 +61,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
         "help" | "--help" | "-h" => Ok(Command::Help),
         "setup" => setup(words).map(Command::Setup),
         "train" => train(words).map(Command::Train),
-        "install" => install(words).map(Command::Install),
+        "install" => one_path("install", "--root", words).map(Command::Install),
         "test" => test(&words).map(Command::Test),
         "bench" => bench(words).map(Command::Bench),
         "attack" => attack(words).map(Command::Attack),
@@ -67,6 +69,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Comma
         "scaling" => scaling(words).map(Command::Scaling),
         "reproduce" => reproduce(words).map(Command::Reproduce),
         "ci" => nothing_more("ci", &words).map(|()| Command::Ci),
+        "docs" => one_path("docs", "--binary", words).map(Command::Docs),
         "doctor" => nothing_more("doctor", &words).map(|()| Command::Doctor),
         other => Err(UsageError(format!("there is no command `{other}`"))),
     }
@@ -87,16 +90,16 @@ fn setup(words: Vec<String>) -> Result<setup::Options> {
     Ok(options)
 }
 
-/// The folder that is named, or none.
-fn install(words: Vec<String>) -> Result<Option<PathBuf>> {
-    let (mut root, mut words) = (None, words.into_iter());
+/// The path behind an option, or none, for a command that takes nothing else.
+fn one_path(command: &str, option: &str, words: Vec<String>) -> Result<Option<PathBuf>> {
+    let (mut path, mut words) = (None, words.into_iter());
     while let Some(word) = words.next() {
-        match word.as_str() {
-            "--root" => root = Some(PathBuf::from(value(&word, words.next())?)),
-            _ => return Err(unknown("install", &word)),
+        if word != option {
+            return Err(unknown(command, &word));
         }
+        path = Some(PathBuf::from(value(&word, words.next())?));
     }
-    Ok(root)
+    Ok(path)
 }
 
 /// The runner's own arguments: `--` is dropped, everything else is passed on as it stands.
@@ -268,6 +271,13 @@ mod tests {
         assert_eq!(options.against.as_deref(), Some("main"));
         assert_eq!((options.gate, options.threads), (Some(5.0), 2));
         assert_eq!(options.format, bench::Format::Json);
+    }
+
+    #[test]
+    fn docs_take_a_program_that_was_built() {
+        assert_eq!(read("docs"), Ok(Command::Docs(None)));
+        assert_eq!(read("docs --binary b/m"), Ok(Command::Docs(Some("b/m".into()))));
+        assert!(read("docs now").is_err());
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod capture;
 mod ci;
 mod config;
 mod cycles;
+mod docs;
 mod doctor;
 mod install;
 mod libtorch;
@@ -66,7 +67,7 @@ Usage: cargo xtask COMMAND
               --peers          compare with other systems instead; without FILTER benches/RESULTS.md is rewritten
   attack [KIND …]
             attack the built manytask from outside, by trials that are functions of a seed; one table at the end.
-            Kinds: valid (random valid configurations), kill (signals at any moment), disk (failing writes), config,
+            Kinds: valid (random valid configurations), command (whatever else can be asked for), kill (signals at any moment), disk (failing writes), config,
             table, run and picture (damaged files), fuzz (damaged text for the parsers); all where none is named
               --minutes N      for so long, shared among the kinds (default 10)
               --seed S         the seed; otherwise the time of day, which is printed
@@ -82,6 +83,8 @@ Usage: cargo xtask COMMAND
               --quick          the tables of shipped data alone; the others need MANYTASK_DATA
               --binary PATH    a manytask that was built already
   ci        what continuous integration runs: `test`, the crate in examples/downstream, the documents
+  docs      write the reference of docs/book and build the book with mdbook
+              --binary PATH    a manytask that was built already
   doctor    what was found, what is missing, how to fix it
 
 Environment: MANYTASK_CACHE moves the cache of libtorch. LIBTORCH (a folder with `lib` and `include`) and
@@ -122,6 +125,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Scaling(table) => scaling::scaling(&repo, table.as_deref()),
         Command::Reproduce(options) => reproduce::reproduce(&repo, options),
         Command::Ci => ci::ci(&repo),
+        Command::Docs(binary) => docs::docs(&repo, binary.as_ref()),
         Command::Doctor => doctor::doctor(&repo),
     }
 }

@@ -43,6 +43,12 @@ pub enum ScheduleKind {
         #[serde(default)]
         minimum: f64,
     },
+    /// `rate · ratio^(n/N)`, by the same factor at each step (PyTorch's `ExponentialLR` with `gamma = ratio^(1/N)`).
+    Exponential {
+        /// The last rate over the first; above 1 the rate rises.
+        #[serde(default = "hundredth")]
+        ratio: f64,
+    },
     /// Up from `rate / start` to `rate` along a cosine, then down to `rate / (start · end)` (Smith & Topin 2018, PyTorch's
     /// `OneCycleLR`).
     OneCycle {
@@ -93,6 +99,9 @@ impl Default for PlateauState {
 fn tenth() -> f64 {
     0.1
 }
+fn hundredth() -> f64 {
+    0.01
+}
 fn three_tenths() -> f64 {
     0.3
 }
@@ -133,6 +142,9 @@ impl Schedule {
             {
                 refuse("minimum", minimum, "it must be at least 0")
             }
+            ScheduleKind::Exponential { ratio } if !(ratio.is_finite() && ratio > 0.0) => {
+                refuse("ratio", ratio, "it must be above 0")
+            }
             ScheduleKind::OneCycle { rising, .. } if !(0.0..=1.0).contains(&rising) => {
                 refuse("rising", rising, "it must be in [0, 1]")
             }
@@ -161,6 +173,7 @@ impl Schedule {
                 minimum + (base - minimum) * f64::midpoint(1.0, (PI * done).cos())
             }
             ScheduleKind::Linear { minimum } => base + (minimum - base) * done,
+            ScheduleKind::Exponential { ratio } => base * ratio.powf(done),
             ScheduleKind::OneCycle { rising, start, end } => {
                 one_cycle(base, n as f64, total as f64, (rising, start, end))
             }

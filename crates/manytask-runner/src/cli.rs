@@ -1,10 +1,13 @@
 //! The command line.
 
+mod tune;
+
 use std::path::PathBuf;
 
 use clap::builder::TypedValueParser as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::tune::{TuneArgs, Tuned};
 use crate::run::Which;
 
 /// Trains one network on many tasks, and networks that learn new tasks from a few examples.
@@ -34,6 +37,8 @@ pub enum Command {
     Front(FrontArgs),
     /// Find out which tasks help each other, and which belong into networks of their own
     Group(GroupArgs),
+    /// Find a setting by trying many values of it in one short training
+    Tune(TuneArgs),
     /// Write a configuration for a table
     Init(InitArgs),
     /// Show what a table, or the data of a configuration, look like
@@ -448,6 +453,9 @@ pub struct ListArgs {
     /// Print JSON instead of text
     #[arg(long)]
     pub json: bool,
+    /// Print all that `explain` says of these names, as a page in Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub markdown: bool,
     /// One kind of names only, such as aggregator, or what a section can name, such as data
     pub kind: Option<String>,
 }

@@ -27,6 +27,7 @@ mod strategies;
 mod studies;
 mod sweep;
 mod train;
+mod tune;
 
 use clap::CommandFactory;
 use manytask_tensor::DeviceChoice;
@@ -47,6 +48,7 @@ pub(crate) fn run(command: &Command, registries: &Registries) -> Result<()> {
         Command::CompareStrategies(arguments) => strategies::compare(arguments, registries),
         Command::Front(arguments) => front::front(arguments, registries),
         Command::Group(arguments) => group::group(arguments, registries),
+        Command::Tune(arguments) => tune::tune(arguments, registries),
         Command::Init(arguments) => init::init(arguments, registries),
         Command::Inspect(arguments) => inspect::inspect(arguments, registries),
         Command::Resume(arguments) => resume::resume(arguments, registries),

@@ -229,6 +229,24 @@ fn schedules_are_pytorchs() {
 }
 
 #[test]
+fn an_exponential_rate_changes_by_one_factor_up_or_down() {
+    // torch.optim.lr_scheduler.ExponentialLR has rate · gamma^n, here with gamma = ratio^(1/N).
+    for ratio in [0.01_f64, 1e6] {
+        let schedule = Schedule { warm_up: 2, kind: ScheduleKind::Exponential { ratio } };
+        schedule.check().unwrap();
+        let gamma = ratio.powf(1.0 / 10.0);
+        for n in 0..=10 {
+            let found = schedule.rate(0.4, 2 + n, 12, &PlateauState::default());
+            let expected = 0.4 * gamma.powi(n as i32);
+            assert!((found / expected - 1.0).abs() < 1e-12, "{n}: {found} {expected}");
+        }
+    }
+    for ratio in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        assert!(Schedule { warm_up: 0, kind: ScheduleKind::Exponential { ratio } }.check().is_err());
+    }
+}
+
+#[test]
 fn a_warm_up_rises_to_the_schedule() {
     let schedule = Schedule { warm_up: 4, kind: ScheduleKind::Constant };
     let rates: Vec<f64> = (0..6).map(|step| schedule.rate(1.0, step, 10, &PlateauState::default())).collect();

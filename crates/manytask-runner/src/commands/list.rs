@@ -87,6 +87,9 @@ pub(super) fn list(arguments: &ListArgs, registries: &Registries) -> Result<()> 
         let names: Vec<Value> = all.iter().filter(|name| kinds.contains(&name.kind)).map(of).collect();
         return print(&format!("{:#}\n", Value::from(names)));
     }
+    if arguments.markdown {
+        return print(&markdown(&all, &sorts));
+    }
     let width = all.iter().map(|name| name.name.len()).max().unwrap_or_default();
     let mut text = String::new();
     for (kind, section) in sorts {
@@ -101,6 +104,25 @@ pub(super) fn list(arguments: &ListArgs, registries: &Registries) -> Result<()> 
         }
     }
     print(&text)
+}
+
+/// A page with a part for each kind, and in it what `explain` says of each name.
+fn markdown(all: &[Known], kinds: &[(&str, &str)]) -> String {
+    let mut text =
+        "# Reference\n\nEverything that a configuration can name, as `manytask explain NAME` shows it.\n"
+            .to_owned();
+    for (kind, section) in kinds {
+        let place = if *kind == "section" { String::new() } else { format!(" (`[{section}]`)") };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n## {kind}{place}\n");
+        for name in all.iter().filter(|name| name.kind == *kind) {
+            let Known { name, summary, about, example, .. } = name;
+            let about = if about.is_empty() { String::new() } else { format!("{about}\n\n") };
+            let _ =
+                write!(text, "\n### {name}\n\n{summary}\n\n{about}```toml\n{}\n```\n", example.trim_end());
+        }
+    }
+    text
 }
 
 /// `manytask explain`.

@@ -26,6 +26,12 @@ struct Down {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+struct Exponential {
+    ratio: f64,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct OneCycle {
     rising: f64,
     start: f64,
@@ -42,6 +48,12 @@ struct Plateau {
 
 fn tenth() -> f64 {
     0.1
+}
+
+impl Default for Exponential {
+    fn default() -> Self {
+        Self { ratio: 0.01 }
+    }
 }
 
 impl Default for OneCycle {
@@ -76,6 +88,13 @@ pub(super) fn schedules() -> Registry<ScheduleKind> {
     registry.add("linear", "down along a line", "", &Down::default(), |s: Down| ScheduleKind::Linear {
         minimum: s.minimum,
     });
+    registry.add(
+        "exponential",
+        "by the same factor at each step",
+        "At the last step the rate is `ratio` of the first one.",
+        &Exponential::default(),
+        |s: Exponential| ScheduleKind::Exponential { ratio: s.ratio },
+    );
     registry.add(
         "one_cycle",
         "up and down once",

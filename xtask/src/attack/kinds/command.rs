@@ -101,7 +101,7 @@ fn compared(trial: &mut Trial<'_>) -> Result<()> {
 /// Predictions in a file, which is whole or not there.
 fn predicted(trial: &mut Trial<'_>, scenario: &Scenario) -> Result<()> {
     let keep = trial.rng.pick(&["*", "x*", "g", "nothing"]);
-    let output = trial.rng.pick(&["p.csv", "-"]);
+    let output = trial.rng.pick(&["p.csv", "p.parquet", "p.jsonl", "-"]);
     let _ = fs_err::remove_file(trial.at(output));
     let rest = ["--keep", keep, "--output", output];
     let start: &[&str] = match (&scenario.table, &scenario.examples) {
@@ -110,7 +110,7 @@ fn predicted(trial: &mut Trial<'_>, scenario: &Scenario) -> Result<()> {
         (None, None) => return Ok(()),
     };
     let mut ended = trial.command(&[start, &rest].concat())?;
-    ended.expect(&[0, 2])?;
+    ended.expect(if scenario.table.is_some() { &[0, 2] } else { &[0, 2, 4] })?;
     if output != "-" {
         if ended.is(0) != trial.at(output).exists() {
             bail!("`{}` ended with {:?}, and its file is not as that says", ended.line, ended.end);
@@ -118,7 +118,9 @@ fn predicted(trial: &mut Trial<'_>, scenario: &Scenario) -> Result<()> {
         ended.out = fs_err::read(trial.at(output)).unwrap_or_default();
     }
     match scenario.table.as_ref().or(scenario.examples.as_ref()) {
-        Some(table) if ended.is(0) && keep != "*" => are_predictions(&ended, table),
+        Some(table) if ended.is(0) && keep != "*" && ["p.csv", "-"].contains(&output) => {
+            are_predictions(&ended, table)
+        }
         _ => Ok(()),
     }
 }
@@ -161,7 +163,7 @@ fn explained(trial: &mut Trial<'_>) -> Result<()> {
     }
     trial.command(&["completions", trial.rng.clone().pick(&["bash", "zsh", "fish"])])?.expect(&[0])?;
     let starter = trial.rng.pick(&["quickstart", "sinusoid"]);
-    trial.command(&["new", starter, "starter"])?.expect(&[0, 4])?;
+    trial.command(&["new", starter, "starter"])?.expect(&[0, 2, 4])?;
     trial.command(&["env"])?.expect(&[0])?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! Studies of a configuration: sweeps, repetitions, strategies and groups of tasks.
 
 use anyhow::{Result, bail};
+use serde_json::Value;
 
 use super::{REFUSED, is_json};
 use crate::attack::outcome::is_tidy;
@@ -27,7 +28,12 @@ pub(super) fn sweep(trial: &mut Trial<'_>) -> Result<()> {
         running.signal(trial.rng.pick(&["KILL", "TERM", "INT"]))?;
         trial.finish(running)?;
         trial.command(&named("broken-sweep"))?.expect(&[0])?;
-        let read = |name: &str| fs_err::read_to_string(trial.at(format!("runs/{name}/results.json")));
+        let read = |name: &str| -> Result<Value> {
+            let mut results =
+                serde_json::from_slice(&fs_err::read(trial.at(format!("runs/{name}/results.json")))?)?;
+            without_times(&mut results);
+            Ok(results)
+        };
         if read("sweep")? != read("broken-sweep")? {
             bail!("other results of the sweep after an interruption");
         }
@@ -63,6 +69,18 @@ pub(super) fn grouped(trial: &mut Trial<'_>) -> Result<()> {
         trial.command(&["group", CONFIG, "--quiet", "--every", "2", "--json", "--svg", "groups.svg"])?;
     ended.expect(&REFUSED)?;
     if ended.is(0) { is_json(&ended) } else { Ok(()) }
+}
+
+/// What depends on the clock is of no account.
+fn without_times(results: &mut Value) {
+    match results {
+        Value::Object(fields) => {
+            fields.remove("seconds");
+            fields.values_mut().for_each(without_times);
+        }
+        Value::Array(all) => all.iter_mut().for_each(without_times),
+        _ => {}
+    }
 }
 
 /// The members of studies are as tidy as runs.
