@@ -114,12 +114,18 @@ pub struct TrainArgs {
     /// Draw so many combinations of values, also out of ranges such as optimizer.learning_rate=1e-4..1e-2
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub random: Option<u64>,
+    /// Of several trainings let all begin, and one in so many go on at each of some steps (3 without a number): successive halving
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "3", value_parser = clap::value_parser!(u64).range(2..=100))]
+    pub halving: Option<u64>,
     /// How many of these trainings run at a time; otherwise the processors are shared out
     #[arg(long, value_name = "N")]
     pub jobs: Option<usize>,
     /// End with standard input
     #[arg(long, hide = true)]
     pub supervised: bool,
+    /// Pause after so many steps, to go on later
+    #[arg(long, hide = true)]
+    pub until: Option<u64>,
 }
 
 /// Arguments of `compare-strategies`.
@@ -289,6 +295,9 @@ pub struct ResumeArgs {
     /// End with standard input
     #[arg(long, hide = true)]
     pub supervised: bool,
+    /// Pause after so many steps, to go on later
+    #[arg(long, hide = true)]
+    pub until: Option<u64>,
 }
 
 /// Arguments of `eval`.

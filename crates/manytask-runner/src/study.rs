@@ -10,11 +10,12 @@ mod pool;
 
 use std::path::{Path, PathBuf};
 
+use manytask_multitask::TaskEvaluation;
 use manytask_tensor::ShownPath as _;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::member::{Finished, Member, MemberResults, State};
-pub(crate) use self::pool::{Conducted, Lost, conduct, jobs_and_threads, span};
+pub(crate) use self::pool::{Conducted, Lost, Stage, conduct, jobs_and_threads, span};
 use crate::config::{Source, changed_keys};
 use crate::failure::{Code, Failure, Result};
 use crate::invocation::{program, quoted};
@@ -35,12 +36,26 @@ pub(crate) struct Spec {
     /// Of a front the losses below which its hypervolume is counted; empty where they are found from its points.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) reference: Vec<f64>,
+    /// Of a sweep, at which steps points stop; absent: all train to their end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) halving: Option<Halving>,
+}
+
+/// Successive halving: at each rung one point of so many goes on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Halving {
+    /// Of how many points one goes on.
+    pub(crate) eta: u64,
+    /// After how many steps points are compared.
+    pub(crate) rungs: Vec<u64>,
+    /// The tasks with the metrics that are compared, without values.
+    pub(crate) tasks: Vec<TaskEvaluation>,
 }
 
 impl Spec {
     /// These members, which answer a question.
     pub(crate) fn new(question: Question, members: impl Iterator<Item = Member>) -> Self {
-        Self { question, members: members.collect(), reference: Vec::new() }
+        Self { question, members: members.collect(), reference: Vec::new(), halving: None }
     }
 }
 

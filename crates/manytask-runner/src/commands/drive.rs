@@ -33,6 +33,8 @@ pub(super) struct Drive<'e> {
     pub(super) manifest: Manifest,
     pub(super) signals: Signals,
     pub(super) quiet: Quiet,
+    /// After how many steps it pauses, with its state saved; `None`: at its end.
+    pub(super) until: Option<u64>,
 }
 
 impl Drive<'_> {
@@ -66,7 +68,12 @@ impl Drive<'_> {
         let (program, shown) = (program(), quoted(path));
         let step = trainer.progress().step;
         if finish == Finish::Interrupted {
-            let code = self.signals.received().unwrap_or(130);
+            let received = self.signals.received();
+            if received.is_none() && self.until.is_some() {
+                say(&format!("paused after step {step}, the state is saved"));
+                return Ok(());
+            }
+            let code = received.unwrap_or(130);
             return Err(Failure::new(
                 Code::Interrupted(code),
                 format!("interrupted after step {step}, the state is saved"),
@@ -236,7 +243,8 @@ impl Drive<'_> {
                 }
                 _ => {}
             }
-            let stop = self.signals.received().is_some();
+            let paused = self.until.is_some_and(|until| trainer.progress().step >= until);
+            let stop = paused || self.signals.received().is_some();
             Ok::<_, Failure>(if stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         });
         progress.end();

@@ -69,7 +69,7 @@ pub(super) fn front(arguments: &FrontArgs, registries: &Registries) -> Result<()
     let members =
         variants.iter().map(|variant| member(&variant.name, None, plan.seed, variant.overrides.clone()));
     let spec = Spec { reference: arguments.reference.clone(), ..Spec::new(Question::Front, members) };
-    studies::train(&wanted, looked, &spec, report)
+    studies::train(&wanted, looked, &spec, studies::whole, report)
 }
 
 /// Refuses a method that the configuration cannot be trained with, before anything is trained.

@@ -42,7 +42,7 @@ pub(super) fn repeat(arguments: &TrainArgs, registries: &Registries) -> Result<(
         let trainer = looked.experiment.trainer()?;
         return dry_run(&looked.experiment, trainer);
     }
-    studies::train(&wanted, looked, &spec, |study, lost| report(study, lost, registries))
+    studies::train(&wanted, looked, &spec, studies::whole, |study, lost| report(study, lost, registries))
 }
 
 fn spec(arguments: &TrainArgs, overrides: &[String], registries: &Registries) -> Result<Spec> {

@@ -52,7 +52,8 @@ pub(super) fn resume(arguments: &ResumeArgs, registries: &Registries) -> Result<
     }
     let manifest = begin(&opened, &experiment, &overrides, step)?;
     let quiet = if arguments.quiet { Quiet::Yes } else { Quiet::No };
-    Drive { experiment: &experiment, folder: &opened.folder, manifest, signals, quiet }.finish(trainer)
+    let until = arguments.until;
+    Drive { experiment: &experiment, folder: &opened.folder, manifest, signals, quiet, until }.finish(trainer)
 }
 
 /// Trains what a study has not yet. What its members change was settled when it began.
@@ -67,7 +68,7 @@ fn of_study(arguments: &ResumeArgs, registries: &Registries) -> Result<()> {
             .hint("only --jobs and --quiet can be given; begin another one for changes"));
     }
     let quiet = if arguments.quiet { Quiet::Yes } else { Quiet::No };
-    studies::resume(&arguments.run, arguments.jobs, quiet, registries, |study, lost| {
+    studies::resume(&arguments.run, arguments.jobs, quiet, registries, sweep::conducted, |study, lost| {
         match study.spec.question {
             Question::Repetition => repeat::report(study, lost, registries),
             Question::Strategies => strategies::report(study, lost),

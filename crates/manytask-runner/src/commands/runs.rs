@@ -14,7 +14,7 @@ use crate::failure::{Code, Failure, Result};
 use crate::report::{aligned, number, print, say};
 use crate::run::{CONFIG, MANIFEST, Manifest, RESULTS, is_study, read_json};
 use crate::statistics::Summary;
-use crate::study::{BASE, Finished, State, Study, finished_of, span};
+use crate::study::{BASE, Finished, Member, Question, State, Study, finished_of, span};
 
 /// Changes of a configuration that are shown.
 const SHOWN: usize = 4;
@@ -53,10 +53,27 @@ struct Score {
     higher_is_better: bool,
 }
 
-/// What of a study's `results.json` is shown.
+/// What of any study's `results.json` is shown.
 #[derive(Deserialize)]
-struct StudyResults {
-    split: String,
+struct OfStudy {
+    #[serde(default)]
+    split: Option<String>,
+}
+
+/// What of a sweep's `results.json` is shown: the best point is the first.
+#[derive(Deserialize)]
+struct SweepResults {
+    points: Vec<SweepPoint>,
+}
+
+#[derive(Deserialize)]
+struct SweepPoint {
+    runs: Vec<String>,
+}
+
+/// What of the `results.json` of a repetition is shown.
+#[derive(Deserialize)]
+struct Repeated {
     #[serde(default)]
     mean: Vec<(String, Summary)>,
     #[serde(default)]
@@ -162,36 +179,50 @@ fn of_results(finished: &Finished, by: Option<&str>) -> Option<Score> {
 fn of_study(path: &Path, name: String, by: Option<&str>) -> Result<Entry> {
     let spec = Study::spec_of(path)?;
     let (finished, _) = finished_of(path, &spec)?;
-    let results: Option<StudyResults> =
-        path.join(RESULTS).is_file().then(|| read_json(&path.join(RESULTS))).transpose()?;
-    let score = results.as_ref().and_then(|results| {
-        let first = results.tasks.first()?;
-        let all = if results.mean.is_empty() { &first.metrics } else { &results.mean };
-        let (metric, summary) = match by {
-            None => all.first()?,
-            Some(by) => all.iter().find(|(metric, _)| metric == by)?,
-        };
-        let primary = first.metrics.first().is_some_and(|(name, _)| name == metric);
-        let higher_is_better = if primary { first.higher_is_better } else { is_better_when_higher(metric) };
-        Some(Score {
-            metric: metric.clone(),
-            value: summary.mean,
-            half_width: summary.half_width,
-            higher_is_better,
-        })
-    });
+    let file = path.join(RESULTS);
+    let results: Option<OfStudy> = file.is_file().then(|| read_json(&file)).transpose()?;
+    let score = match (spec.question, &results) {
+        (_, None) | (Question::Strategies | Question::Front, _) => None,
+        (Question::Repetition, Some(_)) => of_repeated(&read_json(&file)?, by),
+        (Question::Sweep, Some(_)) => of_best(&read_json(&file)?, &finished, by),
+    };
     Ok(Entry {
         name,
         kind: "study",
         state: format!("{} of {} runs", finished.len(), spec.members.len()),
         started: finished.iter().map(|(_, finished)| finished.manifest.started).min(),
-        split: results.map(|results| results.split),
+        split: results.and_then(|results| results.split),
         score,
         seconds: finished.iter().map(|(_, finished)| finished.manifest.seconds).sum(),
         peak_memory: finished.iter().filter_map(|(_, finished)| finished.manifest.peak_memory).max(),
         differs: BTreeMap::new(),
         settings: flat(&Source::read(&path.join(BASE), &[])?.effective()?),
     })
+}
+
+/// The means over repetitions.
+fn of_repeated(results: &Repeated, by: Option<&str>) -> Option<Score> {
+    let first = results.tasks.first()?;
+    let all = if results.mean.is_empty() { &first.metrics } else { &results.mean };
+    let (metric, summary) = match by {
+        None => all.first()?,
+        Some(by) => all.iter().find(|(metric, _)| metric == by)?,
+    };
+    let primary = first.metrics.first().is_some_and(|(name, _)| name == metric);
+    let higher_is_better = if primary { first.higher_is_better } else { is_better_when_higher(metric) };
+    Some(Score {
+        metric: metric.clone(),
+        value: summary.mean,
+        half_width: summary.half_width,
+        higher_is_better,
+    })
+}
+
+/// That of the first run of the best point of a sweep.
+fn of_best(results: &SweepResults, finished: &[(Member, Finished)], by: Option<&str>) -> Option<Score> {
+    let best = results.points.first()?.runs.first()?;
+    let (_, finished) = finished.iter().find(|(member, _)| member.name == *best)?;
+    of_results(finished, by)
 }
 
 /// Errors and losses are better when lower.

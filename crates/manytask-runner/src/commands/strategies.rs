@@ -57,7 +57,7 @@ pub(super) fn compare(arguments: &CompareArgs, registries: &Registries) -> Resul
             "the best scalarization and the best strategy are chosen on the validation split, and judged on another",
         );
     }
-    studies::train(&wanted, looked, &spec, report)
+    studies::train(&wanted, looked, &spec, studies::whole, report)
 }
 
 /// Refuses a strategy that the configuration cannot be trained with, before anything is trained.

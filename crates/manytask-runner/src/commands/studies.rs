@@ -17,7 +17,7 @@ use crate::progress::Quiet;
 use crate::registries::Registries;
 use crate::report::say;
 use crate::run::Exact;
-use crate::study::{Begun, Conducted, Lost, Member, Spec, Study, conduct, jobs_and_threads};
+use crate::study::{Begun, Conducted, Lost, Member, Spec, Stage, Study, conduct, jobs_and_threads};
 
 /// What a study is to be.
 pub(super) struct Wanted<'a> {
@@ -59,6 +59,17 @@ pub(super) fn look(wanted: &Wanted<'_>, member: &[String], registries: &Registri
     Ok(Looked { source, experiment, threads })
 }
 
+/// How the members of a study are trained, so many at a time.
+pub(super) type Conduct = fn(&Study, usize, Quiet) -> Result<Conducted>;
+
+/// All members to their end.
+///
+/// # Errors
+/// When a process cannot be started, or this one is interrupted.
+pub(super) fn whole(study: &Study, jobs: usize, quiet: Quiet) -> Result<Conducted> {
+    conduct(study, &Stage::whole(study), jobs, quiet)
+}
+
 /// Trains what a study has not yet; `report` answers its question of the members that have a result, given those that have none.
 ///
 /// # Errors
@@ -67,6 +78,7 @@ pub(super) fn train(
     wanted: &Wanted<'_>,
     looked: Looked,
     spec: &Spec,
+    how: Conduct,
     report: impl FnOnce(&Study, &[Lost]) -> Result<()>,
 ) -> Result<()> {
     let Looked { source, experiment, threads } = looked;
@@ -86,7 +98,7 @@ pub(super) fn train(
         say("note: this study was begun before: it goes on");
     }
     say(&format!("{} runs, {jobs} at a time in {threads} threads each", spec.members.len()));
-    finish(&study, jobs, wanted.quiet, report)
+    finish(&study, (jobs, wanted.quiet), how, report)
 }
 
 /// Continues a study, as `manytask resume` does.
@@ -98,6 +110,7 @@ pub(super) fn resume(
     jobs: Option<usize>,
     quiet: Quiet,
     registries: &Registries,
+    how: Conduct,
     report: impl FnOnce(&Study, &[Lost]) -> Result<()>,
 ) -> Result<()> {
     let study = Study::open(path)?;
@@ -105,16 +118,16 @@ pub(super) fn resume(
     let plan = Plan::read(&source, registries)?;
     let jobs = jobs.or_else(|| plan.device.resolve().is_ok_and(|device| device != Device::Cpu).then_some(1));
     let (jobs, _) = jobs_and_threads(jobs, plan.threads, study.spec.members.len(), crate::threads::usual());
-    finish(&study, jobs, quiet, report)
+    finish(&study, (jobs, quiet), how, report)
 }
 
 fn finish(
     study: &Study,
-    jobs: usize,
-    quiet: Quiet,
+    (jobs, quiet): (usize, Quiet),
+    how: Conduct,
     report: impl FnOnce(&Study, &[Lost]) -> Result<()>,
 ) -> Result<()> {
-    let Conducted { lost } = conduct(study, jobs, quiet)?;
+    let Conducted { lost } = how(study, jobs, quiet)?;
     report(study, &lost)?;
     failed(study, &lost)
 }

@@ -2,11 +2,13 @@
 
 mod answer;
 mod axes;
+mod halving;
 
 use manytask_tensor::ShownPath as _;
 
 use self::answer::Answer;
 use self::axes::{Axis, Point};
+pub(super) use self::halving::conducted;
 use super::studies::{self, Wanted, look, member, seeds};
 use super::train::overrides;
 use crate::cli::TrainArgs;
@@ -24,7 +26,7 @@ const MOST: usize = 10_000;
 
 /// Whether the arguments ask for several values of a key.
 pub(super) fn is_asked_for(arguments: &TrainArgs) -> bool {
-    arguments.random.is_some() || !axes::of(&arguments.overrides).1.is_empty()
+    arguments.random.is_some() || arguments.halving.is_some() || !axes::of(&arguments.overrides).1.is_empty()
 }
 
 /// `manytask train` with several values of keys.
@@ -33,7 +35,7 @@ pub(super) fn sweep(arguments: &TrainArgs, registries: &Registries) -> Result<()
     if axes.is_empty() {
         return Err(Failure::new(
             Code::Usage,
-            "--random draws points of a sweep, and no key has several values",
+            "--random and --halving are of a sweep, and no key has several values",
         )
         .hint("write some, such as optimizer.learning_rate=1e-4..1e-2 network.trunk.dropout=0.0,0.2"));
     }
@@ -65,14 +67,18 @@ pub(super) fn sweep(arguments: &TrainArgs, registries: &Registries) -> Result<()
     let members = repeats.iter().flat_map(|(seed, fold)| {
         points.iter().map(|point| member(&point.name, *fold, *seed, point.overrides.clone()))
     });
-    let spec = Spec::new(Question::Sweep, members);
+    let mut spec = Spec::new(Question::Sweep, members);
     let first = spec.members.first().map(|member| member.overrides.as_slice()).unwrap_or_default();
     let looked = look(&wanted, first, registries)?;
+    if let Some(eta) = arguments.halving {
+        let keys: Vec<String> = axes.iter().map(Axis::key).collect();
+        spec.halving = Some(halving::planned(eta, points.len(), &keys, &looked)?);
+    }
     if arguments.dry_run {
         say(&format!("{} runs would be trained; nothing was written", spec.members.len()));
         return Ok(());
     }
-    studies::train(&wanted, looked, &spec, report)
+    studies::train(&wanted, looked, &spec, conducted, report)
 }
 
 fn points(axes: &[Axis], random: Option<u64>, seed: u64) -> Result<Vec<Point>> {
@@ -116,7 +122,7 @@ pub(super) fn report(study: &Study, lost: &[Lost]) -> Result<()> {
     if finished.is_empty() {
         return Ok(());
     }
-    let answer = Answer::of(study, &finished, lost)?;
+    let answer = Answer::of(study, &finished, lost, halving::stopped(study)?)?;
     study.write_results(&answer)?;
     print(&format!("\n{}", answer.text()))?;
     for note in answer.notes() {

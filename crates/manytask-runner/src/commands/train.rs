@@ -85,7 +85,8 @@ pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()
     files.extend(schema.as_deref().map(|schema| (SCHEMA, schema)));
     let folder = RunFolder::create(&arguments.runs, &name, exact, &files)?;
     let quiet = if arguments.quiet { Quiet::Yes } else { Quiet::No };
-    Drive { experiment: &experiment, folder: &folder, manifest, signals, quiet }.finish(trainer)
+    let until = arguments.until;
+    Drive { experiment: &experiment, folder: &folder, manifest, signals, quiet, until }.finish(trainer)
 }
 
 /// The experiment of a plan. Data of a run that was moved together with them are looked for from there.

@@ -22,6 +22,8 @@ use crate::report::{aligned, number, print, say};
 const SMOOTHING: f64 = 0.9;
 /// Where the smoothed loss is so many times farther from its lowest value than the first one was, the rest is not tried.
 const TOO_FAR: f64 = 3.0;
+/// The share of the steps, one of so many, that does not count for the lowest loss.
+const SETTLED: usize = 10;
 /// By what the rate with the lowest loss is divided.
 const BELOW: f64 = 10.0;
 /// Lines of the table.
@@ -43,7 +45,7 @@ pub(super) fn tune(arguments: &TuneArgs, registries: &Registries) -> Result<()> 
     experiment.training = rising(&experiment.training, arguments);
     experiment.say_data(if arguments.quiet { Detail::Notes } else { Detail::Brief });
     let tried = tried(&experiment)?;
-    let found = Found::of(tried, experiment.training.learning_rate)?;
+    let found = Found::of(tried)?;
     if let Some(path) = &arguments.svg {
         io::write_atomically(path, found.chart().document().as_bytes())?;
         say(&format!("picture: {}", path.shown()));
@@ -138,9 +140,12 @@ struct Found {
 }
 
 impl Found {
-    fn of(tried: Vec<(f64, f64)>, from: f64) -> Result<Self> {
-        let best = tried.iter().min_by(|(_, a), (_, b)| a.total_cmp(b));
-        let Some(&(lowest, _)) = best.filter(|(rate, loss)| loss.is_finite() && *rate > from) else {
+    fn of(tried: Vec<(f64, f64)>) -> Result<Self> {
+        // The first means are of few losses.
+        let mut settled = tried.iter().skip(tried.len() / SETTLED);
+        let first = settled.clone().next().map_or(f64::INFINITY, |(rate, _)| *rate);
+        let best = settled.by_ref().filter(|(_, loss)| loss.is_finite()).min_by(|a, b| a.1.total_cmp(&b.1));
+        let Some(&(lowest, _)) = best.filter(|(rate, _)| *rate > first) else {
             let what = "no rate made the losses lower";
             return Err(Failure::new(Code::Diverged, what)
                 .hint("try lower rates with --from, or more steps with --steps"));
@@ -210,7 +215,7 @@ mod tests {
             .map(|n| 10_f64.powf(-6.0 + f64::from(n) / 10.0))
             .map(|rate| (rate, valley(rate)))
             .collect();
-        let found = Found::of(tried, 1e-6).unwrap();
+        let found = Found::of(tried).unwrap();
         assert!((found.lowest - 1e-2).abs() < 1e-9 && (found.suggested - 1e-3).abs() < 1e-9);
         assert!(
             found.text().ends_with("lowest at 1.0e-2; a tenth of it is suggested: 1.0e-3\n"),
@@ -218,8 +223,8 @@ mod tests {
             found.text()
         );
         let rising = vec![(1e-6, 1.0), (1e-5, 2.0)];
-        assert_eq!(Found::of(rising, 1e-6).unwrap_err().code, Code::Diverged);
-        assert!(Found::of(Vec::new(), 1e-6).is_err());
+        assert_eq!(Found::of(rising).unwrap_err().code, Code::Diverged);
+        assert!(Found::of(Vec::new()).is_err());
     }
 
     #[test]

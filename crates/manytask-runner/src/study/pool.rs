@@ -24,6 +24,22 @@ pub(crate) struct Conducted {
     pub(crate) lost: Vec<Lost>,
 }
 
+/// What of a study is trained now.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    /// These members, in this order, where they have no result yet.
+    pub(crate) members: Vec<Member>,
+    /// After how many steps they pause; `None`: they train to their end.
+    pub(crate) until: Option<u64>,
+}
+
+impl Stage {
+    /// All members to their end.
+    pub(crate) fn whole(study: &Study) -> Self {
+        Self { members: study.spec.members.clone(), until: None }
+    }
+}
+
 /// A member without a result.
 #[derive(Debug)]
 pub(crate) struct Lost {
@@ -61,13 +77,16 @@ pub(crate) fn jobs_and_threads(
     }
 }
 
-/// Trains the members that have no result yet, `jobs` at a time. A member that fails does not end the others.
+/// Trains the members of a stage that have no result yet, `jobs` at a time. A member that fails does not end the others.
 ///
 /// # Errors
 /// When a process cannot be started, or this one is interrupted: the members have saved their states then.
-pub(crate) fn conduct(study: &Study, jobs: usize, quiet: Quiet) -> Result<Conducted> {
-    let (finished, mut open) = study.finished()?;
-    let all = study.spec.members.len();
+pub(crate) fn conduct(study: &Study, stage: &Stage, jobs: usize, quiet: Quiet) -> Result<Conducted> {
+    let (mut finished, mut open) = study.finished()?;
+    let concerned = |member: &Member| stage.members.iter().any(|own| own.name == member.name);
+    finished.retain(|(member, _)| concerned(member));
+    open.retain(concerned);
+    let all = stage.members.len();
     if !finished.is_empty() && !open.is_empty() {
         say(&format!("note: {} of {all} runs are finished, they are not trained again", finished.len()));
     }
@@ -80,7 +99,7 @@ pub(crate) fn conduct(study: &Study, jobs: usize, quiet: Quiet) -> Result<Conduc
         let stop = signals.received();
         while stop.is_none() && working.len() < jobs {
             let Some(member) = open.pop() else { break };
-            working.push(start(study, member)?);
+            working.push(start(study, member, stage.until)?);
         }
         if working.is_empty() {
             break;
@@ -92,7 +111,7 @@ pub(crate) fn conduct(study: &Study, jobs: usize, quiet: Quiet) -> Result<Conduc
         }
         for process in take_ended(&mut working)? {
             done += 1;
-            let ended = ended(study, process)?;
+            let ended = ended(study, process, stage.until)?;
             if quiet == Quiet::No && stop.is_none() {
                 say(&line(&ended, (all - total + done, all), began.elapsed(), (done, total)));
             }
@@ -109,7 +128,7 @@ pub(crate) fn conduct(study: &Study, jobs: usize, quiet: Quiet) -> Result<Conduc
     }
 }
 
-fn start(study: &Study, member: Member) -> Result<Process> {
+fn start(study: &Study, member: Member, until: Option<u64>) -> Result<Process> {
     let run = study.run_of(&member);
     let program = std::env::current_exe()?;
     let mut command = Command::new(program);
@@ -123,6 +142,9 @@ fn start(study: &Study, member: Member) -> Result<Process> {
         }
     }
     command.args(["--quiet", "--supervised"]);
+    if let Some(step) = until {
+        command.args(["--until", &step.to_string()]);
+    }
     let log = fs_err::OpenOptions::new().create(true).append(true).open(study.log_of(&member))?;
     let (log, _) = log.into_parts();
     command.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
@@ -152,7 +174,7 @@ struct Ended {
     lost: Option<Lost>,
 }
 
-fn ended(study: &Study, (process, code): (Process, Option<i32>)) -> Result<Ended> {
+fn ended(study: &Study, (process, code): (Process, Option<i32>), until: Option<u64>) -> Result<Ended> {
     let Process { member, began, .. } = process;
     let (name, took) = (member.name.clone(), began.elapsed());
     if let (Some(0), State::Finished(finished)) = (code, State::of(&study.run_of(&member))?) {
@@ -163,6 +185,9 @@ fn ended(study: &Study, (process, code): (Process, Option<i32>)) -> Result<Ended
             Some(format!("{of}{name} {}", crate::report::number(evaluation.mean(name)?)))
         });
         return Ok(Ended { name, took, score, lost: None });
+    }
+    if code == Some(0) && until.is_some() {
+        return Ok(Ended { name, took, score: None, lost: None });
     }
     let why = last_error(study, &member).unwrap_or_else(|| match code {
         Some(code) => format!("ended with exit code {code}"),

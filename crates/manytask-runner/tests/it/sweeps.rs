@@ -103,3 +103,65 @@ fn runs_on_the_same_rows_are_compared_and_others_are_not() {
     assert!(said.code == Some(6) && said.err.contains("different rows"), "{said:?}");
     assert_eq!(place.run(&["compare", "runs/a"]).code, Some(2));
 }
+
+#[test]
+fn a_sweep_that_halves_lets_the_better_points_go_on_to_the_same_bytes() {
+    let place = Place::new();
+    let sweep = |name: &str| {
+        let axes = "optimizer.learning_rate=1e-6,1e-4,1e-2,3e-2";
+        ["train", "a.toml", "--quiet", "training.epochs=8", axes, "seed=3", "--halving=2", "--name", name]
+            .map(str::to_owned)
+    };
+    let run = |name: &str| place.good(&sweep(name).iter().map(String::as_str).collect::<Vec<_>>());
+    let said = run("halved");
+    assert!(said.out.contains("test split, 2 points, 2 stopped before their end"), "{said:?}");
+    let results: serde_json::Value = serde_json::from_str(&place.read("runs/halved/results.json")).unwrap();
+    let names = |key: &str| -> Vec<String> {
+        let all = results[key].as_array().unwrap().iter();
+        let mut names: Vec<String> = all.map(|point| point["name"].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("points"), ["learning_rate=1e-2", "learning_rate=3e-2"]);
+    assert_eq!(names("stopped"), ["learning_rate=1e-4", "learning_rate=1e-6"]);
+    // 8 epochs of 8 steps: half of the points stop after half of them.
+    assert_eq!(results["stopped"][0]["step"], 32);
+    // One that was paused and went on is as one that was trained at once.
+    place.good(&["train", "a.toml", "--quiet", "training.epochs=8", "optimizer.learning_rate=1e-2"]);
+    let member = results["points"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|point| point["name"] == "learning_rate=1e-2")
+        .unwrap();
+    let member = format!("runs/halved/members/{}", member["runs"][0].as_str().unwrap());
+    assert_eq!(place.read(&format!("{member}/metrics.jsonl")), place.read("runs/a/metrics.jsonl"));
+    assert_eq!(place.read(&format!("{member}/results.json")), place.read("runs/a/results.json"));
+    // Interrupted between its rungs, it answers the same: here its runs of the last stage are lost.
+    let again = place.good(&["resume", "runs/halved", "--quiet"]);
+    assert_eq!(again.out, said.out);
+    for member in ["learning_rate-1e-2", "learning_rate-3e-2"] {
+        let folder = fs_err::read_dir(place.at("runs/halved/members")).unwrap();
+        let found =
+            folder.map(|entry| entry.unwrap().path()).find(|path| path.to_string_lossy().contains(member));
+        fs_err::remove_dir_all(found.unwrap()).unwrap();
+    }
+    let again = place.good(&["resume", "runs/halved", "--quiet"]);
+    let points = |text: &str| {
+        text.lines().filter_map(|line| line.split("  ").next()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(points(&again.out), points(&said.out));
+    let runs = place.good(&["runs"]).out;
+    assert!(
+        runs.lines()
+            .any(|line| line.starts_with("halved") && line.contains("roc_auc") | line.contains("accuracy")),
+        "{runs}"
+    );
+    for (change, words) in [
+        ("training.batch_size=8,16", "changes what these are"),
+        ("training.validate_every_epochs=1", "no key has several values"),
+    ] {
+        let said = place.run(&["train", "a.toml", "--halving", change]);
+        assert!(said.code == Some(2) && said.err.contains(words), "{said:?}");
+    }
+}

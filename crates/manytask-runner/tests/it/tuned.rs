@@ -38,15 +38,15 @@ fn a_rate_is_suggested_with_a_picture_and_nothing_is_overwritten() {
 fn the_same_test_gives_the_same_numbers_also_for_learners() {
     let place = Place::new();
     let json =
-        |arguments: &[&str]| place.good(&[arguments, &["--steps", "60", "--json", "--quiet"]].concat()).out;
+        |arguments: &[&str]| place.good(&[arguments, &["--steps", "100", "--json", "--quiet"]].concat()).out;
     assert_eq!(json(&["tune", "lr", "a.toml"]), json(&["tune", "lr", "a.toml"]));
     place.write(
         "s.toml",
         "seed = 1\nthreads = 1\n[data]\nkind = \"sinusoid\"\n[network]\nkind = \"mlp\"\nhidden = [16]\n[learner]\nkind = \"maml\"\n\
-         [aggregator]\nkind = \"equal_weights\"\n[optimizer]\nkind = \"adam\"\nlearning_rate = 0.001\n[training]\nsteps = 3\n\
+         [aggregator]\nkind = \"equal_weights\"\n[optimizer]\nkind = \"adam\"\nlearning_rate = 0.001\n[training]\nsteps = 3\ntasks_per_step = 25\n\
          [evaluation]\ntasks = 2\n",
     );
-    let found: Value = serde_json::from_str(&json(&["tune", "lr", "s.toml"])).unwrap();
+    let found: Value = serde_json::from_str(&json(&["tune", "lr", "s.toml", "--from", "1e-4"])).unwrap();
     assert!(found["tried"].as_array().unwrap().len() > 20 && found["suggested"].is_f64(), "{found}");
     for wrong in [&["--from", "0"][..], &["--from", "2"], &["--to", "nan"], &["--steps", "3"]] {
         assert_eq!(place.run(&[&["tune", "lr", "a.toml"], wrong].concat()).code, Some(2), "{wrong:?}");

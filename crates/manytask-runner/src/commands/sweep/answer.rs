@@ -29,6 +29,9 @@ pub(super) struct Answer {
     tasks: Vec<(String, String)>,
     /// The best first.
     points: Vec<Tried>,
+    /// Points that did not go on, where it halved.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stopped: Vec<Stopped>,
     failed: Vec<(String, String)>,
 }
 
@@ -49,17 +52,37 @@ struct Tried {
 /// A repetition of a sweep: a fold, or a seed where there is none.
 type Repeat = (Option<usize>, u64);
 
+/// A point that did not go on.
+#[derive(Debug, Serialize)]
+pub(super) struct Stopped {
+    pub(super) name: String,
+    /// After so many steps.
+    pub(super) step: u64,
+}
+
 /// The tasks of a point in each repetition, on the split that is chosen on and on the one that is judged.
 #[derive(Default)]
-struct Trials {
+pub(super) struct Trials {
     chosen_on: BTreeMap<Repeat, Vec<TaskEvaluation>>,
     judged: BTreeMap<Repeat, Vec<TaskEvaluation>>,
     seconds: Vec<f64>,
     runs: Vec<String>,
 }
 
+impl Trials {
+    /// The same with what a member has seen on the split that is chosen on.
+    pub(super) fn see(&mut self, member: &Member, seen: Vec<TaskEvaluation>) {
+        self.chosen_on.insert((member.fold, member.seed), seen);
+    }
+}
+
 impl Answer {
-    pub(super) fn of(study: &Study, finished: &[(Member, Finished)], lost: &[Lost]) -> Result<Self> {
+    pub(super) fn of(
+        study: &Study,
+        finished: &[(Member, Finished)],
+        lost: &[Lost],
+        stopped: Vec<Stopped>,
+    ) -> Result<Self> {
         let mut points: Vec<(String, Trials)> = Vec::new();
         let mut validated = true;
         for (member, finished) in finished {
@@ -79,13 +102,7 @@ impl Answer {
             }
         }
         let first = finished.first().map(|(_, finished)| &finished.results);
-        let tasks: Vec<(String, bool, String)> = first
-            .iter()
-            .flat_map(|results| &results.tasks)
-            .filter_map(|task| {
-                Some((task.name.clone(), task.higher_is_better, task.metrics.first()?.0.clone()))
-            })
-            .collect();
+        let tasks = first.map(|results| primary(&results.tasks)).unwrap_or_default();
         let ratios: Vec<f64> =
             finished.iter().map(|(_, finished)| finished.results.test_per_train()).collect();
         let repetition = if finished.iter().any(|(member, _)| member.fold.is_some_and(|fold| fold > 0)) {
@@ -115,6 +132,7 @@ impl Answer {
             confidence: CONFIDENCE,
             tasks: tasks.into_iter().map(|(task, _, metric)| (task, metric)).collect(),
             points: tried,
+            stopped,
             failed: lost.iter().map(|lost| (lost.member.name.clone(), lost.why.clone())).collect(),
         })
     }
@@ -149,7 +167,11 @@ impl Answer {
         }
         let more = self.points.len().saturating_sub(POINTS);
         let more = if more > 0 { format!(", {more} more in results.json") } else { String::new() };
-        format!("{} split, {} points{more}\n{}", self.split, self.points.len(), aligned(&rows))
+        let stopped = match self.stopped.len() {
+            0 => String::new(),
+            count => format!(", {count} stopped before their end"),
+        };
+        format!("{} split, {} points{more}{stopped}\n{}", self.split, self.points.len(), aligned(&rows))
     }
 
     /// What a reader must know of it.
@@ -167,8 +189,16 @@ impl Answer {
     }
 }
 
+/// The tasks with whether more of their primary metric is better, and its name.
+pub(super) fn primary(tasks: &[TaskEvaluation]) -> Vec<(String, bool, String)> {
+    let of = |task: &TaskEvaluation| {
+        Some((task.name.clone(), task.higher_is_better, task.metrics.first()?.0.clone()))
+    };
+    tasks.iter().filter_map(of).collect()
+}
+
 /// Of each point the mean over tasks and repetitions of its rank.
-fn mean_ranks(
+pub(super) fn mean_ranks(
     points: &[(String, Trials)],
     tasks: &[(String, bool, String)],
     validated: bool,

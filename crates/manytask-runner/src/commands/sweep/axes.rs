@@ -27,6 +27,11 @@ pub(super) struct Point {
 }
 
 impl Axis {
+    /// The key.
+    pub(super) fn key(&self) -> String {
+        self.key.clone()
+    }
+
     /// How many values it lists.
     pub(super) fn len(&self) -> usize {
         match &self.values {
