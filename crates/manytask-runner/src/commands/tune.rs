@@ -1,4 +1,4 @@
-//! `manytask tune lr`: the learning-rate range test.
+//! `manytask tune lr`: the learning-rate range test (Smith 2017, arXiv:1506.01186, section 3.3; with a rate that rises by one factor at each step).
 
 use std::ops::ControlFlow;
 

@@ -41,3 +41,4 @@ mod table_tasks;
 mod training;
 mod vectors;
 mod tuned;
+mod users;

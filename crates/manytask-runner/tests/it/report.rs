@@ -47,6 +47,7 @@ fn inside(svg: roxmltree::Node<'_, '_>) {
             "{x} {y} of {width} {height}: {svg:?}"
         );
     };
+    let mut labels: Vec<(f64, f64, f64, &str)> = Vec::new();
     for node in svg.descendants().filter(roxmltree::Node::is_element) {
         let at = |name: &str| node.attribute(name).map(|text| numbers(text)[0]);
         match node.tag_name().name() {
@@ -74,8 +75,23 @@ fn inside(svg: roxmltree::Node<'_, '_>) {
                 };
                 within(start, at("y").unwrap());
                 assert!(start + wide < width + 24.0, "{text}");
+                if node.attribute("transform").is_none() {
+                    labels.push((start, start + wide, at("y").unwrap(), text));
+                }
             }
             _ => {}
+        }
+    }
+    apart(&labels);
+}
+
+/// No text lies over another: each has its start, its end and its base line, and some 9 units of height.
+fn apart(labels: &[(f64, f64, f64, &str)]) {
+    const HEIGHT: f64 = 9.0;
+    for (number, (start, end, base, text)) in labels.iter().enumerate() {
+        for (other_start, other_end, other_base, other) in &labels[number + 1..] {
+            let beside = end <= other_start || other_end <= start;
+            assert!(beside || (base - other_base).abs() >= HEIGHT, "`{text}` lies over `{other}`");
         }
     }
 }

@@ -35,26 +35,30 @@ fn npy(shape: &str, numbers: &[f32]) -> Vec<u8> {
     bytes
 }
 
-#[test]
-fn vectors_of_an_npz_file_are_inputs_of_tasks_with_missing_labels() {
-    let place = Place::new();
-    let rows = 60_u8;
-    let vectors: Vec<f32> = (0..rows * 4).map(|i| f32::from(i % 7) - 3.0).collect();
-    let label = |row: u8, of: u8| {
+/// An archive of vectors `x` and of labels `assay`, a third of them missing, which say whether a number of the vector is above 0.
+pub(crate) fn npz_of_vectors(rows: usize, width: usize) -> Vec<u8> {
+    let vectors: Vec<f32> = (0..rows * width).map(|i| (i % 7) as f32 - 3.0).collect();
+    let label = |row: usize, of: usize| {
         if (row + of).is_multiple_of(3) {
             f32::NAN
         } else {
-            f32::from(u8::from(vectors[usize::from(row * 4 + of)] > 0.0))
+            f32::from(u8::from(vectors[row * width + of] > 0.0))
         }
     };
     let labels: Vec<f32> = (0..rows).flat_map(|row| [label(row, 0), label(row, 1)]).collect();
-    let file = fs_err::File::create(place.at("data.npz")).unwrap();
-    let mut writer = zip::ZipWriter::new(file);
-    for (name, content) in [("x.npy", npy("(60, 4)", &vectors)), ("assay.npy", npy("(60, 2)", &labels))] {
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let shape = |columns: usize| format!("({rows}, {columns})");
+    for (name, content) in [("x.npy", npy(&shape(width), &vectors)), ("assay.npy", npy(&shape(2), &labels))] {
         writer.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
         writer.write_all(&content).unwrap();
     }
-    writer.finish().unwrap();
+    writer.finish().unwrap().into_inner()
+}
+
+#[test]
+fn vectors_of_an_npz_file_are_inputs_of_tasks_with_missing_labels() {
+    let place = Place::new();
+    place.write("data.npz", npz_of_vectors(60, 4));
     place.config_with("source = { path = \"people.csv\" }", "source = { path = \"data.npz\" }");
     let config = place.read("a.toml");
     let config = config.replace(
