@@ -7,6 +7,7 @@ use manytask_tensor::{ShownPath as _, WHOLE};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::wildcard::matches;
 use crate::{Error, Result, Table};
 
 /// Names of columns: exact, with `*` for any characters (`ecfp4_*`), or, for inputs, the word `rest` for all that are not
@@ -152,22 +153,6 @@ impl Pattern {
             _ => Self::Stars(pieces),
         }
     }
-}
-
-/// Whether a name has these texts in their order, the first at its start and the last at its end.
-fn matches(pieces: &[String], name: &str) -> bool {
-    let [first, middle @ .., last] = pieces else { return pieces.iter().any(|piece| piece == name) };
-    let Some(mut rest) = name.strip_prefix(first.as_str()) else { return false };
-    for piece in middle {
-        let Some((_, after)) = rest.split_once(piece.as_str()) else { return false };
-        rest = after;
-    }
-    rest.ends_with(last.as_str())
-}
-
-/// Whether a name is what a text with `*` for any characters means.
-pub(crate) fn is_like(text: &str, name: &str) -> bool {
-    matches(&text.split('*').map(str::to_owned).collect::<Vec<_>>(), name)
 }
 
 impl<S: AsRef<str>> From<&[S]> for Columns {

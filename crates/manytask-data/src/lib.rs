@@ -54,6 +54,7 @@ mod task_groups;
 #[cfg(test)]
 mod testing;
 mod value;
+mod wildcard;
 mod words;
 
 pub use augmentation::{Augmentation, Flip};

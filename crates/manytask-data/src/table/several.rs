@@ -7,8 +7,8 @@ use manytask_tensor::ShownPath as _;
 use super::header::Named;
 use super::{Column, Table};
 use crate::bytes::{digest, read_raw};
-use crate::columns::is_like;
 use crate::error::shown;
+use crate::wildcard::is_like;
 use crate::{Error, Result};
 
 /// The files that a path means, by name: those of its folder that are like its last part, where that has a `*`; otherwise, and where a

@@ -11,7 +11,7 @@ pub struct TuneArgs {
     pub what: Tuned,
     /// The configuration
     pub config: PathBuf,
-    /// Changes to it, such as training.batch_size=64
+    /// Changes to it, such as optimizer.kind=sgd
     #[arg(value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
     /// The lowest value, with which the training begins

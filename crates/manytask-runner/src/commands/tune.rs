@@ -55,9 +55,9 @@ pub(super) fn tune(arguments: &TuneArgs, registries: &Registries) -> Result<()> 
     }
     print(&found.text())?;
     let config = quoted(&arguments.config);
-    let overrides: String = arguments.overrides.iter().map(|change| format!(" {change}")).collect();
-    let rate = shown_rate(found.suggested);
-    print(&format!("\n{} train {config}{overrides} optimizer.learning_rate={rate}\n", program()))
+    let rate = format!("optimizer.learning_rate={}", shown_rate(found.suggested));
+    let changes: Vec<&str> = arguments.overrides.iter().map(String::as_str).chain([rate.as_str()]).collect();
+    print(&format!("\n{} train {config} {}\n", program(), changes.join(" ")))
 }
 
 /// The same training with a learning rate that rises by one factor at each step, without anything that looks at the validation split.
