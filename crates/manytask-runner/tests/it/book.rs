@@ -27,10 +27,9 @@ fn blocks(text: &str, fence: &str) -> Vec<(String, String)> {
     let mut lines = text.lines();
     while let Some(line) = lines.next() {
         if let Some(word) = line.strip_prefix("```") {
-            let block: String =
-                lines.by_ref().take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect();
+            let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
             if word == fence {
-                all.push((before.clone(), block));
+                all.push((before.clone(), block.join("\n") + "\n"));
             }
         } else if !line.trim().is_empty() {
             line.clone_into(&mut before);
