@@ -39,6 +39,6 @@ mod studies;
 mod sweeps;
 mod table_tasks;
 mod training;
-mod vectors;
 mod tuned;
 mod users;
+mod vectors;
