@@ -23,11 +23,36 @@ pub struct PictureForm {
     pub size: usize,
     /// How pictures of another size are brought to it.
     pub resize: Resize,
+    /// What of a picture is large numbers.
+    pub ink: Ink,
+}
+
+/// What of a picture is large numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ink {
+    /// What is light.
+    #[default]
+    Light,
+    /// What is dark, as the strokes of drawings on paper.
+    Dark,
+}
+
+impl Ink {
+    /// Pixels as a learner sees them.
+    fn of(self, mut pixels: Vec<u8>) -> Vec<u8> {
+        if self == Self::Dark {
+            for pixel in &mut pixels {
+                *pixel = 255 - *pixel;
+            }
+        }
+        pixels
+    }
 }
 
 impl Default for PictureForm {
     fn default() -> Self {
-        Self { channels: Channels::Gray, size: 28, resize: Resize::Area }
+        Self { channels: Channels::Gray, size: 28, resize: Resize::Area, ink: Ink::Light }
     }
 }
 
@@ -71,6 +96,7 @@ pub struct PictureClasses<T> {
 pub fn read(folder: &Path, form: PictureForm) -> Result<PictureClasses<ClassPool>> {
     form.check()?;
     let found = Found::look(folder)?;
+    let ink = form.ink;
     let form = Form { resize: form.resize, ..Form::square(form.channels, form.size) };
     let count = found.classes.len().div_ceil(threads::get().max(1)).max(1);
     let shares: Vec<&[(PathBuf, Vec<PathBuf>)]> = found.classes.chunks(count).collect();
@@ -84,7 +110,7 @@ pub fn read(folder: &Path, form: PictureForm) -> Result<PictureClasses<ClassPool
     let counts: Vec<i64> = found.classes.iter().map(|(_, files)| files.len() as i64).collect();
     let names = found.classes.iter().map(|(class, _)| file_name(class)).collect();
     let shape = [-1, form.channels.count() as i64, form.height as i64, form.width as i64];
-    let classes = ClassPool::new(Tensor::f_from_slice(&pixels)?.f_reshape(shape)?, &counts, names)?;
+    let classes = ClassPool::new(Tensor::f_from_slice(&ink.of(pixels))?.f_reshape(shape)?, &counts, names)?;
     let notes = found.left_out().into_iter().chain(sizes.note(form)).collect();
     Ok(PictureClasses { classes, notes })
 }
@@ -115,6 +141,7 @@ pub fn pictures(path: &Path, form: PictureForm) -> Result<Pictures> {
         let message = "has no .png, .jpg or .jpeg file; give a folder of pictures, or a picture";
         return Err(Error::corrupt(path, "the folder", message));
     }
+    let ink = form.ink;
     let form = Form { resize: form.resize, ..Form::square(form.channels, form.size) };
     let (mut pixels, mut sizes) = (Vec::new(), Sizes::default());
     for file in &files {
@@ -124,7 +151,7 @@ pub fn pictures(path: &Path, form: PictureForm) -> Result<Pictures> {
     }
     let shape = [-1, form.channels.count() as i64, form.height as i64, form.width as i64];
     Ok(Pictures {
-        pixels: Tensor::f_from_slice(&pixels)?.f_reshape(shape)?,
+        pixels: Tensor::f_from_slice(&ink.of(pixels))?.f_reshape(shape)?,
         files: files.iter().map(|path| file_name(path)).collect(),
         notes: sizes.note(form).into_iter().collect(),
     })
@@ -295,6 +322,20 @@ mod tests {
         fs_err::create_dir_all(dir.join(class)).unwrap();
         let image = RgbImage::from_pixel(side, side, Rgb([value, 0, 200]));
         image.save_with_format(dir.join(class).join(file), image::ImageFormat::Png).unwrap();
+    }
+
+    #[test]
+    fn ink_is_what_is_dark_where_that_is_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        picture(dir.path(), "a", "1.png", (4, 9));
+        let light = form(Channels::Rgb, 2);
+        let dark = PictureForm { ink: Ink::Dark, ..light };
+        let sum = |form| {
+            let classes = read(dir.path(), form).unwrap().classes.labelled().unwrap().0;
+            let file = pictures(&dir.path().join("a/1.png"), form).unwrap().pixels;
+            [classes, file].map(|x| x.select(1, 2).max().int64_value(&[]))
+        };
+        assert_eq!((sum(light), sum(dark)), ([200; 2], [55; 2]));
     }
 
     #[test]

@@ -5,8 +5,10 @@ use manytask_nn::optim::Optimizer;
 use manytask_tensor::{Layout, Slot};
 use serde::{Deserialize, Serialize};
 
+use crate::backbone::Backbone;
 use crate::descent::Rates;
 use crate::learned_step::LearnedStep;
+use crate::learner::Learner;
 use crate::outer_gradient::OuterGradient;
 
 /// The most steps of adaptation, in training or evaluation.
@@ -110,4 +112,26 @@ pub struct InnerLoop {
     pub(crate) checkpoint_every: Option<u32>,
     /// How a gradient becomes a step, where that is learned otherwise than by `rates`, which have no effect then.
     pub(crate) learned: Option<Box<dyn LearnedStep>>,
+}
+
+impl InnerLoop {
+    /// The learner of this name whose steps are of a rule that is learned, of which there are so many, on what adapts; `rule` makes it for these.
+    ///
+    /// # Errors
+    /// When a number is out of range, nothing adapts, or the outer gradient is one that says nothing of a rule; those of `rule`.
+    pub(crate) fn of_learned_rule(
+        learner: &str,
+        (steps, adapts, outer_gradient): (u32, &Adapts, OuterGradient),
+        backbone: &Backbone<'_>,
+        rule: impl FnOnce(&[Slot]) -> Result<Box<dyn LearnedStep>>,
+    ) -> Result<Box<dyn Learner>> {
+        outer_gradient.of_learned_rules(learner)?;
+        check_steps(steps)?;
+        let slots = adapts.some(&backbone.layout)?;
+        let learned = Some(rule(&slots)?);
+        // The rule has rates of its own.
+        let (rates, checkpoint_every) = (Rates::One(1.0), None);
+        let rule = InnerRule::default();
+        Ok(Box::new(Self { steps, rates, rule, slots, outer_gradient, checkpoint_every, learned }))
+    }
 }

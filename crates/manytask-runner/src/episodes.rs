@@ -7,7 +7,7 @@ mod rows;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
-use manytask_data::image_folder::PictureForm;
+use manytask_data::image_folder::{Ink, PictureForm};
 use manytask_data::{
     DataReport, EpisodeSpec, GaussianProcess, Note, Omniglot, OmniglotSplit, RandomCharacters, Rotations,
     Sinusoid, TableEpisodes, VinyalsFiles,
@@ -207,6 +207,10 @@ impl OmniglotSection {
 }
 
 impl EpisodeSettings for OmniglotSection {
+    fn pictures(&self) -> Option<PictureForm> {
+        Some(PictureForm { size: self.size, ink: Ink::Dark, ..PictureForm::default() })
+    }
+
     fn outline(&self) -> Result<Option<EpisodeOutline>> {
         self.spec().check()?;
         Omniglot::check_size(self.size)?;

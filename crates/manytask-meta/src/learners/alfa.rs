@@ -5,9 +5,8 @@ use manytask_tensor::{Init, Method, Role, Slot, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
-use crate::descent::Rates;
 use crate::embedding::{with_dimension, without_dimension};
-use crate::inner::{Adapts, InnerLoop, InnerRule, check_steps};
+use crate::inner::{Adapts, InnerLoop};
 use crate::learned_step::{LearnedStep, StepAt};
 use crate::learner::{Learner, LearnerSpec};
 use crate::logits::{not_negative, positive};
@@ -76,26 +75,19 @@ impl LearnerSpec for Alfa {
     ) -> Result<Box<dyn Learner>> {
         positive("inner_learning_rate", self.inner_learning_rate)?;
         not_negative("inner_weight_decay", self.inner_weight_decay)?;
-        self.outer_gradient.of_learned_rules(Self::NAME)?;
-        check_steps(self.inner_steps)?;
-        let slots = self.adapts.some(&backbone.layout)?;
-        let (steps, tensors) = (i64::from(self.inner_steps), slots.len() as i64);
-        let config =
-            MlpConfig { hidden: vec![2 * tensors], output: Some(2 * tensors), ..MlpConfig::default() };
-        let generator = Mlp::new(&mut b.scope("generator"), 2 * tensors, &config)?;
-        let mut start =
-            |name: &str, value: f64| b.parameter(name, &[steps, tensors], Init::Constant(value), Role::Scale);
-        let rates = start("rates", self.inner_learning_rate)?;
-        let decays = start("decays", self.inner_weight_decay)?;
-        Ok(Box::new(InnerLoop {
-            steps: self.inner_steps,
-            rates: Rates::One(self.inner_learning_rate),
-            rule: InnerRule::default(),
-            slots,
-            outer_gradient: self.outer_gradient,
-            checkpoint_every: None,
-            learned: Some(Box::new(Generated { generator, rates, decays, steps })),
-        }))
+        let settings = (self.inner_steps, &self.adapts, self.outer_gradient);
+        InnerLoop::of_learned_rule(Self::NAME, settings, backbone, |slots| {
+            let (steps, tensors) = (i64::from(self.inner_steps), slots.len() as i64);
+            let config =
+                MlpConfig { hidden: vec![2 * tensors], output: Some(2 * tensors), ..MlpConfig::default() };
+            let generator = Mlp::new(&mut b.scope("generator"), 2 * tensors, &config)?;
+            let mut start = |name: &str, value: f64| {
+                b.parameter(name, &[steps, tensors], Init::Constant(value), Role::Scale)
+            };
+            let rates = start("rates", self.inner_learning_rate)?;
+            let decays = start("decays", self.inner_weight_decay)?;
+            Ok(Box::new(Generated { generator, rates, decays, steps }))
+        })
     }
 }
 

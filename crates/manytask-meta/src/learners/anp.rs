@@ -4,11 +4,11 @@ use manytask_nn::nets::{Mlp, MlpConfig};
 use manytask_tensor::{Method, Within as _};
 use serde::{Deserialize, Serialize};
 
+use super::of_pairs::{hidden, of_pairs};
 use crate::attention::{MultiHead, Widths};
 use crate::backbone::Backbone;
-use crate::learner::{Learner, LearnerSpec};
-use crate::process::{Decoder, Latent, Path, Process, numbers, pairs_shape};
-use crate::shape::{EpisodeShape, NetworkShape};
+use crate::process::{Decoder, Latent, Path, Process};
+use crate::shape::EpisodeShape;
 
 /// Attentive neural processes (Kim et al. 2019, arXiv:1901.05761): a neural process whose queries also attend to the examples.
 ///
@@ -36,7 +36,6 @@ pub struct Anp {
 
 impl Default for Anp {
     fn default() -> Self {
-        let hidden = |sizes: &[i64]| MlpConfig { hidden: sizes.to_vec(), ..MlpConfig::default() };
         Self {
             places: hidden(&[64, 64]),
             heads: 4,
@@ -57,22 +56,16 @@ impl Method for Anp {
         their encoded pairs as values. The size of [network]'s output is divisible by `heads`.";
 }
 
-impl LearnerSpec for Anp {
-    fn name(&self) -> &'static str {
-        Self::NAME
-    }
+of_pairs!(Anp);
 
-    fn network(&self, shape: &EpisodeShape) -> NetworkShape {
-        pairs_shape(shape)
-    }
-
-    fn build(
+impl Anp {
+    fn process(
         &self,
         b: &mut Builder<'_>,
         backbone: &Backbone<'_>,
         shape: &EpisodeShape,
-    ) -> Result<Box<dyn Learner>> {
-        let places = numbers(Self::NAME, shape)?;
+        places: i64,
+    ) -> Result<Process> {
         let values = backbone.feature_count()?;
         let embedding = Mlp::new(&mut b.scope("places"), places, &self.places).within("places")?;
         let widths = Widths { compared: embedding.features(), values };
@@ -81,6 +74,6 @@ impl LearnerSpec for Anp {
         let config = (&self.decoder, self.deviation_floor);
         let decoder = Decoder::new(b, config, values + latent.size() + places, shape)?;
         let path = Path::Attention { embedding: Box::new(embedding), attention };
-        Ok(Box::new(Process { decoder, path, latent: Some(latent) }))
+        Ok(Process { decoder, path, latent: Some(latent) })
     }
 }

@@ -4,10 +4,10 @@ use manytask_nn::nets::MlpConfig;
 use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
+use super::of_pairs::{hidden, of_pairs};
 use crate::backbone::Backbone;
-use crate::learner::{Learner, LearnerSpec};
-use crate::process::{Decoder, Path, Process, numbers, pairs_shape};
-use crate::shape::{EpisodeShape, NetworkShape};
+use crate::process::{Decoder, Path, Process};
+use crate::shape::EpisodeShape;
 
 /// Conditional neural processes (Garnelo et al. 2018, arXiv:1807.01613): nothing is adapted; a support set becomes one vector, and
 /// queries become normal distributions given it.
@@ -26,7 +26,7 @@ pub struct Cnp {
 
 impl Default for Cnp {
     fn default() -> Self {
-        Self { decoder: MlpConfig { hidden: vec![128, 128], ..MlpConfig::default() }, deviation_floor: 0.1 }
+        Self { decoder: hidden(&[128, 128]), deviation_floor: 0.1 }
     }
 }
 
@@ -39,24 +39,19 @@ impl Method for Cnp {
         queries' labels.";
 }
 
-impl LearnerSpec for Cnp {
-    fn name(&self) -> &'static str {
-        Self::NAME
-    }
+of_pairs!(Cnp);
 
-    fn network(&self, shape: &EpisodeShape) -> NetworkShape {
-        pairs_shape(shape)
-    }
-
-    fn build(
+impl Cnp {
+    fn process(
         &self,
         b: &mut Builder<'_>,
         backbone: &Backbone<'_>,
         shape: &EpisodeShape,
-    ) -> Result<Box<dyn Learner>> {
-        let inputs = numbers(Self::NAME, shape)? + backbone.feature_count()?;
+        places: i64,
+    ) -> Result<Process> {
+        let inputs = places + backbone.feature_count()?;
         let config = (&self.decoder, self.deviation_floor);
         let decoder = Decoder::new(b, config, inputs, shape)?;
-        Ok(Box::new(Process { decoder, path: Path::Mean, latent: None }))
+        Ok(Process { decoder, path: Path::Mean, latent: None })
     }
 }

@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::alfa::generated;
 use crate::backbone::Backbone;
-use crate::descent::Rates;
-use crate::inner::{Adapts, InnerLoop, InnerRule, check_steps};
+use crate::inner::{Adapts, InnerLoop};
 use crate::learned_step::{LearnedStep, StepAt};
 use crate::learner::{Learner, LearnerSpec};
 use crate::logits::positive;
@@ -69,22 +68,14 @@ impl LearnerSpec for L2f {
         _shape: &EpisodeShape,
     ) -> Result<Box<dyn Learner>> {
         positive("inner_learning_rate", self.inner_learning_rate)?;
-        self.outer_gradient.of_learned_rules(Self::NAME)?;
-        check_steps(self.inner_steps)?;
-        let slots = self.adapts.some(&backbone.layout)?;
-        let tensors = slots.len() as i64;
-        let config =
-            MlpConfig { hidden: vec![tensors, tensors], output: Some(tensors), ..MlpConfig::default() };
-        let generator = Mlp::new(&mut b.scope("generator"), tensors, &config)?;
-        Ok(Box::new(InnerLoop {
-            steps: self.inner_steps,
-            rates: Rates::One(self.inner_learning_rate),
-            rule: InnerRule::default(),
-            slots,
-            outer_gradient: self.outer_gradient,
-            checkpoint_every: None,
-            learned: Some(Box::new(Attenuating { generator, rate: self.inner_learning_rate })),
-        }))
+        let settings = (self.inner_steps, &self.adapts, self.outer_gradient);
+        InnerLoop::of_learned_rule(Self::NAME, settings, backbone, |slots| {
+            let tensors = slots.len() as i64;
+            let config =
+                MlpConfig { hidden: vec![tensors, tensors], output: Some(tensors), ..MlpConfig::default() };
+            let generator = Mlp::new(&mut b.scope("generator"), tensors, &config)?;
+            Ok(Box::new(Attenuating { generator, rate: self.inner_learning_rate }))
+        })
     }
 }
 

@@ -4,10 +4,10 @@ use manytask_nn::nets::MlpConfig;
 use manytask_tensor::Method;
 use serde::{Deserialize, Serialize};
 
+use super::of_pairs::{hidden, of_pairs};
 use crate::backbone::Backbone;
-use crate::learner::{Learner, LearnerSpec};
-use crate::process::{Decoder, Latent, Path, Process, numbers, pairs_shape};
-use crate::shape::{EpisodeShape, NetworkShape};
+use crate::process::{Decoder, Latent, Path, Process};
+use crate::shape::EpisodeShape;
 
 /// Neural processes (Garnelo et al. 2018, arXiv:1807.01622): a support set becomes the distribution of a latent variable z, of which a
 /// sample stands for one function, and queries become normal distributions given it.
@@ -33,7 +33,6 @@ pub struct Np {
 
 impl Default for Np {
     fn default() -> Self {
-        let hidden = |sizes: &[i64]| MlpConfig { hidden: sizes.to_vec(), ..MlpConfig::default() };
         Self {
             latent: hidden(&[64]),
             latent_size: 64,
@@ -53,26 +52,20 @@ impl Method for Np {
         sample, judged by the log-likelihood of the mixture over `samples` samples.";
 }
 
-impl LearnerSpec for Np {
-    fn name(&self) -> &'static str {
-        Self::NAME
-    }
+of_pairs!(Np);
 
-    fn network(&self, shape: &EpisodeShape) -> NetworkShape {
-        pairs_shape(shape)
-    }
-
-    fn build(
+impl Np {
+    fn process(
         &self,
         b: &mut Builder<'_>,
         backbone: &Backbone<'_>,
         shape: &EpisodeShape,
-    ) -> Result<Box<dyn Learner>> {
-        let places = numbers(Self::NAME, shape)?;
+        places: i64,
+    ) -> Result<Process> {
         let sizes = (self.latent_size, self.samples);
         let latent = Latent::new(b, &self.latent, sizes, backbone.feature_count()?)?;
         let config = (&self.decoder, self.deviation_floor);
         let decoder = Decoder::new(b, config, latent.size() + places, shape)?;
-        Ok(Box::new(Process { decoder, path: Path::None, latent: Some(latent) }))
+        Ok(Process { decoder, path: Path::None, latent: Some(latent) })
     }
 }

@@ -5,15 +5,16 @@ use manytask_nn::{Builder, Module};
 use manytask_tensor::{Method, Params, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::of_pairs::{hidden, of_pairs};
 use crate::attention::{MultiHead, Widths};
 use crate::backbone::Backbone;
 use crate::embedding::{with_dimension, without_dimension};
 use crate::episode::Support;
-use crate::learner::{Learner, LearnerSpec, Predictor};
+use crate::learner::{Learner, Predictor};
 use crate::outer_gradient::GradientMode;
 use crate::prediction::{Prediction, Predicts};
-use crate::process::{Decoder, labels, numbers, pairs_shape};
-use crate::shape::{EpisodeShape, NetworkShape};
+use crate::process::{Decoder, labels};
+use crate::shape::EpisodeShape;
 
 /// Transformer neural processes with a distribution of their own for each query (Nguyen & Grover 2022, arXiv:2207.04179, TNP-D).
 ///
@@ -37,13 +38,7 @@ pub struct TnpD {
 
 impl Default for TnpD {
     fn default() -> Self {
-        Self {
-            layers: 6,
-            heads: 4,
-            feed_forward: 128,
-            decoder: MlpConfig { hidden: vec![128], ..MlpConfig::default() },
-            deviation_floor: 0.01,
-        }
+        Self { layers: 6, heads: 4, feed_forward: 128, decoder: hidden(&[128]), deviation_floor: 0.01 }
     }
 }
 
@@ -84,21 +79,16 @@ impl Method for TnpD {
         of the queries' labels.";
 }
 
-impl LearnerSpec for TnpD {
-    fn name(&self) -> &'static str {
-        Self::NAME
-    }
+of_pairs!(TnpD);
 
-    fn network(&self, shape: &EpisodeShape) -> NetworkShape {
-        pairs_shape(shape)
-    }
-
-    fn build(
+impl TnpD {
+    fn process(
         &self,
         b: &mut Builder<'_>,
         backbone: &Backbone<'_>,
         shape: &EpisodeShape,
-    ) -> Result<Box<dyn Learner>> {
+        _places: i64,
+    ) -> Result<Transformer> {
         const MOST: usize = 1000;
         const WIDEST: i64 = 1 << 20;
         if !(1..=MOST).contains(&self.layers) {
@@ -109,7 +99,6 @@ impl LearnerSpec for TnpD {
             let what = format!("feed_forward is {}", self.feed_forward);
             return Err(Error::setting("feed_forward", what, format!("take 1 to {WIDEST}")));
         }
-        numbers(Self::NAME, shape)?;
         let width = backbone.feature_count()?;
         let mut layers = Vec::new();
         for number in 0..self.layers {
@@ -126,7 +115,7 @@ impl LearnerSpec for TnpD {
         }
         let config = (&self.decoder, self.deviation_floor);
         let decoder = Decoder::new(b, config, width, shape)?;
-        Ok(Box::new(Transformer { layers, decoder }))
+        Ok(Transformer { layers, decoder })
     }
 }
 

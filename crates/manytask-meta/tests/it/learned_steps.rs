@@ -7,11 +7,11 @@ use manytask_meta::nn::{Builder, loss::Loss};
 use manytask_meta::tensor::random::Key;
 use manytask_meta::tensor::{Device, Kind, Layout, Params, Tensor};
 use manytask_meta::{
-    Alfa, EpisodeShape, Execution, L2f, LearnerSpec, Maml, MetaCurvature, MetaModel, MetaProblem,
-    MetaSettings, OuterGradient,
+    Adapts, Alfa, EpisodeShape, Execution, Kfo, L2f, LearnerSpec, Maml, MetaCurvature, MetaModel,
+    MetaProblem, MetaSettings, MtNet, OuterGradient, WarpGrad,
 };
 
-use crate::source::Written;
+use crate::source::{Written, sinusoids};
 
 const ON: (Kind, Device) = (Kind::Double, Device::Cpu);
 const DRAW: Draw = Draw { seed: 4, step: 2, replica: 0, split: Split::Train };
@@ -110,6 +110,79 @@ fn meta_curvature_maps_a_gradient_along_both_dimensions_and_begins_as_maml() {
 }
 
 #[test]
+fn kfo_maps_a_gradient_through_its_layers_and_begins_as_maml_with_one() {
+    let maml = losses(&Maml { inner_learning_rate: RATE, ..Maml::default() }, &[]).1;
+    let of = |layers| Kfo { layers, inner_learning_rate: RATE, ..Kfo::default() };
+    assert_eq!(losses(&of(1), &[]).1, maml);
+    let (rows, offset) = (normal("a", &[2, 2]) * 0.3, normal("o", &[2]) * 0.2);
+    let own = Tensor::shallow_clone;
+    let given = [
+        ("learner.update.0.head.weight.0", own(&rows)),
+        ("learner.update.0.head.bias.offset", own(&offset)),
+        ("learner.update.1.head.bias.0", own(&rows)),
+    ];
+    let (params, found) = losses(&of(2), &given);
+    let (weight, bias) = start(&params);
+    let around = |x: &Tensor| x + Tensor::eye(x.size()[0], ON);
+    same(&found, |task| {
+        let (by_weight, by_bias) = gradients(task, (&weight, &bias));
+        let of_weight = &by_weight + around(&rows).matmul(&by_weight).tanh();
+        let of_bias = around(&rows).mv(&(&by_bias + (&by_bias + &offset).tanh()));
+        let next = (&weight - of_weight * RATE, &bias - of_bias * RATE);
+        query_loss(task, (&next.0, &next.1))
+    });
+}
+
+#[test]
+fn a_t_net_begins_as_maml_and_masks_take_half_of_a_step_to_begin_with() {
+    let maml = losses(&Maml { inner_learning_rate: RATE, ..Maml::default() }, &[]).1;
+    let t_net = MtNet { temperature: None, inner_learning_rate: RATE, ..MtNet::default() };
+    assert_eq!(losses(&t_net, &[]).1, maml);
+    // In an evaluation nothing is drawn, and ζ = 0 is a mask of one half.
+    let metric = |learner: &dyn LearnerSpec| {
+        let problem = problem(learner, Execution::Batched);
+        let params = problem.layout().init(3, ON.0, ON.1).unwrap();
+        problem.evaluate(&params, Split::Test).unwrap().tasks[0].loss.unwrap()
+    };
+    let masked = MtNet { temperature: Some(0.5), inner_learning_rate: RATE, ..MtNet::default() };
+    let half = Maml { inner_learning_rate: RATE / 2.0, ..Maml::default() };
+    assert!((metric(&masked) - metric(&half)).abs() < 1e-12);
+}
+
+/// Implementations differentiate the whole path, or take no step at its points.
+#[test]
+fn warp_layers_learn_from_one_step_at_each_point_of_the_path() {
+    let warp = vec!["layer1.".to_owned()];
+    let settings = || MetaSettings { tasks_per_step: 1, evaluation_tasks: 1, ..MetaSettings::default() };
+    let adapts = Adapts::Named(vec!["layer0.".into(), "head.".into()]);
+    let of_maml = |outer_gradient| {
+        let adapts = adapts.clone();
+        let learner = Maml { adapts, outer_gradient, inner_learning_rate: RATE, ..Maml::default() };
+        sinusoids(&learner, settings()).unwrap()
+    };
+    let gradient = |problem: &MetaProblem, params: &Params| {
+        let live = params.require_grad().unwrap();
+        let combination = manytask_meta::multitask::Combination::weights(vec![1.0]);
+        problem.forward(&live, DRAW).unwrap().finish(&combination).unwrap().detach().unwrap()
+    };
+    let learner = WarpGrad { inner_steps: 2, inner_learning_rate: RATE, warp };
+    let problem = sinusoids(&learner, settings()).unwrap();
+    let begin = problem.layout().init(3, ON.0, ON.1).unwrap();
+    let found = gradient(&problem, &begin);
+    let one_step = of_maml(OuterGradient::SecondOrder);
+    let first = gradient(&one_step, &begin);
+    let difference = gradient(&of_maml(OuterGradient::Difference), &begin);
+    let second = gradient(&one_step, &begin.add_scaled(&difference, -1.0).unwrap());
+    for (((entry, found), first), second) in found.iter().zip(first.leaves()).zip(second.leaves()) {
+        let along = if entry.name.starts_with("layer1.") { first + second } else { first.shallow_clone() };
+        let gap = (found - along * 0.5).abs().max().double_value(&[]);
+        assert!(gap < 1e-12 && found.abs().max().double_value(&[]) > 1e-6, "{}: {gap}", entry.name);
+    }
+    let nothing = WarpGrad { warp: vec!["norm".into()], ..WarpGrad::default() };
+    assert!(sinusoids(&nothing, settings()).unwrap_err().to_string().contains("names none"));
+}
+
+#[test]
 fn alfa_decays_and_goes_down_by_the_rates_of_each_tensor_and_step() {
     let learner = Alfa { inner_steps: 2, ..Alfa::default() };
     let rates = Tensor::from_slice(&[0.1, 0.2, 0.05, 0.3]).reshape([2, 2]);
@@ -156,10 +229,12 @@ fn l2f_attenuates_the_start_once_before_the_first_step() {
 #[test]
 fn first_order_learned_rules_keep_the_gradient_of_what_they_learn() {
     let outer_gradient = OuterGradient::FirstOrder;
-    let learners: [&dyn LearnerSpec; 3] = [
+    let learners: [&dyn LearnerSpec; 5] = [
         &MetaCurvature { outer_gradient, ..MetaCurvature::default() },
         &Alfa { outer_gradient, ..Alfa::default() },
         &L2f { outer_gradient, ..L2f::default() },
+        &Kfo { outer_gradient, ..Kfo::default() },
+        &MtNet { outer_gradient, ..MtNet::default() },
     ];
     for learner in learners {
         let problem = problem(learner, Execution::Batched);

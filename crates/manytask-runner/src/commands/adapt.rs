@@ -39,10 +39,10 @@ pub(super) fn adapt(arguments: &AdaptArgs, registries: &Registries) -> Result<()
         (None, Some(family)) => rows::labelled(&asked, family)?,
         (None, None) => {
             let what = format!(
-                "{} has learned neither from a folder of pictures nor from a table",
+                "{} has learned neither from pictures of one size nor from a table",
                 arguments.run.shown()
             );
-            let hint = "adapt takes runs of [data] kind = \"image_folder\" or \"table\"";
+            let hint = "adapt takes runs of [data] kind = \"image_folder\", \"omniglot\", \"idx_classes\" with a `size`, or \"table\"";
             return Err(Failure::new(Code::Usage, what).hint(hint));
         }
     };

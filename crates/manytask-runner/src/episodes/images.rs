@@ -37,7 +37,7 @@ pub struct ImageFolderSection {
 
 impl Default for ImageFolderSection {
     fn default() -> Self {
-        let PictureForm { channels, size, resize } = PictureForm::default();
+        let PictureForm { channels, size, resize, .. } = PictureForm::default();
         Self { split: ClassSplit::default(), channels, size, resize, ways: 5, shots: 1, queries: 5 }
     }
 }
@@ -70,7 +70,12 @@ pub struct IdxClassesSection {
 
 impl ImageFolderSection {
     fn form(&self) -> PictureForm {
-        PictureForm { channels: self.channels, size: self.size, resize: self.resize }
+        PictureForm {
+            channels: self.channels,
+            size: self.size,
+            resize: self.resize,
+            ..PictureForm::default()
+        }
     }
 
     fn spec(&self) -> EpisodeSpec {
@@ -95,6 +100,11 @@ impl EpisodeSettings for ImageFolderSection {
 }
 
 impl EpisodeSettings for IdxClassesSection {
+    fn pictures(&self) -> Option<PictureForm> {
+        // Without a size that of the files is not known here.
+        self.size.map(|size| PictureForm { size, resize: self.resize, ..PictureForm::default() })
+    }
+
     fn outline(&self) -> Result<Option<EpisodeOutline>> {
         let size = self.size.unwrap_or(PictureForm::default().size);
         let form = PictureForm { size, ..PictureForm::default() };

@@ -24,6 +24,9 @@ pub(super) fn learners() -> Registry<Arc<dyn LearnerSpec>> {
     registry.method::<meta::MetaCurvature>();
     registry.method::<meta::Alfa>();
     registry.method::<meta::L2f>();
+    registry.method::<meta::Kfo>();
+    registry.method::<meta::MtNet>();
+    registry.method::<meta::WarpGrad>();
     registry.method::<meta::Imaml>();
     registry.method::<meta::Cavia>();
     registry.method::<meta::ProtoMaml>();
@@ -40,12 +43,14 @@ pub(super) fn learners() -> Registry<Arc<dyn LearnerSpec>> {
     registry.method::<meta::Dn4>();
     registry.method::<meta::DeepEmd>();
     registry.method::<meta::Feat>();
+    registry.method::<meta::Leo>();
     registry.method::<meta::MetaBaseline>();
     // Distributions given a set of examples.
     registry.method::<meta::Cnp>();
     registry.method::<meta::Np>();
     registry.method::<meta::Anp>();
     registry.method::<meta::TnpD>();
+    registry.method::<meta::ConvCnp>();
     // Networks that a pretraining alone trains.
     registry.method::<meta::SimpleShot>();
     registry.method::<meta::Baseline>();

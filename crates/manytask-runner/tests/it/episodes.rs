@@ -116,6 +116,27 @@ fn refused(place: &Place, config: &str, mistakes: &[(&[&str], &[&str])]) {
 }
 
 #[test]
+fn characters_are_labelled_from_a_drawing_of_each() {
+    let place = place();
+    place.good(&["train", "pictures.toml", "--quiet", "--name", "c", "learner={ kind = \"protonet\" }"]);
+    let of = |character: usize, number: usize| {
+        let name =
+            format!("tree/images_evaluation/Made_up/character{character:02}/{character:04}_{number:02}.png");
+        fs_err::read(place.at(&name)).unwrap()
+    };
+    for character in 1..=4 {
+        fs_err::create_dir_all(place.at(&format!("known/character{character}"))).unwrap();
+        place.write(&format!("known/character{character}/a.png"), of(character, 1));
+        fs_err::create_dir_all(place.at("unknown")).unwrap();
+        place.write(&format!("unknown/{character}.png"), of(character, 2));
+    }
+    let said = place.good(&["adapt", "runs/c", "--support", "known", "--query", "unknown"]);
+    for (line, character) in said.out.lines().skip(1).zip(1..) {
+        assert!(line.starts_with(&format!("{character}.png,character{character},")), "{said:?}");
+    }
+}
+
+#[test]
 fn splits_that_cannot_give_the_tasks_are_refused_before_the_first_step() {
     let place = place();
     place.good(&["train", "pictures.toml", "--dry-run"]);

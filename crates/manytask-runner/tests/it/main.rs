@@ -42,3 +42,4 @@ mod training;
 mod tuned;
 mod users;
 mod vectors;
+mod weights;
