@@ -191,7 +191,8 @@ fn reproduce(words: Vec<String>) -> Result<reproduce::Options> {
     let mut words = words.into_iter();
     while let Some(word) = words.next() {
         match word.as_str() {
-            "multitask" => {}
+            "multitask" => options.page = reproduce::Page::Multitask,
+            "meta" => options.page = reproduce::Page::Meta,
             "--quick" => options.extent = reproduce::Extent::Quick,
             "--binary" => options.binary = Some(PathBuf::from(value(&word, words.next())?)),
             _ => return Err(unknown("reproduce", &word)),
@@ -241,8 +242,14 @@ mod tests {
         assert_eq!(read("install"), Ok(Command::Install(None)));
         assert_eq!(read("install --root here"), Ok(Command::Install(Some("here".into()))));
         assert_eq!(read("scaling"), Ok(Command::Scaling(None)));
-        let options = reproduce::Options { extent: reproduce::Extent::Quick, binary: Some("m".into()) };
-        assert_eq!(read("reproduce multitask --quick --binary m"), Ok(Command::Reproduce(options)));
+        let options = reproduce::Options {
+            page: reproduce::Page::Multitask,
+            extent: reproduce::Extent::Quick,
+            binary: Some("m".into()),
+        };
+        assert_eq!(read("reproduce multitask --quick --binary m"), Ok(Command::Reproduce(options.clone())));
+        let options = reproduce::Options { page: reproduce::Page::Meta, ..options };
+        assert_eq!(read("reproduce meta --quick --binary m"), Ok(Command::Reproduce(options)));
         assert_eq!(read("scaling memory"), Ok(Command::Scaling(Some("memory".to_owned()))));
         assert_eq!(read("doctor"), Ok(Command::Doctor));
         for line in ["help", "--help", "setup --help", "train x.toml -h"] {

@@ -10,15 +10,28 @@ use crate::measured::{processor, replaced};
 use crate::program;
 use crate::repo::Repository;
 
+mod meta;
 mod tables;
 
 /// What `cargo xtask reproduce` is told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Options {
+    /// Which page's tables.
+    pub(crate) page: Page,
     /// How much is trained.
     pub(crate) extent: Extent,
     /// A manytask that was built already.
     pub(crate) binary: Option<PathBuf>,
+}
+
+/// A page of results.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Page {
+    /// Of tasks on rows.
+    #[default]
+    Multitask,
+    /// Of learners.
+    Meta,
 }
 
 /// How much is trained.
@@ -30,9 +43,6 @@ pub(crate) enum Extent {
     /// The tables of shipped data.
     Quick,
 }
-
-/// The page that the tables stand on.
-const PAGE: &str = "docs/results/multitask.md";
 
 /// Trainings that are compared: one configuration with other settings in each row.
 #[derive(Debug)]
@@ -58,19 +68,40 @@ struct Row {
     settings: Vec<&'static str>,
 }
 
+/// A metric with half the width of its 95 % interval, where it is known.
+type Measured = (f64, Option<f64>);
+
+impl Page {
+    /// From the repository's root.
+    fn path(self) -> &'static str {
+        match self {
+            Self::Multitask => "docs/results/multitask.md",
+            Self::Meta => "docs/results/meta.md",
+        }
+    }
+
+    /// Its tables, in their order.
+    fn tables(self) -> Vec<Table> {
+        match self {
+            Self::Multitask => tables::all(),
+            Self::Meta => meta::all(),
+        }
+    }
+}
+
 /// Trains the tables and writes them between their marks of the page.
 pub(crate) fn reproduce(repo: &Repository, options: &Options) -> Result<ExitCode> {
     let binary = match &options.binary {
         Some(binary) => std::path::absolute(binary)?,
         None => program::build(repo)?,
     };
-    let path = repo.root().join(PAGE);
+    let path = repo.root().join(options.page.path());
     let folder = repo.target_dir()?.join("reproduce");
     fs_err::create_dir_all(&folder)?;
     let is_meant = |table: &Table| options.extent == Extent::All || table.data.is_none();
-    for table in tables::all().into_iter().filter(is_meant) {
+    for table in options.page.tables().into_iter().filter(is_meant) {
         let data = data_of(&table)?;
-        let mut lines = header(&table);
+        let mut lines = header(options.page, &table);
         for row in &table.rows {
             let found = (1..=table.seeds)
                 .map(|seed| trained(repo, &binary, &folder, &table, row, seed, data.as_deref()))
@@ -105,7 +136,7 @@ fn trained(
     row: &Row,
     seed: u64,
     data: Option<&Path>,
-) -> Result<Vec<f64>> {
+) -> Result<Vec<Measured>> {
     let name = format!("{}-{}-{seed}", table.name, row.name.replace(|c: char| !c.is_alphanumeric(), "_"));
     let run = folder.join("runs").join(&name);
     if run.exists() {
@@ -126,26 +157,34 @@ fn trained(
     table.tasks.iter().map(|task| metric(&read, task, &results)).collect()
 }
 
-/// The first metric of a task in the results of a run.
-fn metric(results: &Value, task: &str, path: &Path) -> Result<f64> {
+/// The first metric of a task in the results of a run, with its interval over tasks where there is one.
+fn metric(results: &Value, task: &str, path: &Path) -> Result<Measured> {
     let tasks = results["tasks"].as_array().into_iter().flatten();
     let own = tasks.into_iter().find(|of| of["name"] == task);
-    let value = own.and_then(|own| own["metrics"][0][1].as_f64());
-    value.with_context(|| format!("{}: no metric of task `{task}`", path.display()))
+    let metrics = own.map_or(&Value::Null, |own| &own["metrics"]);
+    let value = metrics[0][1].as_f64();
+    let is_interval = metrics[1][0].as_str().is_some_and(|name| name.ends_with("_ci95"));
+    let half = metrics[1][1].as_f64().filter(|_| is_interval);
+    Ok((value.with_context(|| format!("{}: no metric of task `{task}`", path.display()))?, half))
 }
 
-fn header(table: &Table) -> Vec<String> {
+fn header(page: Page, table: &Table) -> Vec<String> {
     let mut names: Vec<String> = vec!["setting".to_owned()];
-    names.extend(table.tasks.iter().map(|task| format!("`{task}`")));
+    match page {
+        Page::Multitask => names.extend(table.tasks.iter().map(|task| format!("`{task}`"))),
+        Page::Meta => names.extend(["squared error".to_owned()]),
+    }
     vec![format!("| {} |", names.join(" | ")), format!("|{}", "---|".repeat(names.len()))]
 }
 
-/// A row: the mean over seeds, with half the width of its 95 % interval where there are several.
-fn line(table: &Table, row: &Row, found: &[Vec<f64>]) -> String {
+/// A row: the mean over seeds, with half the width of its 95 % interval where there are several; of one seed that over its tasks.
+fn line(table: &Table, row: &Row, found: &[Vec<Measured>]) -> String {
     let mut cells = vec![row.name.to_owned()];
     for task in 0..table.tasks.len() {
-        let values: Vec<f64> = found.iter().filter_map(|seed| seed.get(task).copied()).collect();
+        let all: Vec<Measured> = found.iter().filter_map(|seed| seed.get(task).copied()).collect();
+        let values: Vec<f64> = all.iter().map(|(value, _)| *value).collect();
         let (mean, half) = interval(&values);
+        let half = half.or_else(|| all.first().and_then(|(_, half)| *half));
         cells.push(half.map_or_else(|| format!("{mean:.4}"), |half| format!("{mean:.4} ± {half:.4}")));
     }
     format!("| {} |", cells.join(" | "))
@@ -174,16 +213,18 @@ mod tests {
     #[test]
     fn every_table_has_a_place_on_its_page_and_a_configuration() {
         let repo = Repository::locate().unwrap();
-        let path = repo.root().join(PAGE);
-        let text = fs_err::read_to_string(&path).unwrap();
-        for table in tables::all() {
-            let [begin, end] = marks(table.name);
-            replaced(&path, &text, [&begin, &end], "").unwrap();
-            assert!(repo.root().join(table.config).exists(), "{}", table.config);
-            let mut names: Vec<&str> = table.rows.iter().map(|row| row.name).collect();
-            names.sort_unstable();
-            names.dedup();
-            assert_eq!(names.len(), table.rows.len(), "{}: rows of one name", table.name);
+        for page in [Page::Multitask, Page::Meta] {
+            let path = repo.root().join(page.path());
+            let text = fs_err::read_to_string(&path).unwrap();
+            for table in page.tables() {
+                let [begin, end] = marks(table.name);
+                replaced(&path, &text, [&begin, &end], "").unwrap();
+                assert!(repo.root().join(table.config).exists(), "{}", table.config);
+                let mut names: Vec<&str> = table.rows.iter().map(|row| row.name).collect();
+                names.sort_unstable();
+                names.dedup();
+                assert_eq!(names.len(), table.rows.len(), "{}: rows of one name", table.name);
+            }
         }
     }
 
@@ -202,7 +243,10 @@ mod tests {
             r#"{"tasks": [{"name": "a", "metrics": [["roc_auc", 0.75], ["accuracy", 0.5]]}]}"#,
         )
         .unwrap();
-        assert_eq!(metric(&results, "a", Path::new("r")).unwrap(), 0.75);
+        assert_eq!(metric(&results, "a", Path::new("r")).unwrap(), (0.75, None));
+        let text = r#"{"tasks": [{"name": "a", "metrics": [["mse", 0.75], ["mse_ci95", 0.5]]}]}"#;
+        let results_of_episodes: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(metric(&results_of_episodes, "a", Path::new("r")).unwrap(), (0.75, Some(0.5)));
         assert!(metric(&results, "b", Path::new("r")).unwrap_err().to_string().contains("task `b`"));
     }
 }

@@ -156,7 +156,9 @@ impl<'p> Trainer<'p> {
                 "leave it out",
             ));
         }
-        problem.ready(Split::Train)?;
+        if training.steps > 0 {
+            problem.ready(Split::Train)?;
+        }
         training.monitor.check(&problem.evaluation_schema())?;
         if training.validate_every.is_some() {
             validation::has_value(problem, &training.monitor)?;

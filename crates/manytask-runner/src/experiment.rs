@@ -229,7 +229,9 @@ impl Experiment {
             return Err(no_validation(key));
         }
         let validated = self.training.validate_every.is_some() && self.problem.offers().validation;
-        let splits = [Some(Split::Train), validated.then_some(Split::Validation), Some(self.judged_by)];
+        // Without a step no task is trained on.
+        let trained = (self.training.steps > 0).then_some(Split::Train);
+        let splits = [trained, validated.then_some(Split::Validation), Some(self.judged_by)];
         for split in splits.into_iter().flatten() {
             self.problem.ready(split).within("data")?;
         }

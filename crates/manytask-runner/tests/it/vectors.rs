@@ -1,6 +1,7 @@
 //! Learners on vectors of an encoder that is trained already: nothing is trained but what a task computes from its examples.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use manytask::tensor::random::Key;
 use manytask::tensor::{Device, Kind, Tensor, checkpoint};
@@ -69,6 +70,17 @@ fn vectors(place: &Place) {
     let kinds = [("rose", 12), ("lily", 13)];
     place.write("known.csv", table(&kinds, 0..3));
     place.write("new.csv", table(&kinds, 3..10));
+}
+
+/// Writes as many vectors of each of some classes as `x`, with the numbers of the classes as `label`.
+pub(crate) fn classes(file: &Path, classes: i64, each: i64) {
+    let on = (Kind::Float, Device::Cpu);
+    let normal = |name: &str, shape: &[i64]| Key::new(3, name).normal(shape, on.0, on.1).unwrap();
+    let x = normal("class", &[classes, 1, 8]) * 2.0 + normal("own", &[classes, each, 8]);
+    let labels =
+        Tensor::arange(classes, (Kind::Int64, Device::Cpu)).repeat_interleave_self_int(each, 0, None);
+    let tensors = [("x".to_owned(), x.reshape([-1, 8])), ("label".to_owned(), labels)];
+    checkpoint::save_tensors(file, &tensors, &checkpoint::Metadata::new()).unwrap();
 }
 
 fn accuracy(place: &Place, name: &str) -> f64 {

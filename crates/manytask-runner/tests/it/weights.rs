@@ -33,7 +33,7 @@ tasks = 20
 /// The shapes of a residual network of one block in each stage, by torchvision's names.
 fn shapes() -> Vec<(String, Vec<i64>)> {
     let mut all = Vec::new();
-    let mut norm = |name: &str, size: i64| {
+    let norm = |name: &str, size: i64| {
         ["weight", "bias", "running_mean", "running_var"]
             .map(|part| (format!("{name}.{part}"), vec![size]))
             .to_vec()
