@@ -2,7 +2,6 @@
 
 mod activation;
 mod conv;
-mod conv1d;
 mod drop_block;
 mod dropout;
 mod embedding;
@@ -16,7 +15,6 @@ mod sequential;
 mod stages;
 
 pub use conv::Conv2d;
-pub use conv1d::Conv1d;
 pub use drop_block::DropBlock;
 pub use dropout::{ChannelDropout, Dropout};
 pub use embedding::Embedding;

@@ -19,11 +19,7 @@ fn of_schools() -> Vec<Row> {
         [r#"learner={kind="ridge"}"#, r#"network={kind="identity"}"#, "training={steps=0}"];
     vec![
         row("`maml`", &[]),
-        row(
-            "`maml`, no step on the ten: one network for all schools",
-            &["learner.inner_learning_rate=1e-9"],
-            "",
-        ),
+        row("`maml`, no step on the ten: one network for all schools", &["learner.inner_learning_rate=1e-9"]),
         row("`anil`", &[r#"learner={kind="anil",inner_steps=1,inner_learning_rate=0.1}"#]),
         row("`ridge` on the ten alone", &OWN),
     ]

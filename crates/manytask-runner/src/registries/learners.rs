@@ -50,7 +50,6 @@ pub(super) fn learners() -> Registry<Arc<dyn LearnerSpec>> {
     registry.method::<meta::Np>();
     registry.method::<meta::Anp>();
     registry.method::<meta::TnpD>();
-    registry.method::<meta::ConvCnp>();
     // Networks that a pretraining alone trains.
     registry.method::<meta::SimpleShot>();
     registry.method::<meta::Baseline>();

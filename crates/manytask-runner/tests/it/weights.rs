@@ -91,8 +91,10 @@ fn a_network_begins_with_the_weights_of_a_file() {
     assert!(said.err.contains("its fc.bias, fc.weight are left out"), "{said:?}");
     let of = |file: &str| checkpoint::load_tensors(&place.at(file), Device::Cpu).unwrap().0;
     let given = of("resnet.safetensors");
-    let folder = fs_err::read_dir(place.at("runs/w/checkpoints")).unwrap().next().unwrap().unwrap();
-    let kept = checkpoint::load_tensors(&folder.path().join("params.safetensors"), Device::Cpu).unwrap().0;
+    let mut folders =
+        fs_err::read_dir(place.at("runs/w/checkpoints")).unwrap().map(|entry| entry.unwrap().path());
+    let folder = folders.find(|path| path.is_dir()).unwrap();
+    let kept = checkpoint::load_tensors(&folder.join("params.safetensors"), Device::Cpu).unwrap().0;
     for name in ["conv1.weight", "layer2.0.downsample.1.running_var", "layer4.0.bn2.bias"] {
         assert_eq!(kept[name], given[name], "{name}");
     }
