@@ -3,6 +3,7 @@
 mod bytes;
 mod case;
 mod cell;
+mod floor;
 pub mod gpu;
 mod machine;
 mod tables;

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::cell::head;
+use super::floor::{Ceilings, Counted};
 
 /// The works, with the systems that do them too. Those that take longer than all others together are left out: one task after the other
 /// in meta-learning, vmap on many tasks of Conv4.
@@ -68,9 +69,10 @@ pub fn table(device: &str, peers: Option<&Peers>, works: &[String]) -> Result<St
     let threads = std::thread::available_parallelism()?.get().to_string();
     let place = Place { folder: folder.path(), threads: &threads, device };
     let processor = format!("processor, {threads} threads");
-    let columns = [&processor, "GPU", "processor / GPU", "others, and their time / ours"];
+    let columns = [&processor, "GPU", "floor", "processor / GPU", "others, and their time / ours"];
     let mut text = head(&[&["work"], &columns.map(AsRef::as_ref)[..]].concat());
     let mut notes = String::new();
+    let ceilings = Ceilings::of_both(device)?;
     // `WORK` or `WORK:SYSTEM`.
     let wanted = |name: &str, system: Option<&str>| {
         let asks = |asked: &String| {
@@ -104,10 +106,13 @@ pub fn table(device: &str, peers: Option<&Peers>, works: &[String]) -> Result<St
             let whole = whole.median();
             eprintln!("{name}: {:.3?} ms {others:?}", [here, whole]);
             let (others, ratio) = (others.join("; "), here / whole);
-            writeln!(text, "| {name} | {here:.2} ms | {whole:.2} ms | {ratio:.2} | {others} |")?;
+            let floor = Counted::of(work).map_or("-".into(), |counted| {
+                format!("{:.3} ms", counted.milliseconds(ceilings[usize::from(rounding == Rounding::Tf32)]))
+            });
+            writeln!(text, "| {name} | {here:.2} ms | {whole:.2} ms | {floor} | {ratio:.2} | {others} |")?;
         }
     }
-    Ok(text + &notes)
+    Ok(format!("{text}\n{}\n{notes}", Ceilings::words(&ceilings)))
 }
 
 /// Refuses another system's first losses where they are not ours; after a step rounding has grown, through convolutions by far.

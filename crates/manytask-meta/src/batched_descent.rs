@@ -78,7 +78,10 @@ impl BatchedDescent {
         let outputs = net.outputs();
         let support_y = Labels::of(self.loss, &episodes.support_y, outputs, kind)?;
         let query_y = Labels::of(self.loss, &episodes.query_y, outputs, kind)?;
-        let mut leaves = net.leaves(params, tasks)?;
+        let rows = |x: &Tensor| x.size().get(1).copied().unwrap_or_default();
+        // A step adds its rows to a weight; to the meta-gradient of the queries a step back adds twice as many.
+        let rank = 2 * i64::from(self.steps) * rows(&episodes.support_x) + rows(&episodes.query_x);
+        let mut leaves = net.leaves_of_steps(params, tasks, rank)?;
         let mut steps = Vec::new();
         for _ in 0..self.steps {
             let mut trace = net.forward(&leaves, &support)?;

@@ -1,6 +1,6 @@
 //! Tasks, a network and a learner put together.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use manytask_data::{ClassPool, EpisodeSpec, Episodes};
 use manytask_multitask::{Draw, Error, Result, Split};
@@ -44,7 +44,12 @@ pub struct MetaProblem {
     /// Meta-batches that a GPU launches as a whole, and what they give.
     pub(crate) recorder: Recorder,
     pub(crate) form: Mutex<Form>,
+    /// The tasks of the next step, drawn while a device is at work.
+    ahead: Mutex<Option<(Draw, Drawn)>>,
 }
+
+/// Tasks and their numbers.
+pub(crate) type Drawn = (Episodes, Vec<u64>);
 
 impl MetaProblem {
     /// Puts a network with its learner and tasks together; `loss` is minimised on labels.
@@ -82,6 +87,7 @@ impl MetaProblem {
             batched,
             recorder: Recorder::default(),
             form: Mutex::default(),
+            ahead: Mutex::default(),
             shared: layout.trained(),
             names: (0..settings.tasks_per_step).map(|task| format!("task{task}")).collect(),
             layout,
@@ -101,8 +107,20 @@ impl MetaProblem {
         Self { recorder: Recorder::rehearsing(), ..self }
     }
 
+    /// Draws the tasks of the step after a draw, which [`MetaProblem::draw`] then has. A failure is left for it to tell.
+    pub(crate) fn draw_ahead(&self, draw: Draw) {
+        let next = draw.step.checked_add(1).map(|step| Draw { step, ..draw });
+        let drawn = next.and_then(|next| Some((next, self.drawn(next).ok()?)));
+        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = drawn;
+    }
+
     /// The tasks of a draw, and their numbers.
-    pub(crate) fn draw(&self, draw: Draw) -> Result<(Episodes, Vec<u64>)> {
+    pub(crate) fn draw(&self, draw: Draw) -> Result<Drawn> {
+        let ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner).take_if(|(of, _)| *of == draw);
+        ahead.map_or_else(|| self.drawn(draw), |(_, drawn)| Ok(drawn))
+    }
+
+    fn drawn(&self, draw: Draw) -> Result<Drawn> {
         let count = self.settings.tasks_per_step as u64;
         // Replicas are other tasks: they are numbered behind all that the steps can reach.
         let first = draw.step.checked_mul(count).and_then(|of| of.checked_add(u64::from(draw.replica) << 48));

@@ -1,7 +1,7 @@
 //! Convex quadratic programs with upper bounds and sums of 0, and their derivative by the conditions of the optimum.
 
 use manytask_multitask::Result;
-use manytask_tensor::{Kind, Tensor, no_grad};
+use manytask_tensor::{Kind, Tensor, no_grad, solve_linear};
 
 /// `min ½ zᵀGz + eᵀz` with `z ≤ u` and the sum of each group of `group` variables in succession 0; for each task its own.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ fn saddle(top: &Tensor, side: &Tensor, sums: &Tensor, right: &Tensor, empty: &Te
     let lower = Tensor::f_cat(&[&sums.f_mul(&kept)?, &corner], 2)?;
     let system = Tensor::f_cat(&[&upper, &lower], 1)?;
     let right = Tensor::f_cat(&[right, &empty.f_zeros_like()?], 1)?;
-    let found = Tensor::f_linalg_solve(&system, &right.f_unsqueeze(-1)?, true)?;
+    let found = solve_linear(&system, &right.f_unsqueeze(-1)?)?;
     let count = top.size().last().copied().unwrap_or_default();
     Ok(found.f_squeeze_dim(-1)?.f_narrow(1, 0, count)?)
 }
@@ -151,7 +151,7 @@ fn newton(
     let upper = Tensor::f_cat(&[top, transposed], 2)?;
     let system = Tensor::f_cat(&[&upper, &Tensor::f_cat(&[sums, &corner], 2)?], 1)?;
     let right = Tensor::f_cat(&[right, below], 1)?;
-    let found = Tensor::f_linalg_solve(&system, &right.f_unsqueeze(-1)?, true)?.f_squeeze_dim(-1)?;
+    let found = solve_linear(&system, &right.f_unsqueeze(-1)?)?.f_squeeze_dim(-1)?;
     let count = found.size2()?.1 - groups;
     Ok((found.f_narrow(1, 0, count)?, found.f_narrow(1, count, groups)?))
 }

@@ -1,7 +1,7 @@
 //! Ridge regression of labels on embeddings, and what heads that solve linear systems share.
 
 use manytask_multitask::Result;
-use manytask_tensor::{Params, Slot, Tensor};
+use manytask_tensor::{Params, Slot, Tensor, solve_linear};
 
 /// A parameter of one number as `[T, 1, 1]`.
 pub(crate) fn number(params: &Params, slot: Slot) -> Result<Tensor> {
@@ -35,7 +35,7 @@ pub(crate) fn with_diagonal(system: &Tensor, lambda: &Tensor) -> Result<Tensor> 
 fn woodbury(x: &Tensor, y: &Tensor, lambda: &Tensor) -> Result<Tensor> {
     let transposed = x.f_transpose(1, 2)?;
     let system = x.f_matmul(&transposed)?;
-    let dual = Tensor::f_linalg_solve(&with_diagonal(&system, lambda)?, y, true)?;
+    let dual = solve_linear(&with_diagonal(&system, lambda)?, y)?;
     Ok(transposed.f_matmul(&dual)?)
 }
 
@@ -43,7 +43,7 @@ fn woodbury(x: &Tensor, y: &Tensor, lambda: &Tensor) -> Result<Tensor> {
 fn primal(x: &Tensor, y: &Tensor, lambda: &Tensor) -> Result<Tensor> {
     let transposed = x.f_transpose(1, 2)?;
     let system = transposed.f_matmul(x)?;
-    Ok(Tensor::f_linalg_solve(&with_diagonal(&system, lambda)?, &transposed.f_matmul(y)?, true)?)
+    Ok(solve_linear(&with_diagonal(&system, lambda)?, &transposed.f_matmul(y)?)?)
 }
 
 #[cfg(test)]

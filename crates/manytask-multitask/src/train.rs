@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use manytask_nn::optim::OptimizerState;
+use manytask_tensor::capture::Recorder;
 use manytask_tensor::{Params, catch_panics};
 
 pub use self::average::WeightAverage;
@@ -43,6 +44,8 @@ pub struct Trainer<'p> {
     /// The mean of the parameters, where one is kept.
     average: Option<Params>,
     optimizer: OptimizerState,
+    /// The optimizer's steps on a device that launches.
+    recorder: Recorder,
     progress: Progress,
 }
 
@@ -168,7 +171,19 @@ impl<'p> Trainer<'p> {
         let optimizer = training.optimizer.init(&params)?;
         let progress =
             Progress { epoch_losses: vec![(0.0, 0); problem.tasks().len()], ..Progress::default() };
-        Ok(Self { problem, aggregator, training, frozen, params, live: None, average, optimizer, progress })
+        let recorder = Recorder::default();
+        Ok(Self {
+            problem,
+            aggregator,
+            training,
+            frozen,
+            params,
+            live: None,
+            average,
+            optimizer,
+            recorder,
+            progress,
+        })
     }
 
     /// The parameters as they are now, with which the training goes on; see [`Trainer::evaluated`].

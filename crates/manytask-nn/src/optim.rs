@@ -4,12 +4,15 @@
 
 mod differentiable;
 mod in_place;
+mod launched;
+mod operations;
 mod rule;
 mod state;
 
 use manytask_tensor::{Device, Owner, Params, Role, Slot};
 use serde::{Deserialize, Serialize};
 
+pub use self::launched::Launch;
 pub use self::state::OptimizerState;
 use crate::{Error, Result};
 

@@ -58,38 +58,43 @@ pub(crate) fn is_recording() -> bool {
 
 /// A function of tensors on a device as a CUDA graph, with the memory of its inputs and outputs.
 ///
+/// It may also change tensors in place, those that it is given as `changed`: where they are in memory is part of the recording.
+///
 /// On a processor there is nothing to launch: a recording made by [`Recording::rehearsed`] calls the function each time, with the same
 /// copies in and out, so that what is built on recordings can be tested without a GPU.
 #[derive(Debug)]
 pub struct Recording {
+    changed: Vec<Tensor>,
     inputs: Vec<Tensor>,
     outputs: Vec<Tensor>,
     graph: Option<Handle>,
 }
 
 impl Recording {
-    /// Runs `work` twice, so that libraries allocate what they need, and records it the third time. Other tensors that `work` reads must
-    /// stay where they are in memory; what they hold may change.
+    /// Runs `work` twice on copies of what it changes, so that libraries allocate what they need, and records it the third time. Other tensors
+    /// that `work` reads must stay where they are in memory; what they hold may change.
     ///
     /// # Errors
     /// When the device is no CUDA device, the library is not there, recording is not allowed, or `work` does what cannot be
     /// recorded. The message is a reason for whoever wonders why steps are not recorded.
     pub fn new<E: From<Error>>(
         device: Device,
+        changed: &[&Tensor],
         inputs: &[&Tensor],
-        work: impl Fn(&[Tensor]) -> Result<Vec<Tensor>, E>,
+        work: impl Fn(&[Tensor], &[Tensor]) -> Result<Vec<Tensor>, E>,
     ) -> Result<Self, E> {
         let Device::Cuda(index) = device else {
             return Err(refused(format!("{device:?} launches nothing")).into());
         };
-        let inputs = copies(inputs)?;
+        let (practice, inputs) = (copies(changed)?, copies(inputs)?);
+        let changed = shared(changed);
         let mut graph = Handle::new(index)?;
-        let outputs = recorded(&mut graph, &inputs, work);
+        let outputs = recorded(&mut graph, [&practice, &changed], &inputs, work);
         // Also after a failure: the stream must be the usual one again.
         let ended = graph.end();
         let outputs = outputs?;
         ended?;
-        Ok(Self { inputs, outputs, graph: Some(graph) })
+        Ok(Self { changed, inputs, outputs, graph: Some(graph) })
     }
 
     /// A recording that calls the function itself each time, on any device.
@@ -97,12 +102,13 @@ impl Recording {
     /// # Errors
     /// Those of `work`, and any random draw within it.
     pub fn rehearsed<E: From<Error>>(
+        changed: &[&Tensor],
         inputs: &[&Tensor],
-        work: impl Fn(&[Tensor]) -> Result<Vec<Tensor>, E>,
+        work: impl Fn(&[Tensor], &[Tensor]) -> Result<Vec<Tensor>, E>,
     ) -> Result<Self, E> {
-        let inputs = copies(inputs)?;
-        let outputs = detached(&while_recording(|| work(&inputs))?)?;
-        Ok(Self { inputs, outputs, graph: None })
+        let (practice, inputs) = (copies(changed)?, copies(inputs)?);
+        let outputs = detached(&while_recording(|| work(&practice, &inputs))?)?;
+        Ok(Self { changed: shared(changed), inputs, outputs, graph: None })
     }
 
     /// What the work gives for these inputs. The outputs are in memory of the recording: the next run overwrites them.
@@ -112,7 +118,7 @@ impl Recording {
     pub fn run<E: From<Error>>(
         &self,
         inputs: &[&Tensor],
-        work: impl Fn(&[Tensor]) -> Result<Vec<Tensor>, E>,
+        work: impl Fn(&[Tensor], &[Tensor]) -> Result<Vec<Tensor>, E>,
     ) -> Result<Vec<Tensor>, E> {
         let same = inputs.len() == self.inputs.len()
             && inputs.iter().zip(&self.inputs).all(|(a, b)| a.size() == b.size() && a.kind() == b.kind());
@@ -122,7 +128,7 @@ impl Recording {
         overwrite(&self.inputs, inputs.iter().copied())?;
         match &self.graph {
             Some(graph) => graph.replay()?,
-            None => overwrite(&self.outputs, &while_recording(|| work(&self.inputs))?)?,
+            None => overwrite(&self.outputs, &while_recording(|| work(&self.changed, &self.inputs))?)?,
         }
         Ok(self.outputs.iter().map(Tensor::shallow_clone).collect())
     }
@@ -149,6 +155,10 @@ fn copies(inputs: &[&Tensor]) -> Result<Vec<Tensor>> {
     inputs.iter().map(copy).collect()
 }
 
+fn shared(tensors: &[&Tensor]) -> Vec<Tensor> {
+    tensors.iter().map(|tensor| tensor.shallow_clone()).collect()
+}
+
 fn detached(outputs: &[Tensor]) -> Result<Vec<Tensor>> {
     outputs.iter().map(|output| Ok(output.f_detach()?)).collect()
 }
@@ -163,15 +173,16 @@ fn overwrite<'t>(to: &[Tensor], from: impl IntoIterator<Item = &'t Tensor>) -> R
 
 fn recorded<E: From<Error>>(
     graph: &mut Handle,
+    [practice, changed]: [&[Tensor]; 2],
     inputs: &[Tensor],
-    work: impl Fn(&[Tensor]) -> Result<Vec<Tensor>, E>,
+    work: impl Fn(&[Tensor], &[Tensor]) -> Result<Vec<Tensor>, E>,
 ) -> Result<Vec<Tensor>, E> {
     while_recording(|| {
         for _ in 0..2 {
-            drop(work(inputs)?);
+            drop(work(practice, inputs)?);
         }
         graph.begin()?;
-        Ok(detached(&work(inputs)?)?)
+        Ok(detached(&work(changed, inputs)?)?)
     })
 }
 
@@ -197,14 +208,14 @@ mod tests {
     use super::*;
     use crate::random::Key;
 
-    fn square(inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+    fn square(_: &[Tensor], inputs: &[Tensor]) -> Result<Vec<Tensor>> {
         Ok(inputs.iter().map(Tensor::f_square).collect::<std::result::Result<_, _>>()?)
     }
 
     #[test]
     fn a_rehearsal_gives_what_the_work_gives_in_its_own_memory() {
         let x = Tensor::from_slice(&[1.0, 2.0]);
-        let recording = Recording::rehearsed(&[&x], square).unwrap();
+        let recording = Recording::rehearsed(&[], &[&x], square).unwrap();
         let first = recording.run(&[&Tensor::from_slice(&[3.0, 4.0])], square).unwrap();
         assert_eq!(Vec::<f64>::try_from(&first[0]).unwrap(), [9.0, 16.0]);
         drop(recording.run(&[&Tensor::from_slice(&[5.0, 6.0])], square).unwrap());
@@ -213,17 +224,35 @@ mod tests {
     }
 
     #[test]
+    fn what_is_changed_is_changed_by_runs_alone() {
+        let sum = Tensor::from_slice(&[1.0, 2.0]);
+        let adds = |changed: &[Tensor], inputs: &[Tensor]| {
+            for (sum, x) in changed.iter().zip(inputs) {
+                let _ = sum.shallow_clone().f_add_(x)?;
+            }
+            Ok::<_, Error>(Vec::new())
+        };
+        let x = Tensor::from_slice(&[1.0, 1.0]);
+        let recording = Recording::rehearsed(&[&sum], &[&x], adds).unwrap();
+        assert_eq!(Vec::<f64>::try_from(&sum).unwrap(), [1.0, 2.0], "recording is no run");
+        drop(recording.run(&[&x], adds).unwrap());
+        drop(recording.run(&[&x], adds).unwrap());
+        assert_eq!(Vec::<f64>::try_from(&sum).unwrap(), [3.0, 4.0]);
+    }
+
+    #[test]
     fn draws_are_refused_while_recording() {
-        let draws =
-            |_: &[Tensor]| Ok::<_, Error>(vec![Key::new(1, "x").normal(&[2], Kind::Float, Device::Cpu)?]);
-        let error = Recording::rehearsed(&[], draws).unwrap_err().to_string();
+        let draws = |_: &[Tensor], _: &[Tensor]| {
+            Ok::<_, Error>(vec![Key::new(1, "x").normal(&[2], Kind::Float, Device::Cpu)?])
+        };
+        let error = Recording::rehearsed(&[], &[], draws).unwrap_err().to_string();
         assert!(error.contains("random"), "{error}");
-        assert!(draws(&[]).is_ok(), "and allowed after it");
+        assert!(draws(&[], &[]).is_ok(), "and allowed after it");
     }
 
     #[test]
     fn a_processor_has_nothing_to_record() {
         assert!(available(Device::Cpu).is_err());
-        assert!(Recording::new(Device::Cpu, &[], square).is_err());
+        assert!(Recording::new(Device::Cpu, &[], &[], square).is_err());
     }
 }

@@ -54,9 +54,9 @@ pub(super) fn gradient<H: Head>(
         each.push(net.backward(&leaves, rows, trace, cotangent.f_contiguous()?)?);
     }
     let [of_support, of_query] = each.as_slice() else { return Ok(None) };
-    for ((slot, a), (_, b)) in net.by_slot(of_support).into_iter().zip(net.by_slot(of_query)) {
+    for ((slot, a), (_, b)) in net.by_slot(of_support)?.into_iter().zip(net.by_slot(of_query)?) {
         let shape = params.get(slot)?.size();
-        gradient.put(slot, a.f_add(b)?.f_reshape(shape)?)?;
+        gradient.put(slot, a.f_add(&b)?.f_reshape(shape)?)?;
     }
     for (slot, found) in own.into_iter().zip(of_own) {
         gradient.put(slot, found.f_detach()?)?;

@@ -1,6 +1,6 @@
 use manytask_multitask::Result;
 use manytask_nn::Builder;
-use manytask_tensor::{Method, Params, Tensor};
+use manytask_tensor::{Method, Params, Tensor, solve_linear};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -141,7 +141,7 @@ fn span(embeddings: &Tensor, members: &Tensor) -> Result<Spanned> {
     let others = of_class.f_neg()?.f_add_scalar(1.0)?.f_mul(&size)?.f_squeeze_dim(-1)?;
     let system = gram.f_add(&ones.f_mul(&size)?)?.f_add(&others.f_diag_embed(0, -2, -1)?)?;
     let system = with_diagonal(&system, &size.f_mul_scalar(JITTER)?)?;
-    let dual = Tensor::f_linalg_solve(&system, &centred, true)?;
+    let dual = solve_linear(&system, &centred)?;
     Ok(Spanned { means, centred, dual })
 }
 

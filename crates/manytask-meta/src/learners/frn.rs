@@ -1,6 +1,6 @@
 use manytask_multitask::Result;
 use manytask_nn::Builder;
-use manytask_tensor::{Init, Method, Params, Role, Slot, Tensor};
+use manytask_tensor::{Init, Method, Params, Role, Slot, Tensor, solve_linear};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -139,11 +139,11 @@ fn maps(rows: &Tensor, lambda: &Tensor) -> Result<Maps> {
     let (_, _, count, channels) = rows.size4()?;
     if count > channels {
         let gram = transposed.f_matmul(rows)?;
-        let map = Tensor::f_linalg_solve(&with_diagonal(&gram, lambda)?, &gram, true)?;
+        let map = solve_linear(&with_diagonal(&gram, lambda)?, &gram)?;
         return Ok(Maps { first: map, second: None });
     }
     let gram = rows.f_matmul(&transposed)?;
-    let second = Tensor::f_linalg_solve(&with_diagonal(&gram, lambda)?, rows, true)?;
+    let second = solve_linear(&with_diagonal(&gram, lambda)?, rows)?;
     Ok(Maps { first: transposed, second: Some(second) })
 }
 

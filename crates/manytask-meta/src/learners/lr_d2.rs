@@ -1,6 +1,6 @@
 use manytask_multitask::{Error, Result};
 use manytask_nn::Builder;
-use manytask_tensor::{Init, Method, Params, Role, Slot, Tensor};
+use manytask_tensor::{Init, Method, Params, Role, Slot, Tensor, solve_linear};
 use serde::{Deserialize, Serialize};
 
 use crate::backbone::Backbone;
@@ -119,7 +119,7 @@ fn newton(x: &Tensor, y: &Tensor, lambda: &Tensor, steps: u32) -> Result<Tensor>
         let curvature = mean.f_sub(&mean.f_square()?)?;
         let system = with_diagonal(&kernel.f_mul(&curvature)?, &lambda)?;
         let right = curvature.f_mul(&f)?.f_add(&y)?.f_sub(&mean)?;
-        dual = Tensor::f_linalg_solve(&system, &right, true)?;
+        dual = solve_linear(&system, &right)?;
     }
     Ok(transposed.f_matmul(&dual.f_squeeze_dim(-1)?.f_transpose(1, 2)?)?)
 }

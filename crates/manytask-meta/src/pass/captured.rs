@@ -69,6 +69,10 @@ pub(super) fn captured<'a>(
     };
     let inputs = [support_x, support_y, query_x, query_y];
     let outputs = problem.recorder.run(params.device(), &read, &inputs, work)?;
+    // Before the first look at what comes out, which waits for it.
+    if outputs.is_recorded() {
+        problem.draw_ahead(draw);
+    }
     let form = problem.form.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let [rows, losses, rest @ ..] = outputs.tensors.as_slice() else {
         return Err(broken("losses and gradients"));

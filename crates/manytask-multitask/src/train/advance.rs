@@ -1,12 +1,12 @@
 //! One step of the loop.
 
-use manytask_nn::optim::Active;
+use manytask_nn::optim::{Active, Launch};
 use manytask_nn::{Context, clip};
 use manytask_tensor::{Owner, Params, catch_panics, threads};
 
 use super::frozen::Passes;
 use super::step::LoopStep;
-use super::{Diagnostics, StepReport, Trainer};
+use super::{Diagnostics, StepReport, Trainer, Training};
 use crate::{Draw, Level, Pass, Result, Split, TaskVec};
 
 /// How much of the mean over recent steps a step makes up.
@@ -149,16 +149,36 @@ impl Trainer<'_> {
             self.training.diagnose_every.is_some_and(|every| (place.draw.step + 1).is_multiple_of(every));
         let diagnostics =
             due.then(|| Diagnostics::of(passes, live, place.draw, &combination, &gradient)).transpose()?;
-        let (gradient, gradient_norm) = self.clipped(live, gradient, place.draw)?;
         let frozen = passes.frozen.map_or(&[][..], |frozen| frozen.at(place.draw.step));
-        let (rate, active) = (place.learning_rate, Active::Tasks { present: losses.present(), frozen });
-        self.training.optimizer.step(&mut self.params, &gradient, &mut self.optimizer, rate, active)?;
+        let active = Active::Tasks { present: losses.present(), frozen };
+        let gradient_norm = self.update(live, gradient, place, active)?;
         if needs.losses_after_step {
             let after = self.problem.losses(&self.params, place.draw)?;
             self.aggregator.after_step(&after)?;
         }
         Context::apply_buffers(&mut self.params, buffers)?;
         Ok(Learned { gradient_norm, stationary, diagnostics })
+    }
+
+    /// A step of the optimizer along the clipped gradient; its norm before, where gradients are clipped.
+    fn update(
+        &mut self,
+        live: &Params,
+        gradient: Params,
+        place: &Place,
+        active: Active<'_>,
+    ) -> Result<Option<f64>> {
+        let Training { optimizer, clip_norm, .. } = &self.training;
+        let (learning_rate, clip_norm) = (place.learning_rate, *clip_norm);
+        let launch = Launch { learning_rate, clip_norm, active };
+        let (params, state) = (&mut self.params, &mut self.optimizer);
+        if let Some(norm) = optimizer.launch(&self.recorder, params, &gradient, state, launch)? {
+            return Ok(clip_norm.map(|_| norm));
+        }
+        let (gradient, norm) = self.clipped(live, gradient, place.draw)?;
+        let (params, state) = (&mut self.params, &mut self.optimizer);
+        self.training.optimizer.step(params, &gradient, state, learning_rate, active)?;
+        Ok(norm)
     }
 
     /// The gradient as the optimizer takes it, and its norm before where it is clipped.

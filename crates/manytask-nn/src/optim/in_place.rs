@@ -2,22 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use manytask_tensor::{Device, OpContext, Params, Tensor, WHOLE, no_grad, number_like, send};
+use manytask_tensor::{Device, Params, Tensor, WHOLE, no_grad};
 
+use super::operations::Operations;
 use super::rule::Rule;
 use super::state::another;
 use super::{Active, Optimizer, OptimizerState};
 use crate::{Error, Result};
-
-/// Numbers as tensors without dimension, which cost a third of what number arguments do; sent to a device together.
-fn numbers<const N: usize>(values: [f64; N], like: &Tensor) -> Result<[Tensor; N]> {
-    let all = send(&Tensor::f_from_slice(&values)?.f_to_kind(like.kind())?, like.device())?;
-    let mut found = values.map(|_| all.shallow_clone());
-    for (place, number) in found.iter_mut().enumerate() {
-        *number = all.f_select(0, place as i64)?;
-    }
-    Ok(found)
-}
 
 impl Optimizer {
     /// One step of the active parameters, in place. Buffers of the network
@@ -37,13 +28,8 @@ impl Optimizer {
         active: Active<'_>,
     ) -> Result<()> {
         let _off = no_grad();
-        if state.buffers.len() != self.buffers().len() || state.steps.len() != params.layout().len() {
-            return Err(another());
-        }
         // Shapes and layouts first, so that nothing is half done.
-        for other in state.buffers.iter().map(|(_, buffer)| buffer).chain([gradient]) {
-            check_same(params, other)?;
-        }
+        self.check_all(params, gradient, state)?;
         // On a GPU each operation costs a launch.
         if params.device() != Device::Cpu
             && self.step_as_vectors(params, gradient, state, learning_rate, active)?
@@ -79,8 +65,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// The step of all parameters at once, where they and what is remembered of them are [packed](Params::packed), and have one rule.
-    /// Answers whether it was made.
+    /// The step of all parameters at once, where that can be. Answers whether it was made.
     fn step_as_vectors(
         &self,
         params: &Params,
@@ -89,6 +74,24 @@ impl Optimizer {
         learning_rate: f64,
         active: Active<'_>,
     ) -> Result<bool> {
+        let Some(Vectors { params: vector, buffers, steps, decays }) = self.vectors(params, state, active)
+        else {
+            return Ok(false);
+        };
+        let gradient = gradient.as_vector().map_or_else(|| gradient.flatten(), Ok)?;
+        let rule = Rule::new(self, learning_rate, steps + 1);
+        Operations::new(&rule, &vector)?.apply(vector, &gradient, buffers, decays)?;
+        state.count(params);
+        Ok(true)
+    }
+
+    /// The parameters and what is remembered of them as vectors, where they are [packed](Params::packed) and have one rule.
+    pub(super) fn vectors(
+        &self,
+        params: &Params,
+        state: &OptimizerState,
+        active: Active<'_>,
+    ) -> Option<Vectors> {
         let (rate, decay) = self.decay();
         let decays = |role| rate != 0.0 && decay.takes(role);
         let mut trained = params
@@ -97,20 +100,40 @@ impl Optimizer {
             .enumerate()
             .filter(|(_, ((entry, _), _))| entry.role.is_trained())
             .map(|(i, ((entry, _), steps))| (*steps, decays(entry.role), active.takes(i, entry.owner)));
-        let Some(first @ (steps, decays, true)) = trained.next() else { return Ok(false) };
+        let first = trained.next()?;
+        let (steps, decays, true) = first else { return None };
         if trained.any(|other| other != first) {
-            return Ok(false);
+            return None;
         }
-        let buffers: Option<Vec<Tensor>> =
-            state.buffers.iter().map(|(_, buffer)| buffer.as_vector()).collect();
-        let (Some(vector), Some(buffers)) = (params.as_vector(), buffers) else { return Ok(false) };
-        let gradient = gradient.as_vector().map_or_else(|| gradient.flatten(), Ok)?;
-        let rule = Rule::new(self, learning_rate, steps + 1);
-        Operations::new(&rule, &vector)?.apply(vector, &gradient, buffers, decays)?;
-        for (steps, entry) in state.steps.iter_mut().zip(params.layout().entries()) {
+        let buffers = state.buffers.iter().map(|(_, buffer)| buffer.as_vector()).collect::<Option<_>>()?;
+        Some(Vectors { params: params.as_vector()?, buffers, steps, decays })
+    }
+
+    /// Refuses a gradient or a state of another network or optimizer.
+    pub(super) fn check_all(&self, params: &Params, gradient: &Params, state: &OptimizerState) -> Result<()> {
+        if state.buffers.len() != self.buffers().len() || state.steps.len() != params.layout().len() {
+            return Err(another());
+        }
+        let mut others = state.buffers.iter().map(|(_, buffer)| buffer).chain([gradient]);
+        others.try_for_each(|other| check_same(params, other))
+    }
+}
+
+/// All parameters, and what is remembered of them, in one piece each.
+pub(super) struct Vectors {
+    pub(super) params: Tensor,
+    pub(super) buffers: Vec<Tensor>,
+    /// How many steps each took part in.
+    pub(super) steps: u64,
+    pub(super) decays: bool,
+}
+
+impl OptimizerState {
+    /// Counts a step of all that are trained.
+    pub(super) fn count(&mut self, params: &Params) {
+        for (steps, entry) in self.steps.iter_mut().zip(params.layout().entries()) {
             *steps += u64::from(entry.role.is_trained());
         }
-        Ok(true)
     }
 }
 
@@ -125,125 +148,6 @@ pub(super) fn check_same(ours: &Params, other: &Params) -> Result<()> {
         &format!("of {} parameters", other.layout().len()),
         format!("it must be of the same network as the {} parameters", ours.layout().len()),
     ))
-}
-
-/// A step's rule with its numbers as tensors.
-struct Operations<'a> {
-    optimizer: &'a Optimizer,
-    first: bool,
-    rate: Tensor,
-    decay: Option<Tensor>,
-    keep: Tensor,
-    take: Tensor,
-    keep_square: Tensor,
-    take_square: Tensor,
-    correction: Tensor,
-    epsilon: Tensor,
-}
-
-impl<'a> Operations<'a> {
-    fn new(rule: &Rule<'a>, like: &Tensor) -> Result<Self> {
-        let values = [
-            rule.rate,
-            rule.decay.unwrap_or_default(),
-            rule.keep,
-            rule.take,
-            rule.keep_square,
-            rule.take_square,
-            rule.correction,
-            rule.epsilon,
-        ];
-        let [rate, decay, keep, take, keep_square, take_square, correction, epsilon] = numbers(values, like)?;
-        let decay = rule.decay.map(|_| decay);
-        let (optimizer, first) = (rule.optimizer, rule.first);
-        Ok(Self { optimizer, first, rate, decay, keep, take, keep_square, take_square, correction, epsilon })
-    }
-
-    fn apply(
-        &self,
-        mut leaf: Tensor,
-        gradient: &Tensor,
-        mut buffers: Vec<Tensor>,
-        decays: bool,
-    ) -> Result<()> {
-        let decay = self.decay.as_ref().filter(|_| decays);
-        let mut gradient = gradient.shallow_clone();
-        match (self.optimizer, decay) {
-            (_, None) => {}
-            (Optimizer::AdamW(_), Some(factor)) => drop(leaf.f_mul_(factor)?),
-            (_, Some(rate)) => {
-                gradient = gradient.f_addcmul(&leaf, rate).op("weight decay", &[&gradient, &leaf])?;
-            }
-        }
-        match (self.optimizer, buffers.as_mut_slice()) {
-            (Optimizer::Sgd(_), []) => drop(leaf.f_addcmul_(&gradient, &self.rate)?),
-            (Optimizer::Sgd(sgd), [momentum]) => {
-                if self.first {
-                    // As PyTorch: the first momentum is the gradient, undamped.
-                    momentum.f_copy_(&gradient)?;
-                } else {
-                    let _ = momentum.f_mul_(&self.keep)?.f_addcmul_(&gradient, &self.take)?;
-                }
-                if sgd.nesterov {
-                    let ahead = gradient.f_addcmul(momentum, &self.keep)?;
-                    let _ = leaf.f_addcmul_(&ahead, &self.rate)?;
-                } else {
-                    let _ = leaf.f_addcmul_(momentum, &self.rate)?;
-                }
-            }
-            (Optimizer::Adam(_) | Optimizer::AdamW(_), [mean, square]) => {
-                let _ = mean.f_mul_(&self.keep)?.f_addcmul_(&gradient, &self.take)?;
-                self.square(square, &gradient)?;
-                let size = square.f_sqrt()?.f_div_(&self.correction)?.f_add_(&self.epsilon)?;
-                let _ = leaf.f_addcmul_(&mean.f_div(&size)?, &self.rate)?;
-            }
-            (Optimizer::RmsProp(rms), buffers) => self.rms_prop(rms, &mut leaf, &gradient, buffers)?,
-            _ => return Err(another()),
-        }
-        Ok(())
-    }
-
-    /// `v ← β₂ v + (1 − β₂) g²`.
-    fn square(&self, square: &mut Tensor, gradient: &Tensor) -> Result<()> {
-        let scaled = gradient.f_mul(&self.take_square)?;
-        let _ = square.f_mul_(&self.keep_square)?.f_addcmul_(&scaled, gradient)?;
-        Ok(())
-    }
-
-    fn rms_prop(
-        &self,
-        rms: &super::RmsProp,
-        leaf: &mut Tensor,
-        gradient: &Tensor,
-        buffers: &mut [Tensor],
-    ) -> Result<()> {
-        let Some((square, rest)) = buffers.split_first_mut() else { return Err(another()) };
-        self.square(square, gradient)?;
-        let (mean, momentum) = match rest {
-            [] => (None, None),
-            [one] if rms.centered => (Some(one), None),
-            [one] => (None, Some(one)),
-            [mean, momentum] => (Some(mean), Some(momentum)),
-            _ => return Err(another()),
-        };
-        let spread = match mean {
-            None => square.shallow_clone(),
-            Some(mean) => {
-                let _ = mean.f_mul_(&self.keep_square)?.f_addcmul_(gradient, &self.take_square)?;
-                square.f_sub(&mean.f_square()?)?
-            }
-        };
-        let step = gradient.f_div(&spread.f_sqrt()?.f_add_(&self.epsilon)?)?;
-        match momentum {
-            None => drop(leaf.f_addcmul_(&step, &self.rate)?),
-            Some(momentum) => {
-                let keep = number_like(rms.momentum, &step)?;
-                let _ = momentum.f_mul_(&keep)?.f_add_(&step)?;
-                let _ = leaf.f_addcmul_(momentum, &self.rate)?;
-            }
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

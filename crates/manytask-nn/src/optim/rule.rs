@@ -6,6 +6,9 @@ use manytask_tensor::{Kind, Tensor};
 use super::Optimizer;
 use crate::Result;
 
+/// How many numbers a rule is made of.
+pub(super) const NUMBERS: usize = 8;
+
 /// A step's rule.
 pub(super) struct Rule<'a> {
     pub(super) optimizer: &'a Optimizer,
@@ -33,7 +36,6 @@ impl<'a> Rule<'a> {
             Optimizer::Sgd(sgd) => (sgd.momentum, 1.0 - sgd.dampening, 0.0, 0.0),
             Optimizer::Adam(adam) => (adam.beta1, 1.0 - adam.beta1, adam.beta2, adam.epsilon),
             Optimizer::AdamW(adam) => (adam.beta1, 1.0 - adam.beta1, adam.beta2, adam.epsilon),
-            Optimizer::RmsProp(rms) if rms.centered => (rms.alpha, 1.0 - rms.alpha, rms.alpha, rms.epsilon),
             Optimizer::RmsProp(rms) => (rms.momentum, 1.0, rms.alpha, rms.epsilon),
         };
         let adam = matches!(optimizer, Optimizer::Adam(_) | Optimizer::AdamW(_));
@@ -60,6 +62,19 @@ impl<'a> Rule<'a> {
             correction,
             epsilon,
         }
+    }
+
+    /// Its numbers, in the order that operations take them in.
+    pub(super) fn numbers(&self) -> [f64; NUMBERS] {
+        let decay = self.decay.unwrap_or_default();
+        let Self { rate, keep, take, keep_square, take_square, correction, epsilon, .. } = *self;
+        [rate, decay, keep, take, keep_square, take_square, correction, epsilon]
+    }
+
+    /// The numbers with which a step along a gradient of zero changes nothing.
+    pub(super) fn resting(&self) -> [f64; NUMBERS] {
+        let decay = if matches!(self.optimizer, Optimizer::AdamW(_)) { 1.0 } else { 0.0 };
+        [0.0, decay, 1.0, 0.0, 1.0, 0.0, self.correction, self.epsilon]
     }
 
     /// One pass over the memory of a parameter and what is remembered of it. The answer is `false`, and nothing is done,

@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tch::{Device, Tensor};
 
-use super::{ALLOWED, Ordering, Recording};
+use super::{ALLOWED, Ordering, Recording, shared};
 use crate::{Error, Result};
 
 /// How often the same work must be seen before it is recorded: what is done once or twice is not worth it.
@@ -66,21 +66,45 @@ impl Recorder {
         inputs: &[&Tensor],
         work: impl Fn(&[Tensor]) -> Result<Vec<Tensor>, E>,
     ) -> Result<Outputs, E> {
+        self.launch(device, read, (&[], inputs), |_, inputs| work(inputs))
+    }
+
+    /// The same for `work` that changes tensors in place, those that it is given first: a function of them and of the inputs, and of nothing
+    /// else that changes.
+    ///
+    /// # Errors
+    /// Those of `work`; what it changes may then be half done.
+    pub fn update<E: From<Error> + Display>(
+        &self,
+        changed: &[&Tensor],
+        inputs: &[&Tensor],
+        work: impl Fn(&[Tensor], &[Tensor]) -> Result<Vec<Tensor>, E>,
+    ) -> Result<Outputs, E> {
+        let device = changed.first().map_or(Device::Cpu, |tensor| tensor.device());
+        self.launch(device, changed, (changed, inputs), work)
+    }
+
+    fn launch<E: From<Error> + Display>(
+        &self,
+        device: Device,
+        read: &[&Tensor],
+        (changed, inputs): (&[&Tensor], &[&Tensor]),
+        work: impl Fn(&[Tensor], &[Tensor]) -> Result<Vec<Tensor>, E>,
+    ) -> Result<Outputs, E> {
         if self.rehearses || (device != Device::Cpu && ALLOWED.load(Ordering::Relaxed)) {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
             let record = || {
                 if self.rehearses {
-                    Recording::rehearsed(inputs, &work)
+                    Recording::rehearsed(changed, inputs, &work)
                 } else {
-                    Recording::new(device, inputs, &work)
+                    Recording::new(device, changed, inputs, &work)
                 }
             };
             if let Some(outputs) = known.run(key(read, inputs), inputs, &work, record)? {
                 return Ok(outputs);
             }
         }
-        let inputs: Vec<Tensor> = inputs.iter().map(|input| input.shallow_clone()).collect();
-        Ok(Outputs { tensors: work(&inputs)?, held: None })
+        Ok(Outputs { tensors: work(&shared(changed), &shared(inputs))?, held: None })
     }
 
     /// A recorder that makes [rehearsals](Recording::rehearsed), on any device: for tests of what is built on recordings.
@@ -104,7 +128,7 @@ impl Known {
         &mut self,
         key: Vec<i64>,
         inputs: &[&Tensor],
-        work: &impl Fn(&[Tensor]) -> Result<Vec<Tensor>, E>,
+        work: &impl Fn(&[Tensor], &[Tensor]) -> Result<Vec<Tensor>, E>,
         record: impl FnOnce() -> Result<Recording, E>,
     ) -> Result<Option<Outputs>, E> {
         if self.refused.is_some() {
@@ -141,7 +165,7 @@ impl Entry {
     fn run<E: From<Error> + Display>(
         &mut self,
         inputs: &[&Tensor],
-        work: &impl Fn(&[Tensor]) -> Result<Vec<Tensor>, E>,
+        work: &impl Fn(&[Tensor], &[Tensor]) -> Result<Vec<Tensor>, E>,
         record: impl FnOnce() -> Result<Recording, E>,
     ) -> Result<Ran, E> {
         self.seen += 1;

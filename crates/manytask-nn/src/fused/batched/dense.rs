@@ -6,12 +6,22 @@
 
 use manytask_tensor::{Tensor, baddbmm_scaled};
 
+use super::matrices::Matrices;
 use super::nothing;
 use crate::Result;
 use crate::dense::{DenseChain, DenseLayer};
 
-/// W `[T, o, i]` and b `[T, 1, o]` of each layer, or a gradient or a direction of them.
-pub(super) type DenseLeaves = Vec<[Tensor; 2]>;
+/// The parameters of a layer, or a gradient or a direction of them.
+#[derive(Debug)]
+pub(super) struct DenseLeaf {
+    /// W.
+    pub(super) weight: Matrices,
+    /// b `[T, 1, o]`.
+    pub(super) bias: Tensor,
+}
+
+/// Those of each layer.
+pub(super) type DenseLeaves = Vec<DenseLeaf>;
 
 /// What a pass leaves behind.
 #[derive(Debug)]
@@ -36,7 +46,7 @@ pub(super) struct DensePass<'a> {
 impl<'a> DensePass<'a> {
     fn layers(
         self,
-    ) -> impl DoubleEndedIterator<Item = (usize, &'a DenseLayer, &'a [Tensor; 2])> + ExactSizeIterator {
+    ) -> impl DoubleEndedIterator<Item = (usize, &'a DenseLayer, &'a DenseLeaf)> + ExactSizeIterator {
         self.chain
             .layers()
             .iter()
@@ -48,9 +58,9 @@ impl<'a> DensePass<'a> {
     /// The pass forward.
     pub(super) fn forward(self, x: Tensor) -> Result<DenseTrace> {
         let mut activations = vec![x];
-        for (_, layer, [weight, bias]) in self.layers() {
+        for (_, layer, own) in self.layers() {
             let input = activations.last().ok_or_else(nothing)?;
-            let linear = baddbmm_scaled(bias, input, &weight.f_transpose(1, 2)?, 1.0)?;
+            let linear = own.weight.forward(input, Some(&own.bias))?;
             activations.push(layer.activation.apply_to(linear)?);
         }
         Ok(DenseTrace { activations, deltas: Vec::new() })
@@ -65,10 +75,11 @@ impl<'a> DensePass<'a> {
     ) -> Result<Tensor> {
         let mut cotangent = cotangent;
         trace.deltas.clear();
-        for (number, layer, [weight, _]) in self.layers().rev() {
+        for (number, layer, own) in self.layers().rev() {
             let output = trace.activations.get(number + 1).ok_or_else(nothing)?;
             let delta = layer.activation.mul_derivative(output, cotangent)?;
-            cotangent = if number > 0 || below { delta.f_matmul(weight)? } else { delta.shallow_clone() };
+            cotangent =
+                if number > 0 || below { own.weight.backward(&delta, None)? } else { delta.shallow_clone() };
             trace.deltas.push(delta);
         }
         trace.deltas.reverse();
@@ -77,9 +88,9 @@ impl<'a> DensePass<'a> {
 
     /// The gradient by the parameters, after [`DensePass::back_to_deltas`].
     pub(super) fn gradient(self, trace: &DenseTrace) -> Result<DenseLeaves> {
-        let parts = trace.deltas.iter().zip(&trace.activations);
-        let each = parts.map(|(delta, input)| {
-            Ok([delta.f_transpose(1, 2)?.f_matmul(input)?, self.ones.f_matmul(delta)?])
+        let parts = self.leaves.iter().zip(trace.deltas.iter().zip(&trace.activations));
+        let each = parts.map(|(own, (delta, input))| {
+            Ok(DenseLeaf { weight: own.weight.outer(delta, input)?, bias: self.ones.f_matmul(delta)? })
         });
         each.collect()
     }
@@ -87,16 +98,16 @@ impl<'a> DensePass<'a> {
     /// `φ − α ∇L(φ)`, after [`DensePass::back_to_deltas`].
     pub(super) fn descended(self, trace: &DenseTrace, rate: f64) -> Result<DenseLeaves> {
         let parts = self.leaves.iter().zip(self.moving).zip(trace.deltas.iter().zip(&trace.activations));
-        let moved = parts.map(|(([weight, bias], moving), (delta, input))| {
+        let moved = parts.map(|((DenseLeaf { weight, bias }, moving), (delta, input))| {
             let weight = match moving {
-                [true, _] => baddbmm_scaled(weight, &delta.f_transpose(1, 2)?, input, -rate)?,
-                _ => weight.shallow_clone(),
+                [true, _] => weight.less_outer(delta, input, rate)?,
+                _ => weight.share(),
             };
             let bias = match moving {
                 [_, true] => baddbmm_scaled(bias, self.ones, delta, -rate)?,
                 _ => bias.shallow_clone(),
             };
-            Ok([weight, bias])
+            Ok(DenseLeaf { weight, bias })
         });
         moved.collect()
     }
@@ -113,7 +124,7 @@ impl<'a> DensePass<'a> {
     ) -> Result<(DenseLeaves, Tensor)> {
         let mut cotangent = change;
         let mut found = DenseLeaves::with_capacity(along.len());
-        for ((number, layer, [own, _]), [weight, bias]) in self.layers().zip(along).rev() {
+        for ((number, layer, own), DenseLeaf { weight, bias }) in self.layers().zip(along).rev() {
             let (Some(input), Some(output), Some(delta)) =
                 (trace.activations.get(number), trace.activations.get(number + 1), trace.deltas.get(number))
             else {
@@ -121,15 +132,15 @@ impl<'a> DensePass<'a> {
             };
             let moves = self.moving.get(number).is_some_and(|[weight, _]| *weight);
             let change = layer.activation.mul_derivative(output, cotangent)?;
-            let mut next = baddbmm_scaled(weight, &change.f_transpose(1, 2)?, input, -rate)?;
+            let mut next = weight.less_outer(&change, input, rate)?;
             if let Some(Some(tangent)) = tangents.get(number) {
-                next = baddbmm_scaled(&next, &delta.f_transpose(1, 2)?, tangent, -rate)?;
+                next = next.less_outer(delta, tangent, rate)?;
             }
-            found.push([next, baddbmm_scaled(bias, self.ones, &change, -rate)?]);
+            found.push(DenseLeaf { weight: next, bias: baddbmm_scaled(bias, self.ones, &change, -rate)? });
             cotangent = match (number > 0 || below, moves) {
                 (false, _) => change,
-                (true, true) => baddbmm_scaled(&change.f_matmul(own)?, delta, weight, 1.0)?,
-                (true, false) => change.f_matmul(own)?,
+                (true, true) => weight.backward(delta, Some(&own.weight.backward(&change, None)?))?,
+                (true, false) => own.weight.backward(&change, None)?,
             };
         }
         found.reverse();
@@ -144,7 +155,7 @@ impl<'a> DensePass<'a> {
         input: Option<Tensor>,
     ) -> Result<Vec<Option<Tensor>>> {
         let mut tangents: Vec<Option<Tensor>> = vec![input];
-        for (((number, layer, [own, _]), [weight, bias]), [weight_moves, bias_moves]) in
+        for (((number, layer, own), DenseLeaf { weight, bias }), [weight_moves, bias_moves]) in
             self.layers().zip(along).zip(self.moving)
         {
             let (Some(input), Some(output)) =
@@ -154,13 +165,10 @@ impl<'a> DensePass<'a> {
             };
             let mut sum = if *bias_moves { Some(bias.f_expand(output.size(), false)?) } else { None };
             let before = tangents.last().and_then(Option::as_ref);
-            let products = [weight_moves.then_some((input, weight)), before.map(|before| (before, own))];
-            for (rows, matrix) in products.into_iter().flatten() {
-                let turned = matrix.f_transpose(1, 2)?;
-                sum = Some(match sum {
-                    None => rows.f_matmul(&turned)?,
-                    Some(sum) => baddbmm_scaled(&sum, rows, &turned, 1.0)?,
-                });
+            let products =
+                [weight_moves.then_some((input, weight)), before.map(|before| (before, &own.weight))];
+            for (rows, matrices) in products.into_iter().flatten() {
+                sum = Some(matrices.forward(rows, sum.as_ref())?);
             }
             tangents.push(sum.map(|sum| layer.activation.mul_derivative(output, sum)).transpose()?);
         }

@@ -8,7 +8,7 @@ use super::super::{FusedNet, NetTangents, NetTrace, Rows};
 use super::*;
 use crate::Builder;
 use crate::dense::{PlainLoss, Target};
-use crate::nets::{Conv4, Conv4Config};
+use crate::nets::{Conv4, Conv4Config, Mlp, MlpConfig};
 
 fn normal(what: &str, shape: &[i64]) -> Tensor {
     Key::new(5, what).normal(shape, Kind::Double, Device::Cpu).unwrap()
@@ -79,4 +79,61 @@ fn all_tasks_at_once_are_each_by_itself() {
             assert!(found.0 < 1e-9, "way back, {tasks} tasks of {pictures}: {}", found.0);
         }
     }
+}
+
+#[test]
+fn factors_of_wide_layers_give_what_own_weights_give() {
+    let (tasks, support, query, steps, rate) = (3, 4, 5, 3, 0.1);
+    let mut layout = Layout::builder();
+    let config = MlpConfig { hidden: vec![7, 6], output: Some(2), ..MlpConfig::default() };
+    let module = Mlp::new(&mut Builder::new(&mut layout), 2, &config).unwrap();
+    let layout = layout.build();
+    let params = layout.init(2, Kind::Double, Device::Cpu).unwrap();
+    // All move; the biases alone; the weights alone.
+    for rests in ["", "weight", "bias"] {
+        let moves =
+            |slot| !layout.entry(slot).is_ok_and(|entry| !rests.is_empty() && entry.name.contains(rests));
+        let net = BatchedNet::compile(&module, &layout, moves).unwrap();
+        let gradient = |form: fn() -> Form| {
+            let [support, query] = [("s", support), ("q", query)]
+                .map(|(what, rows)| net.rows(&normal(what, &[tasks, rows, 2]), Kind::Double).unwrap());
+            let mut leaves = net.leaves_in(&params, tasks, |_| form()).unwrap();
+            let mut passed = Vec::new();
+            for _ in 0..steps {
+                let mut trace = net.forward(&leaves, &support).unwrap();
+                let cotangent = trace.predictions().unwrap().shallow_clone();
+                let next = net.descended(&leaves, &support, &mut trace, cotangent, rate).unwrap();
+                passed.push((std::mem::replace(&mut leaves, next), trace));
+            }
+            let mut trace = net.forward(&leaves, &query).unwrap();
+            let cotangent = trace.predictions().unwrap().shallow_clone();
+            let mut along = net.backward(&leaves, &query, &mut trace, cotangent).unwrap();
+            while let Some((before, mut trace)) = passed.pop() {
+                let curvature = |_: &Tensor, change: &Tensor| Ok(change.shallow_clone());
+                along = net.descended_back(&before, &support, &mut trace, along, curvature, rate).unwrap();
+            }
+            net.flat(&along).unwrap()
+        };
+        let (own, factored) = (gradient(|| Form::Own), gradient(|| Form::Factored));
+        assert!(own.abs().max().double_value(&[]) > 1e-3);
+        let gap = (&own - &factored).abs().max().double_value(&[]);
+        assert!(gap < 1e-12, "without {rests}: {gap}");
+    }
+}
+
+#[test]
+fn wide_layers_of_many_tasks_are_kept_as_factors() {
+    let mut layout = Layout::builder();
+    let config = MlpConfig { hidden: vec![600, 600], output: Some(1), ..MlpConfig::default() };
+    let module = Mlp::new(&mut Builder::new(&mut layout), 1, &config).unwrap();
+    let layout = layout.build();
+    let net = BatchedNet::compile(&module, &layout, |_| true).unwrap();
+    let params = layout.init(2, Kind::Float, Device::Cpu).unwrap();
+    let factored = |tasks, rank| {
+        let leaves = net.leaves_of_steps(&params, tasks, rank).unwrap();
+        leaves.dense.iter().map(|leaf| matches!(leaf.weight, Matrices::Factored(_))).collect::<Vec<_>>()
+    };
+    assert_eq!(factored(25, 30), [false, true, false]);
+    assert_eq!(factored(25, 200), [false; 3], "as many rows as columns");
+    assert_eq!(factored(2, 30), [false; 3], "few tasks");
 }
