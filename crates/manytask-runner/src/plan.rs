@@ -92,6 +92,8 @@ impl Plan {
         let seed = whole.take_or("seed", 0_u64)?;
         let device: String = whole.take_or("device", "cpu".to_owned())?;
         let device = device.parse::<DeviceChoice>().within("device")?;
+        // What is read below may try a network on the processor.
+        device.prepare();
         let precision = whole.take_or("precision", Precision::default())?;
         let capture = whole.take_or("capture", Capture::default())?;
         let threads = whole.take::<usize>("threads")?;

@@ -31,7 +31,15 @@ pub enum DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// The device, after opening what it needs.
+    /// Opens what a GPU needs, where one may be chosen: before the first operation on tensors, since some, such as a convolution on
+    /// the processor, have libtorch look for CUDA, and it never looks again. What is missing is told by [`DeviceChoice::resolve`].
+    pub fn prepare(self) {
+        if self != Self::Cpu {
+            drop(open_libtorch_cuda());
+        }
+    }
+
+    /// The device, after [opening](DeviceChoice::prepare) what it needs.
     ///
     /// # Errors
     /// When CUDA was asked for and `libtorch_cuda`, the driver or the device is absent.
@@ -98,7 +106,7 @@ fn cuda(index: usize) -> Result<Device, (String, &'static str)> {
     let count = Cuda::device_count();
     match count {
         ..=0 => Err((
-            "libtorch_cuda was opened and found no GPU or no driver".into(),
+            "libtorch_cuda was opened and found no GPU or no driver, or it was opened after operations on tensors".into(),
             "check `nvidia-smi`, or use `cpu` or `auto`",
         )),
         count if index as i64 >= count => {
