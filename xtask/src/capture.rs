@@ -1,12 +1,15 @@
-//! The library with CUDA graphs, which libtorch's binding for Rust lacks: built from one file of C++ into the folder of libtorch's
-//! libraries, where the programs look for it.
+//! The library with CUDA graphs and kernels compiled at run time, which libtorch's binding for Rust lacks: built from two files of C++ into
+//! the folder of libtorch's libraries, where the programs look for it.
 
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-const SOURCE: &str = include_str!("../../crates/manytask-tensor/cuda/capture.cpp");
+const SOURCES: [(&str, &str); 2] = [
+    ("capture.cpp", include_str!("../../crates/manytask-tensor/cuda/capture.cpp")),
+    ("kernel.cpp", include_str!("../../crates/manytask-tensor/cuda/kernel.cpp")),
+];
 /// What the programs open.
 pub(crate) const LIBRARY: &str = "libmanytask_capture.so";
 const COMPILERS: [&str; 3] = ["c++", "g++", "clang++"];
@@ -31,10 +34,15 @@ pub(crate) fn build(torch: &Path) -> Result<()> {
     };
     let site = torch.parent().context("a torch without a folder above it")?;
     let folder = tempfile::tempdir().context("no folder for temporary files")?;
-    let (source, library) = (folder.path().join("capture.cpp"), folder.path().join(LIBRARY));
-    fs_err::write(&source, SOURCE)?;
+    let library = folder.path().join(LIBRARY);
     let mut command = Command::new(compiler);
-    command.args(["-std=c++17", "-O2", "-fPIC", "-shared", "-o"]).arg(&library).arg(&source);
+    command.args(["-std=c++17", "-O2", "-fPIC", "-shared", "-o"]).arg(&library);
+    for (name, text) in SOURCES {
+        let source = folder.path().join(name);
+        fs_err::write(&source, text)?;
+        command.arg(source);
+    }
+    command.arg("-ldl");
     for include in [torch.join("include"), site.join("nvidia").join("cu13").join("include")] {
         command.arg("-isystem").arg(include);
     }

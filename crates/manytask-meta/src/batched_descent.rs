@@ -3,6 +3,7 @@
 //!
 //! The meta-gradient goes back by `λₖ = λₖ₊₁ − α H(φₖ) λₖ₊₁`, see [`BatchedNet::descended_back`].
 
+mod kernel;
 mod labels;
 
 use manytask_data::Episodes;
@@ -13,6 +14,7 @@ use manytask_nn::fused::{BatchedNet, NotFused};
 use manytask_nn::loss::Loss;
 use manytask_tensor::{Layout, Params, Tensor, no_grad};
 
+use self::kernel::Kernels;
 use self::labels::Labels;
 use crate::backbone::normalises;
 use crate::descent::{Descent, Rates};
@@ -30,6 +32,8 @@ pub(crate) struct BatchedDescent {
     /// How the meta-gradient sees the steps: exactly, or as constants.
     outer_gradient: OuterGradient,
     loss: PlainLoss,
+    /// All of it as one kernel, where a task fits into a multiprocessor's memory.
+    kernels: Kernels,
 }
 
 impl BatchedDescent {
@@ -63,7 +67,7 @@ impl BatchedDescent {
             NotFused::because("a loss that is not plain mse, cross_entropy or binary_cross_entropy")
         })?;
         let (steps, outer_gradient) = (descent.steps, descent.outer_gradient);
-        Ok(Self { net, steps, rate, outer_gradient, loss })
+        Ok(Self { net, steps, rate, outer_gradient, loss, kernels: Kernels::default() })
     }
 
     /// The query losses `[T]`, and each task's meta-gradient, `[T, P]`.
@@ -72,6 +76,9 @@ impl BatchedDescent {
     /// When examples or labels are not of the network's form, or memory runs out.
     pub(crate) fn run(&self, params: &Params, episodes: &Episodes) -> Result<(Tensor, Tensor)> {
         let _off = no_grad();
+        if let Some(found) = self.by_kernel(params, episodes)? {
+            return Ok(found);
+        }
         let (net, kind) = (&self.net, params.kind());
         let tasks = episodes.support_x.size().first().copied().unwrap_or_default();
         let (support, query) = (net.rows(&episodes.support_x, kind)?, net.rows(&episodes.query_x, kind)?);

@@ -7,7 +7,7 @@
 //! What is recorded is a function of tensors: it reads no value on the host, draws nothing at random (there each draw is a function of
 //! its key, made on the host) and has the same shapes each time. Draws are refused while recording, see [`Key`](crate::random::Key).
 
-mod library;
+pub(crate) mod library;
 mod recorder;
 
 use std::cell::Cell;

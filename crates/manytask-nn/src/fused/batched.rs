@@ -112,6 +112,12 @@ impl BatchedNet {
         Ok(Self { blocks, moving_blocks, dense, moving_dense })
     }
 
+    /// The layers and which of W and b move in a task, where it has no blocks.
+    pub fn layers(&self) -> Option<impl Iterator<Item = (&DenseLayer, [bool; 2])>> {
+        let layers = self.dense.layers().iter().zip(self.moving_dense.iter().copied());
+        self.blocks.is_empty().then_some(layers)
+    }
+
     /// Whether [`BatchedNet::descended_back`] is all of the derivative: activations without a second one.
     pub fn is_piecewise_linear(&self) -> bool {
         self.dense.is_piecewise_linear()

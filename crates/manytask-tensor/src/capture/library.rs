@@ -1,6 +1,6 @@
-//! The library with CUDA graphs, which is opened at run time.
+//! The library with CUDA graphs and kernels that are compiled at run time, which is opened at run time itself.
 
-use std::ffi::{c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_uint, c_void};
 use std::sync::OnceLock;
 
 use super::refused;
@@ -10,14 +10,35 @@ type Call = unsafe extern "C" fn(*mut c_void, *mut c_char, usize) -> c_int;
 
 /// Its functions.
 #[derive(Debug)]
-pub(super) struct Functions {
+pub(crate) struct Functions {
     new: unsafe extern "C" fn(c_int, *mut *mut c_void, *mut c_char, usize) -> c_int,
     begin: Call,
     end: Call,
     replay: Call,
     free: unsafe extern "C" fn(*mut c_void),
     allow_tf32: unsafe extern "C" fn(c_int, *mut c_char, usize) -> c_int,
+    pub(crate) kernel: KernelFunctions,
 }
+
+/// Those for kernels.
+#[derive(Debug)]
+pub(crate) struct KernelFunctions {
+    pub(crate) shared: unsafe extern "C" fn(c_int, *mut usize, *mut c_char, usize) -> c_int,
+    pub(crate) new: NewKernel,
+    pub(crate) launch:
+        unsafe extern "C" fn(*mut c_void, c_uint, c_uint, *mut *mut c_void, *mut c_char, usize) -> c_int,
+    pub(crate) free: unsafe extern "C" fn(*mut c_void),
+}
+
+type NewKernel = unsafe extern "C" fn(
+    c_int,
+    *const c_char,
+    *const c_char,
+    usize,
+    *mut *mut c_void,
+    *mut c_char,
+    usize,
+) -> c_int;
 
 /// A graph on its device.
 #[derive(Debug)]
@@ -35,7 +56,7 @@ unsafe impl Send for Handle {}
 const NAME: &str = "libmanytask_capture.so";
 
 /// The functions, after opening the library the first time.
-pub(super) fn open() -> Result<&'static Functions> {
+pub(crate) fn open() -> Result<&'static Functions> {
     static OPENED: OnceLock<std::result::Result<Functions, String>> = OnceLock::new();
     OPENED.get_or_init(load).as_ref().map_err(|reason| refused(reason.clone()))
 }
@@ -52,7 +73,7 @@ fn load() -> std::result::Result<Functions, String> {
     };
     #[expect(
         unsafe_code,
-        reason = "the library is built from cuda/capture.cpp, which declares these functions with these types"
+        reason = "the library is built from the files of cuda, which declare these functions with these types"
     )]
     // By its name alone, as libtorch_cuda is; its functions are used as long as the process lives, so it is never closed.
     unsafe {
@@ -64,6 +85,12 @@ fn load() -> std::result::Result<Functions, String> {
             replay: *library.get(b"manytask_capture_replay\0").map_err(told)?,
             free: *library.get(b"manytask_capture_free\0").map_err(told)?,
             allow_tf32: *library.get(b"manytask_allow_tf32\0").map_err(told)?,
+            kernel: KernelFunctions {
+                shared: *library.get(b"manytask_kernel_shared\0").map_err(told)?,
+                new: *library.get(b"manytask_kernel_new\0").map_err(told)?,
+                launch: *library.get(b"manytask_kernel_launch\0").map_err(told)?,
+                free: *library.get(b"manytask_kernel_free\0").map_err(told)?,
+            },
         };
         std::mem::forget(library);
         Ok(functions)
@@ -83,7 +110,7 @@ pub(super) fn allow_tf32(allowed: bool) -> Result<()> {
 }
 
 /// Calls a function that answers 0, or 1 with a message.
-fn called(call: impl FnOnce(*mut c_char, usize) -> c_int) -> Result<()> {
+pub(crate) fn called(call: impl FnOnce(*mut c_char, usize) -> c_int) -> Result<()> {
     let mut message = [0_u8; 512];
     if call(message.as_mut_ptr().cast(), message.len()) == 0 {
         return Ok(());
