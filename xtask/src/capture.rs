@@ -42,7 +42,8 @@ pub(crate) fn build(torch: &Path) -> Result<()> {
         fs_err::write(&source, text)?;
         command.arg(source);
     }
-    command.arg("-ldl");
+    // What it opens lies beside it.
+    command.args(["-ldl", "-Wl,-rpath,$ORIGIN"]);
     for include in [torch.join("include"), site.join("nvidia").join("cu13").join("include")] {
         command.arg("-isystem").arg(include);
     }

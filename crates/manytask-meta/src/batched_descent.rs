@@ -76,9 +76,13 @@ impl BatchedDescent {
     /// When examples or labels are not of the network's form, or memory runs out.
     pub(crate) fn run(&self, params: &Params, episodes: &Episodes) -> Result<(Tensor, Tensor)> {
         let _off = no_grad();
-        if let Some(found) = self.by_kernel(params, episodes)? {
-            return Ok(found);
+        match self.by_kernel(params, episodes)? {
+            Some(found) => Ok(found),
+            None => self.by_operations(params, episodes),
         }
+    }
+
+    fn by_operations(&self, params: &Params, episodes: &Episodes) -> Result<(Tensor, Tensor)> {
         let (net, kind) = (&self.net, params.kind());
         let tasks = episodes.support_x.size().first().copied().unwrap_or_default();
         let (support, query) = (net.rows(&episodes.support_x, kind)?, net.rows(&episodes.query_x, kind)?);
