@@ -118,7 +118,10 @@ impl Ceilings {
         let (a, mut out) = (ones(&[SIDE, SIDE])?, ones(&[SIDE, SIDE])?);
         let product = seconds(&out.shallow_clone(), || Ok(drop(out.f_addmm_(&a, &a)?)))?;
         let (from, mut to) = (ones(&[LENGTH])?, ones(&[LENGTH])?);
-        let copy = seconds(&to.shallow_clone(), || Ok(to.f_copy_(&from)?))?;
+        let copy = seconds(&to.shallow_clone(), || {
+            to.f_copy_(&from)?;
+            Ok(())
+        })?;
         Ok(Self { operations: 2.0 * (SIDE as f64).powi(3) / product, bytes: 8.0 * LENGTH as f64 / copy })
     }
 }

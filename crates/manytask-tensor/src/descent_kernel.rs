@@ -23,7 +23,7 @@ pub struct DescentLayer {
     pub inputs: usize,
     /// The numbers of a row that comes out.
     pub outputs: usize,
-    /// The slope of the activation below 0: 1 of none, 0 of a ReLU.
+    /// The slope of the activation below 0: 1 of none, 0 of a rectifier (`relu`).
     pub leak: f64,
     /// Whether W and b move in a task.
     pub moves: [bool; 2],
@@ -104,12 +104,10 @@ impl DescentShape {
             ("int", "bias_at", number(|layer| layer.places[1] as f64)),
         ];
         let rest = functions.iter().try_for_each(|(kind, name, values)| {
-            let cases: String = values
-                .iter()
-                .enumerate()
-                .map(|(layer, value)| format!("l == {layer} ? {value} : "))
-                .collect();
-            writeln!(text, "constexpr {kind} {name}(int l) {{ return {cases}0; }}")
+            write!(text, "constexpr {kind} {name}(int l) {{ return ")?;
+            let mut cases = values.iter().enumerate();
+            cases.try_for_each(|(layer, value)| write!(text, "l == {layer} ? {value} : "))?;
+            writeln!(text, "0; }}")
         });
         let last = writeln!(
             text,

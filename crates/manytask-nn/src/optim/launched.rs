@@ -164,7 +164,7 @@ mod tests {
                     );
                     match norm {
                         None => {
-                            optimizer.step(&mut launched, &clipped, of_launched, 0.1, Active::All).unwrap()
+                            optimizer.step(&mut launched, &clipped, of_launched, 0.1, Active::All).unwrap();
                         }
                         Some(norm) => {
                             made += 1;

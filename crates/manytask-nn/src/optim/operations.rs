@@ -80,7 +80,7 @@ impl<'a> Operations<'a> {
                 let _ = leaf.f_addcmul_(&mean.f_div(&size)?, &self.rate)?;
             }
             (Optimizer::RmsProp(rms), buffers) => {
-                self.rms_prop(rms.centered, &mut leaf, &gradient, buffers)?
+                self.rms_prop(rms.centered, &mut leaf, &gradient, buffers)?;
             }
             _ => return Err(another()),
         }

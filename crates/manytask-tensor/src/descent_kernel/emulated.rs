@@ -7,6 +7,7 @@ use tch::{Device, Kind, Tensor};
 
 use super::*;
 use crate::random::Key;
+use crate::{Graph, gradients};
 
 type Emulated = unsafe extern "C" fn(
     i32,
@@ -106,11 +107,12 @@ fn expected(shape: &DescentShape, params: &Tensor, episode: [&Tensor; 4]) -> (f6
     let mut phi = theta.shallow_clone();
     for _ in 0..shape.steps {
         let support = loss(shape.loss, &predict(shape, &phi, x), y);
-        let gradient = Tensor::run_backward(&[support], &[&phi], true, shape.second_order).remove(0);
+        let graph = if shape.second_order { Graph::Differentiable } else { Graph::Keep };
+        let gradient = gradients(&support, &[&phi], graph).unwrap().remove(0);
         phi = &phi - gradient * &moving * shape.rate;
     }
     let query = loss(shape.loss, &predict(shape, &phi, query), query_y);
-    let gradient = Tensor::run_backward(&[&query], &[&theta], false, false).remove(0);
+    let gradient = gradients(&query, &[&theta], Graph::Free).unwrap().remove(0);
     (query.double_value(&[]), gradient)
 }
 
