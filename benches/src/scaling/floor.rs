@@ -116,7 +116,10 @@ impl Ceilings {
     pub(super) fn of(device: Device) -> Result<Self> {
         let ones = |shape: &[i64]| Tensor::f_ones(shape, (Kind::Float, device));
         let (a, mut out) = (ones(&[SIDE, SIDE])?, ones(&[SIDE, SIDE])?);
-        let product = seconds(&out.shallow_clone(), || Ok(drop(out.f_addmm_(&a, &a)?)))?;
+        let product = seconds(&out.shallow_clone(), || {
+            let _ = out.f_addmm_(&a, &a)?;
+            Ok(())
+        })?;
         let (from, mut to) = (ones(&[LENGTH])?, ones(&[LENGTH])?);
         let copy = seconds(&to.shallow_clone(), || {
             to.f_copy_(&from)?;
