@@ -96,11 +96,11 @@ pub use features::FeatureTransform;
 pub use inner::{Adapts, InnerLoop, InnerRule};
 pub use learner::{Learner, LearnerSpec, LearnsFrom, Objective, Predictor};
 pub use learners::{
-    Alfa, AlphaTim, Anil, Anp, Baseline, BaselinePlusPlus, BdCspn, Boil, Cavia, Cnp, DeepEmd, Dn4, Dsn, Feat,
-    FineTuning, Fomaml, Frn, Imaml, Kfo, L2f, LaplacianShot, LearnedRates, Leo, LogisticRegression, LrD2,
-    Maml, MamlPlusPlus, MatchingNet, MetaBaseline, MetaCurvature, MetaOptNetRr, MetaOptNetSvm, MetaSgd,
-    MtNet, Np, Preset, ProtoMaml, ProtoNet, PtMap, R2d2, RelationNet, Reptile, Rfs, RidgeRegression,
-    SimpleShot, Tim, TipAdapter, TnpD, TransductiveFineTuning, WarpGrad,
+    Alfa, AlphaTim, Anil, Anp, Baseline, BaselinePlusPlus, BdCspn, Boil, Cavia, Cnp, ConvCnp, DeepEmd, Dn4,
+    Dsn, Feat, FineTuning, Fomaml, Frn, Imaml, Kfo, L2f, LaplacianShot, LearnedRates, Leo,
+    LogisticRegression, LrD2, Maml, MamlPlusPlus, MatchingNet, MetaBaseline, MetaCurvature, MetaOptNetRr,
+    MetaOptNetSvm, MetaSgd, MtNet, Np, Preset, ProtoMaml, ProtoNet, PtMap, R2d2, RelationNet, Reptile, Rfs,
+    RidgeRegression, SimpleShot, Tim, TipAdapter, TnpD, TransductiveFineTuning, WarpGrad,
 };
 pub use model::MetaModel;
 pub use outer_gradient::{GradientMode, OuterGradient};

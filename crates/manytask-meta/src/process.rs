@@ -8,7 +8,7 @@ use manytask_nn::loss::present;
 use manytask_nn::nets::Mlp;
 use manytask_tensor::{Kind, Params, Tensor};
 
-pub(crate) use self::decoder::{Decoder, numbers};
+pub(crate) use self::decoder::{Decoder, check_floor, deviations, numbers};
 pub(crate) use self::latent::Latent;
 use crate::attention::MultiHead;
 use crate::embedding::{with_dimension, without_dimension};

@@ -2,6 +2,7 @@
 
 mod activation;
 mod conv;
+mod conv1d;
 mod drop_block;
 mod dropout;
 mod embedding;
@@ -15,6 +16,7 @@ mod sequential;
 mod stages;
 
 pub use conv::Conv2d;
+pub use conv1d::Conv1d;
 pub use drop_block::DropBlock;
 pub use dropout::{ChannelDropout, Dropout};
 pub use embedding::Embedding;

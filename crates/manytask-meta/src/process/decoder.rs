@@ -34,6 +34,19 @@ pub(crate) fn numbers(learner: &str, shape: &EpisodeShape) -> Result<i64> {
     }
 }
 
+/// Refuses a smallest deviation that is out of range.
+pub(crate) fn check_floor(floor: f64) -> Result<()> {
+    if (0.0..1.0).contains(&floor) {
+        return Ok(());
+    }
+    Err(Error::setting("deviation_floor", format!("deviation_floor is {floor}"), "take 0 to below 1"))
+}
+
+/// `σ = floor + (1 − floor) softplus(ω)`.
+pub(crate) fn deviations(raw: &Tensor, floor: f64) -> Result<Tensor> {
+    Ok(raw.f_softplus()?.f_mul_scalar(1.0 - floor)?.f_add_scalar(floor)?)
+}
+
 impl Decoder {
     /// Adds `decoder.…` on so many numbers for each query.
     ///
@@ -52,10 +65,7 @@ impl Decoder {
                 "leave it out: its last layer has a mean and a deviation for each number",
             ));
         }
-        if !(0.0..1.0).contains(&floor) {
-            let what = format!("deviation_floor is {floor}");
-            return Err(Error::setting("deviation_floor", what, "take 0 to below 1"));
-        }
+        check_floor(floor)?;
         let config = MlpConfig { output: Some(2 * shape.outputs), ..config.clone() };
         let network = Mlp::new(&mut b.scope("decoder"), inputs, &config).within("decoder")?;
         Ok(Self { network, outputs: shape.outputs, floor })
@@ -71,7 +81,6 @@ impl Decoder {
         let network: &dyn Module = &self.network;
         let decoded = support.forward(network, params, &without_dimension(rows, support.tasks)?, DECODER)?;
         let raw = decoded.f_narrow(-1, self.outputs, self.outputs)?;
-        let deviations = raw.f_softplus()?.f_mul_scalar(1.0 - self.floor)?.f_add_scalar(self.floor)?;
-        Ok((decoded.f_narrow(-1, 0, self.outputs)?, deviations))
+        Ok((decoded.f_narrow(-1, 0, self.outputs)?, deviations(&raw, self.floor)?))
     }
 }

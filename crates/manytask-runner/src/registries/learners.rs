@@ -50,6 +50,7 @@ pub(super) fn learners() -> Registry<Arc<dyn LearnerSpec>> {
     registry.method::<meta::Np>();
     registry.method::<meta::Anp>();
     registry.method::<meta::TnpD>();
+    registry.method::<meta::ConvCnp>();
     // Networks that a pretraining alone trains.
     registry.method::<meta::SimpleShot>();
     registry.method::<meta::Baseline>();
