@@ -71,8 +71,13 @@ pub struct Batcher {
     batches: usize,
     /// Rows of the longest stream in the last batch.
     last: usize,
+    /// The rows of each stream by class; of a stream without any all rows count alike.
+    classes: Arc<[RowClasses]>,
     cache: Arc<Mutex<Vec<Option<Shuffle>>>>,
 }
+
+/// The numbers of a stream's rows by what they are balanced by, such as their label.
+pub type RowClasses = Vec<Vec<i64>>;
 
 /// The order of one stream's rows in one pass, kept because consecutive batches need the same one.
 #[derive(Debug)]
@@ -105,7 +110,25 @@ impl Batcher {
         };
         let cache = Arc::new(Mutex::new(rows.iter().map(|_| None).collect()));
         let (key, sampling) = (Key::new(seed, "batches"), TaskSampling::Equal);
-        Ok(Self { rows, size, key, order, sampling, batches, last, cache })
+        Ok(Self { rows, size, key, order, sampling, batches, last, classes: Arc::default(), cache })
+    }
+
+    /// The same with as many rows of each class, by stream: where shuffled, rows of all classes follow each other in turn, so that each batch has as many
+    /// of each up to one. Epochs are as long as before: the rows of a rare class come several times, each time in a new order, of a frequent one
+    /// some are left out. Rows of no class never come. A stream without classes stays as it is.
+    ///
+    /// ```
+    /// use manytask_data::{BatchOrder, Batcher, LastBatch};
+    /// let batcher = Batcher::new(&[9], 4, 1, BatchOrder::Shuffled, LastBatch::Keep)?;
+    /// let batcher = batcher.balanced(vec![vec![vec![0, 1, 2, 3, 4, 5, 6], vec![7, 8]]]);
+    /// let rows = Vec::<i64>::try_from(&batcher.batch(0, 0)?[0]).unwrap();
+    /// assert_eq!(rows.iter().filter(|row| **row >= 7).count(), 2);
+    /// # Ok::<(), manytask_data::Error>(())
+    /// ```
+    #[must_use]
+    pub fn balanced(self, classes: Vec<RowClasses>) -> Self {
+        let filled = |stream: RowClasses| stream.into_iter().filter(|class| !class.is_empty()).collect();
+        Self { classes: classes.into_iter().map(filled).collect(), ..self }
     }
 
     /// The same with another rule for streams of unequal length.
@@ -225,12 +248,36 @@ impl Batcher {
             return Arc::clone(&shuffle.rows);
         }
         let key = self.key.step(epoch).task(stream as u64).within(pass as u64);
-        let rows: Arc<[i64]> = key.permutation(self.rows.get(stream).copied().unwrap_or_default()).into();
+        let count = self.rows.get(stream).copied().unwrap_or_default();
+        let rows: Arc<[i64]> = match self.classes.get(stream) {
+            Some(classes) if !classes.is_empty() => in_turn(key, classes, count).into(),
+            _ => key.permutation(count).into(),
+        };
         if let Some(slot) = cache.get_mut(stream) {
             *slot = Some(Shuffle { epoch, pass, rows: Arc::clone(&rows) });
         }
         rows
     }
+}
+
+/// So many rows, of each class in turn; a class starts over in a new order when all its rows have come.
+fn in_turn(key: Key, classes: &[Vec<i64>], count: usize) -> Vec<i64> {
+    let each = count.div_ceil(classes.len().max(1));
+    let drawn = |(number, class): (usize, &Vec<i64>)| {
+        let mut rows = Vec::with_capacity(each + class.len());
+        let mut pass = 0;
+        while rows.len() < each && !class.is_empty() {
+            let key = key.within(number as u64 + 1).within(pass);
+            rows.extend(
+                key.permutation(class.len()).into_iter().filter_map(|place| class.get(place as usize)),
+            );
+            pass += 1;
+        }
+        rows
+    };
+    let drawn: Vec<Vec<i64>> = classes.iter().enumerate().map(drawn).collect();
+    let places = (0..each).flat_map(|place| drawn.iter().filter_map(move |class| class.get(place).copied()));
+    places.take(count).collect()
 }
 
 /// The number of batches of all rows, where a single row left over is joined to the batch before.

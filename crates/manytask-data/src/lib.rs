@@ -58,7 +58,7 @@ mod wildcard;
 mod words;
 
 pub use augmentation::{Augmentation, Flip};
-pub use batch::{BatchOrder, Batcher, LastBatch, TaskSampling};
+pub use batch::{BatchOrder, Batcher, LastBatch, RowClasses, TaskSampling};
 pub use class_split::{ClassLists, ClassSplit};
 pub use columns::Columns;
 pub use dataset::{Batch, SplitData, TaskData};

@@ -1,5 +1,6 @@
 //! Tasks on rows of data, with any architecture.
 
+mod batches;
 mod bottleneck;
 mod cut;
 mod dense;
@@ -13,10 +14,10 @@ mod stacked;
 #[cfg(test)]
 mod tests;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use manytask_data as data;
-use manytask_data::{Augmentation, Batch, BatchOrder, Batcher, LastBatch, TaskSampling};
+use manytask_data::{Batch, RowClasses};
 use manytask_nn::dense::DenseChain;
 use manytask_nn::fused::NotFused;
 use manytask_nn::{Context, Progress};
@@ -24,6 +25,8 @@ use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Layout, Params, Slot, WHOLE, no_grad};
 use serde::{Deserialize, Serialize};
 
+pub use self::batches::Batches;
+use self::batches::CachedBatcher;
 use self::losses::Losses;
 use crate::architecture::{Owned, TaskInputs, fused_chain};
 use crate::verified::VerifiedPass;
@@ -31,42 +34,6 @@ use crate::{
     Architecture, Draw, Error, Evaluation, Identity, Offers, Pass, Problem, Result, Split, Task, TaskOutputs,
     TaskVec,
 };
-
-/// How rows become batches.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Batches {
-    /// Rows in a batch; with several inputs, rows of each task.
-    pub size: usize,
-    /// Shuffled anew in each epoch, or as they come.
-    pub order: BatchOrder,
-    /// What becomes of a last batch that is smaller.
-    pub last: LastBatch,
-    /// With several inputs, how many rows of each task are in a batch.
-    pub sampling: TaskSampling,
-    /// How the rows of training batches are changed.
-    pub augment: Augmentation,
-}
-
-impl Default for Batches {
-    fn default() -> Self {
-        Self {
-            size: 256,
-            order: BatchOrder::Shuffled,
-            last: LastBatch::Keep,
-            sampling: TaskSampling::Equal,
-            augment: Augmentation::default(),
-        }
-    }
-}
-
-impl Batches {
-    /// The batches of a split.
-    fn of(self, split: &data::SplitData, seed: u64) -> Result<Batcher> {
-        let Self { size, order, last, sampling, .. } = self;
-        Ok(Batcher::new(&split.streams(), size, seed, order, last)?.sampled(sampling))
-    }
-}
 
 /// How the passes of a [`MultiTaskProblem`] are computed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,18 +65,13 @@ pub struct MultiTaskProblem {
     batches: Batches,
     steps_per_epoch: u64,
     batchers: Mutex<Vec<CachedBatcher>>,
+    /// What training batches are balanced by, for each stream of rows.
+    classes: Vec<RowClasses>,
     /// For each split and task, whether labels are missing or do not count: only then is a batch asked which tasks are in it.
     gaps: [Vec<bool>; 3],
     /// The form for GPUs, where the problem has one.
     stacked: Option<stacked::Stacked>,
     execution: Execution,
-}
-
-/// A batcher that was asked for before.
-#[derive(Debug)]
-struct CachedBatcher {
-    of: (Split, u64, u32),
-    batcher: Batcher,
 }
 
 impl MultiTaskProblem {
@@ -164,6 +126,7 @@ impl MultiTaskProblem {
             batches,
             steps_per_epoch: batcher.batches_per_epoch(),
             batchers: Mutex::default(),
+            classes: Vec::new(),
             gaps: [train?, validation?, test?],
             execution: Execution::Auto,
         })
@@ -191,7 +154,7 @@ impl MultiTaskProblem {
     }
 
     /// For each task how often its rows are seen in an epoch, on average: more than once where a task with rows of its own
-    /// has fewer than another and they start over, see [`TaskSampling`].
+    /// has fewer than another and they start over, see [`TaskSampling`](data::TaskSampling).
     ///
     /// # Errors
     /// When there are no training rows.
@@ -213,40 +176,6 @@ impl MultiTaskProblem {
                 "name one in the split, or leave out what asks for it",
             )
         })
-    }
-
-    fn batch(&self, draw: Draw) -> Result<Batch> {
-        let split = self.split(draw.split)?;
-        let batcher = self.batcher(split, draw)?;
-        let each = batcher.batches_per_epoch();
-        let batch = data::gather(split, &batcher, draw.step / each, draw.step % each)?;
-        if draw.split != Split::Train || self.batches.augment.is_none() {
-            return Ok(batch);
-        }
-        let key = Key::new(draw.seed, "augment").step(draw.step).within(u64::from(draw.replica));
-        Ok(self.batches.augment.apply(batch, key)?)
-    }
-
-    /// The batcher of a split, a seed and a replica; clones share the order of the epoch at hand.
-    fn batcher(&self, split: &data::SplitData, draw: Draw) -> Result<Batcher> {
-        let mut known = self.batchers.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = (draw.split, draw.seed, draw.replica);
-        if let Some(found) = known.iter().find(|kept| kept.of == of) {
-            return Ok(found.batcher.clone());
-        }
-        let purpose = match draw.split {
-            Split::Train => "train",
-            Split::Validation => "validation",
-            Split::Test => "test",
-        };
-        let seed = if (draw.split, draw.replica) == (Split::Train, 0) {
-            draw.seed
-        } else {
-            Key::new(draw.seed, purpose).within(u64::from(draw.replica)).number()
-        };
-        let batcher = self.batches.of(split, seed)?;
-        known.push(CachedBatcher { of, batcher: batcher.clone() });
-        Ok(batcher)
     }
 }
 

@@ -365,8 +365,12 @@ fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
     let batch = streams.iter().map(|count| (*count as usize).min(rows.batches.size)).sum();
     plan.check_step_memory(network.layout(), (batch, &loaded.inputs.shape(0)), (&needs, tasks.len()))?;
     let problem = MultiTaskProblem::new(network, tasks, splits.to_device(device)?, rows.batches)?;
+    let problem = match &rows.balance {
+        Some(task) => problem.balanced_by(task).within(["training", "balance"])?,
+        None => problem,
+    };
     let problem = Box::new(problem.executed(rows.execution));
-    let notes = note.into_iter().chain(of_repeats(&problem)?).collect();
+    let notes = note.into_iter().chain(of_repeats(&problem)?).chain(of_balance(&problem, rows)).collect();
     Ok(Loaded {
         problem,
         schema: loaded.schema,
@@ -378,6 +382,16 @@ fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
         notes,
         all_tasks: all.into_iter().map(|task| task.name).collect(),
     })
+}
+
+/// How often rows of each class are seen, where batches are balanced.
+fn of_balance(problem: &MultiTaskProblem, rows: &RowsPlan) -> Option<String> {
+    let task = rows.balance.as_ref()?;
+    let each = problem.balance().into_iter().map(|(count, times)| format!("{count} rows {times:.2} times"));
+    Some(format!(
+        "note: batches have as many rows of each class of `{task}`: in an epoch {}",
+        each.collect::<Vec<_>>().join(", ")
+    ))
 }
 
 /// What is to be said of tasks whose rows are seen much more often than those of others.

@@ -87,6 +87,7 @@ log_every_steps = 50 # lines of training losses in metrics.jsonl
 diagnose_every_steps = 100 # how the tasks' gradients stand to each other: norms, cosines, conflicts, condition number, and whether the step is down for each task; left out: never
 clip_norm = 1.0     # the largest norm of the gradient; left out: any
 only_tasks = [\"income\"] # left out: all
+balance = \"income\"  # batches have as many rows of each class of this task's labels, rare ones several times in an epoch, rows without a label never; probabilities are then those of balanced data; left out: rows as they are
 average = { ema = { decay = 0.999 } } # what is judged and kept is a moving average of the parameters, decay from 0 to below 1; or { swa = { from = 0.75 } }: their mean over the steps after this share of all; left out: the parameters of the last step
 init_from = \"../runs/other\" # a run whose best parameters are the first ones, where name and shape fit, relative to this file; left out: they are drawn
 freeze = [\"trunk\"]  # parts of the network that are held still, by what names of parameters begin with up to a dot, * for any characters: \"trunk.layer0\", \"heads.*\"; left out: none

@@ -120,3 +120,34 @@ fn what_cannot_be_is_refused() {
     assert!(new(&[0, -1], 2).is_err());
     assert!(new(&[3], 2).unwrap().batch(0, 2).is_err());
 }
+
+#[test]
+fn balanced_batches_have_as_many_rows_of_each_class() {
+    let classes = vec![(0..90).collect(), (90..96).collect(), vec![96, 97, 98]];
+    let batcher = Batcher::new(&[100], 10, 7, BatchOrder::Shuffled, LastBatch::Keep).unwrap();
+    assert_eq!(batcher.batches_per_epoch(), 10);
+    let batcher = batcher.balanced(vec![classes]);
+    let mut seen = vec![0_usize; 100];
+    for index in 0..10 {
+        let rows = Vec::<i64>::try_from(&batcher.batch(2, index).unwrap()[0]).unwrap();
+        assert_eq!(rows.len(), 10);
+        let of = |range: Range<i64>| rows.iter().filter(|row| range.contains(*row)).count();
+        assert!([of(0..90), of(90..96), of(96..99)].iter().all(|count| (3..=4).contains(count)), "{rows:?}");
+        for row in rows {
+            seen[row as usize] += 1;
+        }
+    }
+    // Each in turn: 33 or 34 of each class; row 99 has no class.
+    assert!(
+        seen[..90].iter().all(|times| *times <= 1)
+            && seen[90..96].iter().all(|times| (5..=6).contains(times))
+    );
+    assert!(seen[96..99].iter().all(|times| (11..=12).contains(times)) && seen[99] == 0, "{seen:?}");
+    // A function of epoch and index, other in another epoch.
+    let at = |epoch| Vec::<i64>::try_from(&batcher.batch(epoch, 3).unwrap()[0]).unwrap();
+    assert!(at(1) == at(1) && at(1) != at(2));
+    // A stream without classes stays as it is, and so does an order that is none.
+    let plain = Batcher::new(&[9], 4, 1, BatchOrder::Shuffled, LastBatch::Keep).unwrap();
+    let rows = |batcher: &Batcher| Vec::<i64>::try_from(&batcher.batch(0, 0).unwrap()[0]).unwrap();
+    assert_eq!(rows(&plain.clone().balanced(vec![Vec::new()])), rows(&plain));
+}

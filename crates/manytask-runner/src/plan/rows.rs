@@ -25,6 +25,8 @@ pub struct RowsPlan {
     pub(crate) batches: Batches,
     pub(crate) execution: Execution,
     pub(crate) only: Vec<String>,
+    /// The task by whose labels batches are balanced.
+    pub(crate) balance: Option<String>,
 }
 
 /// `[tasks.NAME]`; `[tasks.default]` is for all that are not named.
@@ -67,6 +69,11 @@ impl RowsPlan {
             return Err(Failure::setting(["training", "batch_size"], "`batch_size` is 0"));
         }
         let only = training.take_or("only_tasks", Vec::new())?;
+        let balance: Option<String> = training.take("balance")?;
+        if balance.is_some() && batches.order == BatchOrder::Sequential {
+            let what = "`balance` with batches in the order of the rows, of which none is drawn";
+            return Err(Failure::setting(["training", "balance"], what).hint("leave one of both out"));
+        }
         training.finish()?;
         let mut described = BTreeMap::new();
         if let Some(mut tasks) = tasks {
@@ -81,6 +88,7 @@ impl RowsPlan {
             batches,
             execution,
             only,
+            balance,
         })
     }
 
@@ -96,7 +104,12 @@ impl RowsPlan {
         let only = only.map(|(number, name)| {
             ("`only_tasks`", name.as_str(), KeyPath::from(["training", "only_tasks"]).then(number))
         });
-        if let Some((place, name, key)) = sections.chain(only).find(|(_, name, _)| !names.contains(name)) {
+        let balance = self.balance.iter();
+        let balance =
+            balance.map(|name| ("`balance`", name.as_str(), KeyPath::from(["training", "balance"])));
+        if let Some((place, name, key)) =
+            sections.chain(only).chain(balance).find(|(_, name, _)| !names.contains(name))
+        {
             let what = format!("{place} names `{name}`, which is no task");
             let failure = Failure::setting(key, what);
             return Err(match crate::config::nearest(name, names.iter().copied()) {

@@ -54,3 +54,25 @@ fn settings_that_are_not_for_these_rows_are_refused_at_their_place() {
         assert!(!place.at("runs").exists(), "{change}");
     }
 }
+
+#[test]
+fn batches_are_balanced_by_a_task_and_it_is_said() {
+    let place = Place::new();
+    let run = ["train", "a.toml", "--name", "b", "training.balance=\"rich\"", "training.epochs=2"];
+    let said = place.good(&run);
+    assert!(
+        said.err.contains("as many rows of each class of `rich`") && said.err.contains("times"),
+        "{said:?}"
+    );
+    assert!(place.read("runs/b/config.toml").contains("balance = \"rich\""));
+    for (change, says) in [
+        ("training.balance=\"score\"", "balanced by `score`, a regression task"),
+        ("training.balance=\"ric\"", "did you mean `rich`?"),
+        ("training.batch_order=\"sequential\"", "of which none is drawn"),
+        ("training.only_tasks=[\"score\"]", "which is no task that is trained"),
+    ] {
+        let said = place.run(&["train", "a.toml", "training.balance=\"rich\"", change]);
+        assert_eq!(said.code, Some(3), "{change}: {said:?}");
+        assert!(said.err.contains(says) && said.err.contains("balance"), "{change}: {said:?}");
+    }
+}
