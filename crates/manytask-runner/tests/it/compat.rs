@@ -29,11 +29,9 @@ fn a_method_takes_the_defaults_of_another_implementation_where_nothing_is_writte
     ] {
         assert_eq!(printed(&place, aggregator)[key], expected, "{aggregator}");
     }
-    let nested = printed(
-        &place,
-        "kind = \"pipeline\"\ncombination = { kind = \"excess_mtl\", compat = \"torchjd\" }\nmax_norm = 1.0",
-    );
-    assert_eq!(nested["combination"]["step_size"], 1.0.into());
+    let nested =
+        "kind = \"pipeline\"\ncombination = { kind = \"cagrad\", compat = \"libmtl\" }\nmax_norm = 1.0";
+    assert_eq!(printed(&place, nested)["combination"]["c"], 0.5.into());
 }
 
 #[test]

@@ -46,6 +46,7 @@ fn every_one_makes_a_step_on_its_data() {
         ("tox21", "tox21"),
         ("exam", "exam"),
         ("school", "school"),
+        ("jura", "jura"),
         ("omniglot", "omniglot"),
         ("multi_fashion", "fashion_mnist"),
     ];
