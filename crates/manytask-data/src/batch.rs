@@ -128,7 +128,9 @@ impl Batcher {
     #[must_use]
     pub fn balanced(self, classes: Vec<RowClasses>) -> Self {
         let filled = |stream: RowClasses| stream.into_iter().filter(|class| !class.is_empty()).collect();
-        Self { classes: classes.into_iter().map(filled).collect(), ..self }
+        // Orders that clones know are other ones.
+        let cache = Arc::new(Mutex::new(self.rows.iter().map(|_| None).collect()));
+        Self { classes: classes.into_iter().map(filled).collect(), cache, ..self }
     }
 
     /// The same with another rule for streams of unequal length.
