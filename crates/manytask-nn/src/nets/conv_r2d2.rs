@@ -66,10 +66,12 @@ impl ConvR2d2 {
             let form = Convolution { bias: true, gain: Gain::LeakyRelu(SLOPE), ..unbiased(inputs, outputs) };
             let mut layers = form.normalised(&mut b.scope(format!("layer{number}")), "conv", "norm")?;
             layers.extend([Box::new(pooling) as Box<dyn Module>, Box::new(LeakyRelu { slope: SLOPE })]);
-            match number.checked_sub(2).and_then(|place| config.dropout.get(place)) {
+            match number.checked_sub(2).and_then(|place| Some((place, *config.dropout.get(place)?))) {
                 None => first.push(layers, outputs),
-                Some(share) => {
-                    layers.push(Box::new(Dropout::new(*share)?));
+                Some((place, share)) => {
+                    let dropout = Dropout::new(share)
+                        .map_err(|_| Error::setting(("dropout", place), &share, "it must be in [0, 1)"))?;
+                    layers.push(Box::new(dropout));
                     blocks.push(Sequential(layers));
                 }
             }

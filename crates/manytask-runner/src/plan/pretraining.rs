@@ -59,6 +59,13 @@ impl Plan {
                     "set `steps` in [pretraining]; the other steps of [training] are on tasks",
                 );
             }
+            Some(steps) if of_base_classes && all == 0 => {
+                return refuse(
+                    KeyPath::from(["training", "steps"]),
+                    format!("[training] has no `steps`, and [pretraining] {steps} of them"),
+                    "set as many, and leave `steps` out of [pretraining]",
+                );
+            }
             Some(steps) if of_base_classes && steps != all => {
                 return refuse(
                     of_steps(),

@@ -24,7 +24,7 @@ const ROWS: [&str; 3] = [
      [aggregator]\nkind = \"equal_weights\"\n[optimizer]\nkind = \"adam\"\nlearning_rate = 0.01\n[training]\nsteps = 4\n",
 ];
 
-const EPISODES: [&str; 4] = [
+const EPISODES: [&str; 5] = [
     "[data]\nkind = \"sinusoid\"\n[network]\nkind = \"mlp\"\nhidden = [4]\n[learner]\nkind = \"maml\"\n\
      [aggregator]\nkind = \"equal_weights\"\n[optimizer]\nkind = \"adam\"\nlearning_rate = 0.01\n[training]\nsteps = 4\n\
      validate_every_steps = 2\n",
@@ -34,6 +34,9 @@ const EPISODES: [&str; 4] = [
     "[data]\nkind = \"omniglot\"\nsplit.random = { train = 1000, validation = 100 }\n[network]\nkind = \"conv4\"\n\
      [learner]\nkind = \"simple_shot\"\n[pretraining]\nbatch_size = 8\n[aggregator]\nkind = \"equal_weights\"\n\
      [optimizer]\nkind = \"adam\"\nlearning_rate = 0.01\n[training]\nsteps = 4\nvalidate_every_steps = 2\n",
+    "[data]\nkind = \"omniglot\"\nsize = 32\nsplit.random = { train = 1000, validation = 100 }\n[network]\nkind = \"conv4\"\n\
+     [learner]\nkind = \"protonet\"\n[aggregator]\nkind = \"equal_weights\"\n[optimizer]\nkind = \"adam\"\nlearning_rate = 0.01\n\
+     [training]\nsteps = 4\nvalidate_every_steps = 2\n",
     "[data]\nkind = \"gaussian_process\"\n[network]\nkind = \"mlp\"\nhidden = [4]\n[learner]\nkind = \"cnp\"\n\
      [aggregator]\nkind = \"equal_weights\"\n[optimizer]\nkind = \"adam\"\nlearning_rate = 0.01\n[training]\nsteps = 4\n\
      validate_every_steps = 2\n",
