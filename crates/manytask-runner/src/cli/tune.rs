@@ -26,6 +26,12 @@ pub struct TuneArgs {
     /// A new SVG file for a picture of the losses
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+    /// cpu, cuda, cuda:N or auto
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Threads of each kernel
+    #[arg(long)]
+    pub threads: Option<usize>,
     /// Print JSON instead of text
     #[arg(long)]
     pub json: bool,

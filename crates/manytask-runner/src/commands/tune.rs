@@ -7,6 +7,7 @@ use manytask_nn::schedule::{Schedule, ScheduleKind};
 use manytask_tensor::{ShownPath as _, io};
 use serde_json::json;
 
+use super::train::with_options;
 use crate::cli::{TuneArgs, Tuned};
 use crate::config::Source;
 use crate::data::Detail;
@@ -40,7 +41,8 @@ pub(super) fn tune(arguments: &TuneArgs, registries: &Registries) -> Result<()> 
         let what = format!("--svg {}: is there already", path.shown());
         return Err(Failure::new(Code::Usage, what).hint("give another file, or remove it"));
     }
-    let source = Source::read(&arguments.config, &arguments.overrides)?;
+    let overrides = with_options(&arguments.overrides, arguments.device.as_deref(), arguments.threads);
+    let source = Source::read(&arguments.config, &overrides)?;
     let mut experiment = Experiment::load(Plan::read(&source, registries)?)?;
     experiment.training = rising(&experiment.training, arguments);
     experiment.say_data(if arguments.quiet { Detail::Notes } else { Detail::Brief });
@@ -56,7 +58,7 @@ pub(super) fn tune(arguments: &TuneArgs, registries: &Registries) -> Result<()> 
     print(&found.text())?;
     let config = quoted(&arguments.config);
     let rate = format!("optimizer.learning_rate={}", shown_rate(found.suggested));
-    let changes: Vec<&str> = arguments.overrides.iter().map(String::as_str).chain([rate.as_str()]).collect();
+    let changes: Vec<&str> = overrides.iter().map(String::as_str).chain([rate.as_str()]).collect();
     print(&format!("\n{} train {config} {}\n", program(), changes.join(" ")))
 }
 
