@@ -20,7 +20,7 @@ use crate::shape::{EpisodeShape, NetworkShape};
 ///
 /// Examples are smoothed onto a grid by a set convolution with RBF weights `ψ(x, t) = exp(−½ (x − t)²/ℓ²)` of a learned ℓ: the density `Σ ψ(xᵢ, t)` and, divided by
 /// it, the labels' `Σ yᵢ ψ(xᵢ, t)` (equation 4 and algorithm 1). Convolutions go along the grid; what they give is smoothed back to a query's x
-/// by another ψ, and [network] makes the mean and the deviation of it, `σ = floor + (1 − floor) softplus(ω)`. The grid has `points_per_unit`
+/// by another ψ, and `[network]` makes the mean and the deviation of it, `σ = floor + (1 − floor) softplus(ω)`. The grid has `points_per_unit`
 /// points in a unit of x and goes `reach` units to both sides of the mean of the examples' x, rounded to a point of the grid: moves by whole steps of the grid are
 /// exactly equivariant. Minimised is the negative log-likelihood of the queries' labels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
