@@ -1,0 +1,112 @@
+//! Arguments of commands that train many times.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use clap::builder::TypedValueParser as _;
+
+/// Arguments of `compare-strategies`.
+#[derive(Debug, Args)]
+pub struct CompareArgs {
+    /// The configuration
+    pub config: PathBuf,
+    /// Changes to it, such as training.epochs=3
+    #[arg(value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// How many seeds each is trained with: the more, the surer the answer
+    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    pub seeds: u64,
+    /// What is compared beside weighted sums of the losses: names of aggregators, or tables such as '{ kind = "cagrad", c = 0.8 }',
+    /// with commas between
+    #[arg(long, value_name = "A,B,…")]
+    pub strategies: Option<String>,
+    /// The study's name; otherwise the configuration's with -strategies behind it
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The folder of runs
+    #[arg(long, default_value = "runs")]
+    pub runs: PathBuf,
+    /// How many trainings run at a time; otherwise the processors are shared out
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// cpu, cuda, cuda:N or auto
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Threads of each training
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Say nothing of single runs
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// Arguments of `front`.
+#[derive(Debug, Args)]
+pub struct FrontArgs {
+    /// The configuration
+    pub config: PathBuf,
+    /// Changes to it, such as training.epochs=3
+    #[arg(value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Preferences at most, spread evenly: so many trainings for each method
+    #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u64).range(2..=10_000).map(|n| n as usize))]
+    pub points: usize,
+    /// How a point is looked for: linear (weighted sums), tchebycheff, epo (exact Pareto optimal search), or another aggregator with a
+    /// preference, such as stch or pbi
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',', default_value = "linear,tchebycheff,epo")]
+    pub methods: Vec<String>,
+    /// A loss for each task, below which the hypervolume is counted; otherwise it lies beyond all points that are found
+    #[arg(long, value_name = "X,Y,…", value_delimiter = ',', value_parser = finite)]
+    pub reference: Vec<f64>,
+    /// The study's name; otherwise the configuration's with -front behind it
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The folder of runs
+    #[arg(long, default_value = "runs")]
+    pub runs: PathBuf,
+    /// How many trainings run at a time; otherwise the processors are shared out
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// cpu, cuda, cuda:N or auto
+    #[arg(long)]
+    pub device: Option<String>,
+    /// Threads of each training
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Say nothing of single runs
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// A number that is neither infinite nor NaN.
+fn finite(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        _ => Err("it must be a finite number".to_owned()),
+    }
+}
+
+/// Arguments of `group`.
+#[derive(Debug, Args)]
+pub struct GroupArgs {
+    /// The configuration
+    pub config: PathBuf,
+    /// Changes to it, such as training.epochs=3
+    #[arg(value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Networks at most
+    #[arg(long, value_name = "N", default_value = "5", value_parser = clap::value_parser!(u64).range(1..=1000).map(|n| n as usize))]
+    pub groups: usize,
+    /// Steps between two looks at what a step for each task does to the others
+    #[arg(long, value_name = "STEPS", default_value = "10", value_parser = clap::value_parser!(u64).range(1..))]
+    pub every: u64,
+    /// An SVG file for a picture of the affinities
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+    /// Show no progress
+    #[arg(long)]
+    pub quiet: bool,
+}
