@@ -84,7 +84,7 @@ pub use split::{ByColumn, Files, Fold, Fractions, GroupFractions, Indices, Split
 pub use splits::Splits;
 pub use table::{
     Column, ColumnData, Decimal, MemoryTable, Quotes, Separator, Table, TableFormat, TableReader,
-    TableSource, Thousands,
+    TableSource, Thousands, is_file_of,
 };
 pub use table_dataset::{Cached, Dataset, Schema, TableDataset, WeightIn};
 pub use table_episodes::{GivenTask, LoadedTableEpisodes, TableEpisodes, TablePools};

@@ -29,6 +29,7 @@ pub(crate) use self::header::Named;
 pub use self::memory::{ColumnData, MemoryTable};
 pub(crate) use self::number::NumberFormat;
 pub use self::number::{Decimal, Thousands};
+pub use self::several::is_file_of;
 pub(crate) use self::several::{digest_of, files};
 pub use self::source::{Quotes, Separator, TableSource};
 pub(crate) use self::typed::is_typed;

@@ -5,6 +5,7 @@ mod baselines;
 mod changes;
 mod check;
 mod compare;
+mod destination;
 mod drive;
 mod eval;
 mod fastest;

@@ -8,6 +8,10 @@ mod scale;
 
 use std::fmt::Write as _;
 
+/// What every page begins with.
+pub(crate) const BEGINNING: &str = "<!DOCTYPE html>\n<html xmlns=\"http://www.w3.org/1999/xhtml\" lang=\"en\">\n<head>\n\
+    <meta charset=\"utf-8\"/>\n<meta name=\"generator\" content=\"manytask\"/>\n";
+
 pub(crate) use self::chart::{Chart, Mark, Series};
 pub(crate) use self::matrix::{Bar, Shades, bars, matrix};
 
@@ -91,7 +95,7 @@ impl Page {
     /// The whole page.
     pub(crate) fn finish(&self) -> String {
         format!(
-            "<!DOCTYPE html>\n<html xmlns=\"http://www.w3.org/1999/xhtml\" lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
+            "{BEGINNING}\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>{}</title>\n\
              <style>{STYLE}</style>\n</head>\n<body>\n<main>\n{}</main>\n</body>\n</html>\n",
             self.title, self.body

@@ -38,6 +38,21 @@ pub(crate) fn files(path: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// Whether a file, which need not be there, would be one of those that a path with a `*` means.
+pub fn is_file_of(path: &Path, file: &Path) -> bool {
+    let name =
+        |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let folder = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs_err::canonicalize(folder).ok()
+    };
+    let pattern = name(path);
+    pattern.contains('*')
+        && !path.exists()
+        && is_like(&pattern, &name(file))
+        && folder(path).is_some_and(|own| folder(file) == Some(own))
+}
+
 /// What [`Table::digest`] is of the files that a path means, without reading them as a table.
 pub(crate) fn digest_of(path: &Path) -> Result<String> {
     let one = |path: &PathBuf| Ok((path.clone(), digest([read_raw(path)?.as_slice()])));

@@ -12,6 +12,7 @@ use manytask_tensor::ShownPath as _;
 use manytask_tensor::{Device, Kind, Layout, Params, Tensor, threads};
 
 use super::changes::Purpose;
+use super::destination::Destination;
 use super::opened::Opened;
 use super::predictions::Predictions;
 use super::train::with_options;
@@ -25,6 +26,10 @@ use crate::run::{RunFolder, Which};
 
 /// `manytask adapt`.
 pub(super) fn adapt(arguments: &AdaptArgs, registries: &Registries) -> Result<()> {
+    if let Some(path) = arguments.output.as_deref().filter(|path| path.as_os_str() != "-") {
+        let to = Destination { option: "--output", path };
+        to.spares(&[&arguments.support, &arguments.query], &arguments.run)?;
+    }
     let overrides = with_options(&arguments.overrides, arguments.device.as_deref(), arguments.threads);
     let opened = Opened::new(RunFolder::view(&arguments.run)?, &overrides, Purpose::Predict)?;
     let plan = opened.plan(registries)?;

@@ -8,6 +8,7 @@ use manytask_multitask::{AffinityProbe, Event, Grouping, TaskAffinity, Trainer};
 use manytask_tensor::{ShownPath as _, io};
 use serde_json::json;
 
+use super::destination::Destination;
 use crate::cli::GroupArgs;
 use crate::config::Source;
 use crate::data::Detail;
@@ -22,6 +23,9 @@ const SHOWN: usize = 20;
 
 /// `manytask group`.
 pub(super) fn group(arguments: &GroupArgs, registries: &Registries) -> Result<()> {
+    if let Some(path) = &arguments.svg {
+        Destination { option: "--svg", path }.is_new()?;
+    }
     let source = Source::read(&arguments.config, &arguments.overrides)?;
     let plan = Plan::read(&source, registries)?;
     if matches!(plan.work, Work::Episodes(_)) {

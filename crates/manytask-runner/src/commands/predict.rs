@@ -12,6 +12,7 @@ use manytask_tensor::{Kind, Tensor, threads};
 
 use self::derived::{postprocessed, with_derived};
 use super::changes::Purpose;
+use super::destination::Destination;
 use super::opened::Opened;
 use super::predictions::Predictions;
 use super::train::with_options;
@@ -31,7 +32,8 @@ pub(super) fn predict(arguments: &PredictArgs, registries: &Registries) -> Resul
     let overrides = with_options(&arguments.overrides, arguments.device.as_deref(), arguments.threads);
     let output = arguments.output.as_deref().filter(|path| path.as_os_str() != "-");
     if let Some(output) = output {
-        spare(output, &arguments.input, &arguments.run)?;
+        let to = Destination { option: "--output", path: output };
+        to.spares(&[&arguments.input], &arguments.run)?;
     }
     let keep = Columns::from(arguments.keep.as_slice());
     let asked = Asked {
@@ -269,44 +271,4 @@ pub(super) fn of_input(error: impl Into<Failure>) -> Failure {
         failure if failure.code == Code::Config => Failure { code: Code::Data, ..failure },
         other => other,
     }
-}
-
-/// Refuses to write over the input or a file of the run.
-fn spare(output: &Path, input: &Path, run: &Path) -> Result<()> {
-    const OWN: [&str; 10] = [
-        "config.toml",
-        "manifest.json",
-        SCHEMA,
-        "results.json",
-        "metrics.jsonl",
-        ".lock",
-        "study.json",
-        "base.toml",
-        "out_of_fold.csv",
-        "report.html",
-    ];
-    let refuse = |what: &str| {
-        Err(Failure::new(Code::Usage, format!("--output {}: this is {what}", output.shown()))
-            .hint("give another file, or - for stdout"))
-    };
-    let Some(place) = placed(output) else { return Ok(()) };
-    if placed(input).as_deref() == Some(&place) && place.is_file() {
-        return refuse("the input");
-    }
-    let Some(inside) = placed(run).and_then(|run| place.strip_prefix(run).ok().map(Path::to_owned)) else {
-        return Ok(());
-    };
-    let own = OWN.iter().any(|name| inside == Path::new(name))
-        || ["checkpoints", "members", "logs"].iter().any(|folder| inside.starts_with(folder))
-        || inside.to_string_lossy().starts_with("events.out.tfevents");
-    if own { refuse("a file of the run") } else { Ok(()) }
-}
-
-/// Where a path leads, which need not exist.
-fn placed(path: &Path) -> Option<std::path::PathBuf> {
-    if let Ok(place) = fs_err::canonicalize(path) {
-        return Some(place);
-    }
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Some(fs_err::canonicalize(parent).ok()?.join(path.file_name()?))
 }

@@ -13,12 +13,13 @@ use manytask_tensor::ShownPath as _;
 use manytask_tensor::io::write_atomically;
 
 use super::changes::Purpose;
+use super::destination::Destination;
 use super::drive::name_of;
 use super::opened::Opened;
 use crate::cli::ReportArgs;
 use crate::experiment::Experiment;
 use crate::failure::{Code, Failure, Result};
-use crate::html::Page;
+use crate::html::{BEGINNING, Page};
 use crate::postprocessing::Fitted;
 use crate::registries::Registries;
 use crate::report::say;
@@ -57,6 +58,15 @@ pub(super) fn report(arguments: &ReportArgs, registries: &Registries) -> Result<
     let (changes, named): (Vec<&PathBuf>, Vec<&PathBuf>) = arguments.runs.iter().partition(is_change);
     let changes: Vec<String> =
         changes.into_iter().map(|change| change.to_string_lossy().into_owned()).collect();
+    let output = match (&arguments.output, named.as_slice()) {
+        (Some(output), _) => output.clone(),
+        (None, [one]) => one.join(FILE),
+        (None, _) => FILE.into(),
+    };
+    // A run's own page is made anew, whatever version made it.
+    if arguments.output.is_some() || named.len() > 1 {
+        Destination { option: "--output", path: &output }.is_new_or_begins_with(BEGINNING)?;
+    }
     let runs = runs_of(&named)?;
     let mut page = Page::new(&title(&named));
     let mut shown = Vec::new();
@@ -76,11 +86,6 @@ pub(super) fn report(arguments: &ReportArgs, registries: &Registries) -> Result<
     if shown.len() > SHOWN {
         page.remark(&format!("The {} further runs are in the table above alone.", shown.len() - SHOWN));
     }
-    let output = match (&arguments.output, named.as_slice()) {
-        (Some(output), _) => output.clone(),
-        (None, [one]) => one.join(FILE),
-        (None, _) => FILE.into(),
-    };
     write_atomically(&output, page.finish().as_bytes())?;
     say(&format!("the report is in {}; open it with a browser", output.shown()));
     Ok(())

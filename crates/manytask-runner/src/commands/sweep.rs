@@ -82,6 +82,11 @@ pub(super) fn sweep(arguments: &TrainArgs, registries: &Registries) -> Result<()
 }
 
 fn points(axes: &[Axis], random: Option<u64>, seed: u64) -> Result<Vec<Point>> {
+    if let Some(what) = axes.iter().find_map(Axis::mistake) {
+        return Err(
+            Failure::new(Code::Usage, what).hint("give each value once, and a range from the lower end")
+        );
+    }
     if let Some(count) = random {
         return Ok(axes::drawn(axes, count, seed));
     }

@@ -7,6 +7,7 @@ use manytask_nn::schedule::{Schedule, ScheduleKind};
 use manytask_tensor::{ShownPath as _, io};
 use serde_json::json;
 
+use super::destination::Destination;
 use super::train::with_options;
 use crate::cli::{TuneArgs, Tuned};
 use crate::config::Source;
@@ -37,9 +38,8 @@ pub(super) fn tune(arguments: &TuneArgs, registries: &Registries) -> Result<()> 
         let what = format!("rates from {} to {}", arguments.from, arguments.to);
         return Err(Failure::new(Code::Usage, what).hint("both are above 0, and the second is larger"));
     }
-    if let Some(path) = arguments.svg.as_ref().filter(|path| path.exists()) {
-        let what = format!("--svg {}: is there already", path.shown());
-        return Err(Failure::new(Code::Usage, what).hint("give another file, or remove it"));
+    if let Some(path) = &arguments.svg {
+        Destination { option: "--svg", path }.is_new()?;
     }
     let overrides = with_options(&arguments.overrides, arguments.device.as_deref(), arguments.threads);
     let source = Source::read(&arguments.config, &overrides)?;

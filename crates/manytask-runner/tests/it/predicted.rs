@@ -37,6 +37,32 @@ fn predictions_go_to_a_file_that_is_free_for_them() {
     );
 }
 
+#[test]
+fn what_is_there_is_not_written_over() {
+    let place = trained();
+    let rows = place.read("new.csv");
+    place.write("k-1.csv", &rows);
+    place.write("k-2.csv", &rows);
+    let config = place.read("a.toml");
+    let predict = ["predict", "runs/a", "--input", "k-*.csv", "--output"];
+    for (command, says) in [
+        ([&predict[..], &["k-2.csv"]].concat(), "all files of such a name"),
+        ([&predict[..], &["k-3.csv"]].concat(), "all files of such a name"),
+        ([&predict[..], &["none/p.csv"]].concat(), "there is no folder none"),
+        (vec!["group", "a.toml", "--svg", "a.toml"], "is there already"),
+        (vec!["group", "a.toml", "--svg", "none/x.svg"], "there is no folder none"),
+        (vec!["tune", "lr", "a.toml", "--svg", "none/x.svg"], "there is no folder none"),
+        (vec!["report", "runs/a", "--output", "a.toml"], "is no page of this command"),
+    ] {
+        let said = place.run(&command);
+        assert!(said.code == Some(2) && said.err.contains(says), "{command:?}: {said:?}");
+    }
+    assert_eq!((place.read("k-2.csv"), place.read("a.toml")), (rows, config));
+    for _ in 0..2 {
+        place.good(&["report", "runs/a", "--output", "page.html"]);
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn a_private_file_of_predictions_stays_private() {

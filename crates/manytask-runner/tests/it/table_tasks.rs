@@ -75,6 +75,11 @@ fn a_learner_adapts_to_schools_that_it_never_saw() {
     place.write("new.csv", "id,age,sex,school\n1,11,f,y\n2,11,f,x\n3,13,m,y\n");
     let said =
         place.good(&["adapt", "runs/s", "--support", "known.csv", "--query", "new.csv", "--keep", "id"]);
+    for input in ["known.csv", "new.csv"] {
+        let over = ["adapt", "runs/s", "--support", "known.csv", "--query", "new.csv", "--output", input];
+        let refused = place.run(&over);
+        assert!(refused.code == Some(2) && refused.err.contains("this is the input"), "{refused:?}");
+    }
     let rows: Vec<Vec<&str>> = said.out.lines().map(|line| line.split(',').collect()).collect();
     assert_eq!(rows[0], ["task", "id", "score"]);
     let names: Vec<&[&str]> = rows[1..].iter().map(|row| &row[..2]).collect();

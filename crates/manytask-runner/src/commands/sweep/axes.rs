@@ -40,6 +40,21 @@ impl Axis {
         }
     }
 
+    /// What of it makes no sense, in words: a value that stands there twice, or a range whose ends are not in order.
+    pub(super) fn mistake(&self) -> Option<String> {
+        match &self.values {
+            Values::Between(low, high) => {
+                (low >= high).then(|| format!("`{}` is a range from {low} to {high}", self.shown()))
+            }
+            Values::Listed(values) => {
+                let mut rest = values.iter().enumerate();
+                let twice =
+                    rest.find(|(place, value)| values.iter().take(*place).any(|other| other == *value));
+                twice.map(|(_, value)| format!("`{}` has the value {value} twice", self.shown()))
+            }
+        }
+    }
+
     /// Whether it is a range of numbers.
     pub(super) fn is_range(&self) -> bool {
         matches!(self.values, Values::Between(..))
@@ -85,7 +100,8 @@ fn axis(change: &str) -> Option<Axis> {
     let (key, value) = change.split_once('=')?;
     if let Some((low, high)) = value.split_once("..") {
         let (low, high) = (low.trim().parse::<f64>().ok()?, high.trim().parse::<f64>().ok()?);
-        return (low < high && (high - low).is_finite())
+        return (high - low)
+            .is_finite()
             .then(|| Axis { key: key.to_owned(), values: Values::Between(low, high) });
     }
     let values = alternatives(value);
@@ -184,6 +200,15 @@ mod tests {
         );
         assert_eq!(names(&["a.kind=x,y", "b.kind=z,w"])[0], "a.kind=x b.kind=z");
         assert_eq!(grid(&axes(&["a.kind=x,y"]))[1].overrides, ["a.kind=y"]);
+    }
+
+    #[test]
+    fn values_that_repeat_and_ranges_backwards_are_mistakes() {
+        let mistakes = |change: &str| axes(&[change]).first().and_then(Axis::mistake);
+        assert!(mistakes("a=1,2,1").is_some_and(|what| what.contains("the value 1 twice")));
+        assert!(mistakes("a=0.1..0.01").is_some_and(|what| what.contains("from 0.1 to 0.01")));
+        assert_eq!(mistakes("a=1,2"), None);
+        assert_eq!(mistakes("a=0.01..0.1"), None);
     }
 
     #[test]

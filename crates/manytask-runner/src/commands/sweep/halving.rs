@@ -37,6 +37,15 @@ pub(super) fn planned(eta: u64, points: usize, keys: &[String], looked: &Looked)
             .hint("set training.validate_every_steps or training.validate_every_epochs"));
     };
     let rungs = rungs(eta, points, training.steps, every);
+    if rungs.is_empty() {
+        let what = format!(
+            "--halving={eta} stops none of {points} points: it halves while more than {eta} are left, at looks at the validation split before \
+             the last of {} steps",
+            training.steps
+        );
+        return Err(Failure::new(Code::Usage, what)
+            .hint("give it more points, a smaller N, or more looks, or leave --halving out"));
+    }
     Ok(Halving { eta, rungs, tasks: looked.experiment.problem.evaluation_schema().tasks })
 }
 
