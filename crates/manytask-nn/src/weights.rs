@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use manytask_tensor::{Entry, Tensor};
+use manytask_tensor::{Entry, Kind, Tensor};
 
 use crate::{Error, Result};
 
@@ -69,6 +69,12 @@ impl Weights {
                     entry.shape
                 )));
             }
+            if let Some(what) = unusable(&tensor, &entry.name)? {
+                return Err(wrong(format!(
+                    "`{prefix}{}` {what}; take another file, this one is of no network that works",
+                    entry.name
+                )));
+            }
             taken.push(tensor);
         }
         if !missing.is_empty() {
@@ -94,6 +100,18 @@ impl Weights {
         }
         Ok(Self { tensors: taken, passed_over })
     }
+}
+
+/// What no weight of a network is.
+fn unusable(tensor: &Tensor, name: &str) -> Result<Option<&'static str>> {
+    if !matches!(tensor.kind(), Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16) {
+        return Ok(Some("holds whole numbers"));
+    }
+    if tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? == 0 {
+        return Ok(Some("has numbers that are NaN or infinite"));
+    }
+    let negative = name.ends_with("running_var") && tensor.f_lt(0.0)?.f_any()?.f_int64_value(&[])? != 0;
+    Ok(negative.then_some("has variances below 0"))
 }
 
 /// Without counters of batches, which nothing reads, and with timm's names for torchvision's.

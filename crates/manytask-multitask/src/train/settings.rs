@@ -121,8 +121,16 @@ impl Monitor {
     /// The metric's value, and which way it should go; `None` where no task has it.
     ///
     /// # Errors
-    /// When no task or metric has such a name, or the goal is not known.
+    /// When no task or metric has such a name, the goal is not known, or one task decides and others are weighed.
     pub fn read(&self, evaluation: &Evaluation) -> Result<(Option<f64>, Goal)> {
+        if let Some(task) = self.task.as_ref().filter(|_| !self.across.is_mean() || !self.weights.is_empty())
+        {
+            return Err(Error::setting(
+                "task",
+                format!("monitor: task `{task}` decides alone, so that there is nothing to weigh"),
+                "leave out `task`, or `across` and `weights`",
+            ));
+        }
         let tasks = match &self.task {
             None => evaluation.tasks.iter().collect::<Vec<_>>(),
             Some(name) => {
@@ -329,6 +337,11 @@ mod tests {
         assert_eq!(read("loss", Across::Worst, &[("a", 3.0)]).unwrap().0, Some(3.0));
         assert_eq!(read("auc", Across::Mean, &[("a", 3.0)]).unwrap().0, Some(0.5));
         assert_eq!(read("f1", Across::Worst, &[("b", 0.5)]).unwrap(), (Some(0.15), Goal::Maximise));
+        for (across, weights) in [(Across::Worst, vec![]), (Across::Mean, vec![("b".to_owned(), 2.0)])] {
+            let (task, weights) = (Some("a".to_owned()), weights.into_iter().collect());
+            let monitor = Monitor { task, across, weights, ..Monitor::default() };
+            assert!(monitor.read(&evaluation()).unwrap_err().to_string().contains("decides alone"));
+        }
         for (weights, says) in [([("c", 1.0)], "no task `c`"), ([("a", 0.0)], "weight of `a` is 0")] {
             let error = read("loss", Across::Mean, &weights).unwrap_err().to_string();
             assert!(error.contains(says), "{error}");

@@ -319,3 +319,23 @@ fn weights_that_do_not_fit_say_which() {
     let message = loaded(&layout, &both).unwrap_err().to_string();
     assert!(message.contains("several networks, `key.` and `query.`"), "{message}");
 }
+
+#[test]
+fn weights_that_no_network_works_with_are_refused() {
+    let (_, layout) = built(|b| Conv4::new(b, 1, 28, &Conv4Config { hidden: 2, ..Conv4Config::default() }));
+    let good = weights(&layout, str::to_owned);
+    assert!(loaded(&layout, &good).is_ok());
+    let change: [(&str, fn(&Tensor) -> Tensor, &str); 3] = [
+        ("norm.running_var", |tensor| -tensor, "variances below 0"),
+        ("conv.weight", |tensor| tensor * f64::NAN, "NaN or infinite"),
+        ("norm.weight", |tensor| tensor.to_kind(Kind::Int), "whole numbers"),
+    ];
+    for (ending, changed, says) in change {
+        let mut file = weights(&layout, str::to_owned);
+        let (name, tensor) = file.iter_mut().find(|(name, _)| name.ends_with(ending)).unwrap();
+        *tensor = changed(tensor);
+        let name = name.clone();
+        let error = loaded(&layout, &file).unwrap_err().to_string();
+        assert!(error.contains(says) && error.contains(&name) && error.contains("w.safetensors"), "{error}");
+    }
+}
