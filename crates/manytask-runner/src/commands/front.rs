@@ -26,6 +26,10 @@ const PICTURE: &str = "front.svg";
 /// `manytask front`.
 pub(super) fn front(arguments: &FrontArgs, registries: &Registries) -> Result<()> {
     let overrides = with_options(&arguments.overrides, arguments.device.as_deref(), arguments.threads);
+    if let Some(change) = arguments.overrides.iter().find(|change| change.starts_with("aggregator")) {
+        let what = format!("`{change}` has no effect: what weighs the tasks of a front are its methods");
+        return Err(Failure::new(Code::Usage, what).hint("leave it out, or name methods with --methods"));
+    }
     let wanted = Wanted {
         config: &arguments.config,
         overrides: &overrides,

@@ -150,7 +150,7 @@ impl Found {
         let Some(&(lowest, _)) = best.filter(|(rate, _)| *rate > first) else {
             let what = "no rate made the losses lower";
             return Err(Failure::new(Code::Diverged, what)
-                .hint("try lower rates with --from, or more steps with --steps"));
+                .hint("try higher rates with --to where the loss has not moved, lower ones with --from where it rises at once, or more --steps"));
         };
         Ok(Self { tried, lowest, suggested: lowest / BELOW })
     }

@@ -73,6 +73,7 @@ fn a_front_is_trained_for_each_method_and_preference_and_goes_on() {
 fn what_has_no_front_is_refused_before_anything_is_trained() {
     let place = Place::new();
     for (arguments, code, words) in [
+        (vec!["aggregator.kind=mgda"], 2, "has no effect"),
         (vec!["--methods", "epoo"], 3, "no aggregator `epoo`"),
         (vec!["--methods", "pcgrad"], 3, "unknown key `preference`"),
         (vec!["--methods", "epo,epo"], 2, "`epo` is there twice"),
