@@ -25,7 +25,8 @@ impl Destination<'_> {
         match self.path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             Some(parent) if !parent.is_dir() => {
                 let what = format!("there is no folder {}", parent.shown());
-                Err(self.refuse(&what, "make it first, or give another file"))
+                let failure = self.refuse(&what, "make it first, or give another file");
+                Err(Failure { code: Code::Data, ..failure })
             }
             _ => Ok(()),
         }
