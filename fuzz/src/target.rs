@@ -136,7 +136,8 @@ impl Target {
         match self {
             Self::Table | Self::Parquet | Self::Arrays => {
                 if let Ok(table) = Table::read(&TableSource::new(path))
-                    && table.columns().iter().any(|column| column.text(table.rows()).is_some())
+                    && let Ok(columns) = table.columns()
+                    && columns.iter().any(|column| column.text(table.rows()).is_some())
                 {
                     bail!("a column has more rows than the table");
                 }
@@ -151,7 +152,9 @@ impl Target {
     /// Whether the parser takes an input, which also lies at a path.
     pub(crate) fn accepts(self, path: &Path, input: &[u8]) -> bool {
         match self {
-            Self::Table | Self::Parquet | Self::Arrays => Table::read(&TableSource::new(path)).is_ok(),
+            Self::Table | Self::Parquet | Self::Arrays => {
+                Table::read(&TableSource::new(path)).is_ok_and(|table| table.columns().is_ok())
+            }
             Self::Config => std::str::from_utf8(input).is_ok_and(|text| plan(text, &[])),
             Self::Changes => std::str::from_utf8(input).is_ok_and(|text| {
                 let changes: Vec<String> = text.lines().map(str::to_owned).collect();

@@ -119,6 +119,26 @@ pub(crate) fn digest<'a>(files: impl IntoIterator<Item = &'a [u8]>) -> String {
     for bytes in files {
         hasher.update(bytes);
     }
+    in_digits(hasher)
+}
+
+/// What [`digest`] is of a file's bytes as they lie on the disk, which need not fit into memory.
+pub(crate) fn digest_of_file(path: &Path) -> Result<String> {
+    if path == Path::new("-") {
+        return Ok(digest([read_raw(path)?.as_slice()]));
+    }
+    let failed = |error| Error::io(path, error);
+    let mut file = fs_err::File::open(path).map_err(failed)?;
+    let (mut hasher, mut buffer) = (Sha256::new(), vec![0_u8; 1 << 20]);
+    loop {
+        match file.read(&mut buffer).map_err(failed)? {
+            0 => return Ok(in_digits(hasher)),
+            count => hasher.update(buffer.get(..count).unwrap_or_default()),
+        }
+    }
+}
+
+fn in_digits(hasher: Sha256) -> String {
     hasher.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
         for digit in [byte >> 4, byte & 15] {
             text.extend(char::from_digit(u32::from(digit), 16));

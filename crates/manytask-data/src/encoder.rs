@@ -98,6 +98,7 @@ impl Encoder {
     /// # Errors
     /// When an input column is not there or has text where a number should be.
     pub fn encode(&self, table: &Table, rows: &[usize]) -> Result<Encoded> {
+        table.read_columns(self.columns())?;
         let width: usize = self.numeric.iter().map(Number::width).sum();
         let mut dense = vec![0.0_f32; rows.len() * width];
         let mut at = 0;

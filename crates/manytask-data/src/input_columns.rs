@@ -120,7 +120,7 @@ impl InputColumns {
         let mut closed = reserved.clone();
         closed.extend(ignored.iter().map(String::as_str));
         let counters: Vec<&str> =
-            table.columns().iter().filter(|column| numbers_rows(column)).map(Column::name).collect();
+            table.nameless()?.into_iter().filter(|column| numbers_rows(column)).map(Column::name).collect();
         closed.extend(&counters);
         let fields = [&self.numeric, &self.one_hot, &self.embedding];
         let mut found: [Named; 3] = Default::default();

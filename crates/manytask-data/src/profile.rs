@@ -45,9 +45,9 @@ impl TableProfile {
     pub fn of(path: &Path) -> Result<Self> {
         let (table, source, mut notes) = writing::found(path)?;
         let columns: Vec<ColumnProfile> =
-            table.columns().iter().map(|column| ColumnProfile::of(&table, column)).collect();
+            table.columns()?.into_iter().map(|column| ColumnProfile::of(&table, column)).collect();
         notes.extend(table.notes().iter().cloned().map(Note));
-        notes.extend(repeated_rows(&table));
+        notes.extend(repeated_rows(&table)?);
         Ok(Self { source, format: table.read_from(), rows: table.rows(), columns, notes, table })
     }
 
@@ -88,24 +88,25 @@ impl TableProfile {
 }
 
 /// Rows that stand in a table more than once, where they are many enough to matter.
-fn repeated_rows(table: &Table) -> Option<Note> {
+fn repeated_rows(table: &Table) -> Result<Option<Note>> {
+    let columns = table.columns()?;
     let mut seen = std::collections::HashSet::with_capacity(table.rows());
-    let mut row = Vec::with_capacity(table.columns().len());
+    let mut row = Vec::with_capacity(columns.len());
     let mut repeated = 0_usize;
     for number in 0..table.rows() {
         row.clear();
-        row.extend(table.columns().iter().filter_map(|column| column.codes().get(number).copied()));
+        row.extend(columns.iter().filter_map(|column| column.codes().get(number).copied()));
         if !seen.insert(row.clone()) {
             repeated += 1;
         }
     }
-    (repeated > 0).then(|| {
+    Ok((repeated > 0).then(|| {
         Note(format!(
             "{repeated} of {} rows stand in the table more than once: in a random split the same row may train and test; \
              leave the copies out, or keep rows together with split.grouped",
             table.rows()
         ))
-    })
+    }))
 }
 
 #[cfg(test)]

@@ -45,6 +45,9 @@ pub struct DataReport {
     pub task_notes: Vec<TaskNote>,
     /// What else a user should look at, most important first.
     pub notes: Vec<Note>,
+    /// What the other splits of a data set of episodes have that the training split had not: of no concern where nothing is trained.
+    #[serde(skip)]
+    pub unlike_training: Vec<Note>,
 }
 
 /// How many inputs there are of each form.
@@ -170,9 +173,16 @@ impl DataReport {
         self
     }
 
+    /// The same where nothing is trained, so that it does not matter what the training split has.
+    #[must_use]
+    pub fn of_no_training(self) -> Self {
+        Self { unlike_training: Vec::new(), ..self }
+    }
+
     /// All that a user should look at, most important first.
     pub fn all_notes(&self) -> Vec<String> {
-        note::shown(&self.task_notes).into_iter().chain(self.notes.iter().map(ToString::to_string)).collect()
+        let others = self.notes.iter().chain(&self.unlike_training).map(ToString::to_string);
+        note::shown(&self.task_notes).into_iter().chain(others).collect()
     }
 
     /// Whether nothing is known of the rows.

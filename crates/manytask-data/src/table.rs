@@ -1,6 +1,7 @@
 //! Tables of columns, from files or built in memory.
 
 mod arrays;
+mod chunks;
 mod foreign;
 mod header;
 mod interner;
@@ -14,6 +15,7 @@ mod read;
 mod rows;
 mod several;
 mod source;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod typed;
@@ -32,7 +34,8 @@ pub use self::number::{Decimal, Thousands};
 pub use self::several::is_file_of;
 pub(crate) use self::several::{digest_of, files};
 pub use self::source::{Quotes, Separator, TableSource};
-pub(crate) use self::typed::is_typed;
+use self::stored::Stored;
+pub(crate) use self::typed::is_typed_file;
 use crate::error::{did_you_mean, nearest, shown};
 use crate::{Error, Result};
 
@@ -54,7 +57,7 @@ use crate::{Error, Result};
 #[derive(Debug, Clone)]
 pub struct Table {
     path: PathBuf,
-    columns: Vec<Column>,
+    columns: Vec<Stored>,
     /// The number of each column by its name.
     index: HashMap<String, usize>,
     rows: usize,
@@ -147,9 +150,37 @@ impl Table {
         &self.digest
     }
 
-    /// The columns in the file's order.
-    pub fn columns(&self) -> &[Column] {
-        &self.columns
+    /// The columns in the file's order. Those of Parquet are read where they were not asked for before.
+    ///
+    /// # Errors
+    /// When one of them is damaged.
+    pub fn columns(&self) -> Result<Vec<&Column>> {
+        stored::read(&self.columns.iter().collect::<Vec<_>>())?;
+        self.columns.iter().map(Stored::get).collect()
+    }
+
+    /// How many columns there are.
+    pub fn width(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The columns that the header has no name for.
+    ///
+    /// # Errors
+    /// When one of them is damaged.
+    pub(crate) fn nameless(&self) -> Result<Vec<&Column>> {
+        let nameless = self.columns.iter().filter(|column| column.named == Named::Nameless);
+        nameless.map(Stored::get).collect()
+    }
+
+    /// Reads these of its columns in several threads, where they are not read yet; names that are not there are passed over.
+    ///
+    /// # Errors
+    /// When one of them is damaged.
+    pub(crate) fn read_columns<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> Result<()> {
+        let numbers = names.into_iter().filter_map(|name| self.index.get(name));
+        let columns: Vec<&Stored> = numbers.filter_map(|number| self.columns.get(*number)).collect();
+        stored::read(&columns)
     }
 
     /// The names of the columns in the file's order.
@@ -165,16 +196,16 @@ impl Table {
     /// The column of this name, which need not be in every file that was appended: for one that is not used.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is none, or it is damaged.
     pub(crate) fn named(&self, name: &str) -> Result<&Column> {
         let column = self.index.get(name).and_then(|number| self.columns.get(*number));
-        column.ok_or_else(|| self.no_column(name))
+        column.ok_or_else(|| self.no_column(name))?.get()
     }
 
     /// The column of this name.
     ///
     /// # Errors
-    /// When there is none, or a file that was appended does not have it.
+    /// When there is none, a file that was appended does not have it, or it is read now and damaged.
     pub fn column(&self, name: &str) -> Result<&Column> {
         let column = self.named(name)?;
         match &column.absent_from {
@@ -225,7 +256,7 @@ impl Table {
         for column in &mut self.columns {
             match other.index.get(&column.name).and_then(|number| other.columns.get(*number)) {
                 Some(below) => column.append(below),
-                None => column.append_absent(other),
+                None => column.append_absent(other.rows, &other.path),
             }
         }
         self.appended.push((self.rows, other.path.clone()));
@@ -236,12 +267,13 @@ impl Table {
     /// Exchanges the values of a column among rows: `rows[i]` gets the value that stood in `rows[order[i]]`, where both are in range.
     ///
     /// # Errors
-    /// When there is no such column.
+    /// When there is no such column, or it is damaged.
     pub fn permute(&mut self, column: &str, rows: &[usize], order: &[usize]) -> Result<()> {
         let number = self.index.get(column).copied();
         let Some(own) = number.and_then(|number| self.columns.get_mut(number)) else {
             return Err(self.no_column(column));
         };
+        let Some(own) = own.get_mut()? else { return Ok(()) };
         let before = own.codes.clone();
         for (row, from) in rows.iter().zip(order) {
             let code = rows.get(*from).and_then(|from| before.get(*from));
@@ -301,10 +333,11 @@ impl Table {
     fn of_columns(
         path: &Path,
         format: TableFormat,
-        columns: Vec<Column>,
+        columns: Vec<impl Into<Stored>>,
         rows: usize,
         digest: String,
     ) -> Self {
+        let columns: Vec<Stored> = columns.into_iter().map(Into::into).collect();
         let index =
             columns.iter().enumerate().map(|(number, column)| (column.name.clone(), number)).collect();
         Self {
@@ -392,9 +425,17 @@ impl Column {
         }
     }
 
-    fn append_absent(&mut self, from: &Table) {
-        self.codes.resize(self.codes.len() + from.rows, MISSING);
-        self.absent_from.get_or_insert_with(|| from.path.clone());
+    /// The same with the cells of another below.
+    fn followed_by(mut self, below: &Self) -> Self {
+        self.append(below);
+        self
+    }
+
+    /// The same with so many rows below of a file that does not have it.
+    fn followed_by_nothing(mut self, rows: usize, path: &Path) -> Self {
+        self.codes.resize(self.codes.len() + rows, MISSING);
+        self.absent_from.get_or_insert_with(|| path.to_owned());
+        self
     }
 }
 

@@ -226,7 +226,7 @@ impl TableDataset {
                 "`weight_in` is set and `weight` is not; name the column of weights",
             ));
         }
-        self.source.numbers().within("source")?;
+        self.source.check().within("source")?;
         self.inputs.check().within("inputs")?;
         for (number, target) in self.targets.iter().enumerate() {
             target.check().within(("targets", number))?;
@@ -355,6 +355,7 @@ impl TableDataset {
     fn fit(&self, table: &Table, rows: &[usize]) -> Result<(Schema, Resolved)> {
         let mut others = self.others();
         others.extend(self.targets.iter().flat_map(|target| target.columns.0.iter().map(String::as_str)));
+        table.read_columns(others.iter().copied())?;
         for column in &others {
             table.column(column)?;
         }

@@ -142,7 +142,7 @@ impl TableEpisodes {
                 "split = \"folders\" is for folders of pictures; set split.random, or split.lists",
             ));
         }
-        self.source.numbers().within("source")?;
+        self.source.check().within("source")?;
         self.inputs.check().within("inputs")?;
         if !self.inputs.embedding.is_empty() {
             return Err(Error::config(
@@ -227,9 +227,10 @@ impl TableEpisodes {
                 classes.iter().filter_map(|class| groups.names.get(*class)).map(String::as_str).collect();
             of_split.update(format!("{split} {names:?}"));
         }
+        let mut unlike_training = Vec::new();
         for (name, split) in divided.iter().skip(1) {
             let rows: Vec<usize> = split.iter().flat_map(|group| groups.rows_of(*group)).copied().collect();
-            notes.extend(schema.inputs.review(&table, &rows, &format!("the {name} split"))?);
+            unlike_training.extend(schema.inputs.review(&table, &rows, &format!("the {name} split"))?);
         }
         let gathered = Gathered { table: &table, schema: &schema, groups: &groups, shots: self.shots };
         let (pools, classes) = match by {
@@ -246,7 +247,8 @@ impl TableEpisodes {
                 (TablePools::Tasks(pools), classes)
             }
         };
-        let report = DataReport { classes, inputs: schema.inputs.counts(), notes, ..DataReport::default() };
+        let inputs = schema.inputs.counts();
+        let report = DataReport { classes, inputs, notes, unlike_training, ..DataReport::default() };
         let digest = table.digest().to_owned();
         Ok(LoadedTableEpisodes {
             pools,

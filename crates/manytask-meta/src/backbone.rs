@@ -29,7 +29,7 @@ impl Backbone<'_> {
         Err(Error::setting(
             WHOLE,
             format!("`{learner}` with a network that has no parameters: there is nothing to learn"),
-            "give it a layer, with `hidden` or `output`",
+            "take a [network] with parameters, such as kind = \"mlp\" or \"conv4\", or a learner that trains nothing, such as `logistic`, `ridge` or `simple_shot`",
         ))
     }
 

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod computing;
 mod studies;
 mod trained;
 mod training;
@@ -9,6 +10,7 @@ mod written;
 
 use clap::{Parser, Subcommand};
 
+pub use self::computing::ComputeArgs;
 pub use self::studies::{CompareArgs, FrontArgs, GroupArgs};
 pub use self::trained::{AdaptArgs, EvalArgs, PredictArgs, ReportArgs, RunsArgs, RunsToCompare, SplitName};
 pub use self::training::{ResumeArgs, TrainArgs};

@@ -32,6 +32,8 @@ pub struct Source {
     text: Arc<str>,
     /// Where the file's text ends.
     end: usize,
+    /// Where what the user wrote ends: changes behind it are the program's.
+    written: usize,
 }
 
 impl Source {
@@ -88,7 +90,23 @@ impl Source {
             all.push('\n');
             all.push_str(change);
         }
-        Ok(Self { path: path.to_owned(), text: all.into(), end })
+        let written = all.len();
+        Ok(Self { path: path.to_owned(), text: all.into(), end, written })
+    }
+
+    /// The same with changes that the user has not written, as of a member of a study: they go before the others, and what is wrong with them
+    /// is told without their text.
+    ///
+    /// # Errors
+    /// As [`Source::new`].
+    pub fn with(&self, changes: &[String]) -> Result<Self> {
+        overrides::check(changes)?;
+        let mut text = String::from(&*self.text);
+        for change in changes {
+            text.push('\n');
+            text.push_str(change);
+        }
+        Ok(Self { text: text.into(), ..self.clone() })
     }
 
     /// The file.

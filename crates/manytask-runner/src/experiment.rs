@@ -436,7 +436,7 @@ fn with_episodes(plan: &Plan, episodes: &EpisodesPlan, device: Device) -> Result
         schema: loaded.schema,
         split_digest: loaded.split_digest,
         digest: loaded.digest,
-        report: loaded.report,
+        report: if plan.training.trains_nothing() { loaded.report.of_no_training() } else { loaded.report },
         judged_by: Split::Test,
         monitor,
         notes: Vec::new(),

@@ -242,8 +242,15 @@ fn difference(path: &Path, base: &str, spec: &Spec) -> Result<Option<String>> {
     if !is_study(path) {
         return Ok(Some("and is no study".to_owned()));
     }
-    if Study::spec_of(path)? != *spec {
-        return Ok(Some("with other members".to_owned()));
+    let found = Study::spec_of(path)?;
+    let differs = [
+        (found.question != spec.question, "which answers another question"),
+        (found.members != spec.members, "with other members"),
+        (found.halving != spec.halving, "which halves otherwise (--halving differs)"),
+        (found.reference != spec.reference, "with another --reference"),
+    ];
+    if let Some((_, what)) = differs.into_iter().find(|(differs, _)| *differs) {
+        return Ok(Some(what.to_owned()));
     }
     let own = path.join(BASE);
     let keys =
@@ -287,6 +294,10 @@ mod tests {
         assert!(refused.message.contains("`training.epochs` differs"), "{refused}");
         assert_eq!(refused.code, Code::Usage);
         assert_eq!(take(Exact::No, &longer, 2).unwrap(), ("s-3".into(), Begun::Now));
+        let halving = Some(Halving { eta: 3, rungs: vec![8], tasks: Vec::new() });
+        let halved = Spec { halving, ..spec(2) };
+        let refused = Study::take(folder.path(), "s", Exact::Yes, BASE_TEXT, &halved).unwrap_err();
+        assert!(refused.message.contains("--halving differs"), "{refused}");
     }
 
     #[test]

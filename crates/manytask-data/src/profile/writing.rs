@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use crate::bytes::{read_raw, unpack};
-use crate::table::{Column, NumberFormat, files, is_typed};
+use crate::table::{Column, NumberFormat, files, is_typed_file};
 use crate::words::{examples, quoted};
 use crate::{Decimal, Note, Result, Separator, Table, TableSource};
 
@@ -20,8 +19,7 @@ pub(super) fn found(path: &Path) -> Result<(Table, TableSource, Vec<Note>)> {
     let plain = TableSource::new(path);
     // How several files are written is told by the first of them.
     let first = files(path)?.into_iter().next().unwrap_or_else(|| path.to_owned());
-    let raw = read_raw(&first)?;
-    if is_typed(&unpack(&first, &raw)?) {
+    if is_typed_file(&first)? {
         return Ok((Table::read(&plain)?, plain, Vec::new()));
     }
     let (table, mut source) = with_header(separated(path))?;
@@ -32,7 +30,7 @@ pub(super) fn found(path: &Path) -> Result<(Table, TableSource, Vec<Note>)> {
         notes.push(Note("the first row is no header: columns are called column0, column1, …".to_owned()));
     }
     let format = source.numbers()?;
-    for column in table.columns() {
+    for column in table.columns()? {
         let marks = marks(column, format);
         if !marks.is_empty() {
             notes.push(Note(format!(
@@ -71,7 +69,7 @@ fn separated(path: &Path) -> TableSource {
 /// The number of columns, with or without a header.
 fn columns(source: &TableSource) -> Option<usize> {
     let read = |header| Table::read(&TableSource { header, ..source.clone() }).ok();
-    read(true).or_else(|| read(false)).map(|table| table.columns().len())
+    read(true).or_else(|| read(false)).map(|table| table.width())
 }
 
 /// The table, and whether its first row is a header: not where two names are the same, all are numbers, or most of them stand in
@@ -81,8 +79,9 @@ fn with_header(source: TableSource) -> Result<(Table, TableSource)> {
     let Ok(table) = Table::read(&source) else { return Ok((Table::read(&headless)?, headless)) };
     let format = source.numbers()?;
     let number = |name: &str| format.parse(name).is_some();
-    let named = table.columns().iter().filter(|column| !column.is_nameless());
-    let among = |column: &&Column| column.levels().iter().any(|level| level == column.name());
+    let columns = table.columns()?;
+    let named = columns.iter().filter(|column| !column.is_nameless());
+    let among = |column: &&&Column| column.levels().iter().any(|level| level == column.name());
     let (count, values) = (named.clone().count(), named.clone().filter(among).count());
     if count > 0 && (named.clone().all(|column| number(column.name())) || 2 * values >= count) {
         return Ok((Table::read(&headless)?, headless));
@@ -97,7 +96,7 @@ fn decimal(table: &Table, source: &TableSource) -> Result<Decimal> {
         let is_number = |column: &&Column| {
             !column.levels().is_empty() && column.levels().iter().all(|level| format.parse(level).is_some())
         };
-        Ok(table.columns().iter().filter(is_number).count())
+        Ok(table.columns()?.into_iter().filter(is_number).count())
     };
     if source.separator == Separator::COMMA {
         return Ok(Decimal::Point);

@@ -1,4 +1,7 @@
-//! Tables in Parquet: columns by type, read row group after row group.
+//! Tables in Parquet: columns by type, each read when it is asked for, row group after row group.
+
+use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use manytask_tensor::ShownPath as _;
@@ -8,14 +11,15 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 
+use super::chunks::Chunks;
 use super::header::Named;
 use super::interner::Interner;
 use super::parquet_text::{Form, Text};
+use super::stored::{Stored, Unread};
 use super::{Column, MISSING, Table, TableFormat, TableSource};
-use crate::bytes::digest;
+use crate::bytes::{digest, digest_of_file};
 use crate::error::shown;
 use crate::guard::guarded;
-use crate::parallel::in_threads;
 use crate::{Error, Result};
 
 /// Values of a column that are decoded at once.
@@ -34,9 +38,31 @@ pub(super) fn is_parquet(content: &[u8]) -> bool {
 ///
 /// # Errors
 /// When the file is damaged, encrypted, has two columns of one name or no row.
-pub(super) fn read(source: &TableSource, content: &[u8], threads: usize) -> Result<Table> {
-    let file = Bytes::copy_from_slice(content);
-    let reader = open(source, &file)?;
+pub(super) fn read(source: &TableSource, content: &[u8]) -> Result<Table> {
+    table(source, Chunks::Memory(Bytes::copy_from_slice(content)), digest([content]))
+}
+
+/// As [`read`], of a file on a disk, of which only what is needed comes into memory; `None` of one that is not in Parquet, or is packed.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_file(source: &TableSource) -> Option<Result<Table>> {
+    let chunks = on_disk(&source.path)?;
+    Some(digest_of_file(&source.path).and_then(|digest| table(source, chunks, digest)))
+}
+
+/// Whether a file on a disk is in Parquet, told without reading all of it.
+pub(super) fn is_parquet_file(path: &Path) -> bool {
+    on_disk(path).is_some()
+}
+
+fn on_disk(path: &Path) -> Option<Chunks> {
+    let chunks = Chunks::open(path)?;
+    is_parquet(&chunks.start(4)?).then_some(chunks)
+}
+
+fn table(source: &TableSource, chunks: Chunks, digest: String) -> Result<Table> {
+    let reader = open(source, chunks)?;
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
     let (mut wanted, mut notes) = (Vec::new(), Vec::new());
     for (index, described) in schema.columns().iter().enumerate() {
@@ -60,22 +86,49 @@ pub(super) fn read(source: &TableSource, content: &[u8], threads: usize) -> Resu
             "there is no row with a value that can be read",
         ));
     }
-    let share = wanted.len().div_ceil(threads.max(1)).max(1);
-    let shares: Vec<&[Wanted]> = wanted.chunks(share).collect();
-    let read = in_threads(&shares, |share| {
-        share.iter().map(|wanted| column(source, &file, wanted, rows)).collect::<Result<Vec<_>>>()
-    });
-    let columns = read.into_iter().collect::<Result<Vec<_>>>()?.concat();
-    let mut table = Table::of_columns(&source.path, TableFormat::Parquet, columns, rows, digest([content]));
+    let file = Arc::new(ParquetFile { source: source.clone(), reader, rows });
+    let stored = |wanted: Wanted| {
+        let (name, named) = (wanted.name.clone(), wanted.named());
+        Stored::unread(&name, named, Arc::new(InParquet { file: Arc::clone(&file), wanted }))
+    };
+    let columns: Vec<Stored> = wanted.into_iter().map(stored).collect();
+    let mut table = Table::of_columns(&source.path, TableFormat::Parquet, columns, rows, digest);
     table.notes = notes;
     Ok(table)
 }
 
-/// A column that is read.
+/// A file whose columns are read one by one.
+struct ParquetFile {
+    source: TableSource,
+    reader: SerializedFileReader<Chunks>,
+    rows: usize,
+}
+
+/// A column of a file.
+struct InParquet {
+    file: Arc<ParquetFile>,
+    wanted: Wanted,
+}
+
+impl Unread for InParquet {
+    fn read(&self) -> Result<Column> {
+        column(&self.file, &self.wanted)
+    }
+}
+
+/// A column that can be read.
 struct Wanted {
     index: usize,
     name: String,
     form: Form,
+}
+
+impl Wanted {
+    fn named(&self) -> Named {
+        // What pandas calls the index of a table that has no name.
+        let is_index = self.name.starts_with("__index_level_") && self.name.ends_with("__");
+        if is_index { Named::Nameless } else { Named::Header }
+    }
 }
 
 fn refuse_doubles(source: &TableSource, wanted: &[Wanted]) -> Result<()> {
@@ -90,8 +143,8 @@ fn refuse_doubles(source: &TableSource, wanted: &[Wanted]) -> Result<()> {
     }
 }
 
-fn open(source: &TableSource, file: &Bytes) -> Result<SerializedFileReader<Bytes>> {
-    readable(|| SerializedFileReader::new(file.clone())).map_err(|what| damaged(source, "Parquet", &what))
+fn open(source: &TableSource, chunks: Chunks) -> Result<SerializedFileReader<Chunks>> {
+    readable(|| SerializedFileReader::new(chunks)).map_err(|what| damaged(source, "Parquet", &what))
 }
 
 fn damaged(source: &TableSource, place: &str, what: &str) -> Error {
@@ -113,9 +166,10 @@ fn readable<T>(work: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, Stri
     }
 }
 
-fn column(source: &TableSource, file: &Bytes, wanted: &Wanted, rows: usize) -> Result<Column> {
+fn column(file: &ParquetFile, wanted: &Wanted) -> Result<Column> {
+    let ParquetFile { source, reader, rows } = file;
+    let rows = *rows;
     let mut cells = Cells::new(source, wanted, rows);
-    let reader = open(source, file)?;
     readable(|| {
         for group in 0..reader.num_row_groups() {
             let group = reader.get_row_group(group)?;
@@ -224,11 +278,9 @@ impl<'a> Cells<'a> {
     }
 
     fn into_column(self, wanted: &Wanted) -> Column {
-        // What pandas calls the index of a table that has no name.
-        let is_index = wanted.name.starts_with("__index_level_") && wanted.name.ends_with("__");
         Column {
             name: wanted.name.clone(),
-            named: if is_index { Named::Nameless } else { Named::Header },
+            named: wanted.named(),
             levels: self.interner.into_levels(),
             codes: self.codes,
             marks: self.marks,

@@ -11,7 +11,7 @@ use super::pieces::{self, Read, Rules, Seen};
 use super::rows::{Cursor, Dialect, SyntaxError, SyntaxErrorKind, line_ends};
 use super::several::files;
 use super::source::TableSource;
-use super::{Column, Table, TableFormat, foreign, typed};
+use super::{Column, Table, TableFormat, foreign, parquet, typed};
 use crate::bytes::{digest, read_raw, unpack};
 use crate::error::shown;
 use crate::{Error, Result};
@@ -34,9 +34,12 @@ pub(super) fn read(source: &TableSource, threads: usize) -> Result<Table> {
 fn read_one(source: &TableSource, threads: usize) -> Result<Table> {
     let path = source.path.as_path();
     let numbers = source.numbers()?;
+    if let Some(table) = parquet::read_file(source) {
+        return table;
+    }
     let raw = read_raw(path)?;
     let content = unpack(path, &raw)?;
-    if let Some(table) = typed::read(source, &content, threads) {
+    if let Some(table) = typed::read(source, &content) {
         // The file's own bytes, as for CSV.
         return Ok(Table { digest: digest([raw.as_slice()]), ..table? });
     }

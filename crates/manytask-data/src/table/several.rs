@@ -6,7 +6,7 @@ use manytask_tensor::ShownPath as _;
 
 use super::header::Named;
 use super::{Column, Table};
-use crate::bytes::{digest, read_raw};
+use crate::bytes::{digest, digest_of_file};
 use crate::error::shown;
 use crate::wildcard::is_like;
 use crate::{Error, Result};
@@ -55,7 +55,7 @@ pub fn is_file_of(path: &Path, file: &Path) -> bool {
 
 /// What [`Table::digest`] is of the files that a path means, without reading them as a table.
 pub(crate) fn digest_of(path: &Path) -> Result<String> {
-    let one = |path: &PathBuf| Ok((path.clone(), digest([read_raw(path)?.as_slice()])));
+    let one = |path: &PathBuf| Ok((path.clone(), digest_of_file(path)?));
     Ok(joined(&files(path)?.iter().map(one).collect::<Result<Vec<_>>>()?))
 }
 
@@ -117,14 +117,15 @@ impl Table {
             return Err(Error::corrupt(&self.path, format!("column `{}`", shown(name)), what));
         }
         self.index.insert(name.to_owned(), self.columns.len());
-        self.columns.push(Column {
+        let column = Column {
             name: name.to_owned(),
             named: Named::Header,
             levels: vec![name_of(&self.path)],
             codes: vec![0; self.rows],
             marks: Vec::new(),
             absent_from: None,
-        });
+        };
+        self.columns.push(column.into());
         Ok(self)
     }
 }

@@ -110,6 +110,20 @@ impl TableSource {
         self
     }
 
+    /// Refuses settings that no table is written in.
+    ///
+    /// # Errors
+    /// When one character stands before fractions and between thousands, or the column of files has no name.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.file_column.as_ref().is_some_and(String::is_empty) {
+            return Err(Error::config(
+                "file_column",
+                "`file_column` is empty; give the column a name, or leave it out",
+            ));
+        }
+        self.numbers().map(|_| ())
+    }
+
     /// How numbers are written.
     ///
     /// # Errors

@@ -2,20 +2,22 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::path::Path;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::parquet::{self, is_parquet};
+use super::parquet::{self, is_parquet, is_parquet_file};
 use super::{ColumnData, MemoryTable, TableFormat, TableReader, TableSource, arrays};
+use crate::bytes::{read_raw, unpack};
 use crate::error::shown;
 use crate::{Error, Result, Table};
 
 /// The table, if the content is of such a format. Marks of missing values count in texts as they do in CSV.
-pub(super) fn read(source: &TableSource, content: &[u8], threads: usize) -> Option<Result<Table>> {
+pub(super) fn read(source: &TableSource, content: &[u8]) -> Option<Result<Table>> {
     if is_parquet(content) {
-        return Some(parquet::read(source, content, threads));
+        return Some(parquet::read(source, content));
     }
     if let Some(table) = arrays::read(source, content) {
         return Some(table);
@@ -24,8 +26,16 @@ pub(super) fn read(source: &TableSource, content: &[u8], threads: usize) -> Opti
 }
 
 /// Whether a file is of such a format, so that nothing is to be found of how it is written.
-pub(crate) fn is_typed(content: &[u8]) -> bool {
-    is_json(content) || is_parquet(content) || arrays::is_arrays(content)
+///
+/// # Errors
+/// When it cannot be read or unpacked.
+pub(crate) fn is_typed_file(path: &Path) -> Result<bool> {
+    if is_parquet_file(path) {
+        return Ok(true);
+    }
+    let raw = read_raw(path)?;
+    let content = unpack(path, &raw)?;
+    Ok(is_json(&content) || is_parquet(&content) || arrays::is_arrays(&content))
 }
 
 /// Objects, one after the other or in an array.

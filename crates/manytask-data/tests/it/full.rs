@@ -41,7 +41,7 @@ fn census_income() {
 fn tox21() {
     let Some(folder) = data("tox21") else { return };
     let table = Table::read(&TableSource::new(folder.join("tox21_ecfp4_1024.csv.gz"))).unwrap();
-    assert_eq!((table.rows(), table.columns().len()), (8006, 1038));
+    assert_eq!((table.rows(), table.width()), (8006, 1038));
     let missing =
         |name: &str| (0..table.rows()).filter(|&row| table.column(name).unwrap().text(row).is_none()).count();
     let names: Vec<&str> = table.names().skip(1026).collect();

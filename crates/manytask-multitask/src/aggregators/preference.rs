@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use manytask_tensor::Within as _;
 use serde::{Deserialize, Serialize};
 
 use super::support::{by_task, for_some, named, of_present};
@@ -39,15 +40,14 @@ impl Preference {
     }
 
     pub(super) fn of(&self, method: &str, tasks: &[String]) -> Result<Preferred> {
-        Ok(Preferred {
-            // Without any the weights are equal, whatever tasks are present.
-            weights: if self.weights.is_empty() {
-                Vec::new()
-            } else {
-                by_task(method, "weights", &self.weights, tasks, 0.0, 0.0)?
-            },
-            reference: by_task(method, "reference", &self.reference, tasks, 0.0, f64::NEG_INFINITY)?,
-        })
+        // Without any the weights are equal, whatever tasks are present.
+        let weights = if self.weights.is_empty() {
+            Ok(Vec::new())
+        } else {
+            by_task(method, "weights", &self.weights, tasks, 0.0, 0.0)
+        };
+        let reference = by_task(method, "reference", &self.reference, tasks, 0.0, f64::NEG_INFINITY);
+        Ok(Preferred { weights: weights.within("preference")?, reference: reference.within("preference")? })
     }
 }
 

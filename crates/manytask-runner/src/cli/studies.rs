@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::TypedValueParser as _;
 
+use super::ComputeArgs;
+use super::computing::at_least_one;
+
 /// Arguments of `compare-strategies`.
 #[derive(Debug, Args)]
 pub struct CompareArgs {
@@ -26,15 +29,12 @@ pub struct CompareArgs {
     /// The folder of runs
     #[arg(long, default_value = "runs")]
     pub runs: PathBuf,
-    /// How many trainings run at a time; otherwise the processors are shared out
-    #[arg(long, value_name = "N")]
+    /// How many of several trainings run at a time; otherwise the processors are shared out
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub jobs: Option<usize>,
-    /// cpu, cuda, cuda:N or auto
-    #[arg(long)]
-    pub device: Option<String>,
-    /// Threads of each training
-    #[arg(long)]
-    pub threads: Option<usize>,
+    /// Where it computes.
+    #[command(flatten)]
+    pub compute: ComputeArgs,
     /// Say nothing of single runs
     #[arg(long)]
     pub quiet: bool,
@@ -64,15 +64,12 @@ pub struct FrontArgs {
     /// The folder of runs
     #[arg(long, default_value = "runs")]
     pub runs: PathBuf,
-    /// How many trainings run at a time; otherwise the processors are shared out
-    #[arg(long, value_name = "N")]
+    /// How many of several trainings run at a time; otherwise the processors are shared out
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub jobs: Option<usize>,
-    /// cpu, cuda, cuda:N or auto
-    #[arg(long)]
-    pub device: Option<String>,
-    /// Threads of each training
-    #[arg(long)]
-    pub threads: Option<usize>,
+    /// Where it computes.
+    #[command(flatten)]
+    pub compute: ComputeArgs,
     /// Say nothing of single runs
     #[arg(long)]
     pub quiet: bool,
@@ -103,6 +100,9 @@ pub struct GroupArgs {
     /// An SVG file for a picture of the affinities
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+    /// Where it computes.
+    #[command(flatten)]
+    pub compute: ComputeArgs,
     /// Print JSON instead of text
     #[arg(long)]
     pub json: bool,

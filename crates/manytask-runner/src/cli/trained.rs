@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::ComputeArgs;
 use crate::run::Which;
 
 /// Arguments of `eval`.
@@ -26,12 +27,9 @@ pub struct EvalArgs {
     /// Runs of single tasks to compare with; shows Δm
     #[arg(long, value_name = "RUN", num_args = 1..)]
     pub baseline: Vec<PathBuf>,
-    /// cpu, cuda, cuda:N or auto; otherwise as in the training, or the processor where that is not there
-    #[arg(long)]
-    pub device: Option<String>,
-    /// Threads of each kernel
-    #[arg(long)]
-    pub threads: Option<usize>,
+    /// Where it computes.
+    #[command(flatten)]
+    pub compute: ComputeArgs,
     /// Print JSON instead of a table
     #[arg(long)]
     pub json: bool,
@@ -59,19 +57,16 @@ pub struct PredictArgs {
     /// A table with the run's input columns; part-*.csv for several files, - for standard input
     #[arg(long)]
     pub input: PathBuf,
-    /// A file for the predictions, in CSV, Parquet or records in JSON as its name ends (.parquet, .jsonl); otherwise, and for -, they go
-    /// to stdout as CSV
+    /// A file for the predictions, in CSV, Parquet or records in JSON as its name ends (.csv, .parquet, .jsonl, .json); otherwise, and
+    /// for -, they go to stdout as CSV
     #[arg(long)]
     pub output: Option<PathBuf>,
     /// Columns of the table that stand before the predictions, with commas between; * stands for any characters
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     pub keep: Vec<String>,
-    /// cpu, cuda, cuda:N or auto; otherwise as in the training, or the processor where that is not there
-    #[arg(long)]
-    pub device: Option<String>,
-    /// Threads of each kernel
-    #[arg(long)]
-    pub threads: Option<usize>,
+    /// Where it computes.
+    #[command(flatten)]
+    pub compute: ComputeArgs,
     /// Which parameters: best, latest, or a checkpoint such as step-100
     #[arg(long, default_value = "best")]
     pub checkpoint: Which,
@@ -91,19 +86,16 @@ pub struct AdaptArgs {
     /// What is to be labelled: a picture or a folder of pictures; or a table
     #[arg(long)]
     pub query: PathBuf,
-    /// A file for the labels, in CSV, Parquet or records in JSON as its name ends (.parquet, .jsonl); otherwise, and for -, they go to
-    /// stdout as CSV
+    /// A file for the labels, in CSV, Parquet or records in JSON as its name ends (.csv, .parquet, .jsonl, .json); otherwise, and for -,
+    /// they go to stdout as CSV
     #[arg(long)]
     pub output: Option<PathBuf>,
     /// Columns of the table that stand before the labels, with commas between; * stands for any characters
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     pub keep: Vec<String>,
-    /// cpu, cuda, cuda:N or auto; otherwise as in the training, or the processor where that is not there
-    #[arg(long)]
-    pub device: Option<String>,
-    /// Threads of each kernel
-    #[arg(long)]
-    pub threads: Option<usize>,
+    /// Where it computes.
+    #[command(flatten)]
+    pub compute: ComputeArgs,
     /// Which parameters: best, latest, or a checkpoint such as step-100
     #[arg(long, default_value = "best")]
     pub checkpoint: Which,

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::ComputeArgs;
+use super::computing::at_least_one;
 use crate::run::Which;
 
 /// Arguments of `train`.
@@ -20,12 +22,9 @@ pub struct TrainArgs {
     /// The folder of runs
     #[arg(long, default_value = "runs")]
     pub runs: PathBuf,
-    /// cpu, cuda, cuda:N or auto
-    #[arg(long)]
-    pub device: Option<String>,
-    /// Threads of each kernel
-    #[arg(long)]
-    pub threads: Option<usize>,
+    /// Where it computes.
+    #[command(flatten)]
+    pub compute: ComputeArgs,
     /// Show no progress
     #[arg(long)]
     pub quiet: bool,
@@ -50,8 +49,8 @@ pub struct TrainArgs {
     /// Of several trainings let all begin, and one in so many go on at each of some steps (3 without a number): successive halving
     #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "3", value_parser = clap::value_parser!(u64).range(2..=100))]
     pub halving: Option<u64>,
-    /// How many of these trainings run at a time; otherwise the processors are shared out
-    #[arg(long, value_name = "N")]
+    /// How many of several trainings run at a time; otherwise the processors are shared out
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub jobs: Option<usize>,
     /// End with standard input
     #[arg(long, hide = true)]
@@ -72,17 +71,14 @@ pub struct ResumeArgs {
     /// Where to go on: latest, or a checkpoint such as step-100
     #[arg(long, default_value = "latest")]
     pub checkpoint: Which,
-    /// cpu, cuda, cuda:N or auto
-    #[arg(long)]
-    pub device: Option<String>,
-    /// Threads of each kernel
-    #[arg(long)]
-    pub threads: Option<usize>,
+    /// Where it computes.
+    #[command(flatten)]
+    pub compute: ComputeArgs,
     /// Show no progress
     #[arg(long)]
     pub quiet: bool,
-    /// Of a study: how many trainings run at a time
-    #[arg(long, value_name = "N")]
+    /// How many of several trainings run at a time; otherwise the processors are shared out
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub jobs: Option<usize>,
     /// End with standard input
     #[arg(long, hide = true)]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::ComputeArgs;
+
 /// Arguments of `tune`.
 #[derive(Debug, Args)]
 pub struct TuneArgs {
@@ -26,12 +28,9 @@ pub struct TuneArgs {
     /// A new SVG file for a picture of the losses
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
-    /// cpu, cuda, cuda:N or auto
-    #[arg(long)]
-    pub device: Option<String>,
-    /// Threads of each kernel
-    #[arg(long)]
-    pub threads: Option<usize>,
+    /// Where it computes.
+    #[command(flatten)]
+    pub compute: ComputeArgs,
     /// Print JSON instead of text
     #[arg(long)]
     pub json: bool,

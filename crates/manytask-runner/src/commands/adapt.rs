@@ -12,10 +12,8 @@ use manytask_tensor::ShownPath as _;
 use manytask_tensor::{Device, Kind, Layout, Params, Tensor, threads};
 
 use super::changes::Purpose;
-use super::destination::Destination;
 use super::opened::Opened;
-use super::predictions::Predictions;
-use super::train::with_options;
+use super::predictions::{Predictions, output_of};
 use crate::cli::AdaptArgs;
 use crate::episodes::EpisodeForm;
 use crate::failure::{Code, Failure, Result};
@@ -26,11 +24,13 @@ use crate::run::{RunFolder, Which};
 
 /// `manytask adapt`.
 pub(super) fn adapt(arguments: &AdaptArgs, registries: &Registries) -> Result<()> {
-    if let Some(path) = arguments.output.as_deref().filter(|path| path.as_os_str() != "-") {
-        let to = Destination { option: "--output", path };
-        to.spares(&[&arguments.support, &arguments.query], &arguments.run)?;
+    if [&arguments.support, &arguments.query].iter().all(|path| path.as_os_str() == "-") {
+        let what = "--support and --query are both standard input, which is there once";
+        return Err(Failure::new(Code::Usage, what).hint("give one of them as a file"));
     }
-    let overrides = with_options(&arguments.overrides, arguments.device.as_deref(), arguments.threads);
+    let output =
+        output_of(arguments.output.as_deref(), &[&arguments.support, &arguments.query], &arguments.run)?;
+    let overrides = arguments.compute.with(&arguments.overrides);
     let opened = Opened::new(RunFolder::view(&arguments.run)?, &overrides, Purpose::Predict)?;
     let plan = opened.plan(registries)?;
     let Work::Episodes(episodes) = &plan.work else {
@@ -54,7 +54,7 @@ pub(super) fn adapt(arguments: &AdaptArgs, registries: &Registries) -> Result<()
     for note in &labelled.notes {
         say(&format!("note: {note}"));
     }
-    labelled.predictions.deliver(arguments.output.as_deref(), &labelled.what)
+    labelled.predictions.deliver(output, &labelled.what)
 }
 
 /// A learner and what is asked of it.

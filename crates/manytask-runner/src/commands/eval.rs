@@ -12,7 +12,6 @@ use super::changes::Purpose;
 use super::drive::name_of;
 use super::opened::Opened;
 use super::predict::{no_schema, of_input, schema};
-use super::train::with_options;
 use crate::cli::{EvalArgs, SplitName};
 use crate::data::Detail;
 use crate::device;
@@ -31,7 +30,7 @@ pub(super) fn eval(arguments: &EvalArgs, registries: &Registries) -> Result<()> 
     let (swallowed, runs): (Vec<_>, Vec<_>) = arguments.baseline.iter().partition(is_change);
     let swallowed = swallowed.into_iter().map(|change| change.to_string_lossy().into_owned());
     let overrides: Vec<String> = arguments.overrides.iter().cloned().chain(swallowed).collect();
-    let overrides = with_options(&overrides, arguments.device.as_deref(), arguments.threads);
+    let overrides = arguments.compute.with(&overrides);
     let opened = Opened::new(RunFolder::view(&arguments.run)?, &overrides, Purpose::Eval)?;
     if let Some(data) = &arguments.data {
         return of_file(&opened, data, arguments, registries);

@@ -8,9 +8,8 @@ use manytask_multitask::pareto::preferences;
 use manytask_tensor::ShownPath as _;
 
 use self::answer::Answer;
-use self::variants::{Variant, of_methods};
+use self::variants::{LINEAR, Variant, of_methods};
 use super::studies::{self, Wanted, look, member};
-use super::train::with_options;
 use crate::cli::FrontArgs;
 use crate::config::Source;
 use crate::failure::{Code, Failure, Result};
@@ -25,11 +24,12 @@ const PICTURE: &str = "front.svg";
 
 /// `manytask front`.
 pub(super) fn front(arguments: &FrontArgs, registries: &Registries) -> Result<()> {
-    let overrides = with_options(&arguments.overrides, arguments.device.as_deref(), arguments.threads);
+    let overrides = arguments.compute.with(&arguments.overrides);
     if let Some(change) = arguments.overrides.iter().find(|change| change.starts_with("aggregator")) {
         let what = format!("`{change}` has no effect: what weighs the tasks of a front are its methods");
         return Err(Failure::new(Code::Usage, what).hint("leave it out, or name methods with --methods"));
     }
+    prefer(&arguments.methods, registries)?;
     let wanted = Wanted {
         config: &arguments.config,
         overrides: &overrides,
@@ -76,17 +76,43 @@ pub(super) fn front(arguments: &FrontArgs, registries: &Registries) -> Result<()
     studies::train(&wanted, looked, &spec, studies::whole, report)
 }
 
+/// Refuses methods that take no preference between tasks.
+fn prefer(methods: &[String], registries: &Registries) -> Result<()> {
+    let prefers = |name: &str| {
+        let example = registries.aggregators.example(name).and_then(|text| text.parse::<toml::Table>().ok());
+        example
+            .is_some_and(|whole| whole.get("aggregator").is_some_and(|own| own.get("preference").is_some()))
+    };
+    let Some(other) = methods.iter().find(|name| !name.is_empty() && *name != LINEAR && !prefers(name))
+    else {
+        return Ok(());
+    };
+    let all = registries.aggregators.entries().map(|(name, _)| name).filter(|name| prefers(name));
+    let all: Vec<&str> = std::iter::once(LINEAR).chain(all).collect();
+    let what = if registries.aggregators.has(other) {
+        format!("--methods: `{other}` takes no preference between tasks, of which a front is made")
+    } else {
+        format!("--methods: there is no aggregator `{other}`")
+    };
+    let failure = Failure::new(Code::Usage, what);
+    let failure = match crate::config::nearest(other, all.iter().copied()) {
+        Some(near) => failure.hint(format!("did you mean `{near}`?")),
+        None => failure,
+    };
+    Err(failure.hint(format!("there are {}", all.join(", "))))
+}
+
 /// Refuses a method that the configuration cannot be trained with, before anything is trained.
 fn check(variants: &[Variant], source: &Source, registries: &Registries) -> Result<()> {
-    let text =
-        toml::to_string(&source.effective()?).map_err(|error| Failure::new(Code::Bug, error.to_string()))?;
     for variant in variants {
         let of_variant = |failure: Failure| Failure {
             message: format!("{}: {}", variant.name, failure.message),
             ..failure
         };
-        let member = Source::new(source.path(), &text, &variant.overrides).map_err(of_variant)?;
-        Plan::read(&member, registries).map_err(of_variant)?.check().map_err(of_variant)?;
+        Plan::read(&source.with(&variant.overrides)?, registries)
+            .map_err(of_variant)?
+            .check()
+            .map_err(of_variant)?;
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ pub(super) fn group(arguments: &GroupArgs, registries: &Registries) -> Result<()
     if let Some(path) = &arguments.svg {
         Destination { option: "--svg", path }.is_new()?;
     }
-    let source = Source::read(&arguments.config, &arguments.overrides)?;
+    let source = Source::read(&arguments.config, &arguments.compute.with(&arguments.overrides))?;
     let plan = Plan::read(&source, registries)?;
     if matches!(plan.work, Work::Episodes(_)) {
         let what = "the tasks of a learner are sampled anew at each step, so that they cannot be grouped";

@@ -12,10 +12,8 @@ use manytask_tensor::{Kind, Tensor, threads};
 
 use self::derived::{postprocessed, with_derived};
 use super::changes::Purpose;
-use super::destination::Destination;
 use super::opened::Opened;
-use super::predictions::Predictions;
-use super::train::with_options;
+use super::predictions::{Predictions, output_of};
 use crate::cli::PredictArgs;
 use crate::device;
 use crate::digest::digest;
@@ -29,12 +27,8 @@ use crate::study::{Question, Study, finished_of, run_of};
 
 /// `manytask predict`.
 pub(super) fn predict(arguments: &PredictArgs, registries: &Registries) -> Result<()> {
-    let overrides = with_options(&arguments.overrides, arguments.device.as_deref(), arguments.threads);
-    let output = arguments.output.as_deref().filter(|path| path.as_os_str() != "-");
-    if let Some(output) = output {
-        let to = Destination { option: "--output", path: output };
-        to.spares(&[&arguments.input], &arguments.run)?;
-    }
+    let overrides = arguments.compute.with(&arguments.overrides);
+    let output = output_of(arguments.output.as_deref(), &[&arguments.input], &arguments.run)?;
     let keep = Columns::from(arguments.keep.as_slice());
     let asked = Asked {
         input: &arguments.input,
@@ -98,12 +92,15 @@ fn kept(input: &InputRows, asked: &Asked<'_>) -> Result<Vec<(String, Vec<String>
         return Ok(Vec::new());
     }
     let Some(table) = input.table() else {
-        let what = format!("--keep names columns of a table, and {} is none", asked.input.shown());
-        return Err(
-            Failure::new(Code::Usage, what).hint("leave --keep out: pictures are named by their files")
-        );
+        return Err(nothing_to_keep(asked.input));
     };
     kept_columns(table, asked.keep, asked.input)
+}
+
+/// What is said of columns that are to be kept of pictures.
+pub(super) fn nothing_to_keep(input: &Path) -> Failure {
+    let what = format!("--keep names columns of a table, and {} is none", input.shown());
+    Failure::new(Code::Usage, what).hint("leave --keep out: pictures are named by their files")
 }
 
 /// Columns of a table that was read from `input`, as they stand in it.

@@ -4,6 +4,7 @@ mod output;
 
 use manytask_tensor::{Device, Kind, Tensor};
 
+pub(super) use self::output::output_of;
 use crate::failure::Result;
 
 /// Predictions for all rows of an input.

@@ -9,7 +9,7 @@ use manytask_tensor::ShownPath as _;
 use super::changes::Purpose;
 use super::drive::Drive;
 use super::opened::Opened;
-use super::train::{effective, with_options};
+use super::train::effective;
 use super::{front, repeat, strategies, studies, sweep};
 use crate::cli::ResumeArgs;
 use crate::config::Source;
@@ -33,7 +33,7 @@ pub(super) fn resume(arguments: &ResumeArgs, registries: &Registries) -> Result<
     if is_study(&arguments.run) {
         return of_study(arguments, registries);
     }
-    let overrides = with_options(&arguments.overrides, arguments.device.as_deref(), arguments.threads);
+    let overrides = arguments.compute.with(&arguments.overrides);
     let opened = Opened::new(RunFolder::open(&arguments.run)?, &overrides, Purpose::Resume)?;
     refuse_edits(&opened)?;
     let experiment = opened.load(registries)?;
@@ -59,8 +59,8 @@ pub(super) fn resume(arguments: &ResumeArgs, registries: &Registries) -> Result<
 /// Trains what a study has not yet. What its members change was settled when it began.
 fn of_study(arguments: &ResumeArgs, registries: &Registries) -> Result<()> {
     let changes = arguments.overrides.len()
-        + usize::from(arguments.device.is_some())
-        + usize::from(arguments.threads.is_some())
+        + usize::from(arguments.compute.device.is_some())
+        + usize::from(arguments.compute.threads.is_some())
         + usize::from(arguments.checkpoint != Which::Latest);
     if changes > 0 {
         let what = format!("{} is a study, whose runs go on as they began", arguments.run.shown());

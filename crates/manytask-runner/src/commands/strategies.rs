@@ -10,7 +10,6 @@ use manytask_tensor::ShownPath as _;
 use self::comparison::Comparison;
 use self::variants::{ALONE, Variant, of_plan};
 use super::studies::{self, Wanted, look, member, seeds};
-use super::train::with_options;
 use crate::cli::CompareArgs;
 use crate::config::Source;
 use crate::failure::{Code, Failure, Result};
@@ -22,7 +21,7 @@ use crate::study::{Lost, Question, Spec, Study};
 
 /// `manytask compare-strategies`.
 pub(super) fn compare(arguments: &CompareArgs, registries: &Registries) -> Result<()> {
-    let overrides = with_options(&arguments.overrides, arguments.device.as_deref(), arguments.threads);
+    let overrides = arguments.compute.with(&arguments.overrides);
     let wanted = Wanted {
         config: &arguments.config,
         overrides: &overrides,
@@ -62,16 +61,13 @@ pub(super) fn compare(arguments: &CompareArgs, registries: &Registries) -> Resul
 
 /// Refuses a strategy that the configuration cannot be trained with, before anything is trained.
 fn check(variants: &[Variant], source: &Source, registries: &Registries) -> Result<()> {
-    let text =
-        toml::to_string(&source.effective()?).map_err(|error| Failure::new(Code::Bug, error.to_string()))?;
     for variant in variants.iter().filter(|variant| !variant.name.starts_with(ALONE)) {
         let of_variant = |failure: Failure| {
             let message = format!("strategy `{}`: {}", variant.name, failure.message);
             Failure { message, ..failure }
                 .hint("name others with --strategies, such as --strategies pcgrad,famo")
         };
-        let member = Source::new(source.path(), &text, &variant.overrides).map_err(of_variant)?;
-        let plan = Plan::read(&member, registries).map_err(of_variant)?;
+        let plan = Plan::read(&source.with(&variant.overrides)?, registries).map_err(of_variant)?;
         plan.check().map_err(of_variant)?;
     }
     Ok(())

@@ -10,7 +10,7 @@ use crate::config::Source;
 use crate::data::Detail;
 use crate::digest::digest;
 use crate::experiment::Experiment;
-use crate::failure::{Code, Failure, Result};
+use crate::failure::{Failure, Result};
 use crate::invocation::{program, quoted};
 use crate::plan::Plan;
 use crate::progress::Quiet;
@@ -48,10 +48,7 @@ pub(super) fn look(wanted: &Wanted<'_>, member: &[String], registries: &Registri
     let source = Source::read(wanted.config, wanted.overrides)?;
     // The whole without the member's changes first: its mistakes are the user's.
     Plan::read(&source, registries)?;
-    let text =
-        toml::to_string(&source.effective()?).map_err(|error| Failure::new(Code::Bug, error.to_string()))?;
-    let member = Source::new(wanted.config, &text, member)?;
-    let plan = Plan::read(&member, registries)?;
+    let plan = Plan::read(&source.with(member)?, registries)?;
     let threads = plan.threads;
     let experiment = Experiment::load(plan)?;
     experiment.trainer()?;

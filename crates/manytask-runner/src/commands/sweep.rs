@@ -88,15 +88,22 @@ fn points(axes: &[Axis], random: Option<u64>, seed: u64) -> Result<Vec<Point>> {
         );
     }
     if let Some(count) = random {
-        return Ok(axes::drawn(axes, count, seed));
+        for axis in axes.iter().filter(|axis| axis.is_whole()) {
+            let shown = axis.shown();
+            say(&format!("note: `{shown}` is drawn among whole numbers; with a point, as in 1.0, among all"));
+        }
+        let points = axes::drawn(axes, count, seed);
+        if (points.len() as u64) < count {
+            say(&format!("note: there are {} combinations, all of which are taken", points.len()));
+        }
+        return Ok(points);
     }
     if let Some(range) = axes.iter().find(|axis| axis.is_range()) {
         let what = format!("`{}` is a range, of which a grid has no end", range.shown());
         return Err(Failure::new(Code::Usage, what)
             .hint("list values with commas between, or draw some with --random N"));
     }
-    let count = axes.iter().try_fold(1_usize, |count, axis| count.checked_mul(axis.len()));
-    match count.filter(|count| *count <= MOST) {
+    match axes::combinations(axes).filter(|count| *count <= MOST) {
         Some(_) => Ok(axes::grid(axes)),
         None => Err(Failure::new(Code::Usage, format!("the grid has more than {MOST} points"))
             .hint("draw some of them with --random N")),
@@ -105,8 +112,6 @@ fn points(axes: &[Axis], random: Option<u64>, seed: u64) -> Result<Vec<Point>> {
 
 /// Refuses a point that cannot be trained, before anything is trained.
 fn check(points: &[Point], source: &Source, registries: &Registries) -> Result<()> {
-    let text =
-        toml::to_string(&source.effective()?).map_err(|error| Failure::new(Code::Bug, error.to_string()))?;
     for point in points {
         let of_point = |failure: Failure| {
             let message = format!("{}: {}", point.name, failure.message);
@@ -114,9 +119,8 @@ fn check(points: &[Point], source: &Source, registries: &Registries) -> Result<(
                 "a comma stands between values of a sweep; put a text that has one in quotes, '\"a,b\"'",
             )
         };
-        let member = Source::new(source.path(), &text, &point.overrides).map_err(of_point)?;
-        let plan = Plan::read(&member, registries).map_err(of_point)?;
-        plan.check().map_err(of_point)?;
+        let member = source.with(&point.overrides).map_err(of_point)?;
+        Plan::read(&member, registries).map_err(of_point)?.check().map_err(of_point)?;
     }
     Ok(())
 }
@@ -127,7 +131,7 @@ pub(super) fn report(study: &Study, lost: &[Lost]) -> Result<()> {
     if finished.is_empty() {
         return Ok(());
     }
-    let answer = Answer::of(study, &finished, lost, halving::stopped(study)?)?;
+    let answer = Answer::of(study, &finished, lost, halving::stopped(study, lost)?)?;
     study.write_results(&answer)?;
     print(&format!("\n{}", answer.text()))?;
     for note in answer.notes() {

@@ -104,20 +104,9 @@ fn load(plan: Plan, source: &Source, config: &Path, registries: &Registries) -> 
     Ok(experiment)
 }
 
-/// Changes of a configuration, with those that have options of their own.
-pub(super) fn with_options(
-    overrides: &[String],
-    device: Option<&str>,
-    threads: Option<usize>,
-) -> Vec<String> {
-    let device = device.map(|device| format!("device={device:?}"));
-    let threads = threads.map(|threads| format!("threads={threads}"));
-    overrides.iter().cloned().chain(device).chain(threads).collect()
-}
-
 /// The changes that the arguments of `train` make.
 pub(super) fn overrides(arguments: &TrainArgs) -> Result<Vec<String>> {
-    let mut overrides = with_options(&arguments.overrides, arguments.device.as_deref(), arguments.threads);
+    let mut overrides = arguments.compute.with(&arguments.overrides);
     if let Some(run) = &arguments.init_from {
         let run = std::path::absolute(run)?;
         let Some(run) = run.to_str() else {

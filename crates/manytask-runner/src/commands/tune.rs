@@ -8,7 +8,6 @@ use manytask_tensor::{ShownPath as _, io};
 use serde_json::json;
 
 use super::destination::Destination;
-use super::train::with_options;
 use crate::cli::{TuneArgs, Tuned};
 use crate::config::Source;
 use crate::data::Detail;
@@ -41,7 +40,7 @@ pub(super) fn tune(arguments: &TuneArgs, registries: &Registries) -> Result<()> 
     if let Some(path) = &arguments.svg {
         Destination { option: "--svg", path }.is_new()?;
     }
-    let overrides = with_options(&arguments.overrides, arguments.device.as_deref(), arguments.threads);
+    let overrides = arguments.compute.with(&arguments.overrides);
     let source = Source::read(&arguments.config, &overrides)?;
     let mut experiment = Experiment::load(Plan::read(&source, registries)?)?;
     experiment.training = rising(&experiment.training, arguments);

@@ -16,6 +16,9 @@ impl Source {
             hints.push(hint);
         }
         let place = place.start.min(self.text.len())..place.end.min(self.text.len());
+        if place.start > self.written {
+            return Failure { hints, ..Failure::new(Code::Config, what) }.shown_there();
+        }
         let start = self.text.get(..place.start).and_then(|text| text.rfind('\n')).map_or(0, |at| at + 1);
         let line = self.text.get(start..).unwrap_or_default().lines().next().unwrap_or_default();
         let column = self.text.get(start..place.start).unwrap_or_default().chars().count();

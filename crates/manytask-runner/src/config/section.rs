@@ -227,12 +227,19 @@ impl<'s> Section<'s> {
     /// At an unknown, missing or wrong key, with its place.
     pub fn rest<T: DeserializeOwned + Serialize>(mut self) -> Result<T> {
         let (header, whole, of) = (self.header(), self.table.span(), self.of());
+        let own_keys: Vec<Range<usize>> = self.table.get_ref().keys().map(Spanned::span).collect();
+        let asked = std::mem::take(&mut self.asked);
         let table = std::mem::replace(&mut self.table, Spanned::new(whole.clone(), DeTable::new()));
         let table = Spanned::new(whole.clone(), DeValue::Table(table.into_inner()));
         let value = T::deserialize(Value(table)).map_err(|error| {
             let place = error.place.filter(|place| *place != whole);
             let missing = error.what.starts_with("missing field") && place.is_none();
             let what = if missing { format!("{}{of}", error.what) } else { error.what };
+            let what = if place.as_ref().is_some_and(|place| own_keys.contains(place)) {
+                with_more_keys(what, &asked)
+            } else {
+                what
+            };
             self.source.diagnostic(&what, place.unwrap_or(header), Vec::new())
         })?;
         if let Ok(toml::Value::Table(all)) = toml::Value::try_from(&value) {
@@ -303,5 +310,20 @@ impl<'s> Section<'s> {
     fn remove(&mut self, key: &str) -> Option<(Spanned<Cow<'s, str>>, Spanned<DeValue<'s>>)> {
         self.asked.push(key.to_owned());
         self.table.get_mut().remove_entry(key)
+    }
+}
+
+/// What serde says of an unknown key, with the keys of the section that were taken before.
+fn with_more_keys(what: String, asked: &[String]) -> String {
+    let Some((unknown, known)) = what.strip_prefix("unknown field `").and_then(|rest| rest.split_once("`, "))
+    else {
+        return what;
+    };
+    let mut all: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+    all.extend(asked.iter().map(String::as_str));
+    let all: Vec<String> = all.iter().map(|name| format!("`{name}`")).collect();
+    match all.as_slice() {
+        [] => format!("unknown field `{unknown}`, there are no keys here"),
+        all => format!("unknown field `{unknown}`, expected one of {}", all.join(", ")),
     }
 }

@@ -238,7 +238,7 @@ impl Plan {
             let pretraining = pretraining.map(|pretraining| (pretraining, 2));
             let model = episodes.build(&outline.form, pretraining, self.precision)?;
             self.freeze().slots(model.layout()).within("training")?;
-            episodes.weights(model.layout())?;
+            episodes.weights(model.layout()).within("network")?;
             self.check_episode_memory(episodes, &outline, model.layout(), &needs)?;
         } else {
             self.pretraining(episodes, None)?;

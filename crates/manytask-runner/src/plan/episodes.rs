@@ -103,7 +103,7 @@ impl EpisodesPlan {
     /// The layout with the weights of the file in the places of the network, without its head; `None` where there is no such file.
     ///
     /// # Errors
-    /// When the file is missing, damaged or of another network; with the section's place.
+    /// When the file is missing, damaged or of another network; with the place in [network].
     pub(crate) fn weights(&self, layout: &Layout) -> Result<Option<FileWeights>> {
         let Some(path) = &self.weights else { return Ok(None) };
         let of_learner = |entry: &&Entry| {
@@ -112,11 +112,9 @@ impl EpisodesPlan {
         let entries: Vec<&Entry> = layout.entries().iter().filter(|entry| !of_learner(entry)).collect();
         if entries.is_empty() {
             let what = "`weights` has no effect: the network has no parameters";
-            return Err(
-                Failure::setting(["network", "weights"], what).hint("leave it out, or take another `kind`")
-            );
+            return Err(Failure::setting("weights", what).hint("leave it out, or take another `kind`"));
         }
-        let (tensors, _) = checkpoint::load_tensors(path, Device::Cpu)?;
+        let (tensors, _) = checkpoint::load_tensors(path, Device::Cpu).map_err(unread)?;
         let Weights { tensors, passed_over } = Weights::take(path, tensors, &entries)?;
         let named = entries.iter().map(|entry| entry.name.clone()).zip(tensors).collect();
         Ok(Some(FileWeights { path: path.clone(), named, passed_over }))
@@ -144,4 +142,17 @@ impl EpisodesPlan {
         MetaModel::build_pretrained(layout, network, self.learner.as_ref(), form.clone(), pretraining)
             .within("learner")
     }
+}
+
+/// What is said of a file of weights that cannot be read.
+fn unread(error: manytask_tensor::Error) -> Failure {
+    let hint = match &error {
+        manytask_tensor::Error::Corrupt { .. } => {
+            "`weights` takes a safetensors file, as timm's `model.safetensors`, or what safetensors.torch.save_file writes of a state_dict()"
+        }
+        _ => "`weights` is the path of a safetensors file, relative to the configuration",
+    };
+    let failure = Failure::from(error);
+    let message = format!("`weights` of [network]: {}", failure.message);
+    Failure { message, ..failure }.hint(hint)
 }

@@ -75,6 +75,8 @@ fn pictures_of_other_classes_are_labelled_from_a_few_of_each() {
     assert!(right >= 3, "{text}");
     // One picture, to stdout.
     assert_eq!(place.good(&adapt("runs/r", "unknown/of_2.png")).out.lines().count(), 2);
+    let said = place.run(&[adapt("runs/r", "unknown"), vec!["--keep", "id"]].concat());
+    assert!(said.code == Some(2) && said.err.contains("--keep names columns of a table"), "{said:?}");
 }
 
 #[test]

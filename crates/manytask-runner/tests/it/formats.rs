@@ -20,7 +20,7 @@ fn to_parquet(place: &Place, csv: &str, name: &str) {
     let properties = Arc::new(WriterProperties::default());
     let mut writer = SerializedFileWriter::new(&mut bytes, Arc::new(schema), properties).unwrap();
     let mut group = writer.next_row_group().unwrap();
-    for column in table.columns() {
+    for column in table.columns().unwrap() {
         let cells: Vec<Option<&str>> = (0..table.rows()).map(|row| column.text(row)).collect();
         let levels: Vec<i16> = cells.iter().map(|cell| i16::from(cell.is_some())).collect();
         let values: Vec<ByteArray> = cells.into_iter().flatten().map(ByteArray::from).collect();

@@ -74,8 +74,8 @@ fn what_has_no_front_is_refused_before_anything_is_trained() {
     let place = Place::new();
     for (arguments, code, words) in [
         (vec!["aggregator.kind=mgda"], 2, "has no effect"),
-        (vec!["--methods", "epoo"], 3, "no aggregator `epoo`"),
-        (vec!["--methods", "pcgrad"], 3, "unknown key `preference`"),
+        (vec!["--methods", "epoo"], 2, "no aggregator `epoo`"),
+        (vec!["--methods", "pcgrad"], 2, "`pcgrad` takes no preference between tasks"),
         (vec!["--methods", "epo,epo"], 2, "`epo` is there twice"),
         (vec!["--points", "1"], 2, "--points"),
         (vec!["--reference", "1.0"], 2, "a reference of 1 losses for 2 tasks"),

@@ -18,9 +18,10 @@ fn tasks_are_grouped_with_a_table_a_picture_and_json() {
     assert!(
         picture.starts_with("<svg ") && picture.contains(">rich</text>") && picture.ends_with("</svg>\n")
     );
-    let json: Value =
-        serde_json::from_str(&place.good(&["group", "a.toml", "--every", "2", "--json", "--quiet"]).out)
-            .unwrap();
+    let json: Value = serde_json::from_str(
+        &place.good(&["group", "a.toml", "--every", "2", "--json", "--threads", "1", "--quiet"]).out,
+    )
+    .unwrap();
     assert_eq!(json["tasks"], serde_json::json!(["rich", "score"]));
     assert!(json["looks"].as_u64().unwrap() > 1 && json["affinity"][0][1].is_f64(), "{json}");
     assert_eq!(json["groupings"].as_array().unwrap().len(), 2);

@@ -25,6 +25,7 @@ mod images;
 mod killed;
 mod learners;
 mod limits;
+mod newcomer;
 mod postprocessing;
 mod practice;
 mod predicted;

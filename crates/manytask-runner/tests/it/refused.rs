@@ -155,7 +155,7 @@ fn mistakes_in_the_arguments() {
         (&["train", "."], 3, "is a folder"),
         (&["train", "a.toml", "epochs"], 2, "key=value"),
         (&["train", "a.toml", "training.epoch=3"], 3, "in the argument `training.epoch=3`"),
-        (&["train", "a.toml", "--device", "tpu"], 3, "device `tpu`"),
+        (&["train", "a.toml", "--device", "tpu"], 2, "device `tpu`"),
         (&["train", "a.toml", "--name", "../x"], 2, "no name for a run"),
         (&["check", "a.toml", "people.csv"], 3, "people.csv:1:"),
         (&["resume", "runs/none"], 4, "is not the folder of a run"),

@@ -123,7 +123,9 @@ fn weights_that_do_not_fit_are_refused_before_data_are_read() {
     write(&place, &other);
     refused(&place, 6, &["`conv1.weight` has shape [4, 3, 3, 3]", "channels = \"rgb\""]);
     fs_err::remove_file(place.at("resnet.safetensors")).unwrap();
-    refused(&place, 4, &["resnet.safetensors"]);
+    refused(&place, 4, &["`weights` of [network]", "resnet.safetensors", "relative to the configuration"]);
+    place.write("resnet.safetensors", "hello");
+    refused(&place, 6, &["`weights` of [network]", "resnet.safetensors", "takes a safetensors file"]);
     place.write("w.toml", CONFIG.replace("steps = 0", "steps = 0\ninit_from = \"runs/other\""));
     refused(&place, 3, &["w.toml:", "`init_from` of [training]", "leave one of them out"]);
     let identity = CONFIG.replace("kind = \"resnet10\"\nstem = \"small\"\nwidth = 4", "kind = \"identity\"");

@@ -47,7 +47,7 @@ fn a_separator_can_be_found_or_named() {
         let table = auto(&"a,b\n1,2\n".replace(',', separator)).unwrap();
         assert_eq!(table.names().collect::<Vec<_>>(), ["a", "b"]);
     }
-    assert_eq!(auto("a\n1\n").unwrap().columns().len(), 1);
+    assert_eq!(auto("a\n1\n").unwrap().width(), 1);
     let error = auto("a;b,c\n1;2,3\n").unwrap_err().to_string();
     assert!(error.contains("(`,` into 2, `;` into 2)"), "{error}");
     assert!(auto("a;b\n1,2\n").unwrap_err().to_string().contains("neither `,` nor `;`"));

@@ -187,7 +187,7 @@ fn what_is_no_cell_is_left_out_and_said() {
     let table = read_bytes(&file(schema, &columns, 1, Codec::SNAPPY), |_| {}).unwrap();
     assert_eq!(table.names().collect::<Vec<_>>(), ["who.age", "__index_level_0__"]);
     assert_eq!(texts(&table, "who.age"), [Some("4".to_owned()), None]);
-    assert!(table.columns()[1].is_nameless(), "row numbers of pandas are no input that was meant");
+    assert!(table.columns().unwrap()[1].is_nameless(), "row numbers of pandas are no input that was meant");
     let notes = table.notes().join("\n");
     assert!(notes.contains("column `list` holds several values in a row and is left out"), "{notes}");
     assert!(notes.contains("column `image` holds bytes"), "{notes}");
@@ -205,6 +205,50 @@ fn marks_of_a_column_count_among_numbers_too() {
     assert_eq!((texts(&table, "a")[0].as_deref(), texts(&table, "b")[0].as_deref()), (None, Some("-1")));
 }
 
+/// The rows of a table whose columns were all read.
+fn read_whole(bytes: &[u8]) -> Result<usize> {
+    let table = read_bytes(bytes, |_| {})?;
+    table.columns().map(|_| table.rows())
+}
+
+/// Two columns of which the second is damaged.
+fn half_damaged() -> Vec<u8> {
+    let words = |word: &str| Values::Bytes(vec![ByteArray::from(word); 40]);
+    let columns = [(words("sound"), None, None), (words("harmed"), None, None)];
+    let schema = "required binary a (UTF8); required binary b (UTF8);";
+    let mut bytes = file(schema, &columns, 2, Codec::UNCOMPRESSED);
+    let harmed: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at..].starts_with(b"harmed")).collect();
+    // Before the statistics at the end of the file.
+    for at in harmed.iter().take(harmed.len() / 2) {
+        bytes[*at] = 0xff;
+    }
+    bytes
+}
+
+#[test]
+fn a_column_is_read_when_it_is_asked_for() {
+    let bytes = half_damaged();
+    let table = read_bytes(&bytes, |_| {}).unwrap();
+    assert_eq!((table.rows(), table.names().collect::<Vec<_>>()), (80, vec!["a", "b"]));
+    assert_eq!(texts(&table, "a")[79].as_deref(), Some("sound"));
+    assert!(table.column("b").unwrap_err().to_string().contains("column `b`"), "{table:?}");
+    assert!(table.columns().is_err());
+    // So it is below another table, and another below it.
+    let small = read("a,b\nx,y\n").unwrap();
+    let mut below = small.clone();
+    below.append(&table);
+    let mut above = table;
+    above.append(&small);
+    assert_eq!(
+        (texts(&below, "a")[80].as_deref(), texts(&above, "a")[80].as_deref()),
+        (Some("sound"), Some("x"))
+    );
+    assert!(below.column("b").is_err() && above.column("b").is_err());
+    // In memory and on a disk a file is the same table.
+    let packed = read_bytes(&zstd::encode_all(bytes.as_slice(), 1).unwrap(), |_| {}).unwrap();
+    assert_eq!(texts(&packed, "a")[0].as_deref(), Some("sound"));
+}
+
 #[test]
 fn what_is_wrong_is_an_error() {
     let good = file(
@@ -213,7 +257,7 @@ fn what_is_wrong_is_an_error() {
         2,
         Codec::UNCOMPRESSED,
     );
-    assert_eq!(read_bytes(&good, |_| {}).unwrap().rows(), 198);
+    assert_eq!(read_whole(&good).unwrap(), 198);
     let empty = file("required int32 a;", &[(Values::Ints(Vec::new()), None, None)], 1, Codec::SNAPPY);
     let doubled = file(
         "required int32 a; required int32 a;",
@@ -234,7 +278,7 @@ fn what_is_wrong_is_an_error() {
         (&doubled, "two columns are called `a`"),
         (&broken, "column `a`: a text that is not UTF-8"),
     ] {
-        let error = read_bytes(bytes, |_| {}).unwrap_err();
+        let error = read_whole(bytes).unwrap_err();
         assert!(
             matches!(error, Error::Corrupt { .. }) && error.to_string().contains(expected),
             "{expected}: {error}"
@@ -245,7 +289,7 @@ fn what_is_wrong_is_an_error() {
         for bit in [1, 0x40, 0x80] {
             let mut bytes = good.clone();
             bytes[at] ^= bit;
-            if let Err(error) = read_bytes(&bytes, |_| {}) {
+            if let Err(error) = read_whole(&bytes) {
                 assert!(matches!(error, Error::Corrupt { .. }), "{at}: {error}");
             }
         }

@@ -3,7 +3,7 @@
 use manytask_data::image_folder::{self, PictureForm};
 use manytask_tensor::{Kind, Tensor};
 
-use super::super::predict::of_input;
+use super::super::predict::{nothing_to_keep, of_input};
 use super::{Asked, Labelled, by_class, of_classes};
 use crate::device;
 use crate::failure::Result;
@@ -11,6 +11,9 @@ use crate::report::say;
 
 pub(super) fn labelled(asked: &Asked<'_>, form: PictureForm) -> Result<Labelled> {
     let arguments = asked.arguments;
+    if !arguments.keep.is_empty() {
+        return Err(nothing_to_keep(&arguments.query));
+    }
     let examples = image_folder::read(&arguments.support, form).map_err(of_input)?;
     let queries = image_folder::pictures(&arguments.query, form).map_err(of_input)?;
     let classes = examples.classes.names().to_vec();

@@ -26,7 +26,9 @@ pub(super) fn labelled(asked: &Asked<'_>, family: &TableEpisodes) -> Result<Labe
     let keep = Columns::from(arguments.keep.as_slice());
     let kept = kept_columns(&queries, &keep, &arguments.query)?;
     let mut notes = Vec::new();
-    for (table, what) in [(&examples, "the examples"), (&queries, "the queries")] {
+    let tables = [(&examples, "the examples"), (&queries, "the queries")];
+    // What the training split had is of no concern where nothing was trained.
+    for (table, what) in tables.into_iter().filter(|_| !asked.plan.training.trains_nothing()) {
         let all: Vec<usize> = (0..table.rows()).collect();
         notes.extend(schema.review(table, &all, what).map_err(of_input)?.iter().map(ToString::to_string));
     }

@@ -151,6 +151,14 @@ impl Answer {
             point.join(", "),
             self.reference_is
         )];
+        let count = self.methods.iter().flat_map(|method| &method.points).count();
+        let above = |point: &&Point| !point.losses.iter().zip(&self.reference).all(|(own, most)| own < most);
+        let outside = self.methods.iter().flat_map(|method| &method.points).filter(above).count();
+        if outside > 0 {
+            notes.push(format!(
+                "{outside} of {count} points have a loss that is not below the reference, and count nothing for the hypervolume"
+            ));
+        }
         if self.split == "validation" {
             notes.push(
                 "the points are of the split by which parameters were chosen: give the data a test split"
@@ -231,6 +239,35 @@ mod tests {
     fn the_reference_is_a_little_beyond_all_points() {
         let found = beyond(&[vec![1.0, 3.0], vec![2.0, 3.0]]);
         assert!((found[0] - 2.1).abs() < 1e-12 && (found[1] - 3.3).abs() < 1e-12, "{found:?}");
+    }
+
+    #[test]
+    fn points_that_are_not_below_the_reference_are_told() {
+        let point = |losses: [f64; 2]| Point {
+            run: "r".into(),
+            preference: vec![0.5, 0.5],
+            losses: losses.to_vec(),
+            metrics: Vec::new(),
+            on_front: false,
+        };
+        let answer = |reference: [f64; 2]| Answer {
+            question: "front",
+            split: "test".into(),
+            seed: 1,
+            tasks: vec!["a".into(), "b".into()],
+            objective: "loss",
+            methods: vec![MethodFront::of(
+                "epo".into(),
+                vec![point([1.0, 2.0]), point([2.0, 1.0])],
+                &reference,
+            )],
+            reference: reference.to_vec(),
+            reference_is: "given",
+            failed: Vec::new(),
+        };
+        assert_eq!(answer([3.0, 3.0]).notes().len(), 1);
+        assert!(answer([0.5, 0.5]).notes()[1].starts_with("2 of 2 points"));
+        assert!(answer([1.5, 3.0]).notes()[1].starts_with("1 of 2 points"));
     }
 
     #[test]

@@ -12,6 +12,9 @@ pub(super) struct Variant {
     pub(super) overrides: Vec<String>,
 }
 
+/// Weighted sums of the losses.
+pub(super) const LINEAR: &str = "linear";
+
 /// What is minimised for a preference λ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Method {
@@ -42,7 +45,7 @@ pub(super) fn of_methods(
             return Err(Failure::new(Code::Usage, format!("--methods: {what}"))
                 .hint("write names with commas between, such as linear,tchebycheff,epo"));
         }
-        let method = if name == "linear" { Method::Linear } else { Method::Preferring };
+        let method = if name == LINEAR { Method::Linear } else { Method::Preferring };
         variants.extend(
             preferences.iter().map(|preference| variant((name, method), tasks, preference, monitors)),
         );

@@ -8,39 +8,83 @@ use manytask_tensor::ShownPath as _;
 use manytask_tensor::io::write_atomically;
 
 use super::{Cells, Predictions};
-use crate::failure::Result;
+use crate::commands::destination::Destination;
+use crate::failure::{Code, Failure, Result};
 use crate::report::{print, say};
 
 /// How a table is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TableForm {
     Csv,
+    /// An array of records.
+    Json,
+    /// A record in each line.
     JsonLines,
     Parquet,
 }
 
 impl TableForm {
-    /// As the file's name ends.
-    fn of(path: &Path) -> Self {
+    /// As the file's name ends; a name without an ending is of CSV.
+    ///
+    /// # Errors
+    /// When the name ends otherwise (exit code 2).
+    fn of(path: &Path) -> Result<Self> {
         let ending = path.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
-        match ending.as_deref() {
-            Some("parquet" | "pq") => Self::Parquet,
+        Ok(match ending.as_deref() {
+            None | Some("csv" | "txt") => Self::Csv,
+            Some("json") => Self::Json,
             Some("jsonl" | "ndjson") => Self::JsonLines,
-            _ => Self::Csv,
-        }
+            Some("parquet" | "pq") => Self::Parquet,
+            Some(packed @ ("gz" | "zst" | "xz" | "zip")) => {
+                let what = format!("--output {}: nothing is packed as `.{packed}`", path.shown());
+                return Err(Failure::new(Code::Usage, what)
+                    .hint("write a .csv and pack it then, or a .parquet, which is packed in itself"));
+            }
+            Some(other) => {
+                let what = format!("--output {}: no table is written as `.{other}`", path.shown());
+                return Err(
+                    Failure::new(Code::Usage, what).hint("end it with .csv, .parquet, .jsonl or .json")
+                );
+            }
+        })
     }
 }
 
+/// A file for predictions.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::commands) struct Output<'a> {
+    path: &'a Path,
+    form: TableForm,
+}
+
+/// What `--output` names; `None` is standard output.
+///
+/// # Errors
+/// When the file is an input, one of the run's own, in no folder, or its name ends as no table that is written (exit code 2 or 4).
+pub(in crate::commands) fn output_of<'a>(
+    output: Option<&'a Path>,
+    inputs: &[&Path],
+    run: &Path,
+) -> Result<Option<Output<'a>>> {
+    let Some(path) = output.filter(|path| path.as_os_str() != "-") else { return Ok(None) };
+    Destination { option: "--output", path }.spares(inputs, run)?;
+    Ok(Some(Output { path, form: TableForm::of(path)? }))
+}
+
 impl Predictions {
-    /// Writes them into a file, in the form that its name ends with, or as CSV to standard output where there is none or it is `-`; `what`
-    /// they are is said then, as `the classes of 7 pictures`.
+    /// Writes them into a file, in the form that its name ends with, or as CSV to standard output; `what` they are is said then, as
+    /// `the classes of 7 pictures`.
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub(in crate::commands) fn deliver(&self, output: Option<&Path>, what: &str) -> Result<()> {
-        let Some(path) = output.filter(|path| path.as_os_str() != "-") else { return print(&self.csv()) };
-        let bytes = match TableForm::of(path) {
+    pub(in crate::commands) fn deliver(&self, output: Option<Output<'_>>, what: &str) -> Result<()> {
+        let Some(Output { path, form }) = output else { return print(&self.csv()) };
+        let bytes = match form {
             TableForm::Csv => self.csv().into_bytes(),
+            TableForm::Json => {
+                let records = self.table(path).to_json_lines();
+                format!("[\n{}\n]\n", records.lines().collect::<Vec<_>>().join(",\n")).into_bytes()
+            }
             TableForm::JsonLines => self.table(path).to_json_lines().into_bytes(),
             TableForm::Parquet => self.table(path).to_parquet()?,
         };
@@ -149,9 +193,10 @@ mod tests {
         ];
         let predictions =
             Predictions::by_task(2, [("y", Vec::new(), &values)].into_iter()).unwrap().with_kept(kept);
-        for name in ["p.parquet", "p.jsonl", "p.csv"] {
+        for name in ["p.parquet", "p.jsonl", "p.json", "p.csv", "p"] {
             let path = folder.path().join(name);
-            predictions.deliver(Some(&path), "predictions").unwrap();
+            let output = output_of(Some(&path), &[], Path::new("run")).unwrap();
+            predictions.deliver(output, "predictions").unwrap();
             let table = Table::read(&TableSource::new(&path)).unwrap();
             assert_eq!(table.names().collect::<Vec<_>>(), ["id", "code", "y"], "{name}");
             assert_eq!(table.numbers("y").unwrap(), [0.1, 1e-9], "{name}");
@@ -160,5 +205,12 @@ mod tests {
         let lines = fs_err::read_to_string(folder.path().join("p.jsonl")).unwrap();
         assert!(lines.starts_with("{\"id\": 7, \"code\": \"007\", \"y\": 0.1}\n"), "{lines}");
         assert!(fs_err::read(folder.path().join("p.parquet")).unwrap().starts_with(b"PAR1"));
+        let array: serde_json::Value =
+            serde_json::from_slice(&fs_err::read(folder.path().join("p.json")).unwrap()).unwrap();
+        assert_eq!(array[1]["code"], serde_json::Value::Null);
+        for (name, hint) in [("p.xlsx", ".parquet, .jsonl or .json"), ("p.csv.gz", "pack it then")] {
+            let refused = output_of(Some(&folder.path().join(name)), &[], Path::new("run")).unwrap_err();
+            assert!(refused.code == Code::Usage && refused.hints[0].contains(hint), "{refused:?}");
+        }
     }
 }

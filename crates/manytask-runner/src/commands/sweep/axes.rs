@@ -15,6 +15,8 @@ enum Values {
     Listed(Vec<String>),
     /// From the lower to the higher number.
     Between(f64, f64),
+    /// From the lower to the higher whole number, both of them included.
+    Whole(i64, i64),
 }
 
 /// One training of a sweep.
@@ -32,11 +34,12 @@ impl Axis {
         self.key.clone()
     }
 
-    /// How many values it lists.
-    pub(super) fn len(&self) -> usize {
+    /// How many values there are, where they can be counted.
+    pub(super) fn count(&self) -> Option<usize> {
         match &self.values {
-            Values::Listed(values) => values.len(),
-            Values::Between(..) => 0,
+            Values::Listed(values) => Some(values.len()),
+            Values::Whole(low, high) => usize::try_from(high.checked_sub(*low)?.checked_add(1)?).ok(),
+            Values::Between(..) => None,
         }
     }
 
@@ -44,6 +47,9 @@ impl Axis {
     pub(super) fn mistake(&self) -> Option<String> {
         match &self.values {
             Values::Between(low, high) => {
+                (low >= high).then(|| format!("`{}` is a range from {low} to {high}", self.shown()))
+            }
+            Values::Whole(low, high) => {
                 (low >= high).then(|| format!("`{}` is a range from {low} to {high}", self.shown()))
             }
             Values::Listed(values) => {
@@ -57,7 +63,12 @@ impl Axis {
 
     /// Whether it is a range of numbers.
     pub(super) fn is_range(&self) -> bool {
-        matches!(self.values, Values::Between(..))
+        matches!(self.values, Values::Between(..) | Values::Whole(..))
+    }
+
+    /// Whether it is a range of whole numbers.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.values, Values::Whole(..))
     }
 
     /// As it was written.
@@ -65,6 +76,7 @@ impl Axis {
         match &self.values {
             Values::Listed(values) => format!("{}={}", self.key, values.join(",")),
             Values::Between(low, high) => format!("{}={low}..{high}", self.key),
+            Values::Whole(low, high) => format!("{}={low}..{high}", self.key),
         }
     }
 
@@ -75,16 +87,23 @@ impl Axis {
                 let place = ((share * values.len() as f64) as usize).min(values.len().saturating_sub(1));
                 values.get(place).cloned().unwrap_or_default()
             }
-            Values::Between(low, high) if *low > 0.0 && high / low >= 10.0 => {
-                format!("{:.4e}", low * (high / low).powf(share))
+            Values::Between(low, high) => format!("{:.4e}", between(*low, *high, share)),
+            // Each number has the same share of what is up to the one behind the last.
+            Values::Whole(low, high) => {
+                let drawn = between(*low as f64, *high as f64 + 1.0, share).floor() as i64;
+                drawn.clamp(*low, *high).to_string()
             }
-            Values::Between(low, high) => format!("{:.4e}", low + (high - low) * share),
         }
     }
 }
 
+/// The number that has this share of a range below it.
+fn between(low: f64, high: f64, share: f64) -> f64 {
+    if low > 0.0 && high / low >= 10.0 { low * (high / low).powf(share) } else { low + (high - low) * share }
+}
+
 /// The changes that have one value, and the keys that have several: values with commas between, outside of quotes and brackets,
-/// or two numbers with `..` between.
+/// or two numbers with `..` between. Numbers without a point or an exponent are whole ones, and so is what is drawn between them.
 pub(super) fn of(overrides: &[String]) -> (Vec<String>, Vec<Axis>) {
     let (mut plain, mut axes) = (Vec::new(), Vec::new());
     for change in overrides {
@@ -99,10 +118,15 @@ pub(super) fn of(overrides: &[String]) -> (Vec<String>, Vec<Axis>) {
 fn axis(change: &str) -> Option<Axis> {
     let (key, value) = change.split_once('=')?;
     if let Some((low, high)) = value.split_once("..") {
-        let (low, high) = (low.trim().parse::<f64>().ok()?, high.trim().parse::<f64>().ok()?);
-        return (high - low)
-            .is_finite()
-            .then(|| Axis { key: key.to_owned(), values: Values::Between(low, high) });
+        let (low, high) = (low.trim(), high.trim());
+        let whole = |text: &str| text.parse::<i64>().ok();
+        let values = match (whole(low), whole(high)) {
+            (Some(low), Some(high)) => Values::Whole(low, high),
+            _ => Values::Between(low.parse().ok()?, high.parse().ok()?),
+        };
+        let spans = |low: f64, high: f64| (high - low).is_finite();
+        let sane = !matches!(values, Values::Between(low, high) if !spans(low, high));
+        return sane.then(|| Axis { key: key.to_owned(), values });
     }
     let values = alternatives(value);
     (values.len() > 1 && values.iter().all(|value| !value.is_empty()))
@@ -144,9 +168,18 @@ pub(super) fn grid(axes: &[Axis]) -> Vec<Point> {
     all.into_iter().map(|values| point(axes, &values)).collect()
 }
 
+/// How many combinations there are, where they can be counted.
+pub(super) fn combinations(axes: &[Axis]) -> Option<usize> {
+    axes.iter().try_fold(1_usize, |count, axis| count.checked_mul(axis.count()?))
+}
+
 /// Different combinations drawn at random, keyed by the seed: fewer where there are no more.
 pub(super) fn drawn(axes: &[Axis], count: u64, seed: u64) -> Vec<Point> {
     const TRIES: u64 = 50;
+    let every = axes.iter().all(|axis| !axis.is_range());
+    if every && combinations(axes).is_some_and(|all| all as u64 <= count) {
+        return grid(axes);
+    }
     let mut points: Vec<Point> = Vec::new();
     for trial in 0..count * TRIES {
         if points.len() as u64 == count {
@@ -226,5 +259,24 @@ mod tests {
         assert!((10..=30).contains(&low), "{low}");
         assert!(points.iter().all(|point| (0.0..=0.5).contains(&value(point, 1))));
         assert_eq!(drawn(&axes[2..], 10, 0).len(), 2, "there are no more");
+    }
+
+    #[test]
+    fn ranges_of_whole_numbers_give_whole_numbers_up_to_both_ends() {
+        let few = axes(&["layers=1..3"]);
+        assert_eq!((combinations(&few), few[0].is_whole()), (Some(3), true));
+        let mut names: Vec<String> = drawn(&few, 3, 7).into_iter().map(|point| point.name).collect();
+        names.sort();
+        assert_eq!(names, ["layers=1", "layers=2", "layers=3"]);
+        let wide = axes(&["batch_size=1..1024"]);
+        let drawn = drawn(&wide, 60, 7);
+        let sizes: Vec<i64> = drawn
+            .iter()
+            .map(|point| point.overrides[0].split_once('=').unwrap().1.parse().unwrap())
+            .collect();
+        assert!(sizes.iter().all(|size| (1..=1024).contains(size)), "{sizes:?}");
+        let low = sizes.iter().filter(|size| **size <= 32).count();
+        assert!((15..=45).contains(&low), "half of them are below the geometric middle: {sizes:?}");
+        assert!(!axes(&["drop=0..0.5"])[0].is_whole() && !axes(&["rate=0.0..1.0"])[0].is_whole());
     }
 }

@@ -96,16 +96,17 @@ pub(in crate::commands) fn conducted(study: &Study, jobs: usize, quiet: Quiet) -
     Ok(Conducted { lost })
 }
 
-/// The points that did not go on.
+/// The points that did not go on because others were better; not those of which a member failed.
 ///
 /// # Errors
 /// When what the runs have written cannot be read.
-pub(super) fn stopped(study: &Study) -> Result<Vec<Stopped>> {
+pub(super) fn stopped(study: &Study, lost: &[Lost]) -> Result<Vec<Stopped>> {
     let Some(halving) = &study.spec.halving else { return Ok(Vec::new()) };
     let (mut names, mut stopped) = (names(study), Vec::new());
     for &step in &halving.rungs {
         let next = going_on(study, halving, step, names.clone())?;
-        let gone = names.into_iter().filter(|name| !next.contains(name));
+        let failed = |name: &String| lost.iter().any(|lost| lost.member.variant == *name);
+        let gone = names.into_iter().filter(|name| !next.contains(name) && !failed(name));
         stopped.extend(gone.map(|name| Stopped { name, step }));
         names = next;
     }
