@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::attack::{self, Kind};
 use crate::bench;
 use crate::install::{Existing, Supply};
-use crate::reproduce;
+use crate::reproduce::{self, Page};
 use crate::scaling::TABLES;
 use crate::setup::{self, Output};
 use crate::test::Extent;
@@ -187,16 +187,23 @@ fn scaling(words: Vec<String>) -> Result<Option<String>> {
 }
 
 fn reproduce(words: Vec<String>) -> Result<reproduce::Options> {
-    let mut options = reproduce::Options::default();
+    let (mut options, mut names) = (reproduce::Options::default(), Vec::new());
     let mut words = words.into_iter();
     while let Some(word) = words.next() {
         match word.as_str() {
-            "multitask" => options.page = reproduce::Page::Multitask,
-            "meta" => options.page = reproduce::Page::Meta,
             "--quick" => options.extent = reproduce::Extent::Quick,
             "--binary" => options.binary = Some(PathBuf::from(value(&word, words.next())?)),
-            _ => return Err(unknown("reproduce", &word)),
+            _ if word.starts_with('-') => return Err(unknown("reproduce", &word)),
+            _ => names.push(word),
         }
+    }
+    let mut names = names.into_iter();
+    if let Some(name) = names.next() {
+        options.page = Page::ALL.into_iter().find(|page| page.name() == name).ok_or_else(|| {
+            let pages = Page::ALL.map(Page::name).join(", ");
+            UsageError(format!("`reproduce` has no page `{name}`: there are {pages}"))
+        })?;
+        options.only = names.collect();
     }
     Ok(options)
 }
@@ -243,13 +250,16 @@ mod tests {
         assert_eq!(read("install --root here"), Ok(Command::Install(Some("here".into()))));
         assert_eq!(read("scaling"), Ok(Command::Scaling(None)));
         let options = reproduce::Options {
-            page: reproduce::Page::Multitask,
+            page: Page::Multitask,
+            only: Vec::new(),
             extent: reproduce::Extent::Quick,
             binary: Some("m".into()),
         };
         assert_eq!(read("reproduce multitask --quick --binary m"), Ok(Command::Reproduce(options.clone())));
-        let options = reproduce::Options { page: reproduce::Page::Meta, ..options };
-        assert_eq!(read("reproduce meta --quick --binary m"), Ok(Command::Reproduce(options)));
+        assert_eq!(read("reproduce --quick --binary m"), Ok(Command::Reproduce(options.clone())));
+        let only = vec!["school".to_owned(), "exam".to_owned()];
+        let options = reproduce::Options { page: Page::Meta, only, ..options };
+        assert_eq!(read("reproduce meta school exam --quick --binary m"), Ok(Command::Reproduce(options)));
         assert_eq!(read("scaling memory"), Ok(Command::Scaling(Some("memory".to_owned()))));
         assert_eq!(read("doctor"), Ok(Command::Doctor));
         for line in ["help", "--help", "setup --help", "train x.toml -h"] {
@@ -322,6 +332,8 @@ mod tests {
             ("install here", "`here`"),
             ("scaling size", "there are trunk, waves"),
             ("scaling memory ways", "`ways`"),
+            ("reproduce mta", "multitask, meta, tables"),
+            ("reproduce meta --fast", "`--fast`"),
         ] {
             let error = read(line).unwrap_err().to_string();
             assert!(error.contains(part) && error.contains("--help"), "{line}: {error}");

@@ -22,6 +22,7 @@ mod install;
 mod libtorch;
 mod measured;
 mod peers;
+mod picture;
 mod pip;
 mod platform;
 mod program;
@@ -78,9 +79,10 @@ Usage: cargo xtask COMMAND
   scaling [TABLE]
             measure the tables of docs/scaling.md anew, or one of them: trunk, waves, width, steps, threads, memory,
             checkpoints, ways, precision; or that of a GPU in benches/RESULTS.md: gpu
-  reproduce [multitask]
-            train what docs/results/multitask.md has, and write its tables anew
-              --quick          the tables of shipped data alone; the others need MANYTASK_DATA
+  reproduce [multitask | meta | tables] [TABLE …]
+            train what the page in docs/results has, and write its tables anew, or these alone; what was trained before by the same
+            build with the same settings is kept. `tables` sets up other systems first (Python with venv; half a gigabyte)
+              --quick          the tables that take minutes and need no MANYTASK_DATA
               --binary PATH    a manytask that was built already
   ci        what continuous integration runs: `test`, the crate in examples/downstream, the documents
   docs      write the reference of docs/book and build the book with mdbook

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-pub(crate) use self::environment::{made, peers};
+pub(crate) use self::environment::{made, peers, tables};
 use self::report::Table;
 use self::run::{Contenders, Runs};
 use self::works::{Data, Work, works};

@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Write as _};
 
 use anyhow::Result;
-use flate2::Compression;
-use flate2::Crc;
-use flate2::write::ZlibEncoder;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::random::Rng;
+use crate::picture::png;
 
 /// The folder of the archives.
 pub(crate) const FOLDER: &str = "omniglot";
@@ -37,7 +35,7 @@ pub(crate) fn drawings(rng: &mut Rng, half: &str) -> Result<Vec<(String, Vec<u8>
         let alphabet = if character % 2 == 0 { "Even" } else { "Odd" };
         for number in 1..=DRAWINGS {
             let path = format!("{half}/{alphabet}/character{character:02}/{character:04}_{number:02}.png");
-            all.push((path, png(rng, 21)?));
+            all.push((path, strokes(rng, 21)?));
         }
     }
     Ok(all)
@@ -56,30 +54,13 @@ pub(crate) fn archive(files: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
 }
 
 /// A square gray picture of random strokes.
-fn png(rng: &mut Rng, size: usize) -> Result<Vec<u8>> {
+fn strokes(rng: &mut Rng, side: usize) -> Result<Vec<u8>> {
     let mut pixels = Vec::new();
-    for row in 0..size {
-        pixels.push(0); // no filter
-        pixels.extend(
-            (0..size)
-                .map(|column| if (row * 7 + column * 3 + rng.below(9)).is_multiple_of(5) { 0 } else { 255 }),
-        );
+    for row in 0..side {
+        let of = |column: usize| (row * 7 + column * 3 + rng.below(9)).is_multiple_of(5);
+        pixels.extend((0..side).map(of).map(|is_ink| if is_ink { 0 } else { 255 }));
     }
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(&pixels)?;
-    let side = (size as u32).to_be_bytes();
-    let header = [&side[..], &side[..], &[8, 0, 0, 0, 0]].concat();
-    let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
-    for (name, content) in [(b"IHDR", header), (b"IDAT", encoder.finish()?), (b"IEND", Vec::new())] {
-        bytes.extend((content.len() as u32).to_be_bytes());
-        let mut crc = Crc::new();
-        crc.update(name);
-        crc.update(&content);
-        bytes.extend(name);
-        bytes.extend(content);
-        bytes.extend(crc.sum().to_be_bytes());
-    }
-    Ok(bytes)
+    png(side, &pixels)
 }
 
 #[cfg(test)]

@@ -9,23 +9,34 @@ use crate::repo::Repository;
 
 /// What is installed, with its versions.
 pub(super) const REQUIREMENTS: &str = "benches/peers/requirements.txt";
+/// The same for tables.
+const OF_TABLES: &str = "benches/peers/requirements-tables.txt";
 
 /// Makes the virtual environment of the peers, or brings it to the versions that are wanted; gives its Python.
 pub(crate) fn peers(repo: &Repository) -> Result<PathBuf> {
-    let folder = repo.target_dir()?.join("peers");
-    let requirements = repo.root().join(REQUIREMENTS);
-    let wanted = fs_err::read_to_string(&requirements)?;
+    environment(repo, "peers", REQUIREMENTS)
+}
+
+/// The same for the systems that tables are compared with.
+pub(crate) fn tables(repo: &Repository) -> Result<PathBuf> {
+    environment(repo, "peers-tables", OF_TABLES)
+}
+
+fn environment(repo: &Repository, name: &str, requirements: &str) -> Result<PathBuf> {
+    let folder = repo.target_dir()?.join(name);
+    let path = repo.root().join(requirements);
+    let wanted = fs_err::read_to_string(&path)?;
     let (python, marker) = (folder.join("bin/python"), folder.join("requirements.txt"));
     if python.exists() && is_there(&marker, &wanted) {
         return Ok(python);
     }
     if !python.exists() {
-        eprintln!("setting up the peers in {} (some gigabytes, once)", folder.display());
+        eprintln!("setting up {name} in {} (up to some gigabytes, once)", folder.display());
         run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder), "python3 -m venv")?;
     }
-    eprintln!("installing what {REQUIREMENTS} names");
+    eprintln!("installing what {requirements} names");
     let mut install = Command::new(&python);
-    install.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(requirements);
+    install.args(["-m", "pip", "install", "--quiet", "--requirement"]).arg(path);
     run(&mut install, "pip install")?;
     fs_err::write(marker, wanted)?;
     Ok(python)
