@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+use self::compared::Compared;
 use self::folds::Folds;
 use self::maker::Maker;
 use self::printed::Printed;
@@ -12,6 +13,7 @@ use self::trained::Trained;
 use crate::measured::{processor, replaced};
 use crate::repo::Repository;
 
+mod compared;
 mod folds;
 mod maker;
 mod meta;
@@ -73,6 +75,8 @@ struct Table {
 enum Source {
     /// Trainings of one configuration with other settings in each row.
     Trained(Trained),
+    /// `manytask compare-strategies`.
+    Compared(Compared),
     /// A table that an example of a crate prints.
     Printed(Printed),
     /// The folds of a table, by manytask and by other systems.
@@ -113,6 +117,7 @@ impl Table {
         let data = self.data.map(|folder| Maker::data(self.name, folder)).transpose()?;
         match &self.source {
             Source::Trained(trained) => trained.lines(maker, self.name, data.as_deref()),
+            Source::Compared(compared) => compared.lines(maker, self.name, data.as_deref()),
             Source::Printed(printed) => printed.lines(maker),
             Source::Folds(folds) => folds.lines(maker, self.name, data.as_deref()),
         }

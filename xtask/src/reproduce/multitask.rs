@@ -1,12 +1,13 @@
 //! What is trained for which table.
 
+use super::compared::Compared;
 use super::printed::Printed;
 use super::trained::{Column, Of, Ranks, Row, Trained};
 use super::{Extent, Source, Table};
 
 /// All tables, in the order of the page.
 pub(super) fn all() -> Vec<Table> {
-    vec![architectures(), inputs(), practice(), census(), exam(), jura(), fronts()]
+    vec![architectures(), inputs(), practice(), strategies(), census(), exam(), jura(), fronts()]
 }
 
 fn row(name: &'static str, settings: &[&'static str]) -> Row {
@@ -80,6 +81,17 @@ fn census() -> Table {
     let config = "configs/census.toml";
     let trained = Trained { config, seeds: 1, columns: CENSUS.to_vec(), ranks: Ranks::None, rows };
     Table { name: "census", data: Some("census_kdd"), extent: Extent::All, source: Source::Trained(trained) }
+}
+
+/// Separate networks and strategies on the shipped tenth of Census-Income.
+fn strategies() -> Table {
+    let compared = Compared {
+        config: "configs/quickstart.toml",
+        seeds: 3,
+        strategies: "uncertainty_weighting,dwa,famo,pcgrad,mgda,cagrad,nash_mtl,aligned_mtl,upgrad",
+        settings: Vec::new(),
+    };
+    Table { name: "strategies", data: None, extent: Extent::Quick, source: Source::Compared(compared) }
 }
 
 /// Schools as tasks, under several strategies.

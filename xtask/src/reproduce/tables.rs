@@ -6,7 +6,7 @@ use super::{Extent, Source, Table};
 
 /// All tables, in the order of the page.
 pub(super) fn all() -> Vec<Table> {
-    vec![jura(), school(), exam()]
+    vec![census(), jura(), school(), exam()]
 }
 
 /// Every system of the script.
@@ -18,6 +18,22 @@ fn metric(heading: &'static str, places: usize, best: Best) -> Metric {
 
 fn table(name: &'static str, data: Option<&'static str>, folds: Folds) -> Table {
     Table { name, data, extent: Extent::All, source: Source::Folds(folds) }
+}
+
+/// The shipped tenth of Census-Income.
+fn census() -> Table {
+    const TABM: &str = r#"network={kind="tabm",members=16,trunk={kind="mlp",hidden=[128],dropout=0.1}}"#;
+    let folds = Folds {
+        config: "configs/quickstart.toml",
+        protocol: Protocol::Folds(5),
+        rows: vec![Row::new("mlp", &[]), Row::new("tabm", &[TABM])],
+        peers: SYSTEMS,
+        metrics: vec![
+            metric("`income`, ROC-AUC", 4, Best::Highest),
+            metric("`never_married`, ROC-AUC", 4, Best::Highest),
+        ],
+    };
+    table("census", None, folds)
 }
 
 /// Cadmium where nickel and zinc are known.
