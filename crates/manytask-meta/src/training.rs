@@ -46,7 +46,12 @@ impl Problem for MetaProblem {
     }
 
     fn offers(&self) -> Offers {
-        Offers { shared: true, representation: false, validation: self.source.has_validation() }
+        Offers {
+            shared: true,
+            representation: false,
+            validation: self.source.has_validation(),
+            preference: false,
+        }
     }
 
     fn steps_per_epoch(&self) -> Option<u64> {

@@ -32,6 +32,7 @@ mod independent;
 mod krum;
 mod lbtw;
 mod ldc_mtl;
+mod linear;
 mod linear_program;
 mod m_config;
 mod metabalance;
@@ -91,6 +92,7 @@ pub use self::imtl_l::ImtlL;
 pub use self::krum::Krum;
 pub use self::lbtw::Lbtw;
 pub use self::ldc_mtl::{LdcMtl, LossScale};
+pub use self::linear::Linear;
 pub use self::m_config::{MConfig, Refresh};
 pub use self::metabalance::{Balance, MetaBalance};
 pub use self::mgda::{Mgda, Normalisation};
@@ -205,6 +207,13 @@ fn fits(name: &str, needs: &Needs, identity: Identity, offers: Offers) -> Result
             "set level = \"parameters\"",
         ));
     }
+    if offers.preference && !needs.preference {
+        return Err(Error::setting(
+            WHOLE,
+            format!("`{name}` does not follow the preference that the network is given at each step"),
+            "take linear, tchebycheff, cosmos, stch, pbi or epo without weights of their own",
+        ));
+    }
     if needs.validation && !offers.validation {
         return Err(Error::setting(
             WHOLE,
@@ -219,7 +228,8 @@ fn fits(name: &str, needs: &Needs, identity: Identity, offers: Offers) -> Result
 mod tests {
     use super::*;
 
-    const NOTHING: Offers = Offers { shared: true, representation: false, validation: false };
+    const NOTHING: Offers =
+        Offers { shared: true, representation: false, validation: false, preference: false };
 
     #[test]
     fn impossible_pairings_are_refused_with_the_remedy() {
@@ -246,8 +256,17 @@ mod tests {
     }
 
     #[test]
+    fn a_preference_must_be_followed() {
+        let front = Offers { preference: true, ..NOTHING };
+        let error = fits("method", &Needs::LOSSES, Identity::Fixed, front).unwrap_err().to_string();
+        assert!(error.contains("does not follow the preference"), "{error}");
+        let follows = Needs { preference: true, ..Needs::LOSSES };
+        assert!([front, NOTHING].iter().all(|of| fits("method", &follows, Identity::Fixed, *of).is_ok()));
+    }
+
+    #[test]
     fn what_is_offered_may_be_needed() {
-        let all = Offers { shared: true, representation: true, validation: true };
+        let all = Offers { shared: true, representation: true, validation: true, preference: false };
         let fixed = Needs { fixed_tasks: true, ..Needs::LOSSES };
         let validation = Needs { validation: true, ..Needs::gramian(Level::Representation) };
         assert!(fits("method", &fixed, Identity::Fixed, NOTHING).is_ok());

@@ -8,9 +8,11 @@ mod experts;
 mod heads;
 mod outputs;
 mod predict;
+mod preferences;
 mod rows;
 mod settings;
 mod stages;
+mod whole_front;
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -33,10 +35,13 @@ pub(crate) use self::heads::stacked_weights;
 pub use self::heads::{Features, Heads};
 pub use self::outputs::{Auxiliary, OutputGroup, Outputs};
 pub(crate) use self::predict::{fused_chain, predict};
+pub(crate) use self::preferences::PreferenceSettings;
+pub use self::preferences::Preferences;
 pub use self::rows::{Rows, TaskInputs};
 pub use self::settings::{ArchitectureSettings, Blueprint, Built, PartUse, TrunkSettings};
 pub(crate) use self::stages::{per_channel, pooled_like, run_stage, stage_widths};
-use crate::{Result, Task};
+pub(crate) use self::whole_front::{Conditioning, whole_front};
+use crate::{Error, Result, Task};
 
 /// A network of many tasks: inputs to the raw outputs of each task.
 ///
@@ -66,6 +71,12 @@ pub trait Architecture: Debug + Send + Sync {
     /// The one place where shared parameters end and those of tasks begin, where there is such a place: its passes are faster,
     /// and gradients can be taken with respect to the representation there.
     fn bottleneck(&self) -> Option<&dyn Bottleneck> {
+        None
+    }
+
+    /// How preferences are drawn, where it is one network for the whole Pareto front: what its outputs depend on beside the inputs
+    /// ([`TaskInputs::preference`]).
+    fn preferences(&self) -> Option<&Preferences> {
         None
     }
 
@@ -104,7 +115,18 @@ impl dyn Architecture + '_ {
     /// # Errors
     /// When the inputs are not of the network's form.
     pub fn outputs(&self, params: &Params, inputs: &[Inputs]) -> Result<Vec<Tensor>> {
-        predict(self, params, inputs)
+        predict(self, params, inputs, None)
+    }
+
+    /// The same of a network for the whole Pareto front, for one preference, see [`Preferences`].
+    ///
+    /// # Errors
+    /// As `outputs`; where the preference is not of its tasks, or it is no such network.
+    pub fn outputs_at(&self, params: &Params, inputs: &[Inputs], preference: &[f64]) -> Result<Vec<Tensor>> {
+        let own = self.preferences().ok_or_else(|| {
+            Error::setting("preference", "a preference for a network without one", "leave it out")
+        })?;
+        predict(self, params, inputs, Some(&own.checked(preference)?))
     }
 }
 

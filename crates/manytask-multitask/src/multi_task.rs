@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 pub use self::batches::Batches;
 use self::batches::CachedBatcher;
 use self::losses::Losses;
-use crate::architecture::{Owned, TaskInputs, fused_chain};
+use crate::architecture::{Owned, Preferences, TaskInputs, fused_chain};
 use crate::verified::VerifiedPass;
 use crate::{
     Architecture, Draw, Error, Evaluation, Identity, Offers, Pass, Problem, Result, Split, Task, TaskOutputs,
@@ -231,6 +231,7 @@ impl Problem for MultiTaskProblem {
             shared: !self.owned.shared.is_empty(),
             representation: self.splits.train.is_single_input() && self.architecture.bottleneck().is_some(),
             validation: self.splits.validation.is_some(),
+            preference: self.architecture.preferences().is_some(),
         }
     }
 
@@ -281,7 +282,8 @@ impl Problem for MultiTaskProblem {
         if present.is_empty() {
             return Ok(TaskVec::default());
         }
-        let losses = self.losses_of(params, &batch, &present, &mut context(self, draw))?;
+        let losses =
+            self.losses_of(params, &batch, &present, (&mut context(self, draw), self.preference(draw)))?;
         Ok(present.into_iter().zip(losses.values).collect())
     }
 
@@ -298,7 +300,25 @@ impl Problem for MultiTaskProblem {
     }
 
     fn evaluate(&self, params: &Params, split: Split) -> Result<Evaluation> {
-        evaluate::evaluate(self, params, self.split(split)?)
+        let split = self.split(split)?;
+        evaluate::evaluate(self, &self.architecture.outputs(params, &split.inputs)?, split)
+    }
+
+    fn preferences(&self) -> &[Vec<f64>] {
+        self.architecture.preferences().map_or(&[], Preferences::points)
+    }
+
+    fn evaluate_at(&self, params: &Params, split: Split, preference: &[f64]) -> Result<Evaluation> {
+        let split = self.split(split)?;
+        evaluate::evaluate(self, &self.architecture.outputs_at(params, &split.inputs, preference)?, split)
+    }
+
+    fn protocol(&self) -> Vec<(&'static str, String)> {
+        let shares = self.architecture.preferences().map(|preferences| {
+            let of = |(task, share): (&String, &f64)| format!("{task} {}", (share * 1e4).round() / 1e4);
+            self.names.iter().zip(preferences.usual()).map(of).collect::<Vec<_>>().join(", ")
+        });
+        shares.map(|shares| ("preference", shares)).into_iter().collect()
     }
 
     fn outputs(&self, params: &Params, split: Split) -> Result<Vec<TaskOutputs>> {
@@ -307,15 +327,21 @@ impl Problem for MultiTaskProblem {
 }
 
 impl MultiTaskProblem {
+    /// The preference of a step, the same for all of its batches.
+    fn preference(&self, draw: Draw) -> Option<Vec<f64>> {
+        let key = Key::new(draw.seed, "preference").step(draw.step);
+        self.architecture.preferences().map(|preferences| preferences.draw(key))
+    }
+
     /// The losses of the present tasks in one pass, with a graph to all parameters.
     fn losses_of(
         &self,
         params: &Params,
         batch: &Batch,
         present: &[usize],
-        cx: &mut Context,
+        (cx, preference): (&mut Context, Option<Vec<f64>>),
     ) -> Result<Losses> {
-        let inputs = TaskInputs::join(batch, present)?;
+        let inputs = TaskInputs::join(batch, present)?.at(preference);
         let outputs = self.architecture.forward(params, &inputs, present, cx)?;
         Losses::new(self, batch, present, &outputs)
     }

@@ -7,7 +7,7 @@ use manytask_nn::metrics::Output;
 use manytask_tensor::{Layout, Params, Slot};
 use serde::{Deserialize, Serialize};
 
-use crate::{Combination, Gramian, Jacobian, Level, Result, TaskVec};
+use crate::{Combination, Error, Gramian, Jacobian, Level, Result, TaskVec};
 
 /// A split of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -45,6 +45,7 @@ pub enum Identity {
 
 /// What a problem can give beyond losses and parameter gradients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent of each other, as what is needed of them")]
 pub struct Offers {
     /// Parameters that tasks share: what gradients are combined for.
     pub shared: bool,
@@ -52,6 +53,8 @@ pub struct Offers {
     pub representation: bool,
     /// Batches of a validation split.
     pub validation: bool,
+    /// A preference at each step, which the network's outputs depend on: an aggregator must follow it.
+    pub preference: bool,
 }
 
 /// Turns parameters and a batch into a vector of task losses.
@@ -144,6 +147,21 @@ pub trait Problem: Debug + Send {
     /// Losses and metrics over a whole split.
     fn evaluate(&self, params: &Params, split: Split) -> Result<Evaluation>;
 
+    /// The preferences that a training is judged at when it ends, where its network is one for the whole Pareto front, see
+    /// [`Architecture::preferences`](crate::Architecture::preferences); none of other networks.
+    fn preferences(&self) -> &[Vec<f64>] {
+        &[]
+    }
+
+    /// Losses and metrics over a whole split of a network for the whole Pareto front, at one preference.
+    ///
+    /// # Errors
+    /// As [`Problem::evaluate`]; where the preference is not of its tasks, or it is no such network.
+    fn evaluate_at(&self, params: &Params, split: Split, preference: &[f64]) -> Result<Evaluation> {
+        let _ = (params, split, preference);
+        Err(Error::setting("preference", "a preference for a network without one", "leave it out"))
+    }
+
     /// What is predicted for each row of a split beside its labels, for each task in order: what metrics are computed from. None of
     /// tasks that are sampled.
     ///
@@ -208,6 +226,11 @@ pub trait Pass {
     /// The gradient for the optimizer: the combination for the shared parameters, and for task-specific ones their own
     /// task's gradient times its weight in [`Combination::heads`].
     fn finish(&mut self, combination: &Combination) -> Result<Params>;
+
+    /// The preference that it was computed with, a share of each task of the problem, where the network is one for the whole Pareto front.
+    fn preference(&self) -> Option<&[f64]> {
+        None
+    }
 
     /// What was added to the losses beside those of the tasks: sparsity of gates, distances of soft sharing.
     fn auxiliary(&self) -> &[AuxiliaryLoss] {

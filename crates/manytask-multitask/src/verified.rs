@@ -91,6 +91,10 @@ impl Pass for VerifiedPass<'_> {
         Ok(fused)
     }
 
+    fn preference(&self) -> Option<&[f64]> {
+        self.graph.preference()
+    }
+
     fn auxiliary(&self) -> &[AuxiliaryLoss] {
         self.fused.auxiliary()
     }

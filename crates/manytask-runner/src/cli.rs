@@ -80,3 +80,11 @@ pub enum Command {
     /// Print a completion script
     Completions(CompletionArgs),
 }
+
+/// A number that is neither infinite nor NaN.
+pub(crate) fn finite(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        _ => Err("it must be a finite number".to_owned()),
+    }
+}

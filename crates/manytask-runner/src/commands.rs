@@ -18,6 +18,7 @@ mod new;
 mod opened;
 mod predict;
 mod predictions;
+mod preferred;
 mod record;
 mod repeat;
 mod report;

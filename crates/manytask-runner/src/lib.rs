@@ -31,6 +31,7 @@ pub mod statistics;
 mod study;
 pub mod tables;
 mod threads;
+mod whole_front;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -76,6 +76,11 @@ impl NetworkPlan {
         self.embedding.is_some_and(|size| size != EMBEDDING)
     }
 
+    /// Whether it is one network for the whole Pareto front: then the aggregator that its paper trains it with.
+    pub(crate) fn front_aggregator(&self) -> Option<&'static str> {
+        self.architecture.front_aggregator()
+    }
+
     /// Builds it for inputs and tasks, with layers that compute in `precision`.
     ///
     /// # Errors

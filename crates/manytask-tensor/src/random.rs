@@ -108,6 +108,23 @@ impl Key {
         self.rng().random()
     }
 
+    /// A point of the simplex of the Dirichlet distribution whose parameters are all `concentration`: below 1 most points are near the corners, above
+    /// it near the middle.
+    ///
+    /// ```
+    /// let point = manytask_tensor::random::Key::new(1, "preference").dirichlet(0.2, 3);
+    /// assert!((point.iter().sum::<f64>() - 1.0).abs() < 1e-12 && point.iter().all(|share| *share >= 0.0));
+    /// ```
+    pub fn dirichlet(self, concentration: f64, count: usize) -> Vec<f64> {
+        let mut rng = self.rng();
+        let drawn: Vec<f64> = (0..count).map(|_| gamma(concentration, &mut rng)).collect();
+        let sum: f64 = drawn.iter().sum();
+        // All are 0 where the concentration is so small that they are rounded to it: then one of them is all.
+        let all = if sum > 0.0 { None } else { Some(rng.random_range(0..count.max(1))) };
+        let share = |(place, x): (usize, &f64)| all.map_or(x / sum, |of| f64::from(u8::from(of == place)));
+        drawn.iter().enumerate().map(share).collect()
+    }
+
     /// The numbers below `n` in random order.
     ///
     /// ```
@@ -119,6 +136,24 @@ impl Key {
         let mut order: Vec<i64> = (0..n as i64).collect();
         order.shuffle(&mut self.rng());
         order
+    }
+}
+
+/// A number of the gamma distribution with this shape and the scale 1: a sum of exponential ones, and a share of another by Jöhnk's method for what is
+/// left of the shape. Its cost grows with the shape.
+pub fn gamma(shape: f64, rng: &mut impl Rng) -> f64 {
+    let mut exponential = || -(1.0 - rng.random::<f64>()).ln();
+    let whole: f64 = (0..shape.floor() as u32).map(|_| exponential()).sum();
+    let rest = shape.fract();
+    if rest == 0.0 {
+        return whole;
+    }
+    let last = exponential();
+    loop {
+        let (x, y) = (rng.random::<f64>().powf(rest.recip()), rng.random::<f64>().powf((1.0 - rest).recip()));
+        if x + y <= 1.0 {
+            return whole + if x + y > 0.0 { last * x / (x + y) } else { 0.0 };
+        }
     }
 }
 
@@ -169,4 +204,24 @@ const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
 /// The Fowler–Noll–Vo hash: stable across versions and platforms, unlike the standard library's.
 fn fnv1a(start: u64, bytes: &[u8]) -> u64 {
     bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_have_the_mean_and_the_variance_of_their_distribution() {
+        for concentration in [0.2, 1.0, 2.5] {
+            let drawn: Vec<f64> = (0..4000)
+                .map(|step| Key::new(1, "shares").step(step).dirichlet(concentration, 3)[1])
+                .collect();
+            let mean = drawn.iter().sum::<f64>() / 4000.0;
+            let variance = drawn.iter().map(|x| (x - mean) * (x - mean)).sum::<f64>() / 4000.0;
+            let expected = (2.0 / 9.0) / (3.0 * concentration + 1.0);
+            assert!((mean - 1.0 / 3.0).abs() < 0.03, "{concentration}: {mean}");
+            assert!((variance / expected - 1.0).abs() < 0.08, "{concentration}: {variance} {expected}");
+        }
+        assert_eq!(Key::new(1, "corner").dirichlet(1e-300, 2).iter().sum::<f64>(), 1.0);
+    }
 }

@@ -1,6 +1,5 @@
-use manytask_tensor::random::Key;
+use manytask_tensor::random::{Key, gamma};
 use manytask_tensor::{Kind, Tensor};
-use rand::Rng;
 
 use crate::{Batch, Encoded, Images, Inputs, Result};
 
@@ -52,23 +51,6 @@ fn beta(alpha: f64, key: Key) -> f64 {
     let (one, other) = (gamma(alpha, &mut rng), gamma(alpha, &mut rng));
     // Both are 0 where α is so small that they are rounded to it: then one of the rows is all.
     if one + other > 0.0 { one / (one + other) } else { 1.0 }
-}
-
-/// A number of the gamma distribution: a sum of exponential ones, and a share of another by Jöhnk's method for what is left of α.
-fn gamma(alpha: f64, rng: &mut impl Rng) -> f64 {
-    let mut exponential = || -(1.0 - rng.random::<f64>()).ln();
-    let whole: f64 = (0..alpha.floor() as u32).map(|_| exponential()).sum();
-    let rest = alpha.fract();
-    if rest == 0.0 {
-        return whole;
-    }
-    let last = exponential();
-    loop {
-        let (x, y) = (rng.random::<f64>().powf(rest.recip()), rng.random::<f64>().powf((1.0 - rest).recip()));
-        if x + y <= 1.0 {
-            return whole + if x + y > 0.0 { last * x / (x + y) } else { 0.0 };
-        }
-    }
 }
 
 #[cfg(test)]

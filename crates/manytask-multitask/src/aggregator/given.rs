@@ -37,6 +37,8 @@ pub struct GivenStep {
     pub learning_rate: f64,
     /// The number of tasks, absent ones included.
     pub tasks: usize,
+    /// Its preference, a share of each task.
+    pub preference: Option<Vec<f64>>,
     /// Further batches of the step.
     pub replicas: Vec<GivenBatch>,
     /// A batch of the validation split.
@@ -95,6 +97,7 @@ impl GivenStep {
             seed: 1,
             learning_rate: 0.01,
             tasks: batch.losses.present().last().map_or(0, |last| last + 1),
+            preference: None,
             replicas: Vec::new(),
             validation: None,
             batch,
@@ -150,6 +153,10 @@ impl Step for GivenStep {
 
     fn losses(&self) -> &TaskVec {
         &self.batch.losses
+    }
+
+    fn preference(&self) -> Option<&[f64]> {
+        self.preference.as_deref()
     }
 
     fn gramian(&mut self, level: &Level) -> Result<&Gramian> {

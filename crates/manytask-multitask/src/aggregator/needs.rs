@@ -21,6 +21,8 @@ pub struct Needs {
     pub epoch_means: bool,
     /// Whether it keeps something for each task, which is meaningless when tasks are sampled anew.
     pub fixed_tasks: bool,
+    /// Whether it follows the preference of a step, where there is one.
+    pub preference: bool,
 }
 
 /// What of the gradients.
@@ -44,6 +46,7 @@ impl Needs {
         losses_after_step: false,
         epoch_means: false,
         fixed_tasks: false,
+        preference: false,
     };
 
     /// The Gramian of the gradients of a level.
@@ -83,6 +86,7 @@ impl Needs {
             losses_after_step: self.losses_after_step || other.losses_after_step,
             epoch_means: self.epoch_means || other.epoch_means,
             fixed_tasks: self.fixed_tasks || other.fixed_tasks,
+            preference: self.preference || other.preference,
         }
     }
 }

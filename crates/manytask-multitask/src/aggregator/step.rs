@@ -33,6 +33,11 @@ pub trait Step {
         self.losses().present()
     }
 
+    /// The preference of the step, a share of each task, absent ones included, where the network is one for the whole Pareto front.
+    fn preference(&self) -> Option<&[f64]> {
+        None
+    }
+
     /// The Gramian of the gradients of a level.
     ///
     /// # Errors
@@ -165,6 +170,8 @@ pub struct StepInfo<'s> {
     pub losses: &'s TaskVec,
     /// The names of all tasks.
     pub tasks: &'s [String],
+    /// See [`Step::preference`].
+    pub preference: Option<&'s [f64]>,
 }
 
 impl<'s> StepInfo<'s> {
@@ -177,7 +184,14 @@ impl<'s> StepInfo<'s> {
             learning_rate: step.learning_rate(),
             losses,
             tasks,
+            preference: None,
         }
+    }
+
+    /// The same with the step's preference.
+    #[must_use]
+    pub fn at(self, preference: Option<&'s [f64]>) -> Self {
+        Self { preference, ..self }
     }
 
     /// The name of a task.

@@ -54,6 +54,11 @@ pub trait GramianWeighting: Debug + Send {
         false
     }
 
+    /// Whether it follows the preference of a step, where there is one.
+    fn follows_preferences(&self) -> bool {
+        false
+    }
+
     /// A weight for each present task, from the Gramian of their gradients, all of whose numbers are finite.
     ///
     /// # Errors
@@ -100,7 +105,8 @@ impl<W: LossWeighting> Aggregator for OnLosses<W> {
     }
 
     fn combine(&mut self, step: &mut dyn Step) -> Result<Combination> {
-        let weights = self.weighting.weights(&StepInfo::new(step, step.losses(), &self.tasks))?;
+        let info = StepInfo::new(step, step.losses(), &self.tasks).at(step.preference());
+        let weights = self.weighting.weights(&info)?;
         self.last = checked(self.weighting.name(), &weights, step, &self.tasks)?;
         Ok(Combination::weighted_losses(self.last.values().to_vec()))
     }
@@ -148,7 +154,11 @@ impl<W: GramianWeighting> Aggregator for OnGramian<W> {
     }
 
     fn needs(&self) -> Needs {
-        Needs { fixed_tasks: self.weighting.keeps_tasks(), ..Needs::gramian(self.level.clone()) }
+        Needs {
+            fixed_tasks: self.weighting.keeps_tasks(),
+            preference: self.weighting.follows_preferences(),
+            ..Needs::gramian(self.level.clone())
+        }
     }
 
     fn gives(&self) -> Gives {
@@ -156,8 +166,8 @@ impl<W: GramianWeighting> Aggregator for OnGramian<W> {
     }
 
     fn combine(&mut self, step: &mut dyn Step) -> Result<Combination> {
-        let losses = step.losses().clone();
-        let info = StepInfo::new(step, &losses, &self.tasks);
+        let (losses, preference) = (step.losses().clone(), step.preference().map(<[f64]>::to_vec));
+        let info = StepInfo::new(step, &losses, &self.tasks).at(preference.as_deref());
         let gramian = finite(step.gramian(&self.level)?, &info)?;
         let weights = self.weighting.weights(gramian, &info)?;
         self.last = checked(self.weighting.name(), &weights, step, &self.tasks)?;

@@ -5,7 +5,7 @@ use super::AggregatorSettings;
 use super::preference::{Preference, Preferred};
 use super::support::at_least_zero;
 use crate::gramian::dot;
-use crate::{Aggregator, LossWeighting, OnLosses, Result, StepInfo};
+use crate::{Aggregator, LossWeighting, Needs, OnLosses, Result, StepInfo};
 
 /// The objective of COSMOS (Ruchte & Grabocka 2021): `⟨λ, l⟩ − γ cos(λ, l)`, a weighted sum that rewards losses in the
 /// proportions of the preference λ.
@@ -55,6 +55,10 @@ impl AggregatorSettings for Cosmos {
 impl LossWeighting for Angle {
     fn name(&self) -> &'static str {
         Cosmos::NAME
+    }
+
+    fn needs(&self) -> Needs {
+        self.preferred.needs()
     }
 
     fn weights(&mut self, step: &StepInfo<'_>) -> Result<Vec<f64>> {

@@ -128,6 +128,10 @@ impl GramianWeighting for Search {
         Epo::NAME
     }
 
+    fn follows_preferences(&self) -> bool {
+        self.preferred.follows()
+    }
+
     fn weights(&mut self, gramian: &Gramian, step: &StepInfo<'_>) -> Result<Vec<f64>> {
         let losses = self.preferred.distances(step);
         if let Some((task, loss)) = step.losses.present().iter().zip(&losses).find(|(_, loss)| **loss <= 0.0)

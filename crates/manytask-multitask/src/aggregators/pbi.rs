@@ -5,7 +5,7 @@ use super::AggregatorSettings;
 use super::preference::{Preference, Preferred};
 use super::support::at_least_zero;
 use crate::gramian::dot;
-use crate::{Aggregator, LossWeighting, OnLosses, Result, StepInfo};
+use crate::{Aggregator, LossWeighting, Needs, OnLosses, Result, StepInfo};
 
 /// What is added under the root, so that a derivative is there on the line itself.
 const UNDER_ROOT: f64 = 1e-12;
@@ -62,6 +62,10 @@ impl AggregatorSettings for Pbi {
 impl LossWeighting for Boundary {
     fn name(&self) -> &'static str {
         Pbi::NAME
+    }
+
+    fn needs(&self) -> Needs {
+        self.preferred.needs()
     }
 
     fn weights(&mut self, step: &StepInfo<'_>) -> Result<Vec<f64>> {

@@ -6,13 +6,13 @@ use manytask_tensor::Within as _;
 use serde::{Deserialize, Serialize};
 
 use super::support::{by_task, for_some, named, of_present};
-use crate::{Result, StepInfo};
+use crate::{Needs, Result, StepInfo};
 
 /// Preferences and reference losses by the names of tasks.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Preference {
-    /// What each task's loss counts, above 0; empty: 1/K each.
+    /// What each task's loss counts, above 0; empty: 1/K each, or the preference of the step where the network is one for the whole Pareto front.
     pub weights: BTreeMap<String, f64>,
     /// The loss that each task would have alone, which its own is measured from; empty: 0.
     pub reference: BTreeMap<String, f64>,
@@ -52,14 +52,24 @@ impl Preference {
 }
 
 impl Preferred {
+    /// Whether the weights are those of the step, where it has a preference.
+    pub(super) fn follows(&self) -> bool {
+        self.weights.is_empty()
+    }
+
     /// The weights of the present tasks.
     pub(super) fn weights(&self, step: &StepInfo<'_>) -> Vec<f64> {
         let count = step.losses.len();
-        if self.weights.is_empty() {
-            vec![1.0 / count as f64; count]
-        } else {
-            of_present(&self.weights, step)
+        match step.preference {
+            _ if !self.weights.is_empty() => of_present(&self.weights, step),
+            Some(preference) => of_present(preference, step),
+            None => vec![1.0 / count as f64; count],
         }
+    }
+
+    /// What a weighting of losses by it needs.
+    pub(super) fn needs(&self) -> Needs {
+        Needs { preference: self.follows(), ..Needs::LOSSES }
     }
 
     /// The losses of the present tasks above their references.

@@ -91,7 +91,9 @@ impl LossWeighting for SmoothMaximum {
 
     fn needs(&self) -> Needs {
         let relative = self.warm_up_epochs.is_some();
-        Needs { fixed_tasks: relative, epoch_means: relative, ..Needs::LOSSES }
+        let needs = Needs { fixed_tasks: relative, epoch_means: relative, ..Needs::LOSSES };
+        // With a warm-up losses count by their nadirs alone.
+        if relative { needs } else { needs.and(self.preferred.needs()) }
     }
 
     fn weights(&mut self, step: &StepInfo<'_>) -> Result<Vec<f64>> {

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::AggregatorSettings;
 use super::preference::{Preference, Preferred};
-use crate::{Aggregator, LossWeighting, OnLosses, Result, StepInfo};
+use crate::{Aggregator, LossWeighting, Needs, OnLosses, Result, StepInfo};
 
 /// Tchebycheff scalarization (Bowman 1976): the objective is the largest `λᵢ (lᵢ − zᵢ)`, or the largest `(lᵢ − zᵢ) / λᵢ` in
 /// the modified form. Tasks that share the maximum share its weight.
@@ -57,6 +57,10 @@ impl AggregatorSettings for Tchebycheff {
 impl LossWeighting for Maximum {
     fn name(&self) -> &'static str {
         Tchebycheff::NAME
+    }
+
+    fn needs(&self) -> Needs {
+        self.preferred.needs()
     }
 
     fn weights(&mut self, step: &StepInfo<'_>) -> Result<Vec<f64>> {

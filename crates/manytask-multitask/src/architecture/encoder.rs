@@ -74,6 +74,11 @@ impl InputEncoder {
         Ok(Self { embeddings, shape: inputs.shape(embedding) })
     }
 
+    /// How many columns are embedded, each with one entry of the layout.
+    pub fn columns(&self) -> usize {
+        self.embeddings.len()
+    }
+
     /// The shape of a row, `[D]` or `[C, H, W]`.
     pub fn shape(&self) -> &[i64] {
         &self.shape

@@ -21,16 +21,17 @@ pub(crate) fn predict(
     architecture: &(dyn Architecture + '_),
     params: &Params,
     inputs: &[Inputs],
+    preference: Option<&[f64]>,
 ) -> Result<Vec<Tensor>> {
     let _off = no_grad();
     let tasks = architecture.tasks();
     let all: Vec<usize> = (0..tasks).collect();
     match inputs {
-        [inputs] => chunks(architecture, params, inputs, &all),
+        [inputs] => chunks(architecture, params, (inputs, preference), &all),
         inputs if inputs.len() == tasks => {
             let mut outputs = Vec::with_capacity(inputs.len());
             for (task, inputs) in inputs.iter().enumerate() {
-                outputs.extend(chunks(architecture, params, inputs, &[task])?);
+                outputs.extend(chunks(architecture, params, (inputs, preference), &[task])?);
             }
             Ok(outputs)
         }
@@ -45,7 +46,7 @@ pub(crate) fn predict(
 fn chunks(
     architecture: &(dyn Architecture + '_),
     params: &Params,
-    inputs: &Inputs,
+    (inputs, preference): (&Inputs, Option<&[f64]>),
     tasks: &[usize],
 ) -> Result<Vec<Tensor>> {
     let mut parts: Vec<Vec<Tensor>> = tasks.iter().map(|_| Vec::new()).collect();
@@ -55,7 +56,8 @@ fn chunks(
     // At least once, so that no rows give outputs of no rows.
     loop {
         let length = most.min(rows - start);
-        let outputs = forward(architecture, params, &inputs.narrow(start, length)?, tasks)?;
+        let part = inputs.narrow(start, length)?;
+        let outputs = forward(architecture, params, (&part, preference), tasks)?;
         for (position, parts) in parts.iter_mut().enumerate() {
             parts.push(outputs.raw(position)?);
         }
@@ -70,7 +72,7 @@ fn chunks(
 fn forward(
     architecture: &(dyn Architecture + '_),
     params: &Params,
-    inputs: &Inputs,
+    (inputs, preference): (&Inputs, Option<&[f64]>),
     tasks: &[usize],
 ) -> Result<Outputs> {
     let mut cx = Context::eval();
@@ -83,7 +85,8 @@ fn forward(
         };
         return cut.heads().forward(params, Features::All(&representation, &Rows::Shared), tasks, &mut cx);
     }
-    architecture.forward(params, &TaskInputs::shared(inputs), tasks, &mut cx)
+    let inputs = TaskInputs::shared(inputs).at(preference.map(<[f64]>::to_vec));
+    architecture.forward(params, &inputs, tasks, &mut cx)
 }
 
 /// The chain, where passes with these parameters are fused: on a processor, in f32 or f64.

@@ -35,6 +35,9 @@ pub struct TaskInputs {
     pub all: Inputs,
     /// Whose they are.
     pub rows: Rows,
+    /// The preference that they are looked at with, a share of each task of the network, where it is one for the whole Pareto front; without one it is
+    /// the network's usual one.
+    pub preference: Option<Vec<f64>>,
 }
 
 impl TaskInputs {
@@ -54,12 +57,18 @@ impl TaskInputs {
             Some(place)
         });
         let rows = Rows::Own(spans.collect());
-        Ok(Self { all: Inputs::cat(&inputs)?, rows })
+        Ok(Self { all: Inputs::cat(&inputs)?, rows, preference: None })
     }
 
     /// The same rows for all tasks.
     pub fn shared(inputs: &Inputs) -> Self {
-        Self { all: inputs.shallow_clone(), rows: Rows::Shared }
+        Self { all: inputs.shallow_clone(), rows: Rows::Shared, preference: None }
+    }
+
+    /// The same, looked at with a preference.
+    #[must_use]
+    pub fn at(self, preference: Option<Vec<f64>>) -> Self {
+        Self { preference, ..self }
     }
 
     /// The inputs of the wanted task at `position` alone.

@@ -94,6 +94,12 @@ pub trait ArchitectureSettings: Debug + Send + Sync {
         None
     }
 
+    /// Whether it is one network for the whole Pareto front, see [`Architecture::preferences`]: then the name of the aggregator that its paper trains it
+    /// with.
+    fn front_aggregator(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Refuses settings out of range, before anything is built.
     ///
     /// # Errors

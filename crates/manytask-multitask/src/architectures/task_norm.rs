@@ -124,7 +124,8 @@ mod tests {
     fn each_task_is_normalised_by_the_statistics_of_its_own_rows() {
         let (network, params) = network();
         let (a, b) = (inputs(6), Inputs::numbers(inputs(9).tensor(Kind::Double).unwrap() * 3.0 + 1.0));
-        let both = TaskInputs { all: Inputs::cat(&[&a, &b]).unwrap(), rows: Rows::Own(vec![(0, 6), (6, 9)]) };
+        let rows = Rows::Own(vec![(0, 6), (6, 9)]);
+        let both = TaskInputs { all: Inputs::cat(&[&a, &b]).unwrap(), rows, preference: None };
         let mut cx = Context::train(Key::new(1, "x"));
         let found = network.forward(&params, &both, &[0, 1], &mut cx).unwrap();
         for (task, x) in [&a, &b].into_iter().enumerate() {

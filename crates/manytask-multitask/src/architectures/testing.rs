@@ -59,7 +59,8 @@ pub(super) fn linear(params: &Params, x: &Tensor, name: &str) -> Tensor {
 /// Each of two tasks on rows of its own has the outputs that it has when these rows are all there are.
 pub(super) fn own_rows_are_as_shared_ones(network: &dyn Architecture, params: &Params) {
     let (a, b) = (inputs(6), inputs(9));
-    let both = TaskInputs { all: Inputs::cat(&[&a, &b]).unwrap(), rows: Rows::Own(vec![(0, 6), (6, 9)]) };
+    let rows = Rows::Own(vec![(0, 6), (6, 9)]);
+    let both = TaskInputs { all: Inputs::cat(&[&a, &b]).unwrap(), rows, preference: None };
     let own = network.forward(params, &both, &[0, 1], &mut Context::eval()).unwrap();
     for (position, x) in [a, b].iter().enumerate() {
         let alone =

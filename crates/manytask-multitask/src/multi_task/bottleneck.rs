@@ -39,7 +39,7 @@ impl<'a> BottleneckPass<'a> {
         draw: Draw,
     ) -> Result<Self> {
         let mut cx = context(problem, draw);
-        let TaskInputs { all, rows } = TaskInputs::join(batch, &present)?;
+        let TaskInputs { all, rows, .. } = TaskInputs::join(batch, &present)?;
         let representation = bottleneck.encode(params, &all, &mut cx)?;
         let cut =
             Cut::forward(problem, bottleneck, params, batch, &present, (&representation, &rows), &mut cx)?;

@@ -6,13 +6,13 @@ use manytask_tensor::{Device, Kind, Params, Tensor};
 use super::MultiTaskProblem;
 use crate::{Evaluation, Result, TaskOutputs};
 
+/// Of the raw outputs for all rows.
 pub(super) fn evaluate(
     problem: &MultiTaskProblem,
-    params: &Params,
+    outputs: &[Tensor],
     split: &data::SplitData,
 ) -> Result<Evaluation> {
-    let outputs = problem.architecture().outputs(params, &split.inputs)?;
-    let tasks = problem.tasks.iter().zip(&split.tasks).zip(&outputs);
+    let tasks = problem.tasks.iter().zip(&split.tasks).zip(outputs);
     let tasks = tasks.map(|((task, labels), logits)| {
         let to_cpu = |tensor: &Tensor| tensor.f_to_device(Device::Cpu);
         let weight = labels.weight.as_ref().map(to_cpu).transpose()?;

@@ -17,6 +17,7 @@ pub(super) struct GraphPass<'a> {
     params: &'a Params,
     present: Vec<usize>,
     losses: Losses,
+    preference: Option<Vec<f64>>,
     cx: Option<Context>,
     /// The gradients of the shared parameters, with those of each task's own.
     parameters: Option<(Jacobian, Vec<Vec<Tensor>>)>,
@@ -32,8 +33,10 @@ impl<'a> GraphPass<'a> {
         draw: Draw,
     ) -> Result<Self> {
         let mut cx = context(problem, draw);
-        let losses = problem.losses_of(params, batch, &present, &mut cx)?;
-        Ok(Self { problem, params, present, losses, cx: Some(cx), parameters: None, layers: None })
+        let preference = problem.preference(draw);
+        let losses = problem.losses_of(params, batch, &present, (&mut cx, preference.clone()))?;
+        let cx = Some(cx);
+        Ok(Self { problem, params, present, losses, preference, cx, parameters: None, layers: None })
     }
 
     /// The gradients of one element by some parameters, zeros where they are not reached.
@@ -96,6 +99,10 @@ impl Pass for GraphPass<'_> {
 
     fn losses(&self) -> &[f64] {
         &self.losses.values
+    }
+
+    fn preference(&self) -> Option<&[f64]> {
+        self.preference.as_deref()
     }
 
     fn auxiliary(&self) -> &[AuxiliaryLoss] {

@@ -124,6 +124,10 @@ impl Pass for FrozenPass<'_> {
         Ok(gradient.map_slots(&self.frozen.slots, |_, leaf| Ok(leaf.f_zeros_like()?))?)
     }
 
+    fn preference(&self) -> Option<&[f64]> {
+        self.pass.preference()
+    }
+
     fn auxiliary(&self) -> &[AuxiliaryLoss] {
         self.pass.auxiliary()
     }

@@ -111,6 +111,10 @@ impl Step for LoopStep<'_> {
         &self.losses
     }
 
+    fn preference(&self) -> Option<&[f64]> {
+        self.pass.preference()
+    }
+
     fn gramian(&mut self, level: &Level) -> Result<&Gramian> {
         self.demand(self.needs.declares(Demand::Gramian, level), "a Gramian")?;
         let known = self.gramians.iter().position(|(of, _)| of == level);

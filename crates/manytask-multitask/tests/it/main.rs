@@ -13,3 +13,4 @@ mod solutions;
 mod step;
 mod traps;
 mod weightings;
+mod whole_fronts;

@@ -48,15 +48,16 @@ pub struct FrontArgs {
     /// Changes to it, such as training.epochs=3
     #[arg(value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
-    /// Preferences at most, spread evenly: so many trainings for each method
+    /// Preferences at most, spread evenly: so many trainings for each method, or one network that is judged at all of them
     #[arg(long, value_name = "N", default_value = "8", value_parser = clap::value_parser!(u64).range(2..=10_000).map(|n| n as usize))]
     pub points: usize,
-    /// How a point is looked for: linear (weighted sums), tchebycheff, epo (exact Pareto optimal search), or another aggregator with a
-    /// preference, such as stch or pbi
+    /// How points are looked for: linear (weighted sums), tchebycheff, epo (exact Pareto optimal search), or another aggregator with a
+    /// preference, such as stch or pbi, with a training for each preference; or one network for all, phn or cosmos, or with another
+    /// objective than its paper's, such as phn+epo
     #[arg(long, value_name = "A,B,…", value_delimiter = ',', default_value = "linear,tchebycheff,epo")]
     pub methods: Vec<String>,
     /// A loss for each task, below which the hypervolume is counted; otherwise it lies beyond all points that are found
-    #[arg(long, value_name = "X,Y,…", value_delimiter = ',', value_parser = finite)]
+    #[arg(long, value_name = "X,Y,…", value_delimiter = ',', value_parser = super::finite)]
     pub reference: Vec<f64>,
     /// The study's name; otherwise the configuration's with -front behind it
     #[arg(long)]
@@ -73,14 +74,6 @@ pub struct FrontArgs {
     /// Say nothing of single runs
     #[arg(long)]
     pub quiet: bool,
-}
-
-/// A number that is neither infinite nor NaN.
-fn finite(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if number.is_finite() => Ok(number),
-        _ => Err("it must be a finite number".to_owned()),
-    }
 }
 
 /// Arguments of `group`.

@@ -24,6 +24,10 @@ pub struct EvalArgs {
     /// A table with inputs and labels to judge by, in place of the data of the configuration
     #[arg(long, value_name = "FILE", conflicts_with_all = ["split", "baseline"])]
     pub data: Option<PathBuf>,
+    /// Of a network for the whole Pareto front (phn, cosmos): how much each task counts, in their order; otherwise the configuration's, or all
+    /// the same
+    #[arg(long, value_name = "X,Y,…", value_delimiter = ',', value_parser = super::finite)]
+    pub preference: Vec<f64>,
     /// Runs of single tasks to compare with; shows Δm
     #[arg(long, value_name = "RUN", num_args = 1..)]
     pub baseline: Vec<PathBuf>,
@@ -64,6 +68,10 @@ pub struct PredictArgs {
     /// Columns of the table that stand before the predictions, with commas between; * stands for any characters
     #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
     pub keep: Vec<String>,
+    /// Of a network for the whole Pareto front (phn, cosmos): how much each task counts, in their order; otherwise the configuration's, or all
+    /// the same
+    #[arg(long, value_name = "X,Y,…", value_delimiter = ',', value_parser = super::finite)]
+    pub preference: Vec<f64>,
     /// Where it computes.
     #[command(flatten)]
     pub compute: ComputeArgs,

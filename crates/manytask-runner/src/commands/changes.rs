@@ -26,6 +26,9 @@ const PLACE: [&str; 6] =
 /// How judging goes.
 const JUDGING: [&str; 1] = ["evaluation"];
 
+/// Which point of the front a network for all of it is asked for.
+const PREFERENCE: [&str; 1] = ["network.preference"];
+
 /// How long and how a training goes on.
 const COURSE: [&str; 11] = [
     "training.epochs",
@@ -73,8 +76,8 @@ impl Purpose {
         };
         within(&PLACE)
             || match self {
-                Self::Eval => within(&JUDGING),
-                Self::Predict => false,
+                Self::Eval => within(&JUDGING) || within(&PREFERENCE),
+                Self::Predict => within(&PREFERENCE),
                 Self::Resume => can_change(key) || within(&COURSE),
             }
     }

@@ -19,6 +19,7 @@ use crate::progress::{Progress, Quiet};
 use crate::report::{circumstances, number, print, say, say_circumstances, table};
 use crate::run::{Cause, Form, Manifest, RESULTS, RunFolder, UpTo, Which, Written, json as to_json, now};
 use crate::signals::Signals;
+use crate::whole_front;
 
 /// The ends of epochs are saved where the last checkpoint is older than this, or than so many times what writing it took.
 const BETWEEN_EPOCHS: Duration = Duration::from_secs(10);
@@ -102,6 +103,10 @@ impl Drive<'_> {
             .collect();
         let mut results = json!({ "step": best, "split": split, "tasks": evaluation.tasks, "rows": rows, "labels": labels });
         circumstances(&mut results, self.experiment.problem.as_ref(), &evaluation);
+        let front = whole_front::judge(problem.as_ref(), &params, self.experiment.judged_by)?;
+        if !front.is_empty() {
+            results["front"] = json!(front);
+        }
         if let Some((kept, _)) = &postprocessed {
             results["postprocessing"] = kept.clone();
         }
@@ -113,6 +118,9 @@ impl Drive<'_> {
         let ended =
             if finish == Finish::StoppedEarly { format!(", stopped early at {step}") } else { String::new() };
         print(&format!("\n{split} split, parameters of step {best}{ended}\n{}", table(&evaluation, None)))?;
+        if !front.is_empty() {
+            print(&format!("\n{split} split, by preference\n{}", whole_front::text(&front)))?;
+        }
         if let Some((_, text)) = &postprocessed {
             print(text)?;
         }

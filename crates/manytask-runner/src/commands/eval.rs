@@ -12,6 +12,7 @@ use super::changes::Purpose;
 use super::drive::name_of;
 use super::opened::Opened;
 use super::predict::{no_schema, of_input, schema};
+use super::preferred::with_preference;
 use crate::cli::{EvalArgs, SplitName};
 use crate::data::Detail;
 use crate::device;
@@ -31,7 +32,9 @@ pub(super) fn eval(arguments: &EvalArgs, registries: &Registries) -> Result<()> 
     let swallowed = swallowed.into_iter().map(|change| change.to_string_lossy().into_owned());
     let overrides: Vec<String> = arguments.overrides.iter().cloned().chain(swallowed).collect();
     let overrides = arguments.compute.with(&overrides);
-    let opened = Opened::new(RunFolder::view(&arguments.run)?, &overrides, Purpose::Eval)?;
+    let folder = RunFolder::view(&arguments.run)?;
+    let overrides = with_preference(folder.path(), &overrides, &arguments.preference, registries)?;
+    let opened = Opened::new(folder, &overrides, Purpose::Eval)?;
     if let Some(data) = &arguments.data {
         return of_file(&opened, data, arguments, registries);
     }

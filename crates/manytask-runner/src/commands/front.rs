@@ -4,15 +4,18 @@ mod answer;
 mod picture;
 mod variants;
 
+use std::path::Path;
+
 use manytask_multitask::pareto::preferences;
 use manytask_tensor::ShownPath as _;
 
 use self::answer::Answer;
-use self::variants::{LINEAR, Variant, of_methods};
+use self::variants::{FrontNetwork, Sought, Variant, objective_of, of_methods};
 use super::studies::{self, Wanted, look, member};
 use crate::cli::FrontArgs;
 use crate::config::Source;
 use crate::failure::{Code, Failure, Result};
+use crate::network::NetworkPlan;
 use crate::plan::{Plan, Work};
 use crate::progress::Quiet;
 use crate::registries::Registries;
@@ -29,7 +32,8 @@ pub(super) fn front(arguments: &FrontArgs, registries: &Registries) -> Result<()
         let what = format!("`{change}` has no effect: what weighs the tasks of a front are its methods");
         return Err(Failure::new(Code::Usage, what).hint("leave it out, or name methods with --methods"));
     }
-    prefer(&arguments.methods, registries)?;
+    let networks = front_networks(registries);
+    prefer(&arguments.methods, &networks, registries)?;
     let wanted = Wanted {
         config: &arguments.config,
         overrides: &overrides,
@@ -68,7 +72,11 @@ pub(super) fn front(arguments: &FrontArgs, registries: &Registries) -> Result<()
         );
     }
     let all = preferences(tasks.len(), arguments.points);
-    let variants = of_methods(&arguments.methods, &tasks, &all, monitors)?;
+    let effective = source.effective()?;
+    let network = effective.get("network").and_then(toml::Value::as_table).cloned().unwrap_or_default();
+    let sought =
+        Sought { tasks: &tasks, preferences: &all, points: arguments.points, monitors, network: &network };
+    let variants = of_methods(&arguments.methods, &networks, sought)?;
     check(&variants, source, registries)?;
     let members =
         variants.iter().map(|variant| member(&variant.name, None, plan.seed, variant.overrides.clone()));
@@ -77,18 +85,18 @@ pub(super) fn front(arguments: &FrontArgs, registries: &Registries) -> Result<()
 }
 
 /// Refuses methods that take no preference between tasks.
-fn prefer(methods: &[String], registries: &Registries) -> Result<()> {
+fn prefer(methods: &[String], networks: &[FrontNetwork], registries: &Registries) -> Result<()> {
     let prefers = |name: &str| {
         let example = registries.aggregators.example(name).and_then(|text| text.parse::<toml::Table>().ok());
         example
             .is_some_and(|whole| whole.get("aggregator").is_some_and(|own| own.get("preference").is_some()))
     };
-    let Some(other) = methods.iter().find(|name| !name.is_empty() && *name != LINEAR && !prefers(name))
-    else {
+    let objectives = methods.iter().filter_map(|method| objective_of(method, networks));
+    let Some(other) = objectives.into_iter().find(|name| !name.is_empty() && !prefers(name)) else {
         return Ok(());
     };
     let all = registries.aggregators.entries().map(|(name, _)| name).filter(|name| prefers(name));
-    let all: Vec<&str> = std::iter::once(LINEAR).chain(all).collect();
+    let all: Vec<&str> = all.chain(networks.iter().map(|(name, _)| name.as_str())).collect();
     let what = if registries.aggregators.has(other) {
         format!("--methods: `{other}` takes no preference between tasks, of which a front is made")
     } else {
@@ -100,6 +108,18 @@ fn prefer(methods: &[String], registries: &Registries) -> Result<()> {
         None => failure,
     };
     Err(failure.hint(format!("there are {}", all.join(", "))))
+}
+
+/// The networks that are one for the whole front, each with the aggregator of its paper.
+fn front_networks(registries: &Registries) -> Vec<FrontNetwork> {
+    let objective = |name: &str| {
+        let text = registries.architectures.example(name)?;
+        let source = Source::new(Path::new(name), &text, &[]).ok()?;
+        let section = source.section().ok()?.required_table(registries.architectures.section()).ok()?;
+        NetworkPlan::read(section, registries).ok()?.front_aggregator()
+    };
+    let all = registries.architectures.entries();
+    all.filter_map(|(name, _)| Some((name.to_owned(), objective(name)?))).collect()
 }
 
 /// Refuses a method that the configuration cannot be trained with, before anything is trained.

@@ -14,6 +14,7 @@ use self::derived::{postprocessed, with_derived};
 use super::changes::Purpose;
 use super::opened::Opened;
 use super::predictions::{Predictions, output_of};
+use super::preferred::with_preference;
 use crate::cli::PredictArgs;
 use crate::device;
 use crate::digest::digest;
@@ -35,6 +36,7 @@ pub(super) fn predict(arguments: &PredictArgs, registries: &Registries) -> Resul
         overrides: &overrides,
         checkpoint: arguments.checkpoint,
         keep: &keep,
+        preference: &arguments.preference,
     };
     let Predicted { predictions, count, notes } = if is_study(&arguments.run) {
         of_study(&arguments.run, &asked, registries)?
@@ -54,6 +56,8 @@ pub(super) struct Asked<'a> {
     pub(super) checkpoint: Which,
     /// Columns of the file that stand before the predictions.
     pub(super) keep: &'a Columns,
+    /// Of a network for the whole Pareto front which point of it; empty: the usual one.
+    pub(super) preference: &'a [f64],
 }
 
 /// Predictions for all rows of a file.
@@ -70,7 +74,9 @@ pub(super) struct Predicted {
 /// # Errors
 /// When the run or the file is damaged, or the file has not what the network was trained on.
 pub(super) fn of_run(run: &Path, asked: &Asked<'_>, registries: &Registries) -> Result<Predicted> {
-    let opened = Opened::new(RunFolder::view(run)?, asked.overrides, Purpose::Predict)?;
+    let folder = RunFolder::view(run)?;
+    let overrides = with_preference(folder.path(), asked.overrides, asked.preference, registries)?;
+    let opened = Opened::new(folder, &overrides, Purpose::Predict)?;
     let schema = schema(&opened)?;
     let plan = opened.plan(registries)?;
     let Work::Rows(rows) = &plan.work else {
@@ -189,6 +195,9 @@ fn computed(
     let network = rows.network.build(&schema.sizes(), &tasks, plan.precision)?;
     let (params, step) = opened.folder.params(checkpoint, network.layout(), device)?;
     let fitted = opened.fitted(step)?;
+    if fitted.is_some() && opened.changed.iter().any(|key| key.starts_with("network.preference")) {
+        say("note: what was fitted on the validation split is for the preference of the configuration");
+    }
     // One for all tasks, or that of each task which predicts.
     let single = input.inputs.len() == 1;
     let own = input.inputs.iter().zip(&every).filter(|(_, task)| single || chosen(task));

@@ -212,6 +212,7 @@ impl Plan {
             shared: shares || embeds,
             representation: single_input && network.bottleneck().is_some(),
             validation,
+            preference: network.preferences().is_some(),
         })
     }
 
@@ -230,7 +231,7 @@ impl Plan {
         let outline = episodes.source.outline().within("data")?;
         episodes.settings.check()?;
         let validation = outline.as_ref().is_none_or(|outline| outline.validation);
-        let offers = Offers { shared: true, representation: false, validation };
+        let offers = Offers { shared: true, representation: false, validation, preference: false };
         let needs = self.check_aggregator(None, Identity::Resampled, offers)?;
         if let Some(outline) = outline {
             let pretraining = self.pretraining(episodes, Some(outline.form.output))?;

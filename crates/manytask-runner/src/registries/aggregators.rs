@@ -33,6 +33,7 @@ fn weightings(registry: &mut Registry<Any>) {
     registry.method::<aggregators::Igb>();
     registry.method::<aggregators::Rlw>();
     // Towards a wanted point of the Pareto front.
+    registry.method::<aggregators::Linear>();
     registry.method::<aggregators::Stch>();
     registry.method::<aggregators::Tchebycheff>();
     registry.method::<aggregators::Pbi>();

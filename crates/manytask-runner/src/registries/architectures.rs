@@ -31,5 +31,8 @@ pub(super) fn all() -> Registry<Box<dyn ArchitectureSettings>> {
     registry.method::<architectures::RotogradSettings>();
     registry.method::<architectures::LtbSettings>();
     registry.method::<architectures::TabmSettings>();
+    // One network for the whole Pareto front.
+    registry.method::<architectures::CosmosSettings>();
+    registry.method::<architectures::PhnSettings>();
     registry
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::digest;
 use crate::failure::{Code, Result};
 use crate::run::{CONFIG, Manifest, RESULTS, RunFolder, read_json};
+use crate::whole_front::JudgedAt;
 
 /// One run of a study: how it differs from the others.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +55,9 @@ pub(crate) struct MemberResults {
     pub(crate) split: String,
     /// Losses and metrics.
     pub(crate) tasks: Vec<TaskEvaluation>,
+    /// Of one network for the whole Pareto front what it is worth at each preference.
+    #[serde(default)]
+    pub(crate) front: Vec<JudgedAt>,
     /// The rows of each split.
     #[serde(default)]
     pub(crate) rows: BTreeMap<String, usize>,

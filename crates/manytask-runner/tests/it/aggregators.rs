@@ -6,7 +6,7 @@ use manytask::Registries;
 use manytask::config::Source;
 use manytask::multitask::aggregators::Property;
 use manytask::multitask::{
-    Aggregator, AggregatorSettings, Demand, GivenBatch, GivenStep, Gives, State, TaskVec,
+    Aggregator, AggregatorSettings, Demand, GivenBatch, GivenStep, Gives, State, Step as _, TaskVec,
 };
 use manytask::tensor::random::Key;
 use manytask::tensor::{Device, Kind};
@@ -86,8 +86,14 @@ fn go(
     losses: &[f64],
     rows: &[Vec<f64>],
 ) -> Vec<f64> {
-    let name = aggregator.name();
-    let mut step = step(aggregator, number, present, losses, rows);
+    let step = step(aggregator, number, present, losses, rows);
+    take(aggregator, step, losses)
+}
+
+/// The same of a step with these losses.
+fn take(aggregator: &mut dyn Aggregator, mut step: GivenStep, losses: &[f64]) -> Vec<f64> {
+    let (name, number) = (aggregator.name(), step.number);
+    let present = step.present().to_vec();
     let combination = aggregator.combine(&mut step).unwrap_or_else(|error| panic!("{name}: {error}"));
     assert_eq!(combination.heads.len(), present.len(), "{name}");
     let mut found = step.direction(&combination).unwrap();
@@ -311,7 +317,10 @@ fn no_two_methods_are_the_same() {
             let mut some = rows(number, 4);
             // One task against another, so that the mean goes against it.
             some[3] = some[0].iter().zip(&some[3]).map(|(a, b)| 0.1 * b - 0.4 * a).collect();
-            found = go(aggregator.as_mut(), number, &[0, 1, 2, 3], &losses_at(number), &some);
+            let losses = losses_at(number);
+            let mut step = step(aggregator.as_ref(), number, &[0, 1, 2, 3], &losses, &some);
+            step.preference = Some(vec![0.4, 0.3, 0.2, 0.1]);
+            found = take(aggregator.as_mut(), step, &losses);
         }
         if let Some((other, _)) = seen.iter().find(|(_, other)| gap(other, &found, &rows(11, 4)) < 1e-6) {
             panic!("{name} does what {other} does: {found:?}");

@@ -61,6 +61,10 @@ impl Step for ScaledStep<'_> {
         &self.losses
     }
 
+    fn preference(&self) -> Option<&[f64]> {
+        self.step.preference()
+    }
+
     fn gramian(&mut self, level: &Level) -> Result<&Gramian> {
         let (step, factors) = (&mut self.step, &self.factors);
         kept(&mut self.gramians, level, || Ok(step.gramian(level)?.scaled(factors)))

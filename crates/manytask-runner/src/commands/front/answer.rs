@@ -7,9 +7,8 @@ use serde::Serialize;
 use super::variants::read;
 use crate::report::{aligned, number};
 use crate::study::{Finished, Lost, Member, Study};
+use crate::whole_front::{self, JudgedAt, shows_each};
 
-/// Tasks that have columns of their own.
-const TASKS: usize = 4;
 /// How far beyond the largest losses the reference point is where none is given, as a share of their range.
 const BEYOND: f64 = 0.1;
 
@@ -45,7 +44,7 @@ pub(super) struct MethodFront {
     pub(super) points: Vec<Point>,
 }
 
-/// One training.
+/// A network at a preference.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Point {
     /// Its run in the folder `members`.
@@ -54,6 +53,8 @@ pub(super) struct Point {
     pub(super) losses: Vec<f64>,
     /// Each task's primary metric.
     metrics: Vec<Option<(String, Option<f64>)>>,
+    #[serde(skip)]
+    tasks: Vec<TaskEvaluation>,
     /// Whether no other point of the method is as good in all tasks and better in one.
     pub(super) on_front: bool,
 }
@@ -65,21 +66,15 @@ impl Answer {
         let tasks: Vec<String> = first.results.tasks.iter().map(|task| task.name.clone()).collect();
         let mut methods: Vec<(String, Vec<Point>)> = Vec::new();
         for (member, finished) in finished {
-            let Some((method, preference)) = read(&member.variant) else { continue };
-            let losses: Option<Vec<f64>> = finished.results.tasks.iter().map(|task| task.loss).collect();
-            let Some(losses) = losses else { continue };
-            let metrics =
-                finished.results.tasks.iter().map(|task: &TaskEvaluation| task.metrics.first().cloned());
-            let point = Point {
-                run: member.name.clone(),
-                preference,
-                losses,
-                metrics: metrics.collect(),
-                on_front: false,
+            let (method, preference) = read(&member.variant);
+            let judged = match preference {
+                Some(preference) => vec![JudgedAt { preference, tasks: finished.results.tasks.clone() }],
+                None => finished.results.front.clone(),
             };
+            let points = judged.into_iter().filter_map(|judged| Point::of(&member.name, judged));
             match methods.iter_mut().find(|(name, _)| name == method) {
-                Some((_, points)) => points.push(point),
-                None => methods.push((method.to_owned(), vec![point])),
+                Some((_, known)) => known.extend(points),
+                None => methods.push((method.to_owned(), points.collect())),
             }
         }
         let all: Vec<Vec<f64>> =
@@ -108,34 +103,20 @@ impl Answer {
 
     /// A table of methods, and one of points.
     pub(super) fn text(&self) -> String {
-        let few = self.tasks.len() <= TASKS;
+        let few = shows_each(self.tasks.len());
         let mut head = ["method", "hypervolume", "on the front", "spacing"].map(str::to_owned).to_vec();
-        let mut point_head = ["method", "preference"].map(str::to_owned).to_vec();
         if few {
             head.extend(self.tasks.iter().map(|task| format!("range of {task}")));
-            point_head.extend(self.tasks.iter().map(|task| format!("{task} loss")));
-            point_head.extend(
-                self.tasks.iter().zip(self.metric_names()).map(|(task, metric)| format!("{task} {metric}")),
-            );
-        } else {
-            point_head.push("mean loss".to_owned());
         }
-        point_head.push("on the front".to_owned());
+        let first = self.methods.iter().flat_map(|method| &method.points).next();
+        let point_head = first.map(|point| whole_front::head(&point.tasks)).unwrap_or_default();
         let mut rows = vec![head];
-        let mut points = vec![point_head];
+        let mut points = vec![row_of("method".to_owned(), point_head, "on the front")];
         for method in &self.methods {
             rows.push(method.row(few));
-            points.extend(method.points.iter().map(|point| point.row(&method.name, few)));
+            points.extend(method.points.iter().map(|point| point.row(&method.name)));
         }
         format!("{} split, losses\n{}\n{}", self.split, aligned(&rows), aligned(&points))
-    }
-
-    fn metric_names(&self) -> Vec<String> {
-        let first = self.methods.iter().flat_map(|method| &method.points).next();
-        let name = |metric: &Option<(String, Option<f64>)>| {
-            metric.as_ref().map_or("-".to_owned(), |(name, _)| name.clone())
-        };
-        first.map(|point| point.metrics.iter().map(name).collect()).unwrap_or_default()
     }
 
     /// What a reader of the numbers must know.
@@ -202,20 +183,22 @@ impl MethodFront {
 }
 
 impl Point {
-    fn row(&self, method: &str, few: bool) -> Vec<String> {
-        let preference: Vec<String> = self.preference.iter().map(ToString::to_string).collect();
-        let mut row = vec![method.to_owned(), preference.join(":")];
-        if few {
-            row.extend(self.losses.iter().map(|loss| number(*loss)));
-            let value =
-                |metric: &Option<(String, Option<f64>)>| metric.as_ref().and_then(|(_, value)| *value);
-            row.extend(self.metrics.iter().map(|metric| value(metric).map_or("-".to_owned(), number)));
-        } else {
-            row.push(number(self.losses.iter().sum::<f64>() / self.losses.len().max(1) as f64));
-        }
-        row.push(if self.on_front { "yes" } else { "no" }.to_owned());
-        row
+    /// Of a network whose tasks all have a loss.
+    fn of(run: &str, judged: JudgedAt) -> Option<Self> {
+        let JudgedAt { preference, tasks } = judged;
+        let losses = tasks.iter().map(|task| task.loss).collect::<Option<Vec<f64>>>()?;
+        let metrics = tasks.iter().map(|task| task.metrics.first().cloned()).collect();
+        Some(Self { run: run.to_owned(), preference, losses, metrics, tasks, on_front: false })
     }
+
+    fn row(&self, method: &str) -> Vec<String> {
+        let cells = whole_front::cells(&self.preference, &self.tasks);
+        row_of(method.to_owned(), cells, if self.on_front { "yes" } else { "no" })
+    }
+}
+
+fn row_of(first: String, cells: Vec<String>, last: &str) -> Vec<String> {
+    std::iter::once(first).chain(cells).chain([last.to_owned()]).collect()
 }
 
 /// A point that all others are below.
@@ -235,6 +218,17 @@ fn beyond(points: &[Vec<f64>]) -> Vec<f64> {
 mod tests {
     use super::*;
 
+    fn point([one, two]: [f64; 2]) -> Point {
+        let task = |name: &str, loss, metrics| TaskEvaluation {
+            name: name.into(),
+            loss: Some(loss),
+            metrics,
+            higher_is_better: true,
+        };
+        let tasks = vec![task("a", one, vec![]), task("b", two, vec![("auc".into(), Some(0.5))])];
+        Point::of("r", JudgedAt { preference: vec![0.5, 0.5], tasks }).unwrap()
+    }
+
     #[test]
     fn the_reference_is_a_little_beyond_all_points() {
         let found = beyond(&[vec![1.0, 3.0], vec![2.0, 3.0]]);
@@ -243,13 +237,6 @@ mod tests {
 
     #[test]
     fn points_that_are_not_below_the_reference_are_told() {
-        let point = |losses: [f64; 2]| Point {
-            run: "r".into(),
-            preference: vec![0.5, 0.5],
-            losses: losses.to_vec(),
-            metrics: Vec::new(),
-            on_front: false,
-        };
         let answer = |reference: [f64; 2]| Answer {
             question: "front",
             split: "test".into(),
@@ -272,13 +259,6 @@ mod tests {
 
     #[test]
     fn a_methods_numbers_are_of_the_points_on_its_front() {
-        let point = |losses: [f64; 2]| Point {
-            run: "r".into(),
-            preference: vec![0.5, 0.5],
-            losses: losses.to_vec(),
-            metrics: vec![None, Some(("auc".into(), Some(0.5)))],
-            on_front: false,
-        };
         let points = vec![point([1.0, 3.0]), point([2.0, 1.0]), point([2.5, 2.5])];
         let front = MethodFront::of("epo".into(), points, &[4.0, 4.0]);
         assert_eq!(
@@ -287,9 +267,6 @@ mod tests {
         );
         assert_eq!(front.points.iter().map(|point| point.on_front).collect::<Vec<_>>(), [true, true, false]);
         assert_eq!(front.row(true)[2], "2 of 3");
-        assert_eq!(
-            front.points[2].row("epo", true),
-            ["epo", "0.5:0.5", "2.500", "2.500", "-", "0.5000", "no"]
-        );
+        assert_eq!(front.points[2].row("epo"), ["epo", "0.5:0.5", "2.500", "2.500", "-", "0.5000", "no"]);
     }
 }

@@ -33,8 +33,13 @@ pub(super) fn write(
     for (member, _) in finished {
         let of_fold: Vec<bool> =
             folds.of_rows.iter().map(|fold| fold.is_some() && *fold == member.fold).collect();
-        let asked =
-            Asked { input: &folds.path, overrides: &[], checkpoint: Which::Best, keep: &Columns::default() };
+        let asked = Asked {
+            input: &folds.path,
+            overrides: &[],
+            checkpoint: Which::Best,
+            keep: &Columns::default(),
+            preference: &[],
+        };
         let predicted = of_run(&study.run_of(member), &asked, registries)?;
         all.push((predicted.predictions, of_fold));
     }
