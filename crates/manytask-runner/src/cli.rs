@@ -1,6 +1,7 @@
 //! The command line.
 
 mod computing;
+mod progress;
 mod studies;
 mod trained;
 mod training;
@@ -11,6 +12,7 @@ mod written;
 use clap::{Parser, Subcommand};
 
 pub use self::computing::ComputeArgs;
+pub use self::progress::ProgressArgs;
 pub use self::studies::{CompareArgs, FrontArgs, GroupArgs};
 pub use self::trained::{AdaptArgs, EvalArgs, PredictArgs, ReportArgs, RunsArgs, RunsToCompare, SplitName};
 pub use self::training::{ResumeArgs, TrainArgs};

@@ -1,24 +1,32 @@
-//! How a training goes on: a bar on a terminal, a line every few seconds elsewhere, both on stderr.
+//! How a training goes on: a dashboard on a terminal, a line every few seconds elsewhere, both on stderr.
 
+mod dashboard;
+mod history;
+mod pace;
+mod screen;
 mod silence;
 
+use std::cell::RefCell;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{FormattedDuration, ProgressBar, ProgressStyle};
 use manytask_multitask::StepReport;
 
+use self::dashboard::Dashboard;
+use self::history::History;
+use self::pace::Pace;
 use self::silence::Silence;
-use crate::failure::escaped;
-use crate::report::{number, say};
+use crate::report::say;
 
-/// Whether progress is shown.
+/// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Quiet {
-    /// It is not.
-    Yes,
-    /// It is.
-    No,
+pub enum Display {
+    /// Not at all.
+    Silent,
+    /// In lines, one after the other.
+    Plain,
+    /// In lines of a terminal that change, and in lines one after the other where there is none.
+    Live,
 }
 
 /// The progress of a training.
@@ -26,7 +34,7 @@ pub enum Quiet {
 pub struct Progress {
     shown: Shown,
     last: Instant,
-    losses: Losses,
+    history: History,
     pace: Pace,
     silence: Option<Silence>,
 }
@@ -35,14 +43,14 @@ pub struct Progress {
 enum Shown {
     Nothing,
     Lines,
-    Bar(ProgressBar),
+    Dashboard(Box<RefCell<Dashboard>>),
 }
 
 impl Shown {
     /// The time between two looks.
     fn pause(&self) -> Duration {
         match self {
-            Self::Bar(_) => Duration::from_millis(100),
+            Self::Dashboard(_) => dashboard::PAUSE,
             Self::Nothing | Self::Lines => Duration::from_secs(5),
         }
     }
@@ -51,16 +59,23 @@ impl Shown {
 impl Progress {
     /// Of a training that starts after `start` of `total` steps. Losses are shown by name where `names` are few. Where a
     /// step or an evaluation takes long it is said what they work on, which is `work`.
-    pub fn new(start: u64, total: u64, names: &[String], work: &str, quiet: Quiet) -> Self {
-        let shown = match quiet {
-            Quiet::Yes => Shown::Nothing,
-            Quiet::No if std::io::stderr().is_terminal() => Shown::Bar(bar(start, total)),
-            Quiet::No => Shown::Lines,
+    pub fn new(start: u64, total: u64, names: &[String], work: &str, display: Display) -> Self {
+        let shown = match display {
+            Display::Silent => Shown::Nothing,
+            Display::Live if draws() => Shown::Dashboard(Box::new(RefCell::new(Dashboard::new(start)))),
+            Display::Live | Display::Plain => Shown::Lines,
         };
         let now = Instant::now();
         let pace = Pace { start, total, started: now };
-        let silence = Silence::watch(work);
-        Self { shown, last: now, losses: Losses::new(names), pace, silence }
+        let progress = Self {
+            shown,
+            last: now,
+            history: History::new(total, names),
+            pace,
+            silence: Silence::watch(work),
+        };
+        progress.draw();
+        progress
     }
 
     /// A step was made.
@@ -69,28 +84,43 @@ impl Progress {
         if matches!(self.shown, Shown::Nothing) {
             return;
         }
-        self.losses.add(report);
+        self.history.add(report);
+        if let Shown::Dashboard(dashboard) = &self.shown {
+            dashboard.borrow_mut().step(report.step);
+        }
         if self.last.elapsed() < self.shown.pause() && report.step < self.pace.total {
             return;
         }
         match &self.shown {
-            Shown::Nothing => {}
-            Shown::Bar(bar) => {
-                bar.set_message(self.losses.text());
-                bar.set_position(report.step);
-            }
+            Shown::Dashboard(_) => self.draw(),
             Shown::Lines if self.last.elapsed() >= self.shown.pause() => {
-                say(&format!("{}, {}", self.pace.text(report.step, Instant::now()), self.losses.text()));
+                say(&format!("{}, {}", self.pace.text(report.step, Instant::now()), self.history.text()));
             }
-            Shown::Lines => return,
+            Shown::Lines | Shown::Nothing => return,
         }
         self.last = Instant::now();
     }
 
     /// A step or an evaluation has ended.
     pub fn heard(&self) {
-        if let Some(silence) = &self.silence {
-            silence.end();
+        let Some(silence) = &self.silence else { return };
+        silence.end();
+        if let Shown::Dashboard(dashboard) = &self.shown
+            && silence.has_told()
+        {
+            dashboard.borrow_mut().leave();
+        }
+    }
+
+    /// What is to be said of a look at the validation split, and whether it is the best so far.
+    pub fn look(&self, text: &str, improved: bool) {
+        match &self.shown {
+            Shown::Nothing => {}
+            Shown::Lines => say(text),
+            Shown::Dashboard(dashboard) => {
+                dashboard.borrow_mut().look(text, improved);
+                self.draw();
+            }
         }
     }
 
@@ -104,7 +134,10 @@ impl Progress {
     /// A line that the user must know.
     pub fn note(&self, text: &str) {
         match &self.shown {
-            Shown::Bar(bar) => bar.println(escaped(text)),
+            Shown::Dashboard(dashboard) => {
+                dashboard.borrow_mut().print(text);
+                self.draw();
+            }
             Shown::Nothing | Shown::Lines => say(text),
         }
     }
@@ -112,87 +145,31 @@ impl Progress {
     /// Nothing more comes.
     pub fn end(&mut self) {
         self.silence = None;
-        if let Shown::Bar(bar) = &self.shown {
-            bar.finish_and_clear();
+        if let Shown::Dashboard(dashboard) = &self.shown {
+            dashboard.borrow_mut().end();
+            self.shown = Shown::Lines;
+        }
+    }
+
+    fn draw(&self) {
+        if let Shown::Dashboard(dashboard) = &self.shown {
+            dashboard.borrow_mut().draw(&self.pace, &self.history);
         }
     }
 }
 
-fn bar(start: u64, total: u64) -> ProgressBar {
-    let bar = ProgressBar::new(total);
-    let style =
-        ProgressStyle::with_template("{bar:30} {pos}/{len} steps, {per_sec}, {eta} to go  {wide_msg}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    // The steps before a run was resumed say nothing of its pace.
-    bar.set_position(start);
-    bar.tick();
-    bar.reset_eta();
-    bar
-}
-
-/// How fast it goes.
-#[derive(Debug)]
-struct Pace {
-    start: u64,
-    total: u64,
-    started: Instant,
-}
-
-impl Pace {
-    fn text(&self, step: u64, now: Instant) -> String {
-        let rate = step.saturating_sub(self.start) as f64 / (now - self.started).as_secs_f64().max(1e-9);
-        let left = self.total.saturating_sub(step) as f64 / rate.max(1e-9);
-        let left = FormattedDuration(Duration::try_from_secs_f64(left.round()).unwrap_or(Duration::MAX));
-        format!("step {step}/{}, {} steps/s, {left} to go", self.total, number(rate))
-    }
-}
-
-/// Losses for the eyes: means over the last steps.
-#[derive(Debug)]
-struct Losses {
-    names: Vec<String>,
-    mean: Option<f64>,
-    tasks: Vec<Option<f64>>,
-}
-
-impl Losses {
-    /// As many tasks as can be seen at once.
-    const SHOWN: usize = 4;
-
-    fn new(names: &[String]) -> Self {
-        let names = if (2..=Self::SHOWN).contains(&names.len()) { names.to_vec() } else { Vec::new() };
-        Self { mean: None, tasks: vec![None; names.len()], names }
-    }
-
-    fn add(&mut self, report: &StepReport) {
-        let blend = |old: Option<f64>, new: f64| Some(old.map_or(new, |old| 0.98 * old + 0.02 * new));
-        if !report.losses.is_empty() {
-            let mean = report.losses.iter().sum::<f64>() / report.losses.len() as f64;
-            self.mean = blend(self.mean, mean);
-        }
-        for (task, loss) in report.present.iter().zip(&report.losses) {
-            if let Some(shown) = self.tasks.get_mut(*task) {
-                *shown = blend(*shown, *loss);
-            }
-        }
-    }
-
-    fn text(&self) -> String {
-        let mean = self.mean.map_or("no loss".to_owned(), |mean| format!("loss {}", number(mean)));
-        let tasks = self.names.iter().zip(&self.tasks);
-        let tasks: Vec<String> =
-            tasks.filter_map(|(name, loss)| Some(format!("{name} {}", number((*loss)?)))).collect();
-        if tasks.is_empty() { mean } else { format!("{mean} ({})", tasks.join(", ")) }
-    }
+/// Whether stderr is a terminal on which lines can change.
+fn draws() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn report(present: &[usize], losses: &[f64]) -> StepReport {
+    pub(super) fn report(step: u64, present: &[usize], losses: &[f64]) -> StepReport {
         StepReport {
-            step: 1,
+            step,
             epoch: 0,
             present: present.to_vec(),
             losses: losses.to_vec(),
@@ -204,36 +181,5 @@ mod tests {
             diagnostics: None,
             stationary: false,
         }
-    }
-
-    #[test]
-    fn the_pace_is_that_of_the_steps_made_here() {
-        let started = Instant::now();
-        let pace = Pace { start: 1000, total: 2000, started };
-        assert_eq!(
-            pace.text(1100, started + Duration::from_secs(10)),
-            "step 1100/2000, 10.00 steps/s, 00:01:30 to go"
-        );
-        assert!(
-            pace.text(1000, started + Duration::from_secs(10)).starts_with("step 1000/2000, 0.000 steps/s")
-        );
-        assert!(pace.text(2000, started).ends_with("00:00:00 to go"));
-    }
-
-    #[test]
-    fn losses_are_shown_by_name_where_they_are_few_and_absent_ones_stay() {
-        let names = ["a", "b"].map(str::to_owned);
-        let mut losses = Losses::new(&names);
-        assert_eq!(losses.text(), "no loss");
-        losses.add(&report(&[1], &[2.0]));
-        assert_eq!(losses.text(), "loss 2.000 (b 2.000)");
-        losses.add(&report(&[0, 1], &[1.0, 3.0]));
-        assert_eq!(losses.text(), "loss 2.000 (a 1.000, b 2.020)");
-        losses.add(&report(&[], &[]));
-        assert_eq!(losses.text(), "loss 2.000 (a 1.000, b 2.020)");
-        let many: Vec<String> = (0..9).map(|i| i.to_string()).collect();
-        let mut losses = Losses::new(&many);
-        losses.add(&report(&[0], &[0.5]));
-        assert_eq!(losses.text(), "loss 0.5000");
     }
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use clap::builder::TypedValueParser as _;
 
-use super::ComputeArgs;
 use super::computing::at_least_one;
+use super::{ComputeArgs, ProgressArgs};
 
 /// Arguments of `compare-strategies`.
 #[derive(Debug, Args)]
@@ -35,9 +35,9 @@ pub struct CompareArgs {
     /// Where it computes.
     #[command(flatten)]
     pub compute: ComputeArgs,
-    /// Say nothing of single runs
-    #[arg(long)]
-    pub quiet: bool,
+    /// How much is said.
+    #[command(flatten)]
+    pub progress: ProgressArgs,
 }
 
 /// Arguments of `front`.
@@ -71,9 +71,9 @@ pub struct FrontArgs {
     /// Where it computes.
     #[command(flatten)]
     pub compute: ComputeArgs,
-    /// Say nothing of single runs
-    #[arg(long)]
-    pub quiet: bool,
+    /// How much is said.
+    #[command(flatten)]
+    pub progress: ProgressArgs,
 }
 
 /// Arguments of `group`.

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::ComputeArgs;
 use super::computing::at_least_one;
+use super::{ComputeArgs, ProgressArgs};
 use crate::run::Which;
 
 /// Arguments of `train`.
@@ -25,9 +25,9 @@ pub struct TrainArgs {
     /// Where it computes.
     #[command(flatten)]
     pub compute: ComputeArgs,
-    /// Show no progress
-    #[arg(long)]
-    pub quiet: bool,
+    /// How much is said.
+    #[command(flatten)]
+    pub progress: ProgressArgs,
     /// Read the data, make one step, and write nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -74,9 +74,9 @@ pub struct ResumeArgs {
     /// Where it computes.
     #[command(flatten)]
     pub compute: ComputeArgs,
-    /// Show no progress
-    #[arg(long)]
-    pub quiet: bool,
+    /// How much is said.
+    #[command(flatten)]
+    pub progress: ProgressArgs,
     /// How many of several trainings run at a time; otherwise the processors are shared out
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub jobs: Option<usize>,

@@ -15,7 +15,7 @@ use crate::experiment::Experiment;
 use crate::failure::{Code, Failure, OUT_OF_MEMORY, Result};
 use crate::invocation::{program, quoted};
 use crate::postprocessing;
-use crate::progress::{Progress, Quiet};
+use crate::progress::{Display, Progress};
 use crate::report::{circumstances, number, print, say, say_circumstances, table};
 use crate::run::{Cause, Form, Manifest, RESULTS, RunFolder, UpTo, Which, Written, json as to_json, now};
 use crate::signals::Signals;
@@ -33,7 +33,7 @@ pub(super) struct Drive<'e> {
     pub(super) folder: &'e RunFolder,
     pub(super) manifest: Manifest,
     pub(super) signals: Signals,
-    pub(super) quiet: Quiet,
+    pub(super) display: Display,
     /// After how many steps it pauses, with its state saved; `None`: at its end.
     pub(super) until: Option<u64>,
 }
@@ -208,7 +208,7 @@ impl Drive<'_> {
             ));
         }
         let names = if problem.identity() == Identity::Fixed { problem.tasks() } else { &[] };
-        let mut progress = Progress::new(start, last, names, &self.experiment.work(), self.quiet);
+        let mut progress = Progress::new(start, last, names, &self.experiment.work(), self.display);
         let every = self.experiment.save_every();
         let mut saves = Saves {
             drive: self,

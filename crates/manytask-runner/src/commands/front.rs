@@ -17,7 +17,6 @@ use crate::config::Source;
 use crate::failure::{Code, Failure, Result};
 use crate::network::NetworkPlan;
 use crate::plan::{Plan, Work};
-use crate::progress::Quiet;
 use crate::registries::Registries;
 use crate::report::{print, say};
 use crate::study::{Lost, Question, Spec, Study};
@@ -41,7 +40,7 @@ pub(super) fn front(arguments: &FrontArgs, registries: &Registries) -> Result<()
         name: arguments.name.as_deref(),
         ending: "front",
         jobs: arguments.jobs,
-        quiet: if arguments.quiet { Quiet::Yes } else { Quiet::No },
+        display: arguments.progress.display(),
     };
     let looked = look(&wanted, &[], registries)?;
     let source = &looked.source;

@@ -86,7 +86,7 @@ impl Recorder<'_> {
                 }
                 self.waiting = of_evaluation(self.origin(*step, Split::Validation), evaluation, *improved);
                 self.flush()?;
-                progress.line(&summary(*step, evaluation, *improved));
+                progress.look(&summary(*step, evaluation, *improved), *improved);
                 for note in &evaluation.notes {
                     progress.note(&format!("note: {note}"));
                 }

@@ -13,7 +13,6 @@ use crate::config::Source;
 use crate::failure::{Code, Failure, Result};
 use crate::invocation::{program, quoted};
 use crate::plan::{Plan, Work};
-use crate::progress::Quiet;
 use crate::registries::Registries;
 use crate::report::{print, say};
 use crate::study::{Lost, Question, Spec, Study};
@@ -34,7 +33,7 @@ pub(super) fn repeat(arguments: &TrainArgs, registries: &Registries) -> Result<(
         name: arguments.name.as_deref(),
         ending: &ending,
         jobs: arguments.jobs,
-        quiet: if arguments.quiet { Quiet::Yes } else { Quiet::No },
+        display: arguments.progress.display(),
     };
     let first = spec.members.first().map(|member| member.overrides.as_slice()).unwrap_or_default();
     let looked = look(&wanted, first, registries)?;

@@ -18,7 +18,6 @@ use crate::digest::digest;
 use crate::experiment::Experiment;
 use crate::failure::{Code, Failure, Result};
 use crate::plan::Plan;
-use crate::progress::Quiet;
 use crate::registries::Registries;
 use crate::report::{number, say};
 use crate::run::{
@@ -37,7 +36,7 @@ pub(super) fn resume(arguments: &ResumeArgs, registries: &Registries) -> Result<
     let opened = Opened::new(RunFolder::open(&arguments.run)?, &overrides, Purpose::Resume)?;
     refuse_edits(&opened)?;
     let experiment = opened.load(registries)?;
-    experiment.say_data(if arguments.quiet { Detail::Notes } else { Detail::Brief });
+    experiment.say_data(if arguments.progress.quiet { Detail::Notes } else { Detail::Brief });
     let mut trainer = experiment.trainer()?;
     restore(&opened, &mut trainer, arguments.checkpoint)?;
     let step = trainer.progress().step;
@@ -51,9 +50,10 @@ pub(super) fn resume(arguments: &ResumeArgs, registries: &Registries) -> Result<
         crate::signals::end_with_stdin()?;
     }
     let manifest = begin(&opened, &experiment, &overrides, step)?;
-    let quiet = if arguments.quiet { Quiet::Yes } else { Quiet::No };
+    let display = arguments.progress.display();
     let until = arguments.until;
-    Drive { experiment: &experiment, folder: &opened.folder, manifest, signals, quiet, until }.finish(trainer)
+    Drive { experiment: &experiment, folder: &opened.folder, manifest, signals, display, until }
+        .finish(trainer)
 }
 
 /// Trains what a study has not yet. What its members change was settled when it began.
@@ -67,8 +67,8 @@ fn of_study(arguments: &ResumeArgs, registries: &Registries) -> Result<()> {
         return Err(Failure::new(Code::Usage, what)
             .hint("only --jobs and --quiet can be given; begin another one for changes"));
     }
-    let quiet = if arguments.quiet { Quiet::Yes } else { Quiet::No };
-    studies::resume(&arguments.run, arguments.jobs, quiet, registries, sweep::conducted, |study, lost| {
+    let display = arguments.progress.display();
+    studies::resume(&arguments.run, arguments.jobs, display, registries, sweep::conducted, |study, lost| {
         match study.spec.question {
             Question::Repetition => repeat::report(study, lost, registries),
             Question::Strategies => strategies::report(study, lost),

@@ -14,7 +14,6 @@ use crate::cli::CompareArgs;
 use crate::config::Source;
 use crate::failure::{Code, Failure, Result};
 use crate::plan::{Plan, Work};
-use crate::progress::Quiet;
 use crate::registries::Registries;
 use crate::report::{print, say};
 use crate::study::{Lost, Question, Spec, Study};
@@ -29,7 +28,7 @@ pub(super) fn compare(arguments: &CompareArgs, registries: &Registries) -> Resul
         name: arguments.name.as_deref(),
         ending: "strategies",
         jobs: arguments.jobs,
-        quiet: if arguments.quiet { Quiet::Yes } else { Quiet::No },
+        display: arguments.progress.display(),
     };
     let looked = look(&wanted, &[], registries)?;
     let source = &looked.source;

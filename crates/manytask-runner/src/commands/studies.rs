@@ -13,7 +13,7 @@ use crate::experiment::Experiment;
 use crate::failure::{Failure, Result};
 use crate::invocation::{program, quoted};
 use crate::plan::Plan;
-use crate::progress::Quiet;
+use crate::progress::Display;
 use crate::registries::Registries;
 use crate::report::say;
 use crate::run::Exact;
@@ -29,7 +29,7 @@ pub(super) struct Wanted<'a> {
     /// Behind the configuration's name, where none is given.
     pub(super) ending: &'a str,
     pub(super) jobs: Option<usize>,
-    pub(super) quiet: Quiet,
+    pub(super) display: Display,
 }
 
 /// A configuration whose data were read once, so that what is wrong with either is said before anything is trained.
@@ -52,19 +52,19 @@ pub(super) fn look(wanted: &Wanted<'_>, member: &[String], registries: &Registri
     let threads = plan.threads;
     let experiment = Experiment::load(plan)?;
     experiment.trainer()?;
-    experiment.say_data(if wanted.quiet == Quiet::Yes { Detail::Notes } else { Detail::Full });
+    experiment.say_data(if wanted.display == Display::Silent { Detail::Notes } else { Detail::Full });
     Ok(Looked { source, experiment, threads })
 }
 
 /// How the members of a study are trained, so many at a time.
-pub(super) type Conduct = fn(&Study, usize, Quiet) -> Result<Conducted>;
+pub(super) type Conduct = fn(&Study, usize, Display) -> Result<Conducted>;
 
 /// All members to their end.
 ///
 /// # Errors
 /// When a process cannot be started, or this one is interrupted.
-pub(super) fn whole(study: &Study, jobs: usize, quiet: Quiet) -> Result<Conducted> {
-    conduct(study, &Stage::whole(study), jobs, quiet)
+pub(super) fn whole(study: &Study, jobs: usize, display: Display) -> Result<Conducted> {
+    conduct(study, &Stage::whole(study), jobs, display)
 }
 
 /// Trains what a study has not yet; `report` answers its question of the members that have a result, given those that have none.
@@ -95,7 +95,7 @@ pub(super) fn train(
         say("note: this study was begun before: it goes on");
     }
     say(&format!("{} runs, {jobs} at a time in {threads} threads each", spec.members.len()));
-    finish(&study, (jobs, wanted.quiet), how, report)
+    finish(&study, (jobs, wanted.display), how, report)
 }
 
 /// Continues a study, as `manytask resume` does.
@@ -105,7 +105,7 @@ pub(super) fn train(
 pub(super) fn resume(
     path: &Path,
     jobs: Option<usize>,
-    quiet: Quiet,
+    display: Display,
     registries: &Registries,
     how: Conduct,
     report: impl FnOnce(&Study, &[Lost]) -> Result<()>,
@@ -115,16 +115,16 @@ pub(super) fn resume(
     let plan = Plan::read(&source, registries)?;
     let jobs = jobs.or_else(|| plan.device.resolve().is_ok_and(|device| device != Device::Cpu).then_some(1));
     let (jobs, _) = jobs_and_threads(jobs, plan.threads, study.spec.members.len(), crate::threads::usual());
-    finish(&study, (jobs, quiet), how, report)
+    finish(&study, (jobs, display), how, report)
 }
 
 fn finish(
     study: &Study,
-    (jobs, quiet): (usize, Quiet),
+    (jobs, display): (usize, Display),
     how: Conduct,
     report: impl FnOnce(&Study, &[Lost]) -> Result<()>,
 ) -> Result<()> {
-    let Conducted { lost } = how(study, jobs, quiet)?;
+    let Conducted { lost } = how(study, jobs, display)?;
     report(study, &lost)?;
     failed(study, &lost)
 }

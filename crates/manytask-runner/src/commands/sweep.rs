@@ -16,7 +16,6 @@ use crate::config::Source;
 use crate::failure::{Code, Failure, Result};
 use crate::invocation::{program, quoted};
 use crate::plan::Plan;
-use crate::progress::Quiet;
 use crate::registries::Registries;
 use crate::report::{print, say};
 use crate::study::{Lost, Question, Spec, Study};
@@ -51,7 +50,7 @@ pub(super) fn sweep(arguments: &TrainArgs, registries: &Registries) -> Result<()
         name: arguments.name.as_deref(),
         ending: "sweep",
         jobs: arguments.jobs,
-        quiet: if arguments.quiet { Quiet::Yes } else { Quiet::No },
+        display: arguments.progress.display(),
     };
     check(&points, &source, registries)?;
     if arguments.folds.is_some() {

@@ -16,7 +16,7 @@ use crate::digest::digest;
 use crate::experiment::Experiment;
 use crate::failure::{Code, Failure, Result};
 use crate::plan::{Plan, threads_of};
-use crate::progress::{Progress, Quiet};
+use crate::progress::{Display, Progress};
 use crate::registries::Registries;
 use crate::report::{number, say};
 use crate::run::{CONFIG, Exact, MANIFEST, Manifest, RunFolder, SCHEMA, json as to_json, now};
@@ -42,7 +42,7 @@ pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()
     }
     let folder = experiment.data_folder().to_owned();
     let trainer = experiment.trainer()?;
-    experiment.say_data(if arguments.quiet { Detail::Notes } else { Detail::Full });
+    experiment.say_data(if arguments.progress.quiet { Detail::Notes } else { Detail::Full });
     if arguments.dry_run {
         return dry_run(&experiment, trainer);
     }
@@ -84,9 +84,9 @@ pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()
     let mut files = vec![(CONFIG, config.as_bytes()), (MANIFEST, described.as_slice())];
     files.extend(schema.as_deref().map(|schema| (SCHEMA, schema)));
     let folder = RunFolder::create(&arguments.runs, &name, exact, &files)?;
-    let quiet = if arguments.quiet { Quiet::Yes } else { Quiet::No };
+    let display = arguments.progress.display();
     let until = arguments.until;
-    Drive { experiment: &experiment, folder: &folder, manifest, signals, quiet, until }.finish(trainer)
+    Drive { experiment: &experiment, folder: &folder, manifest, signals, display, until }.finish(trainer)
 }
 
 /// The experiment of a plan. Data of a run that was moved together with them are looked for from there.
@@ -190,7 +190,7 @@ pub(super) fn dry_run(experiment: &Experiment, mut trainer: Trainer<'_>) -> Resu
         say("the training has no steps; nothing was written");
         return Ok(());
     }
-    let progress = Progress::new(0, 1, &[], &experiment.work(), Quiet::Yes);
+    let progress = Progress::new(0, 1, &[], &experiment.work(), Display::Silent);
     let losses = trainer.try_step()?.losses;
     drop(progress);
     let losses: Vec<String> = losses.into_iter().map(number).collect();

@@ -1,7 +1,7 @@
 //! A step or an evaluation that takes long, of which nothing would be heard.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -16,6 +16,8 @@ const LONG: Duration = Duration::from_secs(20);
 pub(super) struct Silence {
     /// How much has happened.
     heard: Arc<AtomicU64>,
+    /// Whether it was told since that was asked last.
+    told: Arc<AtomicBool>,
     /// Closed with this, which ends the thread.
     _watched: Sender<()>,
 }
@@ -33,22 +35,29 @@ impl Silence {
         self.heard.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Whether something was said since the last call.
+    pub(super) fn has_told(&self) -> bool {
+        self.told.load(Ordering::Relaxed) && self.told.swap(false, Ordering::Relaxed)
+    }
+
     fn watch_for(long: Duration, text: String, say: impl FnOnce(&str) + Send + 'static) -> Option<Self> {
         let (watched, ended) = channel();
         let heard = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&heard);
+        let told = Arc::new(AtomicBool::new(false));
+        let (count, said) = (Arc::clone(&heard), Arc::clone(&told));
         let wait = move || {
             let mut before = 0;
             while ended.recv_timeout(long) == Err(RecvTimeoutError::Timeout) {
                 let now = count.load(Ordering::Relaxed);
                 if now == before {
-                    return say(&text);
+                    say(&text);
+                    return said.store(true, Ordering::Relaxed);
                 }
                 before = now;
             }
         };
         thread::Builder::new().name("silence".to_owned()).spawn(wait).ok()?;
-        Some(Self { heard, _watched: watched })
+        Some(Self { heard, told, _watched: watched })
     }
 }
 

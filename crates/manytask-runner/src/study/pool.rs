@@ -10,7 +10,7 @@ use manytask_tensor::ShownPath as _;
 
 use super::{Member, State, Study};
 use crate::failure::{Code, Failure, Result};
-use crate::progress::Quiet;
+use crate::progress::Display;
 use crate::report::say;
 use crate::signals::Signals;
 
@@ -81,7 +81,7 @@ pub(crate) fn jobs_and_threads(
 ///
 /// # Errors
 /// When a process cannot be started, or this one is interrupted: the members have saved their states then.
-pub(crate) fn conduct(study: &Study, stage: &Stage, jobs: usize, quiet: Quiet) -> Result<Conducted> {
+pub(crate) fn conduct(study: &Study, stage: &Stage, jobs: usize, display: Display) -> Result<Conducted> {
     let (mut finished, mut open) = study.finished()?;
     let concerned = |member: &Member| stage.members.iter().any(|own| own.name == member.name);
     finished.retain(|(member, _)| concerned(member));
@@ -112,7 +112,7 @@ pub(crate) fn conduct(study: &Study, stage: &Stage, jobs: usize, quiet: Quiet) -
         for process in take_ended(&mut working)? {
             done += 1;
             let ended = ended(study, process, stage.until)?;
-            if quiet == Quiet::No && stop.is_none() {
+            if display != Display::Silent && stop.is_none() {
                 say(&line(&ended, (all - total + done, all), began.elapsed(), (done, total)));
             }
             lost.extend(ended.lost);

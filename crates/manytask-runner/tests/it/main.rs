@@ -39,6 +39,7 @@ mod strategies;
 mod studies;
 mod sweeps;
 mod table_tasks;
+mod terminal;
 mod training;
 mod tuned;
 mod users;

@@ -6,7 +6,7 @@
 use super::answer::{Stopped, Trials, mean_ranks, primary};
 use crate::commands::studies::Looked;
 use crate::failure::{Code, Failure, Result};
-use crate::progress::Quiet;
+use crate::progress::Display;
 use crate::report::say;
 use crate::run::{Split, records_of, validation_of};
 use crate::study::{Conducted, Halving, Lost, Member, Stage, State, Study, conduct};
@@ -70,8 +70,10 @@ fn rungs(eta: u64, points: usize, steps: u64, every: u64) -> Vec<u64> {
 ///
 /// # Errors
 /// When a process cannot be started, or this one is interrupted.
-pub(in crate::commands) fn conducted(study: &Study, jobs: usize, quiet: Quiet) -> Result<Conducted> {
-    let Some(halving) = &study.spec.halving else { return conduct(study, &Stage::whole(study), jobs, quiet) };
+pub(in crate::commands) fn conducted(study: &Study, jobs: usize, display: Display) -> Result<Conducted> {
+    let Some(halving) = &study.spec.halving else {
+        return conduct(study, &Stage::whole(study), jobs, display);
+    };
     let mut lost: Vec<Lost> = Vec::new();
     let mut names = names(study);
     for &step in &halving.rungs {
@@ -85,14 +87,14 @@ pub(in crate::commands) fn conducted(study: &Study, jobs: usize, quiet: Quiet) -
         if !waiting.is_empty() {
             say(&format!("{} points to step {step}", names.len()));
             let stage = Stage { members: waiting, until: Some(step) };
-            lost.extend(conduct(study, &stage, jobs, quiet)?.lost);
+            lost.extend(conduct(study, &stage, jobs, display)?.lost);
         }
         names = going_on(study, halving, step, names)?;
     }
     say(&format!("{} points to the end", names.len()));
     let mut last = members(study, &names);
     last.retain(|member| !lost.iter().any(|lost| lost.member.name == member.name));
-    lost.extend(conduct(study, &Stage { members: last, until: None }, jobs, quiet)?.lost);
+    lost.extend(conduct(study, &Stage { members: last, until: None }, jobs, display)?.lost);
     Ok(Conducted { lost })
 }
 
