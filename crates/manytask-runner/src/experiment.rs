@@ -1,28 +1,22 @@
 //! A plan with its data: what can be trained.
 
 mod first;
+mod load;
+mod rows;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use manytask_data::{DataReport, Indices, SplitData, Table};
-use manytask_meta::MetaProblem;
-use manytask_multitask::{
-    Aggregator, Evaluation, Monitor, MultiTaskProblem, Problem, Split, Task, TaskSplits, Trainer, Training,
-    check,
-};
-use manytask_nn::loss::Loss;
-use manytask_nn::metrics::Output;
+use manytask_data::DataReport;
+use manytask_multitask::{Aggregator, Problem, Split, Trainer, Training, check};
 use manytask_tensor::{Device, Kind, Params, threads};
 
 use self::first::{first_from, first_with};
+use self::load::{few_threads, with_episodes, with_rows};
 use crate::data::{Detail, say_report};
 use crate::device;
-use crate::episodes::EpisodeForm;
-use crate::failure::{Failure, Result, Within as _};
-use crate::plan::{
-    EpisodesPlan, KEEP_CHECKPOINTS, LOG_EVERY_STEPS, Plan, RowsPlan, SAVE_EVERY_MINUTES, Work, threads_of,
-};
+use crate::failure::{Result, Within as _};
+use crate::plan::{KEEP_CHECKPOINTS, LOG_EVERY_STEPS, Plan, SAVE_EVERY_MINUTES, Work, threads_of};
 use crate::postprocessing::{Fitted, Postprocessing, no_validation};
 use crate::report::say;
 use crate::schema::InputSchema;
@@ -260,33 +254,6 @@ impl Experiment {
         }
     }
 
-    /// Its rows as they stand in a table, and which of them each split has; `None` of what is no table.
-    ///
-    /// # Errors
-    /// When a file is missing or damaged.
-    pub(crate) fn rows(&self) -> Result<Option<(Table, Indices)>> {
-        match &self.plan.work {
-            Work::Rows(rows) => rows.data.rows(&self.plan.folder),
-            Work::Episodes(_) => Ok(None),
-        }
-    }
-
-    /// What its network makes of other rows than those of its splits.
-    ///
-    /// # Errors
-    /// When the network is not for them.
-    pub(crate) fn evaluate_rows(&self, params: &Params, rows: SplitData) -> Result<Option<Evaluation>> {
-        let (Work::Rows(plan), Some(schema)) = (&self.plan.work, &self.schema) else { return Ok(None) };
-        let tasks = plan.kept(plan.describe(schema.tasks())?);
-        let names: Vec<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
-        // A problem has a training split, whatever is judged.
-        let splits = TaskSplits { train: rows, validation: None, test: None };
-        let splits = splits.select(&names)?.to_device(self.device)?;
-        let network = plan.network.build(&schema.sizes(), &tasks, self.plan.precision)?;
-        let problem = MultiTaskProblem::new(network, tasks, splits, plan.batches)?;
-        Ok(Some(problem.evaluate(params, Split::Train)?))
-    }
-
     /// Where the relative paths of its data start.
     pub fn data_folder(&self) -> &Path {
         &self.plan.folder
@@ -318,137 +285,4 @@ impl Experiment {
             Some(run) => first_from(&drawn, run, self.schema.as_ref()),
         }
     }
-}
-
-/// What is told where the system does not give the threads that are asked for.
-fn few_threads(asked: usize, obtained: usize) -> Option<String> {
-    (obtained < asked).then(|| {
-        format!(
-            "note: {obtained} of {asked} threads can be had and are used: processes or memory are limited; set `threads = {obtained}`, \
-             or raise the limit"
-        )
-    })
-}
-
-/// A problem with what else is known of its data.
-struct Loaded {
-    problem: Box<dyn Problem>,
-    schema: Option<InputSchema>,
-    digest: String,
-    split_digest: String,
-    report: DataReport,
-    judged_by: Split,
-    monitor: Monitor,
-    notes: Vec<String>,
-    all_tasks: Vec<String>,
-}
-
-fn with_rows(plan: &Plan, rows: &RowsPlan, device: Device) -> Result<Loaded> {
-    let loaded = rows.data.load(&plan.folder).within("data")?;
-    let judged_by = match &loaded.splits {
-        TaskSplits { test: Some(_), .. } => Split::Test,
-        TaskSplits { validation: Some(_), .. } => Split::Validation,
-        _ => Split::Train,
-    };
-    let tasks = rows.describe(loaded.tasks)?;
-    let all = tasks.clone();
-    let (splits, tasks) = selected(rows, loaded.splits, tasks)?;
-    let (monitor, note) = plan.monitor(&all, &tasks)?;
-    let names: Vec<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
-    let report = loaded.report.of_tasks(&names);
-    let network = rows.network.build(&loaded.inputs, &tasks, plan.precision);
-    let network = network.within("network")?;
-    let names = |tasks: &[Task]| tasks.iter().map(|task| task.name.clone()).collect::<Vec<_>>();
-    let aggregator = plan.aggregator.build_for_some(&names(&tasks), &names(&all));
-    let needs = aggregator.within("aggregator")?.needs();
-    let streams = splits.train.streams();
-    let batch = streams.iter().map(|count| (*count as usize).min(rows.batches.size)).sum();
-    plan.check_step_memory(network.layout(), (batch, &loaded.inputs.shape(0)), (&needs, tasks.len()))?;
-    let problem = MultiTaskProblem::new(network, tasks, splits.to_device(device)?, rows.batches)?;
-    let problem = match &rows.balance {
-        Some(task) => problem.balanced_by(task).within(["training", "balance"])?,
-        None => problem,
-    };
-    let problem = Box::new(problem.executed(rows.execution));
-    let notes = note.into_iter().chain(of_repeats(&problem)?).chain(of_balance(&problem, rows)).collect();
-    Ok(Loaded {
-        problem,
-        schema: loaded.schema,
-        digest: loaded.digest,
-        split_digest: loaded.split_digest,
-        report,
-        judged_by,
-        monitor,
-        notes,
-        all_tasks: all.into_iter().map(|task| task.name).collect(),
-    })
-}
-
-/// How often rows of each class are seen, where batches are balanced.
-fn of_balance(problem: &MultiTaskProblem, rows: &RowsPlan) -> Option<String> {
-    let task = rows.balance.as_ref()?;
-    let each = problem.balance().into_iter().map(|(count, times)| format!("{count} rows {times:.2} times"));
-    Some(format!(
-        "note: batches have as many rows of each class of `{task}`: in an epoch {}",
-        each.collect::<Vec<_>>().join(", ")
-    ))
-}
-
-/// What is to be said of tasks whose rows are seen much more often than those of others.
-fn of_repeats(problem: &MultiTaskProblem) -> Result<Option<String>> {
-    const OFTEN: f64 = 10.0;
-    const NAMED: usize = 3;
-    let repeats = problem.repeats()?;
-    let mut often: Vec<(&String, f64)> =
-        problem.tasks().iter().zip(repeats).filter(|(_, times)| *times > OFTEN).collect();
-    often.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-    let Some((_, most)) = often.first() else { return Ok(None) };
-    let names: Vec<String> = often.iter().take(NAMED).map(|(name, _)| format!("`{name}`")).collect();
-    let more = often.len() - names.len();
-    let more = if more > 0 { format!(" and {more} more tasks") } else { String::new() };
-    Ok(Some(format!(
-        "note: the rows of {}{more} are seen up to {most:.0} times in an epoch, since all tasks have as many in a batch; set task_sampling = \"proportional\" to see each once",
-        names.join(", ")
-    )))
-}
-
-fn with_episodes(plan: &Plan, episodes: &EpisodesPlan, device: Device) -> Result<Loaded> {
-    let loaded = episodes.source.load(&plan.folder, device).within("data")?;
-    let form = EpisodeForm { input: loaded.input, output: loaded.output, outputs: loaded.outputs };
-    let pretraining = plan.pretraining(episodes, Some(form.output))?;
-    let pretraining = pretraining.map(|pretraining| {
-        let classes = loaded.source.class_pool(Split::Train).map(|(pool, _)| pool.classes() as i64);
-        let missing = || Failure::setting("data", "[pretraining] on tasks that are not drawn from classes");
-        Ok::<_, Failure>((pretraining, classes.ok_or_else(missing)?))
-    });
-    let model = episodes.build(&form, pretraining.transpose()?, plan.precision)?;
-    let loss = match loaded.output {
-        Output::Regression => Loss::Mse,
-        Output::Multiclass => Loss::CrossEntropy { class_weights: None, label_smoothing: 0.0 },
-        Output::Binary | Output::Multilabel => Loss::BinaryCrossEntropy { positive_weight: None },
-    };
-    let problem = MetaProblem::new(model, loaded.source, loss, episodes.settings)?;
-    let monitor = plan.training.monitor.clone().unwrap_or_default();
-    monitor.read(&problem.evaluation_schema()).within(["training", "monitor"])?;
-    Ok(Loaded {
-        all_tasks: problem.tasks().to_vec(),
-        problem: Box::new(problem),
-        schema: loaded.schema,
-        split_digest: loaded.split_digest,
-        digest: loaded.digest,
-        report: if plan.training.trains_nothing() { loaded.report.of_no_training() } else { loaded.report },
-        judged_by: Split::Test,
-        monitor,
-        notes: Vec::new(),
-    })
-}
-
-/// The tasks that `only_tasks` leaves, with their rows.
-fn selected(plan: &RowsPlan, splits: TaskSplits, tasks: Vec<Task>) -> Result<(TaskSplits, Vec<Task>)> {
-    if plan.only.is_empty() {
-        return Ok((splits, tasks));
-    }
-    let kept = plan.kept(tasks);
-    let names: Vec<&str> = kept.iter().map(|task| task.name.as_str()).collect();
-    Ok((splits.select(&names)?, kept))
 }

@@ -4,6 +4,8 @@
 
 mod chart;
 mod matrix;
+mod parallel;
+mod picture;
 mod scale;
 
 use std::fmt::Write as _;
@@ -14,6 +16,8 @@ pub(crate) const BEGINNING: &str = "<!DOCTYPE html>\n<html xmlns=\"http://www.w3
 
 pub(crate) use self::chart::{Chart, Mark, Series};
 pub(crate) use self::matrix::{Bar, Shades, bars, matrix};
+pub(crate) use self::parallel::{Axis, parallel};
+pub(crate) use self::picture::Picture;
 
 /// A page that is being written.
 #[derive(Debug)]
@@ -85,6 +89,21 @@ impl Page {
         let each =
             figures.iter().map(|figure| format!("<figure>{figure}</figure>")).collect::<Vec<_>>().join("\n");
         self.add(format_args!("<div class=\"figures\">\n{each}\n</div>\n"));
+    }
+
+    /// Small pictures beside each other, with their captions.
+    pub(crate) fn pictures(&mut self, pictures: &[Picture]) {
+        let figure = |picture: &Picture| {
+            let caption = escape(&picture.caption);
+            let address = picture.address()?;
+            Some(format!(
+                "<figure><img src=\"{address}\" alt=\"{caption}\"/><figcaption>{caption}</figcaption></figure>\n"
+            ))
+        };
+        let each: String = pictures.iter().filter_map(figure).collect();
+        if !each.is_empty() {
+            self.add(format_args!("<div class=\"pictures\">\n{each}</div>\n"));
+        }
     }
 
     fn add(&mut self, html: std::fmt::Arguments<'_>) {
@@ -165,6 +184,10 @@ pre { background: var(--box); padding: 0.7rem 0.9rem; border-radius: 6px; overfl
 details summary { cursor: pointer; color: var(--soft); margin: 0.5rem 0; }
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); gap: 1rem; margin: 0.8rem 0; }
 figure { margin: 0; min-width: 0; }
+.pictures { display: flex; flex-wrap: wrap; gap: 0.8rem; margin: 0.6rem 0; }
+.pictures figure { width: 6.5rem; }
+.pictures img { width: 100%; height: auto; display: block; image-rendering: pixelated; border: 1px solid var(--line); }
+figcaption { color: var(--soft); font-size: 0.75rem; line-height: 1.3; overflow-wrap: anywhere; margin-top: 0.2rem; }
 svg { width: 100%; height: auto; display: block; }
 svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
 svg .title { fill: var(--text); font-size: 13px; font-weight: 600; }
@@ -194,6 +217,8 @@ mod tests {
         page.table(&[vec![odd.into(), "x".into()], vec![odd.into(), "1".into()]]);
         let chart =
             Chart::new(odd, odd, odd).with(Series::line(odd, vec![(0.0, 1.0), (1.0, f64::NAN), (2.0, 3.0)]));
+        let picture = Picture { caption: odd.into(), width: 1, height: 1, bytes: vec![7] };
+        page.pictures(&[picture]);
         page.figures(&[chart.svg(), matrix(odd, &[odd.into()], &[odd.into()], &[1.0], Shades::Counts)]);
         let text = page.finish();
         let options = roxmltree::ParsingOptions { allow_dtd: true, ..Default::default() };

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-use manytask_multitask::{Event, Finish, Identity, Split, Trainer, Worsened};
+use manytask_data::TargetReport;
+use manytask_multitask::{Evaluation, Event, Finish, Identity, Split, Trainer, Worsened};
 use manytask_tensor::Params;
 use manytask_tensor::ShownPath as _;
 use serde_json::{Value, json};
@@ -85,24 +86,12 @@ impl Drive<'_> {
         self.say_worse(&trainer)?;
         let problem = &self.experiment.problem;
         let (params, _) = self.folder.params(Which::Best, problem.layout(), self.experiment.device)?;
+        let start = Instant::now();
         let evaluation = problem.evaluate(&params, self.experiment.judged_by)?;
+        self.manifest.judged_seconds = Some(start.elapsed().as_secs_f64());
         let postprocessed = self.postprocess(&params, best)?;
         let split = name_of(self.experiment.judged_by);
-        let report = &self.experiment.report;
-        let rows: serde_json::Map<_, _> =
-            report.rows.iter().map(|(split, rows)| (split.clone(), json!(rows))).collect();
-        let labels: serde_json::Map<_, _> = report
-            .targets
-            .iter()
-            .map(|target| {
-                (
-                    target.name.clone(),
-                    target.splits.iter().cloned().map(|(split, counts)| (split, json!(counts))).collect(),
-                )
-            })
-            .collect();
-        let mut results = json!({ "step": best, "split": split, "tasks": evaluation.tasks, "rows": rows, "labels": labels });
-        circumstances(&mut results, self.experiment.problem.as_ref(), &evaluation);
+        let mut results = self.results(best, &evaluation);
         let front = whole_front::judge(problem.as_ref(), &params, self.experiment.judged_by)?;
         if !front.is_empty() {
             results["front"] = json!(front);
@@ -131,6 +120,22 @@ impl Drive<'_> {
             (false, None) => ("eval", ""),
         };
         print(&format!("\n{program} {verb} {shown}{next}\n"))
+    }
+
+    /// The result of the parameters of a step, as `results.json` has it.
+    fn results(&self, step: u64, evaluation: &Evaluation) -> Value {
+        let report = &self.experiment.report;
+        let rows: serde_json::Map<_, _> =
+            report.rows.iter().map(|(split, rows)| (split.clone(), json!(rows))).collect();
+        let of_splits = |target: &TargetReport| {
+            target.splits.iter().cloned().map(|(split, counts)| (split, json!(counts))).collect()
+        };
+        let labels: serde_json::Map<_, _> =
+            report.targets.iter().map(|target| (target.name.clone(), of_splits(target))).collect();
+        let split = name_of(self.experiment.judged_by);
+        let mut results = json!({ "step": step, "split": split, "tasks": evaluation.tasks, "rows": rows, "labels": labels });
+        circumstances(&mut results, self.experiment.problem.as_ref(), evaluation);
+        results
     }
 
     /// Says that a training has ended far worse than it began.

@@ -22,7 +22,7 @@ use crate::report::{print, say};
 use crate::study::{Lost, Question, Spec, Study};
 
 /// The picture in the folder of the study.
-const PICTURE: &str = "front.svg";
+pub(super) const PICTURE: &str = "front.svg";
 
 /// `manytask front`.
 pub(super) fn front(arguments: &FrontArgs, registries: &Registries) -> Result<()> {

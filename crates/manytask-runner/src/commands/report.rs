@@ -3,6 +3,7 @@
 mod curves;
 mod importance;
 mod outputs;
+mod study;
 mod summary;
 mod worst;
 
@@ -76,6 +77,9 @@ pub(super) fn report(arguments: &ReportArgs, registries: &Registries) -> Result<
     }
     if shown.len() > 1 {
         summary::compare(&mut page, &shown);
+    }
+    for path in named.iter().filter(|path| is_study(path)) {
+        study::of_study(&mut page, path)?;
     }
     for run in shown.iter().take(SHOWN) {
         if shown.len() > 1 {

@@ -36,6 +36,8 @@ struct Entry {
     score: Option<Score>,
     /// Seconds of training and evaluation.
     seconds: f64,
+    /// Seconds of judging a row of the split.
+    seconds_per_row: Option<f64>,
     peak_memory: Option<u64>,
     /// Settings in which it differs from most others.
     differs: BTreeMap<String, String>,
@@ -145,9 +147,10 @@ fn entry(path: &Path, by: Option<&str>) -> Result<Option<Entry>> {
     }
     let manifest: Manifest = read_json(&path.join(MANIFEST))?;
     let settings = flat(&Source::read(&path.join(CONFIG), &[])?.effective()?);
-    let (mut split, mut score) = (None, None);
+    let (mut split, mut score, mut seconds_per_row) = (None, None, None);
     if let State::Finished(finished) = State::of(path)? {
         score = of_results(&finished, by);
+        seconds_per_row = per_row(&finished);
         split = Some(finished.results.split);
     }
     Ok(Some(Entry {
@@ -158,10 +161,17 @@ fn entry(path: &Path, by: Option<&str>) -> Result<Option<Entry>> {
         split,
         score,
         seconds: manifest.seconds,
+        seconds_per_row,
         peak_memory: manifest.peak_memory,
         differs: BTreeMap::new(),
         settings,
     }))
+}
+
+/// Seconds of judging a row, where rows are counted.
+fn per_row(finished: &Finished) -> Option<f64> {
+    let rows = *finished.results.rows.get(&finished.results.split)?;
+    Some(finished.manifest.judged_seconds? / rows.max(1) as f64)
 }
 
 fn of_results(finished: &Finished, by: Option<&str>) -> Option<Score> {
@@ -186,6 +196,7 @@ fn of_study(path: &Path, name: String, by: Option<&str>) -> Result<Entry> {
         (Question::Repetition, Some(_)) => of_repeated(&read_json(&file)?, by),
         (Question::Sweep, Some(_)) => of_best(&read_json(&file)?, &finished, by),
     };
+    let per_row = finished.iter().filter_map(|(_, finished)| per_row(finished));
     Ok(Entry {
         name,
         kind: "study",
@@ -194,6 +205,7 @@ fn of_study(path: &Path, name: String, by: Option<&str>) -> Result<Entry> {
         split: results.and_then(|results| results.split),
         score,
         seconds: finished.iter().map(|(_, finished)| finished.manifest.seconds).sum(),
+        seconds_per_row: crate::statistics::mean(&per_row.collect::<Vec<_>>()),
         peak_memory: finished.iter().filter_map(|(_, finished)| finished.manifest.peak_memory).max(),
         differs: BTreeMap::new(),
         settings: flat(&Source::read(&path.join(BASE), &[])?.effective()?),
@@ -272,7 +284,7 @@ fn before(a: &Entry, b: &Entry) -> Ordering {
 }
 
 fn table(entries: &[Entry]) -> String {
-    let head = ["run", "metric", "mean", "split", "time", "memory", "state"];
+    let head = ["run", "metric", "mean", "split", "fit", "predict", "memory", "state"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for entry in entries {
         let score = entry.score.as_ref();
@@ -289,6 +301,7 @@ fn table(entries: &[Entry]) -> String {
             value,
             entry.split.clone().unwrap_or_else(|| "-".to_owned()),
             span(Duration::from_secs_f64(entry.seconds.max(0.0))),
+            entry.seconds_per_row.map_or("-".to_owned(), |each| format!("{} µs/row", number(1e6 * each))),
             memory,
             state,
         ]);

@@ -78,6 +78,7 @@ pub(super) fn train(arguments: &TrainArgs, registries: &Registries) -> Result<()
         resumed: 0,
         history: Vec::new(),
         seconds: 0.0,
+        judged_seconds: None,
         peak_memory: None,
     };
     let described = to_json(&manifest)?;

@@ -110,7 +110,7 @@ pub(crate) struct Bar {
 /// Bars below each other, with their intervals.
 pub(crate) fn bars(title: &str, label: &str, bars: &[Bar]) -> String {
     const STEP: f64 = 20.0;
-    let right = WIDTH - 60.0;
+    let right = WIDTH - 74.0;
     let bottom = TOP + STEP * bars.len() as f64;
     let height = bottom + 26.0;
     let ends = bars.iter().flat_map(|bar| [bar.value, bar.interval.0, bar.interval.1]);

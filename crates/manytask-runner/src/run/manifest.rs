@@ -51,6 +51,9 @@ pub struct Manifest {
     /// Seconds of training and evaluation, of all processes that worked on it.
     #[serde(default)]
     pub seconds: f64,
+    /// Seconds that the judging of its result took, without fitting and reading.
+    #[serde(default)]
+    pub judged_seconds: Option<f64>,
     /// The most memory that one of them held at a time, in bytes; `None` where the system does not tell.
     #[serde(default)]
     pub peak_memory: Option<u64>,

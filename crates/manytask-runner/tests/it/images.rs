@@ -102,6 +102,12 @@ fn tasks_on_images_are_learned_judged_and_predicted() {
         (0..3).all(|class| values[class] <= values[number % 3]) && (values[3] > 0.5) == (number / 3 % 2 == 1)
     });
     assert!(right.count() > 50, "{predicted}");
+    place.good(&["report", "runs/a"]);
+    let page = place.read("runs/a/report.html");
+    assert!(page.contains("Pictures that are predicted worst"), "{page}");
+    assert_eq!(page.matches("<img src=\"data:image/png;base64,").count(), 2 * 12, "{page}");
+    let runs = place.good(&["runs"]).out;
+    assert!(runs.contains("predict") && runs.contains("µs/row"), "{runs}");
 }
 
 /// A run in two pieces ends with the same bytes as one in a single piece.

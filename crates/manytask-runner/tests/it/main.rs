@@ -6,6 +6,7 @@ mod after_training;
 mod aggregators;
 mod architectures;
 mod book;
+mod browser;
 mod command;
 mod commands;
 mod compat;

@@ -1,4 +1,4 @@
-//! The learning-rate range test.
+//! The learning-rate range test, and the size of batches by their speed.
 
 use serde_json::Value;
 
@@ -50,5 +50,33 @@ fn the_same_test_gives_the_same_numbers_also_for_learners() {
     assert!(found["tried"].as_array().unwrap().len() > 20 && found["suggested"].is_f64(), "{found}");
     for wrong in [&["--from", "0"][..], &["--from", "2"], &["--to", "nan"], &["--steps", "3"]] {
         assert_eq!(place.run(&[&["tune", "lr", "a.toml"], wrong].concat()).code, Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_batch_size_is_suggested_by_the_time_of_steps() {
+    let place = Place::new();
+    let tune = ["tune", "batch-size", "a.toml", "--svg", "sizes.svg", "--quiet"];
+    let said = place.good(&tune);
+    let last = said.out.lines().last().unwrap();
+    assert!(last.contains("train a.toml training.batch_size=") && said.out.contains("rows/s"), "{said:?}");
+    let size: u64 = last.rsplit_once('=').unwrap().1.parse().unwrap();
+    assert!([16, 32, 64].contains(&size), "of 120 rows: {said:?}");
+    assert!(place.read("sizes.svg").contains("suggested"));
+    let found: Value = serde_json::from_str(
+        &place.good(&["tune", "batch-size", "a.toml", "--from", "8", "--to", "40", "--json", "--quiet"]).out,
+    )
+    .unwrap();
+    let sizes: Vec<u64> =
+        found["tried"].as_array().unwrap().iter().map(|one| one[0].as_u64().unwrap()).collect();
+    assert_eq!(sizes, [8, 16, 32]);
+    for wrong in
+        [&["--from", "0"][..], &["--from", "1.5"], &["--from", "64", "--to", "32"], &["--steps", "50"]]
+    {
+        assert_eq!(
+            place.run(&[&["tune", "batch-size", "a.toml"], wrong].concat()).code,
+            Some(2),
+            "{wrong:?}"
+        );
     }
 }

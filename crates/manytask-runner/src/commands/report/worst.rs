@@ -1,13 +1,15 @@
-//! The rows that are predicted worst.
+//! The rows and the pictures that are predicted worst.
 
+use manytask_data::{Images, Schema};
 use manytask_multitask::{Split, TaskOutputs};
 use manytask_nn::calibration::plain;
 use manytask_nn::metrics::Output;
+use manytask_tensor::{Device, Kind};
 
 use super::Judged;
 use super::outputs::words_of;
 use crate::failure::Result;
-use crate::html::Page;
+use crate::html::{Page, Picture};
 use crate::report::number;
 use crate::schema::InputSchema;
 
@@ -15,13 +17,57 @@ use crate::schema::InputSchema;
 const TASKS: usize = 4;
 const ROWS: usize = 5;
 const COLUMNS: usize = 6;
+/// Pictures of each task that are shown.
+const PICTURES: usize = 12;
 
-/// A table of the worst rows of each of the first tasks, where all tasks are on the same rows of a table.
+/// The worst rows of each of the first tasks, where all tasks are on the same rows of a table or on the same pictures.
 pub(super) fn of_tasks(page: &mut Page, judged: &Judged) -> Result<()> {
-    let Some(InputSchema::Table(schema)) = &judged.experiment.schema else { return Ok(()) };
-    if schema.tasks_by().is_some() {
-        return Ok(());
+    match &judged.experiment.schema {
+        Some(InputSchema::Table(schema)) if schema.tasks_by().is_none() => rows(page, judged, schema),
+        Some(InputSchema::Images(_)) => pictures(page, judged),
+        _ => Ok(()),
     }
+}
+
+/// The pictures themselves.
+fn pictures(page: &mut Page, judged: &Judged) -> Result<()> {
+    let Some(images) = judged.experiment.pictures(judged.split)? else { return Ok(()) };
+    page.subheading("Pictures that are predicted worst");
+    for outputs in judged.outputs.iter().take(TASKS) {
+        let words = words_of(judged, &outputs.name);
+        let shown = worst(outputs, &words, PICTURES).into_iter().map(|(place, truth, predicted)| {
+            picture(&images, place, format!("{truth}, predicted {predicted}"))
+        });
+        page.paragraph(&outputs.name);
+        page.pictures(&shown.collect::<Result<Vec<_>>>()?);
+    }
+    Ok(())
+}
+
+/// One of the images: bytes as they are, other numbers spread from the least to the largest; where there are neither one nor three
+/// channels, the first.
+fn picture(images: &Images, row: usize, caption: String) -> Result<Picture> {
+    let pixels = images.pixels().f_get(row as i64)?;
+    let pixels = if pixels.kind() == Kind::Uint8 {
+        pixels
+    } else {
+        let low = pixels.f_min()?;
+        let range = pixels.f_max()?.f_sub(&low)?.f_clamp_min(1e-12)?;
+        pixels.f_sub(&low)?.f_div(&range)?.f_mul_scalar(255.0)?.f_round()?.f_to_kind(Kind::Uint8)?
+    };
+    let channels = pixels.size().first().copied().unwrap_or_default();
+    let pixels = if channels == 3 { pixels } else { pixels.f_narrow(0, 0, 1)? };
+    let &[_, height, width] = pixels.size().as_slice() else {
+        return Ok(Picture { caption, width: 0, height: 0, bytes: Vec::new() });
+    };
+    let pixels = pixels.f_permute([1, 2, 0])?.f_contiguous()?.f_reshape([-1])?;
+    let bytes = Vec::<u8>::try_from(pixels.f_to_device(Device::Cpu)?)?;
+    let [width, height] = [width, height].map(|size| u32::try_from(size).unwrap_or_default());
+    Ok(Picture { caption, width, height, bytes })
+}
+
+/// A table of the worst rows of each task.
+fn rows(page: &mut Page, judged: &Judged, schema: &Schema) -> Result<()> {
     let Some((table, indices)) = judged.experiment.rows()? else { return Ok(()) };
     let rows = match judged.split {
         Split::Train => indices.train,
@@ -34,7 +80,7 @@ pub(super) fn of_tasks(page: &mut Page, judged: &Judged) -> Result<()> {
         let words = words_of(judged, &outputs.name);
         let head = ["row", "truth", "predicted"].into_iter().chain(columns.iter().copied());
         let mut lines = vec![head.map(str::to_owned).collect::<Vec<_>>()];
-        for (place, truth, predicted) in worst(outputs, &words) {
+        for (place, truth, predicted) in worst(outputs, &words, ROWS) {
             let Some(row) = rows.get(place) else { continue };
             let cell = |name: &&str| {
                 let text = table.column(name).ok().and_then(|column| column.text(*row));
@@ -62,7 +108,7 @@ fn short(row: &str) -> String {
 }
 
 /// The places of the rows with the largest losses, the worst first, with truth and prediction in words.
-fn worst(outputs: &TaskOutputs, words: &[String]) -> Vec<(usize, String, String)> {
+fn worst(outputs: &TaskOutputs, words: &[String], most: usize) -> Vec<(usize, String, String)> {
     let columns = outputs.columns.max(1);
     let word = |class: usize| words.get(class).cloned().unwrap_or_else(|| class.to_string());
     let mut all: Vec<(f64, usize, String, String)> = Vec::new();
@@ -96,7 +142,7 @@ fn worst(outputs: &TaskOutputs, words: &[String]) -> Vec<(usize, String, String)
         all.extend(judged.map(|(loss, truth, predicted)| (loss, place, truth, predicted)));
     }
     all.sort_by(|a, b| b.0.total_cmp(&a.0));
-    all.into_iter().take(ROWS).map(|(_, place, truth, predicted)| (place, truth, predicted)).collect()
+    all.into_iter().take(most).map(|(_, place, truth, predicted)| (place, truth, predicted)).collect()
 }
 
 #[cfg(test)]
@@ -115,7 +161,7 @@ mod tests {
             train_mean: None,
         };
         let words = ["no", "yes"].map(str::to_owned);
-        let worst = worst(&outputs, &words);
+        let worst = worst(&outputs, &words, ROWS);
         assert_eq!(worst.len(), 2);
         assert_eq!(
             (short("row 3").as_str(), short("row 3 of /a/b.csv").as_str()),
