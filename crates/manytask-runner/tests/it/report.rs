@@ -55,8 +55,9 @@ fn inside(svg: roxmltree::Node<'_, '_>) {
         let at = |name: &str| node.attribute(name).map(|text| numbers(text)[0]);
         match node.tag_name().name() {
             "rect" => {
-                within(at("x").unwrap(), at("y").unwrap());
-                within(at("x").unwrap() + at("width").unwrap(), at("y").unwrap() + at("height").unwrap());
+                let (x, y) = (at("x").unwrap_or(0.0), at("y").unwrap_or(0.0));
+                within(x, y);
+                within(x + at("width").unwrap(), y + at("height").unwrap());
             }
             "circle" => within(at("cx").unwrap(), at("cy").unwrap()),
             "line" => {

@@ -52,9 +52,13 @@ impl Terminal {
                 '\n' => terminal.row += 1,
                 '\x1b' => {
                     assert_eq!(rest.next(), Some('['));
-                    let code: String = rest.by_ref().take_while(|c| !matches!(c, 'A' | 'J' | 'K')).collect();
-                    // The character that ends the code was taken with it.
-                    terminal.told(&code, text);
+                    let mut code = String::new();
+                    let order = rest.by_ref().find(|character| {
+                        let ends = character.is_ascii_alphabetic();
+                        code.extend((!ends).then_some(character));
+                        ends
+                    });
+                    terminal.told(order, &code);
                 }
                 character => terminal.put(character),
             }
@@ -74,15 +78,22 @@ impl Terminal {
     }
 
     /// `\x1b[nA` goes up, `\x1b[K` clears the rest of the line, `\x1b[J` what is below, too.
-    fn told(&mut self, code: &str, text: &str) {
-        if let Ok(up) = code.parse::<usize>() {
-            assert!(up <= self.row, "the cursor goes beyond the first line: {text:?}");
-            self.row -= up;
-            return;
-        }
-        assert_eq!(code, "", "{text:?}");
-        if let Some(row) = self.rows.get_mut(self.row) {
-            row.truncate(self.column);
+    fn told(&mut self, order: Option<char>, code: &str) {
+        match order {
+            Some('A') => {
+                let up: usize = code.parse().unwrap();
+                assert!(up <= self.row, "the cursor goes beyond the first line");
+                self.row -= up;
+            }
+            Some('K' | 'J') => {
+                if let Some(row) = self.rows.get_mut(self.row) {
+                    row.truncate(self.column);
+                }
+                if order == Some('J') {
+                    self.rows.truncate(self.row + 1);
+                }
+            }
+            other => panic!("{other:?} {code}"),
         }
     }
 
