@@ -143,7 +143,10 @@ fn runs_of(named: &[&PathBuf]) -> Result<Vec<PathBuf>> {
             runs.push((*path).clone());
             continue;
         }
-        let (finished, _) = finished_of(path, &Study::spec_of(path)?)?;
+        let (mut finished, _) = finished_of(path, &Study::spec_of(path)?)?;
+        let order = study::order(path)?;
+        let place = |name: &str| order.iter().position(|own| own == name).unwrap_or(order.len());
+        finished.sort_by_key(|(member, _)| place(&member.name));
         if finished.is_empty() {
             let what = format!("{}: no run of this study has a result yet", path.shown());
             return Err(Failure::new(Code::Data, what)

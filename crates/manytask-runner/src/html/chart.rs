@@ -226,8 +226,10 @@ fn draw(svg: &mut String, series: &Series, colour: usize, (x, y): (Scale, Scale)
             }
         }
         mark => {
-            let radius = if mark == Mark::Dots { 1.8 } else { 3.0 };
-            let opacity = if mark == Mark::Dots { 0.5 } else { 1.0 };
+            // So many lie over each other.
+            const MANY: usize = 100;
+            let crowded = mark == Mark::Dots && series.points.len() > MANY;
+            let (radius, opacity) = if crowded { (1.8, 0.5) } else { (3.0, 1.0) };
             for point in &series.points {
                 let (x, y) = at(point);
                 let _ = write!(

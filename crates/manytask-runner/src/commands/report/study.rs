@@ -27,6 +27,18 @@ struct Sweep {
 struct Point {
     name: String,
     metrics: Vec<Option<Summary>>,
+    /// Its runs.
+    runs: Vec<String>,
+}
+
+/// The names of a sweep's runs, those of the best point first; of another study, and of one without its answer, none.
+pub(super) fn order(study: &Path) -> Result<Vec<String>> {
+    let is_sweep = Study::spec_of(study)?.question == Question::Sweep;
+    if !is_sweep || !study.join(RESULTS).is_file() {
+        return Ok(Vec::new());
+    }
+    let answer: Sweep = read_json(&study.join(RESULTS))?;
+    Ok(answer.points.into_iter().flat_map(|point| point.runs).collect())
 }
 
 /// The pictures of a study that has its answer.
