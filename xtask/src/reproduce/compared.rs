@@ -18,6 +18,17 @@ pub(super) struct Compared {
     pub(super) strategies: &'static str,
     /// Further `key=value` arguments.
     pub(super) settings: Vec<&'static str>,
+    /// What stands beside Δm.
+    pub(super) shown: Shown,
+}
+
+/// Which metrics are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// That of each task.
+    Tasks,
+    /// Their mean.
+    Mean,
 }
 
 impl Compared {
@@ -31,35 +42,39 @@ impl Compared {
         arguments.extend(self.settings.iter().map(|setting| (*setting).to_owned()));
         arguments.extend(data.map(|data| format!("data.folder={}", data.display())));
         let ended = maker.ended("compare-strategies", self.config, table, &arguments)?;
-        Self::page(&ended.results).with_context(|| format!("{table}: its results are not as expected"))
+        self.page(&ended.results).with_context(|| format!("{table}: its results are not as expected"))
     }
 
-    fn page(results: &Value) -> Option<Vec<String>> {
+    fn page(&self, results: &Value) -> Option<Vec<String>> {
         let tasks = results["tasks"].as_array()?;
         let strategies = results["strategies"].as_array()?;
         let mut names = vec!["strategy".to_owned()];
-        names.extend(
-            tasks.iter().filter_map(|task| {
+        match self.shown {
+            Shown::Tasks => names.extend(tasks.iter().filter_map(|task| {
                 Some(format!("`{}` {}", task["name"].as_str()?, task["metric"].as_str()?))
-            }),
-        );
+            })),
+            Shown::Mean => names.push(format!("mean {}", tasks.first()?["metric"].as_str()?)),
+        }
         names.extend(["Δm in percent", "mean rank", "time"].map(str::to_owned));
         let mut lines =
             vec![format!("| {} |", names.join(" | ")), format!("|{}", "---|".repeat(names.len()))];
         for strategy in strategies {
-            lines.push(Self::line(strategy)?);
+            lines.push(self.line(strategy)?);
         }
         lines.extend([String::new(), ranked(tasks, strategies)?]);
         Some(lines)
     }
 
-    fn line(strategy: &Value) -> Option<String> {
+    fn line(&self, strategy: &Value) -> Option<String> {
         let name = strategy["name"].as_str()?;
         let metrics = strategy["metrics"].as_array()?;
         let means: Vec<f64> =
             metrics.iter().map(|metric| metric["mean"].as_f64()).collect::<Option<Vec<_>>>()?;
         let mut cells = vec![name.to_owned()];
-        cells.extend(means.iter().map(|mean| format!("{mean:.4}")));
+        match self.shown {
+            Shown::Tasks => cells.extend(means.iter().map(|mean| format!("{mean:.4}"))),
+            Shown::Mean => cells.push(format!("{:.4}", means.iter().sum::<f64>() / means.len() as f64)),
+        }
         let change = &strategy["delta_m"];
         cells.push(match (change["mean"].as_f64(), change["half_width"].as_f64()) {
             _ if name == SEPARATE => "-".to_owned(),
@@ -128,11 +143,13 @@ mod tests {
             "tasks": [{"name": "a", "metric": "roc_auc", "higher_is_better": true}],
             "strategies": [strategy(SEPARATE, [0.5, 0.6], 0.0), strategy("pcgrad", [0.6, 0.7], -1.0)],
         });
-        let page = Compared::page(&results).unwrap();
+        let compared =
+            Compared { config: "", seeds: 2, strategies: "", settings: Vec::new(), shown: Shown::Tasks };
+        let page = compared.page(&results).unwrap();
         assert_eq!(page[0], "| strategy | `a` roc_auc | Δm in percent | mean rank | time |");
         assert_eq!(page[2], "| separate networks | 0.5000 | - | 1.50 | 3.0 s |");
         assert_eq!(page[3], "| pcgrad | 0.5000 | -1.00 ± 0.25 | 1.50 | 3.0 s |");
         assert!(page[5].contains("2 pairs of a task and a seed"), "{}", page[5]);
-        assert_eq!(Compared::page(&serde_json::json!({})), None);
+        assert_eq!(compared.page(&serde_json::json!({})), None);
     }
 }

@@ -1,13 +1,24 @@
 //! What is trained for which table.
 
-use super::compared::Compared;
+use super::compared::{Compared, Shown};
 use super::printed::Printed;
 use super::trained::{Column, Of, Ranks, Row, Trained};
 use super::{Extent, Source, Table};
 
 /// All tables, in the order of the page.
 pub(super) fn all() -> Vec<Table> {
-    vec![architectures(), inputs(), practice(), strategies(), census(), exam(), jura(), fronts()]
+    vec![
+        architectures(),
+        inputs(),
+        practice(),
+        strategies(),
+        census(),
+        exam(),
+        jura(),
+        tox21(),
+        tox21_strategies(),
+        fronts(),
+    ]
 }
 
 fn row(name: &'static str, settings: &[&'static str]) -> Row {
@@ -90,6 +101,7 @@ fn strategies() -> Table {
         seeds: 3,
         strategies: "uncertainty_weighting,dwa,famo,pcgrad,mgda,cagrad,nash_mtl,aligned_mtl,upgrad",
         settings: Vec::new(),
+        shown: Shown::Tasks,
     };
     Table { name: "strategies", data: None, extent: Extent::Quick, source: Source::Compared(compared) }
 }
@@ -133,6 +145,31 @@ fn jura() -> Table {
     let trained =
         Trained { config, seeds: 5, columns: vec![Column::task("`Cd`", "Cd")], ranks: Ranks::None, rows };
     Table { name: "jura", data: Some("jura"), extent: Extent::All, source: Source::Trained(trained) }
+}
+
+/// The assays on a random split, as `MoleculeNet` has it.
+fn tox21() -> Table {
+    let column = Column { of: Of::Mean, ..Column::task("mean ROC-AUC", "") };
+    let config = "configs/tox21.toml";
+    let rows = vec![Row::published("`hard_sharing`, 512", "0.803", &[])];
+    let trained = Trained { config, seeds: 5, columns: vec![column], ranks: Ranks::None, rows };
+    Table { name: "tox21", data: Some("tox21"), extent: Extent::All, source: Source::Trained(trained) }
+}
+
+/// Whether one network is better than twelve, on a split by scaffolds.
+fn tox21_strategies() -> Table {
+    let compared = Compared {
+        config: "configs/tox21.toml",
+        seeds: 3,
+        strategies: "uncertainty_weighting,pcgrad",
+        settings: vec![
+            r#"data.split={grouped={column="scaffold",validation=0.1,test=0.1,seed=1}}"#,
+            "training.epochs=12",
+        ],
+        shown: Shown::Mean,
+    };
+    let source = Source::Compared(compared);
+    Table { name: "tox21-strategies", data: Some("tox21"), extent: Extent::All, source }
 }
 
 /// Problems whose fronts are known.
