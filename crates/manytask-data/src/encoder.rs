@@ -149,6 +149,17 @@ impl Encoder {
         (numbers + self.one_hot.iter().map(Category::width).sum::<usize>()) as i64
     }
 
+    /// The places of the inputs, counted from 0, that are numbers of the table as they are or rescaled, and not indicators, bins or
+    /// categories.
+    pub fn number_places(&self) -> Vec<i64> {
+        let (mut places, mut at) = (Vec::new(), 0);
+        for number in &self.numeric {
+            places.extend(number.is_one_number().then_some(at));
+            at += number.width() as i64;
+        }
+        places
+    }
+
     /// The number of one-hot inputs, the last ones of these.
     pub fn one_hot_width(&self) -> i64 {
         self.one_hot.iter().map(Category::width).sum::<usize>() as i64

@@ -25,7 +25,7 @@ use manytask_tensor::{Layout, Owner, Params, Slot, Tensor};
 
 pub(crate) use self::body::{Body, BodyOutput, BuiltBody, TaskFeatures, of_task, with_heads};
 pub(crate) use self::conditioned::Conditioned;
-pub use self::encoder::{InputEncoder, InputSizes};
+pub use self::encoder::{Encoding, InputEncoder, InputSizes};
 pub(crate) use self::ensemble::{Ensemble, Sharing};
 pub(crate) use self::experts::{
     Bottom, EXPERT_PARTS, Experts, check_experts, check_levels, check_number, gate, gate_logits,

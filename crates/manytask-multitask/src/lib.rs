@@ -32,7 +32,8 @@ pub use aggregator::{
 };
 pub use aggregators::{AggregatorSettings, check, check_for};
 pub use architecture::{
-    Architecture, ArchitectureSettings, Blueprint, Bottleneck, Built, InputSizes, PartUse, TrunkSettings,
+    Architecture, ArchitectureSettings, Blueprint, Bottleneck, Built, Encoding, InputSizes, PartUse,
+    TrunkSettings,
 };
 pub use architectures::HardSharing;
 pub use delta::{AllMetrics, Delta, delta_m, delta_m_all};

@@ -5,7 +5,9 @@ mod images;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
-use manytask_data::{Cached, DataReport, Indices, SplitRule, Table, TableDataset, TargetKind, TargetSpec};
+use manytask_data::{
+    Cached, DataReport, Indices, Scale, SplitRule, Table, TableDataset, TargetKind, TargetSpec,
+};
 use manytask_multitask::{InputSizes, Task, TaskSplits};
 use manytask_nn::metrics::Output;
 
@@ -81,6 +83,8 @@ pub struct Outline {
     pub validation: Option<bool>,
     /// Whether columns are embedded.
     pub embeds: Option<bool>,
+    /// Whether an input can be a number, where it is known that none is.
+    pub numbers: Option<bool>,
     /// The form of the inputs.
     pub inputs: OutlinedInputs,
 }
@@ -156,7 +160,9 @@ impl DataSettings for TableDataset {
             Some([target]) if self.tasks_by.is_some() => OutlinedTasks::Alike(outlined(target)),
             Some(targets) => OutlinedTasks::Named(targets.iter().map(outlined).collect()),
         };
-        Ok(Outline { tasks, validation, embeds, inputs: OutlinedInputs::Rows })
+        let numbers =
+            (self.inputs.numeric.0.is_empty() || self.inputs.scale == Scale::Piecewise).then_some(false);
+        Ok(Outline { tasks, validation, embeds, numbers, inputs: OutlinedInputs::Rows })
     }
 
     fn described(&self) -> Result<Option<toml::Table>> {

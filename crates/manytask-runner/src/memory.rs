@@ -44,7 +44,8 @@ impl NetworkSize {
             let numbers: f64 = entry.shape.iter().map(|size| *size as f64).product();
             let first = entry.shape.first().copied().unwrap_or(1) as f64;
             size.parameters += numbers;
-            if entry.name.starts_with("embedding") || entry.shape.len() < 2 {
+            let embeds = ["embedding", "periodic"].iter().any(|of| entry.name.starts_with(of));
+            if embeds || entry.shape.len() < 2 {
                 continue;
             }
             size.widest = size.widest.max(first);

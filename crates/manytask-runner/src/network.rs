@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 
 pub use manytask_multitask::TrunkSettings;
-use manytask_multitask::{Architecture, ArchitectureSettings, Blueprint, InputSizes, PartUse, Task};
+use manytask_multitask::{
+    Architecture, ArchitectureSettings, Blueprint, Encoding, InputSizes, PartUse, Task,
+};
 use manytask_nn::Precision;
+use manytask_nn::layers::PeriodicConfig;
+use manytask_tensor::Within as _;
 
 use crate::config::Section;
 use crate::failure::{Code, Failure, Result};
@@ -21,8 +25,7 @@ const ARCHITECTURE: &str = "hard_sharing";
 pub struct NetworkPlan {
     architecture: Box<dyn ArchitectureSettings>,
     parts: BTreeMap<String, Box<dyn TrunkSettings>>,
-    /// Numbers for each embedded column, where it is written.
-    embedding: Option<i64>,
+    encoding: Encoding,
 }
 
 impl NetworkPlan {
@@ -32,9 +35,13 @@ impl NetworkPlan {
     /// When a key is unknown or has the wrong type, or a part is missing.
     pub fn read(mut section: Section<'_>, registries: &Registries) -> Result<Self> {
         let (kind, place) = section.kind_or(ARCHITECTURE)?;
-        let embedding = Some(section.take_or("embedding", EMBEDDING)?);
-        if embedding.is_some_and(|size| size < 1) {
+        let embedding = section.take_or("embedding", EMBEDDING)?;
+        if embedding < 1 {
             return Err(Failure::setting("embedding", "`embedding` is below 1"));
+        }
+        let periodic: Option<PeriodicConfig> = section.take("periodic")?;
+        if let Some(settings) = &periodic {
+            settings.check().within("periodic")?;
         }
         let mut written = Vec::new();
         for key in ["trunk", "head"] {
@@ -68,12 +75,17 @@ impl NetworkPlan {
         if let Some(part) = missing {
             return Err(Failure::new(Code::Config, format!("missing key `{}` in [network]", part.key())));
         }
-        Ok(Self { architecture, parts, embedding })
+        Ok(Self { architecture, parts, encoding: Encoding { embedding, periodic } })
     }
 
     /// Whether it asks for another size of embeddings than the usual one, which may be written out where nothing is embedded.
     pub(crate) fn sets_embedding(&self) -> bool {
-        self.embedding.is_some_and(|size| size != EMBEDDING)
+        self.encoding.embedding != EMBEDDING
+    }
+
+    /// Whether numbers are to be embedded.
+    pub(crate) fn embeds_numbers(&self) -> bool {
+        self.encoding.periodic.is_some()
     }
 
     /// Whether it is one network for the whole Pareto front: then the aggregator that its paper trains it with.
@@ -91,8 +103,7 @@ impl NetworkPlan {
         tasks: &[Task],
         precision: Precision,
     ) -> Result<Box<dyn Architecture>> {
-        let embedding = self.embedding.unwrap_or(EMBEDDING);
-        let blueprint = Blueprint { inputs, embedding, tasks, precision, parts: &self.parts };
+        let blueprint = Blueprint { inputs, encoding: self.encoding, tasks, precision, parts: &self.parts };
         self.architecture.build(&blueprint).map_err(|error| match Failure::from(error) {
             // Sizes come from the configuration alone.
             failure if failure.code == Code::Bug => Failure { code: Code::Config, ..failure },

@@ -69,6 +69,7 @@ impl InputSchema {
         match self {
             Self::Table(schema) => InputSizes::Features {
                 dense: schema.inputs().width(),
+                numbers: schema.inputs().number_places(),
                 categories: schema.inputs().cardinalities(),
             },
             Self::Images(schema) => {

@@ -42,6 +42,7 @@ kind = \"hard_sharing\"
 trunk = { kind = \"mlp\", hidden = [128] }
 head = { kind = \"mlp\", hidden = [32] } # before each task's last layer; left out: that layer alone
 embedding = 8       # numbers for each embedded column
+periodic = { size = 24, frequencies = 48, scale = 0.01, shared = false } # numbers of tables as waves with trained frequencies and a layer each (PLR, Gorishniy et al. 2022), `shared` one layer for all; left out: as they are
 ",
     },
     Described {

@@ -106,6 +106,11 @@ impl Number {
         self.shape.as_ref().map_or(1, Shape::width)
     }
 
+    /// Whether a number becomes one number, and not bins.
+    pub(super) fn is_one_number(&self) -> bool {
+        self.shape.as_ref().and_then(Shape::bins).is_none()
+    }
+
     /// The names of these inputs.
     pub(super) fn names(&self) -> Vec<String> {
         match self.shape.as_ref().and_then(Shape::bins) {

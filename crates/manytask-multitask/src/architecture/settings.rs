@@ -8,7 +8,7 @@ use manytask_nn::nets::{
 };
 use manytask_nn::{Builder, Module, Precision};
 
-use super::{Architecture, Heads, InputEncoder, InputSizes};
+use super::{Architecture, Encoding, Heads, InputEncoder, InputSizes};
 use crate::{Error, Result, Task};
 
 /// What a part of a network is built by: it adds its parameters and gives its definition, with the size of what it gives.
@@ -120,8 +120,8 @@ pub trait ArchitectureSettings: Debug + Send + Sync {
 pub struct Blueprint<'a> {
     /// The sizes of what comes in.
     pub inputs: &'a InputSizes,
-    /// Numbers for each embedded column.
-    pub embedding: i64,
+    /// How columns become numbers.
+    pub encoding: Encoding,
     /// What is predicted.
     pub tasks: &'a [Task],
     /// What layers compute in.
@@ -141,7 +141,7 @@ impl Blueprint<'_> {
     /// # Errors
     /// When a size is below 1.
     pub fn encoder(&self, root: &mut Builder<'_>) -> Result<InputEncoder> {
-        InputEncoder::new(root, self.inputs, self.embedding)
+        InputEncoder::new(root, self.inputs, &self.encoding)
     }
 
     /// Whether a part is written.

@@ -9,8 +9,8 @@ use manytask_tensor::{Layout, Method, Params, Slot, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
-    Architecture, ArchitectureSettings, Blueprint, Bottleneck, Built, Features, Heads, InputEncoder,
-    InputSizes, Outputs, Owned, TaskInputs,
+    Architecture, ArchitectureSettings, Blueprint, Bottleneck, Built, Encoding, Features, Heads,
+    InputEncoder, InputSizes, Outputs, Owned, TaskInputs,
 };
 use crate::{Error, Result};
 
@@ -50,7 +50,7 @@ impl ArchitectureSettings for HardSharingSettings {
     fn build(&self, blueprint: &Blueprint<'_>) -> Result<Box<dyn Architecture>> {
         let network = HardSharing::build(
             blueprint.inputs,
-            blueprint.embedding,
+            blueprint.encoding,
             &blueprint.names(),
             |b, shape| blueprint.part("trunk", b, shape),
             |b, task, features| blueprint.head(b, task, features),
@@ -63,14 +63,14 @@ impl HardSharing {
     /// Builds the network.
     ///
     /// `trunk` is given the shape of a row of its inputs, `[D]` or `[C, H, W]`, and answers with the definition and the size of
-    /// its representation; `head` is given a task's number and the size of the representation. Columns of categories become `embedding` numbers
-    /// each. Representations and outputs have the element type of the parameters, whatever layers compute in.
+    /// its representation; `head` is given a task's number and the size of the representation. `encoding` is how columns become numbers: a number
+    /// alone is the size of embedded categories. Representations and outputs have the element type of the parameters, whatever layers compute in.
     ///
     /// # Errors
     /// When there is no task, or the trunk or a head cannot be built.
     pub fn build(
         inputs: &InputSizes,
-        embedding: i64,
+        encoding: impl Into<Encoding>,
         tasks: &[String],
         trunk: impl FnOnce(&mut Builder<'_>, &[i64]) -> Result<Built>,
         head: impl FnMut(&mut Builder<'_>, usize, i64) -> Result<Box<dyn Module>>,
@@ -80,7 +80,7 @@ impl HardSharing {
         }
         let mut layout = Layout::builder();
         let mut root = Builder::new(&mut layout);
-        let encoder = InputEncoder::new(&mut root, inputs, embedding)?;
+        let encoder = InputEncoder::new(&mut root, inputs, &encoding.into())?;
         let (trunk, features) = trunk(&mut root.scope("trunk"), encoder.shape())?;
         let heads = Heads::new(&mut root, tasks, features, head)?;
         let layout = layout.build();
@@ -102,7 +102,7 @@ fn shared_chain(
         return Err(NotFused::because("an activation that is not piecewise linear, in a trunk"));
     }
     if !chain.slots().eq(shared.iter().copied()) {
-        return Err(NotFused::because("embedded columns before the trunk"));
+        return Err(NotFused::because("embeddings before the trunk"));
     }
     Ok(chain)
 }

@@ -62,7 +62,7 @@ impl ArchitectureSettings for RotogradSettings {
         let mut rotations = Vec::with_capacity(blueprint.tasks.len());
         let network = HardSharing::build(
             blueprint.inputs,
-            blueprint.embedding,
+            blueprint.encoding,
             &blueprint.names(),
             |b, shape| blueprint.part("trunk", b, shape),
             |b, task, features| {

@@ -47,7 +47,13 @@ pub(super) fn blueprinted_for(
     inputs: &InputSizes,
 ) -> Result<Box<dyn Architecture>> {
     let parts = parts.into_iter().map(|(key, part)| (key.to_owned(), part)).collect();
-    settings.build(&Blueprint { inputs, embedding: 3, tasks, precision: Precision::Full, parts: &parts })
+    settings.build(&Blueprint {
+        inputs,
+        encoding: 3.into(),
+        tasks,
+        precision: Precision::Full,
+        parts: &parts,
+    })
 }
 
 /// `x Wᵀ + b` with a layer's parameters.

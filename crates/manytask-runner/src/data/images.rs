@@ -19,6 +19,7 @@ impl DataSettings for ImageDataset {
             tasks: OutlinedTasks::Named(self.tasks().into_iter().map(task).collect()),
             validation: Some(self.asks_for_validation()),
             embeds: Some(false),
+            numbers: Some(false),
             inputs: OutlinedInputs::Images(canvas.map(|side| [1, side, side])),
         })
     }

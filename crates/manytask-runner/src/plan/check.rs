@@ -166,6 +166,12 @@ impl Plan {
             return Err(Failure::setting(["network", "embedding"], what)
                 .hint("name columns under `inputs.embedding`, or leave it out"));
         }
+        if outline.numbers == Some(false) && rows.network.embeds_numbers() {
+            let what = "`periodic` has no effect: no input is a number as it is";
+            return Err(Failure::setting(["network", "periodic"], what).hint(
+                "name columns under `inputs.numeric` with another `scale` than \"piecewise\", or leave it out",
+            ));
+        }
         let validation = outline.validation.unwrap_or(true);
         let embeds = outline.embeds != Some(false);
         let (all, single_input) = match outline.tasks {

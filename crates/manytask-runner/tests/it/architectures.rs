@@ -82,7 +82,7 @@ fn problem(name: &str, parts: &str, embeds: bool) -> MultiTaskProblem {
     let build = |count: usize| {
         let tasks = described(count);
         let categories = if embeds { vec![3] } else { Vec::new() };
-        let sizes = InputSizes::Features { dense: 4, categories };
+        let sizes = InputSizes::Features { dense: 4, numbers: (0..4).collect(), categories };
         let network = plan(name, parts).build(&sizes, &tasks, Precision::Full).map_err(|e| e.to_string())?;
         network.check(&tasks, true).map_err(|error| error.to_string())?;
         let splits = TaskSplits {

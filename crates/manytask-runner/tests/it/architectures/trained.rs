@@ -52,7 +52,7 @@ fn parameters_of_absent_tasks_rest() {
         let last = problem.tasks().len() - 1;
         let tasks = problem.described_tasks().to_vec();
         let network = plan(&name, PARTS);
-        let sizes = InputSizes::Features { dense: 4, categories: vec![3] };
+        let sizes = InputSizes::Features { dense: 4, numbers: (0..4).collect(), categories: vec![3] };
         let part = rows(1, 40, &tasks, true);
         let missing = if part.tasks[last].target.kind() == Kind::Int64 {
             part.tasks[last].target.full_like(-100)
