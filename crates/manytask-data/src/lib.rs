@@ -11,7 +11,7 @@
 //!   validation and test.
 //! - [`ImageDataset`] describes tasks on images of IDX files, also on pairs of them.
 //! - [`ClassPool`] holds images by class and draws [`Episodes`]; it comes from [`Omniglot`], [`image_folder`] or
-//!   [`idx_classes()`], divided by a [`ClassSplit`]. [`Sinusoid`] and [`GaussianProcess`] draw regression
+//!   [`idx_classes()`], divided by a [`ClassSplit`]. [`Scenes`] are pictures with labels of each pixel. [`Sinusoid`] and [`GaussianProcess`] draw regression
 //!   episodes.
 //!
 //! Everything is read from paths that the caller gives, and every draw is keyed by a seed that the caller gives.
@@ -43,6 +43,7 @@ mod profile;
 mod range;
 mod report;
 mod row_numbers;
+mod scenes;
 mod sinusoid;
 mod split;
 mod splits;
@@ -79,6 +80,7 @@ pub use pool::{ClassPool, EpisodeRows, EpisodeSpec, Episodes};
 pub use prefetch::{Prefetch, Prefetched, gather, prefetch};
 pub use profile::{ColumnProfile, ColumnRole, TableProfile};
 pub use report::{ClassCounts, DataReport, InputCounts, LabelCounts, Note, NoteForm, TargetReport, TaskNote};
+pub use scenes::{LoadedScenes, SCENE_CLASSES, Scenes};
 pub use sinusoid::Sinusoid;
 pub use split::{ByColumn, Files, Fold, Fractions, GroupFractions, Indices, SplitRule};
 pub use splits::Splits;

@@ -7,6 +7,7 @@ mod ensemble;
 mod experts;
 mod heads;
 mod outputs;
+mod pixels;
 mod predict;
 mod preferences;
 mod rows;

@@ -44,7 +44,7 @@ pub use multi_task::{Batches, Execution, MultiTaskProblem, TaskSplits};
 pub use problem::{
     AuxiliaryLoss, Draw, Evaluation, Identity, Offers, Pass, Problem, Split, TaskEvaluation, TaskOutputs,
 };
-pub use task::Task;
+pub use task::{Labelled, Task};
 pub use train::{
     Across, Best, Diagnostics, EarlyStopping, Event, Finish, Freeze, Goal, Monitor, OPTIMIZER, PARAMS,
     Progress, STATE, StepReport, Trainer, Training, WeightAverage, Worsened,

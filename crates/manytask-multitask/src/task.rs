@@ -14,6 +14,8 @@ pub struct Task {
     pub output: Output,
     /// How many numbers its head gives.
     pub outputs: i64,
+    /// What has a label of its own.
+    pub labelled: Labelled,
     /// What is minimised.
     pub loss: Loss,
     /// What is reported, the primary metric first.
@@ -24,6 +26,16 @@ pub struct Task {
     pub label_mean: Option<f64>,
     /// Where the weights of rows count.
     pub weight_in: WeightIn,
+}
+
+/// What of an input has a label.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Labelled {
+    /// The row as a whole: labels are `[N]` or `[N, outputs]`.
+    #[default]
+    Row,
+    /// Each pixel of a picture: labels are `[N, H, W]` or `[N, H, W, outputs]`, and the network gives a row of outputs for each pixel.
+    Pixel,
 }
 
 impl Task {
@@ -50,6 +62,7 @@ impl Task {
             name: name.into(),
             output,
             outputs,
+            labelled: Labelled::Row,
             loss,
             metrics,
             mean_std: (0.0, 1.0),
@@ -79,7 +92,7 @@ impl Task {
             Err(Error::setting(key, format!("task `{}`: {what}", self.name), remedy))
         };
         let fits = match self.loss {
-            Loss::Mse | Loss::L1 | Loss::Huber { .. } => self.output == Output::Regression,
+            Loss::Mse | Loss::L1 | Loss::Huber { .. } | Loss::Cosine => self.output == Output::Regression,
             Loss::BinaryCrossEntropy { .. } | Loss::Focal { .. } => {
                 matches!(self.output, Output::Binary | Output::Multilabel)
             }
@@ -89,7 +102,7 @@ impl Task {
             return refuse(
                 "loss".into(),
                 format!("the loss `{}` is not for {} targets", self.loss.name(), self.output.name()),
-                "take mse, l1 or huber for a regression, binary_cross_entropy or focal for binary labels, cross_entropy for classes",
+                "take mse, l1, huber or (of vectors) cosine for a regression, binary_cross_entropy or focal for binary labels, cross_entropy for classes",
             );
         }
         if let Some((number, metric)) =
@@ -112,6 +125,18 @@ impl Task {
                     format!("`top_k_accuracy = {k}` of {} classes", self.outputs),
                     "all answers are right then: take fewer than there are classes",
                 );
+            }
+        }
+        if self.output == Output::Regression && self.outputs == 1 {
+            let one = "a single number has no direction: take it for targets that are vectors";
+            if self.loss == Loss::Cosine {
+                return refuse("loss".into(), "the loss `cosine` of one number".into(), one);
+            }
+            if let Some((number, metric)) =
+                self.metrics.iter().enumerate().find(|(_, metric)| metric.is_of_directions())
+            {
+                let what = format!("the metric `{}` of one number", metric.name());
+                return refuse(("metrics", number).into(), what, one);
             }
         }
         if self.metrics.is_empty() {
@@ -137,6 +162,29 @@ impl Task {
     /// Whether the loss compares labels with all outputs of the head, `[B, outputs]`, and not with its one number, `[B]`.
     pub(crate) fn is_wide(&self) -> bool {
         matches!(self.output, Output::Multiclass | Output::Multilabel)
+    }
+
+    /// Labels as rows of what the head predicts: `[B]` or `[B, outputs]`, those of pixels one after the other.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub(crate) fn label_rows(&self, target: &Tensor) -> Result<Tensor> {
+        let own =
+            self.output == Output::Multilabel || (self.output == Output::Regression && self.outputs > 1);
+        Ok(match self.labelled {
+            Labelled::Row => target.shallow_clone(),
+            Labelled::Pixel if own => target.f_reshape([-1, self.outputs])?,
+            Labelled::Pixel => target.f_reshape([-1])?,
+        })
+    }
+
+    /// The weights of rows as those of what the head predicts: a pixel's is its picture's.
+    pub(crate) fn weight_rows(&self, weight: &Tensor, target: &Tensor) -> Result<Tensor> {
+        if self.labelled == Labelled::Row {
+            return Ok(weight.shallow_clone());
+        }
+        let pixels: i64 = target.size().iter().skip(1).take(2).product();
+        Ok(weight.f_unsqueeze(1)?.f_expand([-1, pixels], false)?.f_reshape([-1])?)
     }
 
     /// The head's output `[B, outputs]` in the shape that the loss compares with labels: `[B]` where there is one number.
@@ -175,6 +223,8 @@ impl Task {
         target: &Tensor,
         weight: Option<&Tensor>,
     ) -> Result<TaskEvaluation> {
+        let weight = weight.map(|weight| self.weight_rows(weight, target)).transpose()?;
+        let (weight, target) = (weight.as_ref(), &self.label_rows(target)?);
         let prediction = self.squeeze(logits)?;
         let labelled = manytask_nn::loss::present(target)?.f_any()?.f_int64_value(&[])? != 0;
         let loss = if labelled {
@@ -200,7 +250,7 @@ impl Task {
     pub(crate) fn outputs_beside(
         &self,
         logits: &Tensor,
-        target: &Tensor,
+        labels: &Tensor,
         weight: Option<&Tensor>,
     ) -> Result<TaskOutputs> {
         let numbers = |tensor: &Tensor| -> Result<Vec<f64>> {
@@ -208,21 +258,22 @@ impl Task {
             Ok(Vec::<f64>::try_from(flat.f_reshape([-1])?)?)
         };
         let (prediction, target) = match self.output {
-            Output::Regression => (numbers(&self.in_units(logits)?)?, numbers(&self.in_units(target)?)?),
+            Output::Regression => (numbers(&self.in_units(logits)?)?, numbers(&self.in_units(labels)?)?),
             Output::Multiclass => {
                 let missing = |class: f64| if class < 0.0 { f64::NAN } else { class };
-                (numbers(logits)?, numbers(target)?.into_iter().map(missing).collect())
+                (numbers(logits)?, numbers(labels)?.into_iter().map(missing).collect())
             }
-            _ => (numbers(logits)?, numbers(target)?),
+            _ => (numbers(logits)?, numbers(labels)?),
         };
         let weight = weight.filter(|_| self.weight_in == WeightIn::LossAndMetrics);
+        let weight = weight.map(|weight| self.weight_rows(weight, labels)).transpose()?;
         Ok(TaskOutputs {
             name: self.name.clone(),
             output: self.output,
             columns: self.outputs.max(1) as usize,
             prediction,
             target,
-            weight: weight.map(numbers).transpose()?,
+            weight: weight.as_ref().map(numbers).transpose()?,
             train_mean: self.label_mean,
         })
     }

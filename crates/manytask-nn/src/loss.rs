@@ -1,5 +1,7 @@
 //! Losses, with missing labels, weights of rows, and a leading task dimension.
 
+mod directions;
+
 use manytask_tensor::{Device, KeyPath, Kind, Reduction, Tensor, WHOLE, masked_fill};
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +54,9 @@ pub enum Loss {
         #[serde(default)]
         label_smoothing: f64,
     },
+    /// `1 − cos` of the angle between vectors, such as normals of surfaces; predictions and labels are `[B, D]` of any length, and a
+    /// label of which a number is missing is missing as a whole.
+    Cosine,
     /// `α_y (1 − p_y)^γ (−ln p_y)` with the probability `p_y` of the true label (Lin et al. 2017).
     Focal {
         /// How much easy rows are discounted, γ, at least 0.
@@ -89,6 +94,7 @@ impl Loss {
             Self::Huber { .. } => "huber",
             Self::BinaryCrossEntropy { .. } => "binary_cross_entropy",
             Self::CrossEntropy { .. } => "cross_entropy",
+            Self::Cosine => "cosine",
             Self::Focal { .. } => "focal",
         }
     }
@@ -106,7 +112,9 @@ impl Loss {
         };
         let of = |key: &str| KeyPath::from([self.name(), key]);
         match self {
-            Self::Mse | Self::L1 | Self::BinaryCrossEntropy { positive_weight: None } => Ok(()),
+            Self::Mse | Self::L1 | Self::Cosine | Self::BinaryCrossEntropy { positive_weight: None } => {
+                Ok(())
+            }
             Self::Huber { delta } if *delta > 0.0 && delta.is_finite() => Ok(()),
             Self::Huber { delta } => {
                 Err(Error::named_setting(of("delta"), "huber's delta", delta, "it must be above 0"))
@@ -158,7 +166,7 @@ impl Loss {
         if let Some(fused) = self.fused(prediction, target, weight, tasks)? {
             return Ok(fused);
         }
-        let present = present(target)?;
+        let present = self.present(target)?;
         let losses = self.unreduced(prediction, target, &present)?;
         let mut counts = self.row_weights(target, &present, losses.kind())?;
         if let Some(weight) = weight {
@@ -178,13 +186,19 @@ impl Loss {
         Ok(sum.f_div(&count.f_add(&empty)?)?)
     }
 
-    /// The loss of each label, zero where it is missing; class weights included. Of the labels' shape.
+    /// The loss of each label, zero where it is missing; class weights included. Of the labels' shape; of vectors without the last
+    /// dimension.
     ///
     /// # Errors
     /// When shapes do not fit.
     pub fn per_sample(&self, prediction: &Tensor, target: &Tensor) -> Result<Tensor> {
         self.check_shapes(prediction, target)?;
-        self.unreduced(prediction, target, &present(target)?)
+        self.unreduced(prediction, target, &self.present(target)?)
+    }
+
+    /// Where there is a label: of the losses' shape.
+    fn present(&self, target: &Tensor) -> Result<Tensor> {
+        if *self == Self::Cosine { directions::present(target) } else { present(target) }
     }
 
     fn check_shapes(&self, prediction: &Tensor, target: &Tensor) -> Result<()> {
@@ -202,6 +216,7 @@ impl Loss {
                 }
                 target.kind() == Kind::Int64 && shape.split_last().is_some_and(|(_, rows)| rows == labels)
             }
+            Self::Cosine if target.dim() < 2 => false,
             _ => shape == labels && target.kind() == prediction.kind(),
         };
         if fits {
@@ -249,7 +264,7 @@ impl Loss {
         let whole = target.kind() != Kind::Int64
             && target.device() == Device::Cpu
             && target.f_sum(Kind::Double)?.f_double_value(&[])?.is_finite();
-        if !whole || matches!(self, Self::CrossEntropy { .. } | Self::Focal { .. }) {
+        if !whole || matches!(self, Self::CrossEntropy { .. } | Self::Focal { .. } | Self::Cosine) {
             return Ok(None);
         }
         Ok(Some(match tasks {
@@ -296,12 +311,12 @@ impl Loss {
                     }
                 }
             }
-            Self::CrossEntropy { .. } => {
+            Self::CrossEntropy { .. } | Self::Cosine => {
                 return Err(Error::named_setting(
                     WHOLE,
-                    "cross-entropy",
+                    self.name(),
                     "one number for each row",
-                    "it takes logits of each class",
+                    "it takes logits of each class, or vectors",
                 ));
             }
         })
@@ -332,6 +347,7 @@ impl Loss {
                 }
                 own
             }
+            Self::Cosine => directions::cosine_distance(prediction, target, &missing)?,
             _ => self.elementwise(prediction, &masked_fill(target, &missing, 0.0)?, Reduction::None)?,
         };
         Ok(masked_fill(&losses, &missing, 0.0)?)

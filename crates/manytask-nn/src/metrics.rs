@@ -1,6 +1,7 @@
 //! Metrics by which predictions are judged, equal to scikit-learn's.
 
 mod classes;
+mod directions;
 mod kinds;
 mod ranking;
 mod regression;
@@ -97,6 +98,9 @@ impl Metric {
         }
         let target = numbers(target)?;
         let columns = columns as usize;
+        if self.is_of_directions() {
+            return Ok(directions::metric(self, &prediction, &target, &weight, columns));
+        }
         let rows_of = |column: usize| -> Vec<Row> {
             let rows = (0..rows as usize).filter_map(|row| {
                 let at = row * columns + column;

@@ -2,6 +2,7 @@
 
 mod conv4;
 mod conv_r2d2;
+mod dilated;
 mod lenet;
 mod mlp;
 mod pictures;
@@ -15,6 +16,7 @@ mod wide_resnet;
 
 pub use conv_r2d2::{ConvR2d2, ConvR2d2Config};
 pub use conv4::{Conv4, Conv4Config, Downsampling};
+pub use dilated::{Dilated, DilatedConfig};
 pub use lenet::{LeNet, LeNetConfig};
 pub use mlp::{Init, Mlp, MlpConfig, Norm};
 pub use pooling::Pooling;

@@ -1,6 +1,7 @@
 //! Where rows come from, as `[data]` says.
 
 mod images;
+mod scenes;
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};

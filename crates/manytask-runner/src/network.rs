@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 pub use manytask_multitask::TrunkSettings;
 use manytask_multitask::{
-    Architecture, ArchitectureSettings, Blueprint, Encoding, InputSizes, PartUse, Task,
+    Architecture, ArchitectureSettings, Blueprint, Encoding, InputSizes, Labelled, PartUse, Task,
 };
 use manytask_nn::Precision;
 use manytask_nn::layers::PeriodicConfig;
@@ -91,6 +91,43 @@ impl NetworkPlan {
     /// Whether it is one network for the whole Pareto front: then the aggregator that its paper trains it with.
     pub(crate) fn front_aggregator(&self) -> Option<&'static str> {
         self.architecture.front_aggregator()
+    }
+
+    /// Refuses a trunk of pixels for tasks with one label for each picture, a trunk of pictures for tasks with one for each pixel, and
+    /// an architecture that takes no pixels.
+    ///
+    /// # Errors
+    /// With the part and the remedy.
+    pub fn check_pixels(&self, tasks: &[Task]) -> Result<()> {
+        let Some(task) = tasks.first() else { return Ok(()) };
+        let wanted = task.labelled == Labelled::Pixel;
+        let other = self.parts.iter().find(|(key, part)| *key != "head" && part.is_of_pixels() != wanted);
+        let refuse = |key: &str, what: String, hint: &str| Err(Failure::setting(key, what).hint(hint));
+        match other {
+            Some((key, _)) if wanted => {
+                let what = format!(
+                    "task `{}` has a label for each pixel, and `{key}` gives a row for a picture",
+                    task.name
+                );
+                refuse(key, what, "take kind = \"dilated\"")
+            }
+            Some((key, _)) => {
+                let what = format!(
+                    "`{key}` gives a row for each pixel, and task `{}` has one label for a row",
+                    task.name
+                );
+                refuse(key, what, "take another kind, such as \"lenet\" for pictures or \"mlp\" for tables")
+            }
+            None if wanted && !self.architecture.takes_pixels() => {
+                let what = format!("`{}` does not predict pixels", self.architecture.name());
+                refuse(
+                    "kind",
+                    what,
+                    "take hard_sharing, soft_sharing, cross_stitch, nddr, mtan, film, adapter, lora, task_norm or single_task",
+                )
+            }
+            None => Ok(()),
+        }
     }
 
     /// Builds it for inputs and tasks, with layers that compute in `precision`.

@@ -11,11 +11,12 @@ use std::sync::Arc;
 
 use manytask_data::{
     ClassSplit, Columns, Fractions, GaussianProcess, ImageDataset, ImageFiles, ImageTarget, InputColumns,
-    Pairs, PixelScale, Resize, SplitRule, TableDataset, TableEpisodes, TableSource, TargetKind, TargetSpec,
+    Pairs, PixelScale, Resize, Scenes, SplitRule, TableDataset, TableEpisodes, TableSource, TargetKind,
+    TargetSpec,
 };
 use manytask_meta::LearnerSpec;
 use manytask_multitask::{AggregatorSettings, ArchitectureSettings, TrunkSettings};
-use manytask_nn::nets::{Conv4Config, LeNetConfig, MlpConfig, ResidualMlpConfig};
+use manytask_nn::nets::{Conv4Config, DilatedConfig, LeNetConfig, MlpConfig, ResidualMlpConfig};
 use manytask_nn::optim::{Adam, AdamW, Optimizer, RmsProp, Sgd};
 use manytask_nn::schedule::ScheduleKind;
 
@@ -132,6 +133,16 @@ fn data() -> Registry<Box<dyn DataSettings>> {
         },
         |images: ImageDataset| Box::new(images) as Box<dyn DataSettings>,
     );
+    registry.add(
+        "scenes",
+        "pictures of rooms that are computed, with a class, a depth and a normal for each pixel",
+        "Spheres and boxes in a room, lit from a side. Three tasks with a label for each pixel, as of NYUv2: `segmentation` (wall, floor,\n\
+         sphere, box; loss cross_entropy, metrics mean_iou and accuracy), `depth` (in metres; l1; mae and relative_error) and `normals`\n\
+         (cosine; mean_angle, median_angle and within_angle of 11.25, 22.5 and 30 degrees). A share `holes` of the pictures has a rectangle\n\
+         without labels. Take a trunk of pixels: trunk = { kind = \"dilated\" }.",
+        &Scenes::default(),
+        |scenes: Scenes| Box::new(scenes) as Box<dyn DataSettings>,
+    );
     registry
 }
 
@@ -247,6 +258,15 @@ fn trunks() -> Registry<Box<dyn TrunkSettings>> {
         "Vinyals et al. 2016. With `output` a last linear layer of that size.",
         &Conv4Config::default(),
         |conv: Conv4Config| Box::new(conv) as Box<dyn TrunkSettings>,
+    );
+    registry.add(
+        "dilated",
+        "convolutions whose dilation grows, for predictions of each pixel",
+        "Yu & Koltun 2016, arXiv:1511.07122: convolutions of 3 x 3 with `width` channels, which leave pictures their size; each is followed by a\n\
+         normalisation (`norm` is \"batch\", \"layer\" over a picture, or \"none\") and ReLU. What a pixel sees grows with the sum of `dilations`.\n\
+         Heads are then for each pixel: a linear one is a convolution of 1 x 1.",
+        &DilatedConfig::default(),
+        |dilated: DilatedConfig| Box::new(dilated) as Box<dyn TrunkSettings>,
     );
     registry
 }

@@ -3,6 +3,7 @@ use manytask_nn::layers::Restored;
 use manytask_nn::{Builder, Context, Module};
 use manytask_tensor::{Layout, Owner, Params, Slot, Tensor, WHOLE, baddbmm};
 
+use super::pixels::PixelRows;
 use super::{OutputGroup, Outputs, Rows};
 use crate::{Error, Result};
 
@@ -18,7 +19,7 @@ pub struct Heads {
 /// What heads are given.
 #[derive(Debug, Clone, Copy)]
 pub enum Features<'f> {
-    /// `[B, F]` of all rows, which are whose.
+    /// `[B, F]` of all rows, which are whose. Here and below also `[B, F, H, W]`, whose pixels are rows.
     All(&'f Tensor, &'f Rows),
     /// `[K, B, F]`, a slice for each wanted task.
     Stacked(&'f Tensor),
@@ -154,6 +155,8 @@ impl Heads {
         wanted: &[usize],
         cx: &mut Context,
     ) -> Result<Outputs> {
+        let pixels = PixelRows::of(&features)?;
+        let features = pixels.as_ref().map_or(features, PixelRows::features);
         let mut groups = Vec::new();
         for positions in self.groups(wanted, &features) {
             let layers: Vec<DenseLayer> = positions

@@ -15,6 +15,8 @@ use crate::{Error, Result};
 const ROWS: i64 = 8192;
 /// The same of images, each of which becomes many numbers on its way.
 const IMAGES: i64 = 512;
+/// The most pixels of such images.
+const PIXELS: i64 = 1 << 21;
 
 /// Each task's raw outputs for rows of inputs, see `dyn Architecture::outputs`.
 pub(crate) fn predict(
@@ -51,7 +53,13 @@ fn chunks(
 ) -> Result<Vec<Tensor>> {
     let mut parts: Vec<Vec<Tensor>> = tasks.iter().map(|_| Vec::new()).collect();
     let rows = inputs.rows() as i64;
-    let most = if matches!(inputs, Inputs::Images(_)) { IMAGES } else { ROWS };
+    let most = match inputs {
+        Inputs::Images(images) => {
+            let pixels: i64 = images.pixels().size().iter().skip(2).product();
+            (PIXELS / pixels.max(1)).clamp(1, IMAGES)
+        }
+        _ => ROWS,
+    };
     let mut start = 0;
     // At least once, so that no rows give outputs of no rows.
     loop {

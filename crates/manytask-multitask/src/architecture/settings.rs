@@ -4,7 +4,8 @@ use std::fmt::Debug;
 
 use manytask_nn::layers::{Flatten, Linear, Restored, Sequential};
 use manytask_nn::nets::{
-    Conv4, Conv4Config, LeNet, LeNetConfig, Mlp, MlpConfig, ResidualMlp, ResidualMlpConfig,
+    Conv4, Conv4Config, Dilated, DilatedConfig, LeNet, LeNetConfig, Mlp, MlpConfig, ResidualMlp,
+    ResidualMlpConfig,
 };
 use manytask_nn::{Builder, Module, Precision};
 
@@ -21,6 +22,23 @@ pub trait TrunkSettings: Debug + Send + Sync {
     /// # Errors
     /// When a size is impossible.
     fn build(&self, b: &mut Builder<'_>, inputs: &[i64]) -> manytask_nn::Result<Built>;
+
+    /// Whether it gives a row for each pixel of a picture, and not one for the picture.
+    fn is_of_pixels(&self) -> bool {
+        false
+    }
+}
+
+impl TrunkSettings for DilatedConfig {
+    fn build(&self, b: &mut Builder<'_>, inputs: &[i64]) -> manytask_nn::Result<Built> {
+        let net = Dilated::new(b, inputs, self)?;
+        let features = net.features();
+        Ok((Box::new(net), features))
+    }
+
+    fn is_of_pixels(&self) -> bool {
+        true
+    }
 }
 
 impl TrunkSettings for MlpConfig {
@@ -86,6 +104,11 @@ pub trait ArchitectureSettings: Debug + Send + Sync {
     /// The parts that it is made of.
     fn parts(&self) -> &'static [PartUse] {
         &[PartUse::Required("trunk"), PartUse::Optional("head")]
+    }
+
+    /// Whether a trunk that gives rows of pixels is all that it takes for tasks with a label for each pixel.
+    fn takes_pixels(&self) -> bool {
+        false
     }
 
     /// What stands for a part that is not written, where there is such.

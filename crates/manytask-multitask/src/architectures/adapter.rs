@@ -46,6 +46,10 @@ impl ArchitectureSettings for AdapterSettings {
         AdapterSettings::NAME
     }
 
+    fn takes_pixels(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<()> {
         if (1..=65_536).contains(&self.rank) {
             return Ok(());

@@ -40,6 +40,10 @@ impl ArchitectureSettings for FilmSettings {
         FilmSettings::NAME
     }
 
+    fn takes_pixels(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<()> {
         match self.task_embedding {
             Some(size) if !(1..=65_536).contains(&size) => Err(Error::setting(

@@ -47,6 +47,10 @@ impl ArchitectureSettings for HardSharingSettings {
         HardSharingSettings::NAME
     }
 
+    fn takes_pixels(&self) -> bool {
+        true
+    }
+
     fn build(&self, blueprint: &Blueprint<'_>) -> Result<Box<dyn Architecture>> {
         let network = HardSharing::build(
             blueprint.inputs,

@@ -49,6 +49,10 @@ impl ArchitectureSettings for LoraSettings {
         LoraSettings::NAME
     }
 
+    fn takes_pixels(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<()> {
         if !(1..=65_536).contains(&self.rank) {
             return Err(Error::setting(

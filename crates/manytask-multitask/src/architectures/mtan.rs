@@ -51,6 +51,10 @@ impl ArchitectureSettings for MtanSettings {
         MtanSettings::NAME
     }
 
+    fn takes_pixels(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<()> {
         if self.reduction >= 1 {
             return Ok(());

@@ -51,6 +51,10 @@ impl ArchitectureSettings for NddrSettings {
         NddrSettings::NAME
     }
 
+    fn takes_pixels(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<()> {
         if self.own.is_finite() && self.own != 0.0 {
             return Ok(());

@@ -42,6 +42,10 @@ impl ArchitectureSettings for SingleTaskSettings {
         SingleTaskSettings::NAME
     }
 
+    fn takes_pixels(&self) -> bool {
+        true
+    }
+
     fn build(&self, blueprint: &Blueprint<'_>) -> Result<Box<dyn Architecture>> {
         let mut layout = Layout::builder();
         let mut root = Builder::new(&mut layout);

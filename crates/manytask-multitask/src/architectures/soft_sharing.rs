@@ -78,6 +78,10 @@ impl ArchitectureSettings for SoftSharingSettings {
         SoftSharingSettings::NAME
     }
 
+    fn takes_pixels(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<()> {
         if self.strength.is_finite() && self.strength >= 0.0 {
             return Ok(());

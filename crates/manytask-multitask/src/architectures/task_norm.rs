@@ -38,6 +38,10 @@ impl ArchitectureSettings for TaskNormSettings {
         TaskNormSettings::NAME
     }
 
+    fn takes_pixels(&self) -> bool {
+        true
+    }
+
     fn build(&self, blueprint: &Blueprint<'_>) -> Result<Box<dyn Architecture>> {
         with_heads(blueprint, |root, shape| body(blueprint, root, shape))
     }

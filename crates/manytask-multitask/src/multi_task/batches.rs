@@ -11,7 +11,7 @@ use manytask_tensor::{Device, Kind, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use super::{MultiTaskProblem, broken};
-use crate::{Draw, Error, Result, Split};
+use crate::{Draw, Error, Labelled, Result, Split};
 
 /// How rows become batches.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -75,6 +75,10 @@ impl MultiTaskProblem {
         if !matches!(described.output, Output::Binary | Output::Multiclass) {
             let what = format!("batches balanced by `{task}`, a {} task", described.output.name());
             return refuse(what, "take a binary or multiclass task".to_owned());
+        }
+        if described.labelled == Labelled::Pixel {
+            let what = format!("batches balanced by `{task}`, which has a label for each pixel");
+            return refuse(what, "take a task with one label for each row".to_owned());
         }
         let labels = Vec::<f64>::try_from(
             data.target.f_to_kind(Kind::Double)?.f_to_device(Device::Cpu)?.f_flatten(0, -1)?,

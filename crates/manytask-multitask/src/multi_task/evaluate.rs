@@ -51,7 +51,7 @@ pub(super) fn can_have_value(
     }
     let metrics = described.metrics.iter().copied().filter(|metric| metric.name() == name).collect();
     let alone = crate::Task { metrics, ..described.clone() };
-    let rows = target.size().first().copied().unwrap_or_default();
+    let rows = described.label_rows(&target)?.size().first().copied().unwrap_or_default();
     let kind = if target.kind() == Kind::Int64 { Kind::Float } else { target.kind() };
     let shape = [rows, described.outputs];
     let different = Tensor::f_arange(rows * described.outputs, (kind, Device::Cpu))?.f_sin()?;

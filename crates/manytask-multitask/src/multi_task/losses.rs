@@ -22,8 +22,8 @@ pub(super) struct Losses {
 struct Labelled<'a> {
     task: &'a Task,
     raw: Tensor,
-    target: &'a Tensor,
-    weight: Option<&'a Tensor>,
+    target: Tensor,
+    weight: Option<Tensor>,
 }
 
 impl Labelled<'_> {
@@ -112,7 +112,12 @@ fn vector(problem: &MultiTaskProblem, batch: &Batch, present: &[usize], outputs:
         let described = problem.tasks.get(task).zip(targets.get(task));
         let (task_of, target) = described.ok_or_else(|| broken("a task without labels"))?;
         let weight = weights.get(task).and_then(Option::as_ref);
-        Ok(Labelled { task: task_of, raw: outputs.raw(position)?, target, weight })
+        Ok(Labelled {
+            task: task_of,
+            raw: outputs.raw(position)?,
+            target: task_of.label_rows(target)?,
+            weight: weight.map(|weight| task_of.weight_rows(weight, target)).transpose()?,
+        })
     });
     let labelled = labelled.collect::<Result<Vec<_>>>()?;
     let mut kinds: Vec<Vec<usize>> = Vec::new();
@@ -165,15 +170,15 @@ fn of_kind(labelled: &[Labelled<'_>], positions: &[usize], outputs: &Outputs) ->
     let of: Vec<&Labelled<'_>> = positions.iter().filter_map(|position| labelled.get(*position)).collect();
     let Some(first) = of.first() else { return Err(broken("losses of no task")) };
     if of.len() == 1 {
-        return Ok(first.task.mean_loss(&first.raw, first.target, first.weight)?.f_reshape([1])?);
+        return Ok(first.task.mean_loss(&first.raw, &first.target, first.weight.as_ref())?.f_reshape([1])?);
     }
     let whole = outputs.groups.iter().find(|group| group.positions == positions);
     let raw = match whole {
         Some(group) => group.raw.shallow_clone(),
         None => Tensor::f_stack(&of.iter().map(|own| &own.raw).collect::<Vec<_>>(), 0)?,
     };
-    let target = Tensor::f_stack(&of.iter().map(|own| own.target).collect::<Vec<_>>(), 0)?;
-    let weights: Option<Vec<&Tensor>> = of.iter().map(|own| own.weight).collect();
+    let target = Tensor::f_stack(&of.iter().map(|own| &own.target).collect::<Vec<_>>(), 0)?;
+    let weights: Option<Vec<&Tensor>> = of.iter().map(|own| own.weight.as_ref()).collect();
     let weight = weights.map(|weights| Tensor::f_stack(&weights, 0)).transpose()?;
     let prediction = first.task.squeeze(&raw)?;
     Ok(first.task.loss.mean(&prediction, &target, weight.as_ref(), Some(of.len() as i64))?)

@@ -5,7 +5,7 @@ use manytask_data::{Batch, TaskSampling};
 use manytask_tensor::{Tensor, Within as _};
 
 use super::MultiTaskProblem;
-use crate::{Error, Result, Split};
+use crate::{Error, Labelled, Result, Split};
 
 impl MultiTaskProblem {
     /// The tasks of which a row with a label counts in a batch; none where the rows are too few for the statistics of
@@ -62,6 +62,18 @@ impl MultiTaskProblem {
             ));
         }
         self.batches.augment.check_inputs(&split.inputs).within("augment")?;
+        if !self.batches.augment.is_none()
+            && let Some(task) = self.tasks.iter().find(|task| task.labelled == Labelled::Pixel)
+        {
+            return Err(Error::setting(
+                "augment",
+                format!(
+                    "task `{}` has a label for each pixel, which would not move along with its picture",
+                    task.name
+                ),
+                "leave augment out",
+            ));
+        }
         let heads: Vec<usize> = (0..self.tasks.len()).map(|task| network.smallest_batch_of(task)).collect();
         let needed = heads.iter().copied().fold(network.smallest_batch(), usize::max);
         if needed < 2 {
@@ -124,7 +136,7 @@ fn counting(target: &Tensor, weight: Option<&Tensor>) -> Result<Tensor> {
     let present = manytask_nn::loss::present(target)?;
     let Some(weight) = weight else { return Ok(present) };
     let counts = weight.f_ne(0.0)?;
-    let counts = if present.dim() > 1 { counts.f_unsqueeze(-1)? } else { counts };
+    let counts = (1..present.dim()).try_fold(counts, |counts, _| counts.f_unsqueeze(-1))?;
     Ok(present.f_logical_and(&counts)?)
 }
 

@@ -27,6 +27,12 @@ pub(super) fn of_decisions(metric: Metric, pairs: &[(usize, usize, f64)], classe
         // Neither a positive label nor a positive answer: scikit-learn's 0.
         Metric::F1 if classes == 2 => counts.get(1).map(|count| f1(count).unwrap_or(0.0)),
         Metric::F1 | Metric::MacroF1 => super::mean(counts.iter().filter_map(f1)),
+        Metric::MeanIou => super::mean(
+            counts
+                .iter()
+                .filter(|(_, decided, truth)| decided + truth > 0.0)
+                .map(|(hit, decided, truth)| hit / (decided + truth - hit)),
+        ),
         // A wrong answer is a false positive of one class and a false negative of another.
         Metric::MicroF1 => Some(counts.iter().map(|count| count.0).sum::<f64>() / total),
         Metric::HammingLoss => Some(1.0 - counts.iter().map(|count| count.0).sum::<f64>() / total),

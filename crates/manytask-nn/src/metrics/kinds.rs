@@ -24,6 +24,14 @@ pub enum Metric {
     RelativeRmse,
     /// The mean of `max(q (y − ŷ), (q − 1) (y − ŷ))` for a quantile q in (0, 1), also called pinball loss (Koenker & Bassett 1978).
     QuantileLoss(f64),
+    /// The mean of `|y − ŷ| / |y|` over labels that are not 0, such as depths.
+    RelativeError,
+    /// The mean angle in degrees between vectors that are predicted and true, such as normals of surfaces.
+    MeanAngle,
+    /// The median of these angles.
+    MedianAngle,
+    /// The share of vectors whose angle is below so many degrees; 11.25, 22.5 and 30 are usual for normals.
+    WithinAngle(f64),
     /// The share of right answers; of binary outputs those on the right side of 0.5.
     Accuracy,
     /// The mean over the true classes of the share of right answers.
@@ -34,6 +42,10 @@ pub enum Metric {
     F1,
     /// The same as the mean over classes also where there are two, or over labels.
     MacroF1,
+    /// TP / (TP + FP + FN), the Jaccard index, as the mean over the classes that occur in labels or answers, scikit-learn's
+    /// `jaccard_score` with `average = "macro"`. Counts are summed over the whole split first, so of pixels it is the mIoU of the confusion
+    /// matrix, and not the mean over pictures, which is larger.
+    MeanIou,
     /// The same with TP, FP and FN summed over classes or labels first. Of classes this is the accuracy.
     MicroF1,
     /// The share of wrong answers; of several labels over all rows and labels together.
@@ -58,7 +70,7 @@ pub enum Metric {
 }
 
 /// All that there are, those with a parameter with a usual one.
-pub const METRICS: [Metric; 22] = [
+pub const METRICS: [Metric; 27] = [
     Metric::Rmse,
     Metric::Mae,
     Metric::Mse,
@@ -66,11 +78,16 @@ pub const METRICS: [Metric; 22] = [
     Metric::ExplainedVariance,
     Metric::RelativeRmse,
     Metric::QuantileLoss(0.9),
+    Metric::RelativeError,
+    Metric::MeanAngle,
+    Metric::MedianAngle,
+    Metric::WithinAngle(11.25),
     Metric::Accuracy,
     Metric::BalancedAccuracy,
     Metric::TopKAccuracy(5),
     Metric::F1,
     Metric::MacroF1,
+    Metric::MeanIou,
     Metric::MicroF1,
     Metric::HammingLoss,
     Metric::CohenKappa,
@@ -89,6 +106,11 @@ impl Metric {
         let name = match self {
             Self::QuantileLoss(quantile) => return format!("quantile_loss_{quantile}"),
             Self::TopKAccuracy(k) => return format!("top_{k}_accuracy"),
+            Self::WithinAngle(most) => return format!("within_angle_{most}"),
+            Self::RelativeError => "relative_error",
+            Self::MeanAngle => "mean_angle",
+            Self::MedianAngle => "median_angle",
+            Self::MeanIou => "mean_iou",
             Self::Rmse => "rmse",
             Self::Mae => "mae",
             Self::Mse => "mse",
@@ -118,6 +140,9 @@ impl Metric {
         if let Some(quantile) = name.strip_prefix("quantile_loss_") {
             return quantile.parse().ok().map(Self::QuantileLoss);
         }
+        if let Some(most) = name.strip_prefix("within_angle_") {
+            return most.parse().ok().map(Self::WithinAngle);
+        }
         if let Some(k) = name.strip_prefix("top_").and_then(|rest| rest.strip_suffix("_accuracy")) {
             return k.parse().ok().map(Self::TopKAccuracy);
         }
@@ -133,6 +158,9 @@ impl Metric {
                 | Self::Mse
                 | Self::RelativeRmse
                 | Self::QuantileLoss(_)
+                | Self::RelativeError
+                | Self::MeanAngle
+                | Self::MedianAngle
                 | Self::HammingLoss
                 | Self::LogLoss
                 | Self::BrierScore
@@ -149,8 +177,12 @@ impl Metric {
             | Self::R2
             | Self::ExplainedVariance
             | Self::RelativeRmse
-            | Self::QuantileLoss(_) => output == Output::Regression,
-            Self::TopKAccuracy(_) | Self::QuadraticKappa => output == Output::Multiclass,
+            | Self::QuantileLoss(_)
+            | Self::RelativeError
+            | Self::MeanAngle
+            | Self::MedianAngle
+            | Self::WithinAngle(_) => output == Output::Regression,
+            Self::TopKAccuracy(_) | Self::QuadraticKappa | Self::MeanIou => output == Output::Multiclass,
             _ => output != Output::Regression,
         }
     }
@@ -164,11 +196,19 @@ impl Metric {
             Self::QuantileLoss(quantile) if !(quantile > 0.0 && quantile < 1.0) => {
                 Err(Error::setting("quantile_loss", &quantile, "a quantile is above 0 and below 1"))
             }
+            Self::WithinAngle(most) if !(most > 0.0 && most <= 180.0) => {
+                Err(Error::setting("within_angle", &most, "an angle is above 0 and at most 180 degrees"))
+            }
             Self::TopKAccuracy(0) => {
                 Err(Error::setting("top_k_accuracy", &0, "at least the first class counts: write 1 or more"))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether it compares vectors as a whole, and not number by number.
+    pub fn is_of_directions(self) -> bool {
+        matches!(self, Self::MeanAngle | Self::MedianAngle | Self::WithinAngle(_))
     }
 
     /// Whether it is over the rows of all labels together, and not a mean over labels.

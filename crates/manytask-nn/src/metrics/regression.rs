@@ -17,6 +17,13 @@ pub(super) fn metric(metric: Metric, rows: &[Row], train_mean: Option<f64>) -> O
         Metric::Mse => Some(squared),
         Metric::Rmse => Some(squared.sqrt()),
         Metric::Mae => Some(mean(&|row| (row.x - row.y).abs())),
+        Metric::RelativeError => {
+            let (sum, weight) =
+                rows.iter().filter(|row| row.y != 0.0).fold((0.0, 0.0), |(sum, weight), row| {
+                    (sum + row.w * ((row.x - row.y) / row.y).abs(), weight + row.w)
+                });
+            (weight > 0.0).then(|| sum / weight)
+        }
         Metric::RelativeRmse => {
             let reference = train_mean.unwrap_or(label);
             let around = mean(&|row| (row.y - reference).powi(2));

@@ -169,3 +169,41 @@ fn what_does_not_fit_is_refused() {
         assert!(bad.check().is_err(), "{bad:?}");
     }
 }
+
+#[test]
+fn the_cosine_loss_is_that_of_angles_and_leaves_out_labels_with_a_gap() {
+    let prediction = normal("p", &[5, 3]).set_requires_grad(true);
+    let target = normal("t", &[5, 3]);
+    let _ = target.get(3).get(1).fill_(f64::NAN);
+    let value = Loss::Cosine.mean(&prediction, &target, None, None).unwrap();
+    let unit = |x: &Tensor| x / x.norm_scalaropt_dim(2, [-1], true);
+    let rows = Tensor::from_slice(&[0_i64, 1, 2, 4]);
+    let known = (unit(&prediction) * unit(&target)).sum_dim_intlist([-1].as_slice(), false, Kind::Double);
+    let expected: Tensor = 1.0 - known.index_select(0, &rows).mean(Kind::Double);
+    assert!(difference(&value, &expected) < 1e-12);
+    let gradient = gradients(&value, &[&prediction], Graph::Free).unwrap().remove(0);
+    assert_eq!(gradient.get(3).abs().max().double_value(&[]), 0.0, "a label with a gap");
+    let moved = |at: [i64; 2], by: f64| {
+        let p = prediction.detach().copy();
+        let _ = p.get(at[0]).get(at[1]).f_add_scalar_(by).unwrap();
+        Loss::Cosine.mean(&p, &target, None, None).unwrap().double_value(&[])
+    };
+    for at in [[0, 0], [4, 2]] {
+        let expected = (moved(at, 1e-5) - moved(at, -1e-5)) / 2e-5;
+        assert!((gradient.double_value(&at) - expected).abs() < 1e-8);
+    }
+    let weight = Tensor::from_slice(&[0.0, 2.0, 0.0, 1.0, 1.0]);
+    let weighted = Loss::Cosine.mean(&prediction, &target, Some(&weight), None).unwrap();
+    let of = |row: i64| 1.0 - known.double_value(&[row]);
+    assert!((weighted.double_value(&[]) - (2.0 * of(1) + of(4)) / 3.0).abs() < 1e-12);
+    let samples = Loss::Cosine.per_sample(&prediction, &target).unwrap();
+    assert_eq!((samples.size(), samples.double_value(&[3])), (vec![5], 0.0));
+    let both = |x: &Tensor| Tensor::stack(&[x, &x.flip([0])], 0);
+    let tasks = Loss::Cosine.mean(&both(&prediction), &both(&target), None, Some(2)).unwrap();
+    assert!(difference(&tasks, &Tensor::stack(&[&value, &value], 0)) < 1e-12);
+    let zero =
+        Loss::Cosine.mean(&prediction.zeros_like().set_requires_grad(true), &target, None, None).unwrap();
+    assert!((zero.double_value(&[]) - 1.0).abs() < 1e-12, "no direction is no direction");
+    let flat = Loss::Cosine.mean(&normal("p", &[5]), &normal("t", &[5]), None, None);
+    assert!(flat.is_err(), "numbers have no direction");
+}

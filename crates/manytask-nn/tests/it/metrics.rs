@@ -68,7 +68,13 @@ fn each_metric_is_for_some_output_and_refused_for_others() {
         metric.check().unwrap();
     }
     assert!(Metric::Mae.evaluate(Output::Regression, &x, &Tensor::from_slice(&[1.0]), None).is_err());
-    for wrong in [Metric::QuantileLoss(0.0), Metric::QuantileLoss(f64::NAN), Metric::TopKAccuracy(0)] {
+    for wrong in [
+        Metric::QuantileLoss(0.0),
+        Metric::QuantileLoss(f64::NAN),
+        Metric::TopKAccuracy(0),
+        Metric::WithinAngle(0.0),
+        Metric::WithinAngle(f64::NAN),
+    ] {
         assert!(wrong.check().is_err(), "{wrong:?}");
     }
     assert_eq!(Metric::named("top_3_accuracy"), Some(Metric::TopKAccuracy(3)));
@@ -107,4 +113,53 @@ fn agreement_beyond_chance_has_no_value_with_one_class() {
         assert_eq!(of(metric, &[1.0, -1.0], &[1.0, 0.0]), Some(1.0), "{metric:?}");
         assert_eq!(of(metric, &[-1.0, 1.0], &[1.0, 0.0]), Some(-1.0), "{metric:?}");
     }
+}
+
+#[test]
+fn angles_are_those_of_vectors_and_small_ones_keep_their_digits() {
+    let tiny = 1e-7_f64;
+    let x = [[3.0, 0.0, 0.0], [0.0, 1.0, 1.0], [tiny, 2.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, 0.0]];
+    let y = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [f64::NAN, 0.0, 1.0]];
+    let rows = |rows: &[[f64; 3]]| Tensor::from_slice(rows.as_flattened()).reshape([5, 3]);
+    let of = |metric: Metric, weight: Option<&Tensor>| {
+        metric.evaluate(Output::Regression, &rows(&x), &rows(&y), weight).unwrap().unwrap()
+    };
+    // 0, 45, a tiny one, and 90 of a vector of zeros; the last label is missing.
+    let small = (tiny / 2.0).to_degrees();
+    assert!((of(Metric::MeanAngle, None) - (45.0 + 90.0 + small) / 4.0).abs() < 1e-12);
+    assert!((of(Metric::MedianAngle, None) - (45.0 + small) / 2.0).abs() < 1e-12);
+    assert_eq!(of(Metric::WithinAngle(11.25), None), 0.5);
+    assert_eq!(of(Metric::WithinAngle(45.1), None), 0.75);
+    let weight = Tensor::from_slice(&[0.0, 1.0, 1.0, 3.0, 9.0]);
+    assert!((of(Metric::MedianAngle, Some(&weight)) - 90.0).abs() < 1e-12);
+    let one = Metric::MeanAngle.evaluate(
+        Output::Regression,
+        &Tensor::from_slice(&[0.0, 1e-6]).reshape([1, 2]),
+        &Tensor::from_slice(&[0.0, 2.0]).reshape([1, 2]),
+        None,
+    );
+    assert_eq!(one.unwrap(), Some(0.0));
+}
+
+#[test]
+fn mean_iou_is_of_the_confusion_matrix_over_the_classes_that_occur() {
+    let answers = [0_usize, 0, 1, 1, 1, 2, 0, 1];
+    let labels = [0_i64, 1, 1, 1, 0, 2, 0, -100];
+    let logits: Vec<f64> =
+        answers.iter().flat_map(|a| (0..4).map(move |c| f64::from(u8::from(c == *a)))).collect();
+    let logits = Tensor::from_slice(&logits).reshape([8, 4]);
+    let of = |labels: &[i64]| {
+        Metric::MeanIou.evaluate(Output::Multiclass, &logits, &Tensor::from_slice(labels), None).unwrap()
+    };
+    // 2 of 4, 2 of 4 and 1 of 1; the fourth class is nowhere, the last label is missing.
+    assert!((of(&labels).unwrap() - (0.5 + 0.5 + 1.0) / 3.0).abs() < 1e-15);
+    assert_eq!(of(&[-100; 8]), None);
+}
+
+#[test]
+fn relative_errors_leave_out_labels_of_zero() {
+    let (x, y) = (Tensor::from_slice(&[1.0, 3.0, 5.0]), Tensor::from_slice(&[2.0, -4.0, 0.0]));
+    let found = Metric::RelativeError.evaluate(Output::Regression, &x, &y, None).unwrap();
+    assert_eq!(found, Some((0.5 + 7.0 / 4.0) / 2.0));
+    assert_eq!(Metric::RelativeError.evaluate(Output::Regression, &x, &y.zeros_like(), None).unwrap(), None);
 }

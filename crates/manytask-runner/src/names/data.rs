@@ -16,6 +16,11 @@ pub(super) const DATA: &[Choice] = &[
                 "loss = { huber = { delta = 1.0 } } # or \"huber\", which is the same\n",
             ),
             (
+                "cosine",
+                "1 - cos of the angle between vectors, of regressions of several numbers such as normals",
+                "loss = \"cosine\"\n",
+            ),
+            (
                 "binary_cross_entropy",
                 "the negative log-likelihood of yes or no, of binary and multilabel targets",
                 "loss = { binary_cross_entropy = { positive_weight = 2.0 } } # how much a yes counts; left out, or \"binary_cross_entropy\": as a no\n",
@@ -59,6 +64,22 @@ pub(super) const DATA: &[Choice] = &[
                 "the pinball loss of a quantile, of regressions; `quantile_loss_0.9` in results",
                 "metrics = [{ quantile_loss = 0.9 }]\n",
             ),
+            (
+                "relative_error",
+                "the mean of |y - y'| / |y|, of regressions such as depths",
+                "metrics = [\"relative_error\"]\n",
+            ),
+            (
+                "mean_angle",
+                "the mean angle in degrees between vectors, of regressions of several numbers such as normals",
+                "metrics = [\"mean_angle\"]\n",
+            ),
+            ("median_angle", "the median of these angles", "metrics = [\"median_angle\"]\n"),
+            (
+                "within_angle",
+                "the share of vectors within so many degrees; `within_angle_22.5` in results",
+                "metrics = [{ within_angle = 22.5 }]\n",
+            ),
             ("accuracy", "the share of right answers", "metrics = [\"accuracy\"]\n"),
             (
                 "top_k_accuracy",
@@ -69,6 +90,11 @@ pub(super) const DATA: &[Choice] = &[
                 "macro_f1",
                 "the mean of F1 over both or all classes, or over labels",
                 "metrics = [\"macro_f1\"]\n",
+            ),
+            (
+                "mean_iou",
+                "TP / (TP + FP + FN) of the whole split's confusion matrix, the mean over the classes that occur, of classes",
+                "metrics = [\"mean_iou\"]\n",
             ),
             ("micro_f1", "F1 of all classes or labels counted together", "metrics = [\"micro_f1\"]\n"),
             (

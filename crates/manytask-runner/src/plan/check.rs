@@ -199,6 +199,7 @@ impl Plan {
         (inputs, tasks): (OutlinedInputs, &[Task]),
         (single_input, embeds, validation): (bool, bool, bool),
     ) -> Result<Offers> {
+        rows.network.check_pixels(tasks).within("network")?;
         let network = rows.outlined_network(inputs, tasks, self.precision).within("network")?;
         if !tasks.is_empty() {
             network.check(tasks, single_input).within("network")?;

@@ -2,6 +2,7 @@
 
 mod gradients;
 mod own;
+mod pixels;
 mod runs;
 mod trained;
 

@@ -31,7 +31,7 @@ fn training(steps: u64) -> Training {
     }
 }
 
-fn trained(problem: &MultiTaskProblem, params: &Params, kind: &str, steps: u64) -> Result<Params> {
+pub(super) fn trained(problem: &MultiTaskProblem, params: &Params, kind: &str, steps: u64) -> Result<Params> {
     let tasks = problem.tasks().to_vec();
     let aggregator = crate::aggregators::settings(kind, &tasks).build(&tasks)?;
     check(aggregator.as_ref(), problem)?;
