@@ -42,6 +42,10 @@ pub struct Augmentation {
     /// losses for both rows' labels count by λ and 1 − λ (Zhang et al. 2018, arXiv:1710.09412). A step costs as much as one of twice the rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mixup: Option<f64>,
+    /// The same of activations, before a layer of the trunk or behind the last that is drawn for each batch (manifold mixup: Verma et al.
+    /// 2019, arXiv:1806.05236).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifold_mixup: Option<f64>,
 }
 
 /// Which way pictures are mirrored.
@@ -73,11 +77,16 @@ impl Augmentation {
             ("rotation", self.rotation, 0.0..=180.0, "from 0 to 180, in degrees"),
             ("zoom", self.zoom, 0.0..=0.9, "from 0 to 0.9"),
             ("mixup", self.mixup, 1e-3..=1e3, "from 0.001 to 1000"),
+            ("manifold_mixup", self.manifold_mixup, 1e-3..=1e3, "from 0.001 to 1000"),
         ];
         for (key, value, range, says) in numbers {
             if let Some(value) = value.filter(|value| !range.contains(value)) {
                 return Err(Error::config(key, format!("augment: {key} is {value}; it must be {says}")));
             }
+        }
+        if self.mixup.is_some() && self.manifold_mixup.is_some() {
+            let what = "augment: rows are mixed by `mixup` and by `manifold_mixup`, which mixes inputs too; leave one out";
+            return Err(Error::config("manifold_mixup", what));
         }
         Ok(())
     }
@@ -121,10 +130,17 @@ impl Augmentation {
         let inputs =
             batch.inputs.iter().zip(0..).map(|(inputs, stream)| self.inputs(inputs, key.task(stream)));
         let batch = Batch { inputs: inputs.collect::<Result<_>>()?, ..batch };
-        match self.mixup {
-            None => Ok(batch),
-            Some(alpha) => mixup::mixed(&batch, alpha, key.within(9)),
+        match (self.mixup, self.manifold_mixup) {
+            (Some(alpha), _) => mixup::mixed(&batch, mixup::share(alpha, mix_key(key)), mix_key(key)),
+            (None, Some(alpha)) => mixup::twice(&batch, mixup::share(alpha, mix_key(key)), mix_key(key)),
+            (None, None) => Ok(batch),
         }
+    }
+
+    /// With `manifold_mixup`, the share λ of a row itself in what it is mixed to, and the key by which the batch that was changed with `key`
+    /// is in order: the other row of each has the place that it has in a permutation drawn by it.
+    pub fn hidden_mix(&self, key: Key) -> Option<(f64, Key)> {
+        self.manifold_mixup.map(|alpha| (mixup::share(alpha, mix_key(key)), mix_key(key).task(0)))
     }
 
     fn inputs(&self, inputs: &Inputs, key: Key) -> Result<Inputs> {
@@ -187,3 +203,8 @@ fn taken(like: &Tensor, share: f64, key: Key) -> Result<Tensor> {
 
 #[cfg(test)]
 mod tests;
+
+/// By what rows are mixed, of what a batch is changed by.
+fn mix_key(key: Key) -> Key {
+    key.within(9)
+}

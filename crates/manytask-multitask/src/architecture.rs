@@ -7,7 +7,7 @@ mod ensemble;
 mod experts;
 mod heads;
 mod outputs;
-mod pixels;
+pub(crate) mod pixels;
 mod predict;
 mod preferences;
 mod rows;
@@ -79,6 +79,11 @@ pub trait Architecture: Debug + Send + Sync {
     /// ([`TaskInputs::preference`]).
     fn preferences(&self) -> Option<&Preferences> {
         None
+    }
+
+    /// Whether it mixes rows between the layers of its trunk where the context says so, see [`HiddenMix`](manytask_nn::HiddenMix).
+    fn mixes_hidden(&self) -> bool {
+        false
     }
 
     /// Refuses tasks or inputs that it is not for. `single_input` is whether all tasks are on the same rows.

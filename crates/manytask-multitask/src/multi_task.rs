@@ -31,8 +31,8 @@ use self::losses::Losses;
 use crate::architecture::{Owned, Preferences, TaskInputs, fused_chain};
 use crate::verified::VerifiedPass;
 use crate::{
-    Architecture, Draw, Error, Evaluation, Identity, Offers, Pass, Problem, Result, Split, Task, TaskOutputs,
-    TaskVec,
+    Architecture, Draw, Error, Evaluation, Identity, Labelled, Offers, Pass, Problem, Result, Split, Task,
+    TaskOutputs, TaskVec,
 };
 
 /// How the passes of a [`MultiTaskProblem`] are computed.
@@ -105,6 +105,7 @@ impl MultiTaskProblem {
             }
         }
         tasks.iter().try_for_each(Task::check)?;
+        check_labels(&tasks, &splits.train)?;
         architecture.check(&tasks, splits.train.is_single_input())?;
         // Asked for here, so that impossible batches are refused before anything is trained.
         let batcher = batches.of(&splits.train, 0)?;
@@ -179,11 +180,50 @@ impl MultiTaskProblem {
     }
 }
 
+/// Refuses labels whose form is not that of their task's: of rows, or of the pixels of pictures that all tasks share.
+fn check_labels(tasks: &[Task], train: &data::SplitData) -> Result<()> {
+    for (task, labels) in tasks.iter().zip(&train.tasks) {
+        let shape = labels.target.size();
+        let refuse = |what: String, remedy: &str| {
+            Err(Error::setting(WHOLE, format!("task `{}`: {what}", task.name), remedy))
+        };
+        match (task.labelled, train.inputs.first()) {
+            (Labelled::Row, _) if shape.len() > 2 => {
+                return refuse(
+                    format!("labels {shape:?} of rows"),
+                    "mark the task as Labelled::Pixel, or give [N] or [N, L]",
+                );
+            }
+            (Labelled::Pixel, Some(data::Inputs::Images(images))) if train.is_single_input() => {
+                let sides = images.pixels().size().split_off(2);
+                if shape.get(1..3) != Some(sides.as_slice()) {
+                    return refuse(
+                        format!("labels {shape:?} of the pixels of pictures of {sides:?}"),
+                        "give [N, H, W], or [N, H, W, L]",
+                    );
+                }
+            }
+            (Labelled::Pixel, _) => {
+                return refuse(
+                    "labels of pixels, where tasks share no pictures".into(),
+                    "give all tasks the same pictures",
+                );
+            }
+            (Labelled::Row, _) => {}
+        }
+    }
+    Ok(())
+}
+
 /// The context of a pass over a batch: its randomness is a function of the draw.
 fn context(problem: &MultiTaskProblem, draw: Draw) -> Context {
     let key = Key::new(draw.seed, "forward").step(draw.step).within(u64::from(draw.replica));
-    Context::train(key)
-        .with_progress(Progress { step: draw.step, epoch: draw.step / problem.steps_per_epoch.max(1) })
+    let cx = Context::train(key)
+        .with_progress(Progress { step: draw.step, epoch: draw.step / problem.steps_per_epoch.max(1) });
+    match problem.hidden_mix(draw) {
+        None => cx,
+        Some(mix) => cx.with_mix(mix),
+    }
 }
 
 /// A pass was asked for what cannot be.
@@ -382,8 +422,10 @@ impl MultiTaskProblem {
     fn fused_chain(&self, params: &Params) -> std::result::Result<&DenseChain, &NotFused> {
         static NO_BOTTLENECK: NotFused = NotFused::because("an architecture without a bottleneck");
         static ASKED: NotFused = NotFused::because("`execution = \"graph\"`");
+        static MIXED: NotFused = NotFused::because("activations that are mixed in training");
         match (self.execution, self.architecture.bottleneck()) {
             (Execution::Graph, _) => Err(&ASKED),
+            _ if self.batches.augment.manifold_mixup.is_some() => Err(&MIXED),
             (_, Some(cut)) => fused_chain(cut, params),
             (_, None) => Err(&NO_BOTTLENECK),
         }

@@ -30,6 +30,37 @@ pub struct Progress {
     pub epoch: u64,
 }
 
+/// Rows that are mixed with others somewhere in a network (manifold mixup: Verma et al. 2019, arXiv:1806.05236).
+///
+/// A batch holds its rows twice, and both halves become `λ h + (1 − λ) h'` with h' the row of a permutation; the labels of the second half
+/// are those of the other rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct HiddenMix {
+    /// λ.
+    pub share: f64,
+    /// What the permutation and the place are drawn by.
+    pub key: Key,
+}
+
+impl HiddenMix {
+    /// Before which of so many places it happens, counted from 0, each alike.
+    pub fn place(&self, places: usize) -> usize {
+        (self.key.within(1).number() % places.max(1) as u64) as usize
+    }
+
+    /// The mixed rows of `[2B, …]`.
+    ///
+    /// # Errors
+    /// When memory runs out.
+    pub fn apply(&self, x: &Tensor) -> Result<Tensor> {
+        let rows = x.size().first().copied().unwrap_or_default() / 2;
+        let order = Tensor::f_from_slice(&self.key.permutation(rows as usize))?.f_to_device(x.device())?;
+        let own = x.f_narrow(0, 0, rows)?;
+        let mixed = own.f_index_select(0, &order)?.f_lerp(&own, self.share)?;
+        Ok(Tensor::f_cat(&[&mixed, &mixed], 0)?)
+    }
+}
+
 /// What a forward pass needs beside parameters and input, and what it leaves behind.
 #[derive(Debug)]
 pub struct Context {
@@ -40,6 +71,7 @@ pub struct Context {
     draws: u64,
     buffers: Vec<(Slot, Tensor)>,
     progress: Option<Progress>,
+    mix: Option<HiddenMix>,
 }
 
 impl Context {
@@ -53,6 +85,7 @@ impl Context {
             draws: 0,
             buffers: Vec::new(),
             progress: None,
+            mix: None,
         }
     }
 
@@ -78,6 +111,17 @@ impl Context {
     #[must_use]
     pub fn with_progress(self, progress: Progress) -> Self {
         Self { progress: Some(progress), ..self }
+    }
+
+    /// The same with rows that are mixed on their way.
+    #[must_use]
+    pub fn with_mix(self, mix: HiddenMix) -> Self {
+        Self { mix: Some(mix), ..self }
+    }
+
+    /// How rows are mixed on their way, if they are.
+    pub fn mix(&self) -> Option<HiddenMix> {
+        self.mix
     }
 
     /// How far the training is; `None` in evaluation.

@@ -28,7 +28,7 @@ mod primitive;
 pub mod schedule;
 pub mod weights;
 
-pub use context::{BatchNormPolicy, Context, Mode, Progress};
+pub use context::{BatchNormPolicy, Context, HiddenMix, Mode, Progress};
 pub use error::{Error, Result};
 pub use module::{Builder, Module, Staged};
 pub use precision::Precision;

@@ -123,7 +123,7 @@ impl NetworkPlan {
                 refuse(
                     "kind",
                     what,
-                    "take hard_sharing, soft_sharing, cross_stitch, nddr, mtan, film, adapter, lora, task_norm or single_task",
+                    "take hard_sharing, soft_sharing, cross_stitch, nddr, mtan, film, adapter, lora, task_norm, rotograd or single_task",
                 )
             }
             None => Ok(()),

@@ -78,7 +78,7 @@ batch_size = 256
 batch_order = \"shuffled\" # or \"sequential\"
 last_batch = \"keep\" # or \"drop\": one that is not full is left out; a single row left over joins the batch before
 task_sampling = \"equal\" # with `tasks_by`: as many rows of each task in a batch, so that those of small tasks are seen several times in an epoch; or \"proportional\": each row once
-augment = { noise = 0.1, feature_dropout = 0.1, mixup = 0.2 } # training rows are changed at random: noise of that deviation, values taken away, rows mixed with others; of pictures { flip = \"horizontal\", crop = 4, rotation = 15.0, zoom = 0.1, cutout = 8, mixup = 0.2 }: flip also \"vertical\" or \"both\", crop and cutout in pixels, rotation in degrees; left out: as they are
+augment = { noise = 0.1, feature_dropout = 0.1, mixup = 0.2 } # training rows are changed at random: noise of that deviation, values taken away, rows mixed with others, or with manifold_mixup = 0.2 instead activations at a layer that is drawn (hard_sharing); of pictures { flip = \"horizontal\", crop = 4, rotation = 15.0, zoom = 0.1, cutout = 8, mixup = 0.2 }: flip also \"vertical\" or \"both\", crop and cutout in pixels, rotation in degrees; left out: as they are
 execution = \"auto\" # fused passes where there are such; or \"graph\", or \"verify\": both ways, and an error where they differ
 validate_every_epochs = 1 # or `validate_every_steps = 100`; left out: never
 save_every_steps = 100 # checkpoints, beside those of the best and the last parameters, and of every epoch that ends more than a second after the last one (up to ten where writing takes long)

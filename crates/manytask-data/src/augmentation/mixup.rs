@@ -3,17 +3,37 @@ use manytask_tensor::{Kind, Tensor};
 
 use crate::{Batch, Encoded, Images, Inputs, Result};
 
+/// λ of a batch.
+pub(super) fn share(alpha: f64, key: Key) -> f64 {
+    beta(alpha, key)
+}
+
 /// The rows of a batch mixed with others, each twice: for its own labels with the weight λ, and for the other row's with 1 − λ. So any loss that is a
 /// mean over rows is that of mixup, also with missing labels.
-pub(super) fn mixed(batch: &Batch, alpha: f64, key: Key) -> Result<Batch> {
-    let share = beta(alpha, key);
-    let single = batch.inputs.len() == 1;
+pub(super) fn mixed(batch: &Batch, share: f64, key: Key) -> Result<Batch> {
+    let orders = orders(batch, key)?;
+    let inputs = batch.inputs.iter().zip(&orders).map(|(inputs, order)| of_inputs(inputs, order, share));
+    both_labels(batch, inputs.collect::<Result<_>>()?, &orders, share)
+}
+
+/// The same with rows as they are: whoever computes with them mixes them.
+pub(super) fn twice(batch: &Batch, share: f64, key: Key) -> Result<Batch> {
+    let inputs = batch.inputs.iter().map(|inputs| Inputs::cat(&[inputs, inputs])).collect::<Result<_>>()?;
+    both_labels(batch, inputs, &orders(batch, key)?, share)
+}
+
+/// The places of the other rows of each stream.
+fn orders(batch: &Batch, key: Key) -> Result<Vec<Tensor>> {
     let orders = batch.inputs.iter().zip(0..).map(|(inputs, stream)| {
         let order = key.task(stream).permutation(inputs.rows());
         Ok(Tensor::f_from_slice(&order)?.f_to_device(inputs.device())?)
     });
-    let orders = orders.collect::<Result<Vec<_>>>()?;
-    let inputs = batch.inputs.iter().zip(&orders).map(|(inputs, order)| of_inputs(inputs, order, share));
+    orders.collect()
+}
+
+/// A batch of these inputs with each row's own labels, and then with the other rows'.
+fn both_labels(batch: &Batch, inputs: Vec<Inputs>, orders: &[Tensor], share: f64) -> Result<Batch> {
+    let single = batch.inputs.len() == 1;
     let (mut targets, mut weights) = (Vec::new(), Vec::new());
     for (task, (target, weight)) in batch.targets.iter().zip(&batch.weights).enumerate() {
         let Some(order) = orders.get(if single { 0 } else { task }) else { continue };
@@ -27,7 +47,7 @@ pub(super) fn mixed(batch: &Batch, alpha: f64, key: Key) -> Result<Batch> {
         let others = weight.f_index_select(0, order)?.f_mul_scalar(1.0 - share)?;
         weights.push(Some(Tensor::f_cat(&[weight.f_mul_scalar(share)?, others], 0)?));
     }
-    Ok(Batch { inputs: inputs.collect::<Result<_>>()?, targets, weights })
+    Ok(Batch { inputs, targets, weights })
 }
 
 /// `λ x + (1 − λ) x'`, twice.

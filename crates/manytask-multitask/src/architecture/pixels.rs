@@ -49,8 +49,8 @@ impl PixelRows {
     }
 }
 
-/// `[B, F, H, W]` to `[B · H · W, F]`, the rows of a picture one after the other: a linear head is then a convolution of 1 × 1.
-fn rows(pictures: &Tensor) -> Result<Tensor> {
+/// What is no picture stays; `[B, F, H, W]` to `[B · H · W, F]`, the rows of a picture one after the other: a linear head is then a convolution of 1 × 1.
+pub(crate) fn rows(pictures: &Tensor) -> Result<Tensor> {
     if pictures.dim() != 4 {
         return Ok(pictures.shallow_clone());
     }

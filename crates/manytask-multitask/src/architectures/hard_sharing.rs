@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
     Architecture, ArchitectureSettings, Blueprint, Bottleneck, Built, Encoding, Features, Heads,
-    InputEncoder, InputSizes, Outputs, Owned, TaskInputs,
+    InputEncoder, InputSizes, Outputs, Owned, TaskInputs, pixels, run_stage,
 };
 use crate::{Error, Result};
 
@@ -135,6 +135,10 @@ impl Architecture for HardSharing {
         Some(self)
     }
 
+    fn mixes_hidden(&self) -> bool {
+        self.trunk.staged().is_some()
+    }
+
     fn smallest_batch(&self) -> usize {
         self.trunk.smallest_batch()
     }
@@ -146,7 +150,18 @@ impl Architecture for HardSharing {
 
 impl Bottleneck for HardSharing {
     fn encode(&self, params: &Params, inputs: &Inputs, cx: &mut Context) -> Result<Tensor> {
-        Ok(self.trunk.forward(params, &self.encoder.forward(params, inputs, cx)?, cx)?)
+        let x = self.encoder.forward(params, inputs, cx)?;
+        let Some((mix, staged)) = cx.mix().zip(self.trunk.staged()) else {
+            return pixels::rows(&self.trunk.forward(params, &x, cx)?);
+        };
+        let stages = staged.widths().len();
+        let place = mix.place(stages + 1);
+        let mixed = |x: Tensor, at: usize| if at == place { mix.apply(&x) } else { Ok(x) };
+        let mut x = mixed(x, 0)?;
+        for stage in 0..stages {
+            x = mixed(run_stage(self.trunk.as_ref(), stage, params, &x, cx)?, stage + 1)?;
+        }
+        Ok(x)
     }
 
     fn heads(&self) -> &Heads {

@@ -47,6 +47,10 @@ impl ArchitectureSettings for RotogradSettings {
         RotogradSettings::NAME
     }
 
+    fn takes_pixels(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<()> {
         match self.size {
             Some(size) if size < 2 => {

@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 
 use manytask_data as data;
 use manytask_data::{Augmentation, Batch, BatchOrder, Batcher, LastBatch, RowClasses, TaskSampling};
+use manytask_nn::HiddenMix;
 use manytask_nn::metrics::Output;
 use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Kind, WHOLE};
@@ -118,8 +119,13 @@ impl MultiTaskProblem {
         if draw.split != Split::Train || self.batches.augment.is_none() {
             return Ok(batch);
         }
-        let key = Key::new(draw.seed, "augment").step(draw.step).within(u64::from(draw.replica));
-        Ok(self.batches.augment.apply(batch, key)?)
+        Ok(self.batches.augment.apply(batch, augmentation_key(draw))?)
+    }
+
+    /// How the rows of a batch are mixed in the network, where they are.
+    pub(super) fn hidden_mix(&self, draw: Draw) -> Option<HiddenMix> {
+        let mixed = self.batches.augment.hidden_mix(augmentation_key(draw));
+        mixed.filter(|_| draw.split == Split::Train).map(|(share, key)| HiddenMix { share, key })
     }
 
     /// The batcher of a split, a seed and a replica; clones share the order of the epoch at hand.
@@ -145,4 +151,9 @@ impl MultiTaskProblem {
         known.push(CachedBatcher { of, batcher: batcher.clone() });
         Ok(batcher)
     }
+}
+
+/// What the changes of a batch are keyed by.
+fn augmentation_key(draw: Draw) -> Key {
+    Key::new(draw.seed, "augment").step(draw.step).within(u64::from(draw.replica))
 }

@@ -74,6 +74,15 @@ impl MultiTaskProblem {
                 "leave augment out",
             ));
         }
+        if self.batches.augment.manifold_mixup.is_some()
+            && !(split.is_single_input() && network.mixes_hidden())
+        {
+            return Err(Error::setting(
+                ["augment", "manifold_mixup"],
+                "activations are mixed between the layers of one trunk for tasks on the same rows, which this is not",
+                "take hard_sharing with a trunk of layers such as mlp, or mixup, which mixes inputs",
+            ));
+        }
         let heads: Vec<usize> = (0..self.tasks.len()).map(|task| network.smallest_batch_of(task)).collect();
         let needed = heads.iter().copied().fold(network.smallest_batch(), usize::max);
         if needed < 2 {

@@ -3,6 +3,7 @@
 use manytask_data::{Augmentation, BatchOrder, SplitData as Rows, TaskSampling};
 use manytask_nn::layers::{BatchNorm, Linear, Sequential};
 use manytask_nn::loss::Loss;
+use manytask_nn::nets::{Mlp, MlpConfig};
 use manytask_nn::optim::AdamW;
 use manytask_nn::{Builder, Module};
 use manytask_tensor::Tensor;
@@ -252,4 +253,56 @@ fn changed_rows_are_a_function_of_the_draw_and_no_split_that_is_judged_has_any()
     let turned = of(Augmentation { rotation: Some(10.0), ..Augmentation::default() });
     let error = Trainer::new(&turned, equal(&turned), settings(4), &params).unwrap_err().to_string();
     assert!(error.contains("`rotation` is for pictures"), "{error}");
+}
+
+/// Two layers, between which rows can be mixed.
+fn mlp_trunk(b: &mut Builder<'_>, inputs: &[i64]) -> crate::Result<crate::Built> {
+    let config = MlpConfig { hidden: vec![8, 6], ..MlpConfig::default() };
+    let net = Mlp::new(b, inputs.iter().product(), &config)?;
+    Ok((Box::new(net), 6))
+}
+
+#[test]
+fn activations_are_mixed_between_layers_with_the_labels_of_both_rows() {
+    let of = |augment, execution| {
+        let batches = Batches { size: 8, augment, ..Batches::default() };
+        let splits = TaskSplits { train: rows(1, 40, true), validation: None, test: None };
+        let problem = MultiTaskProblem::new(Box::new(network(mlp_trunk)), tasks(), splits, batches).unwrap();
+        problem.executed(execution)
+    };
+    let manifold = Augmentation { manifold_mixup: Some(0.5), ..Augmentation::default() };
+    let inputs = Augmentation { mixup: Some(0.5), ..Augmentation::default() };
+    let auto = crate::Execution::Auto;
+    let (hidden, mixup, plain) = (of(manifold, auto), of(inputs, auto), of(Augmentation::default(), auto));
+    let params = start(&plain);
+    let mut places = [0; 3];
+    for step in 0..20 {
+        let draw = crate::Draw { seed: 1, step, replica: 0, split: Split::Train };
+        let key = manytask_tensor::random::Key::new(1, "augment").step(step).within(0).within(9).task(0);
+        let place = manytask_nn::HiddenMix { share: 0.5, key }.place(3);
+        places[place] += 1;
+        let of = |problem: &MultiTaskProblem| problem.losses(&params, draw).unwrap().values().to_vec();
+        let near = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-10);
+        assert_eq!(
+            near(&of(&hidden), &of(&mixup)),
+            place == 0,
+            "step {step}: before the first layer it is mixup"
+        );
+        assert!(!near(&of(&hidden), &of(&plain)));
+        let pass = hidden.forward(&params, draw).unwrap();
+        assert!(near(pass.losses(), &of(&hidden)), "the pass of a step mixes alike");
+    }
+    assert!(places.iter().all(|count| *count > 2), "{places:?}");
+    assert!(hidden.fused(&params).is_err() && mixup.fused(&params).is_ok());
+    let mut trainer = Trainer::new(&hidden, equal(&hidden), settings(30), &params).unwrap();
+    trainer.run(go_on).unwrap();
+    let loss = |params: &Params| plain.evaluate(params, Split::Train).unwrap().mean_loss().unwrap();
+    assert!(loss(trainer.params()) < loss(&params));
+    let both = Augmentation { mixup: Some(0.5), ..manifold };
+    let error = Trainer::new(&of(both, auto), equal(&hidden), settings(1), &params).unwrap_err().to_string();
+    assert!(error.contains("leave one out"), "{error}");
+    let batches = Batches { size: 8, augment: manifold, ..Batches::default() };
+    let of_each = with_batches(network(mlp_trunk), rows(1, 40, false), batches);
+    let error = Trainer::new(&of_each, equal(&of_each), settings(1), &params).unwrap_err().to_string();
+    assert!(error.contains("on the same rows"), "{error}");
 }
