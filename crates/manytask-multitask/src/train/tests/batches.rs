@@ -256,7 +256,7 @@ fn changed_rows_are_a_function_of_the_draw_and_no_split_that_is_judged_has_any()
 }
 
 /// Two layers, between which rows can be mixed.
-fn mlp_trunk(b: &mut Builder<'_>, inputs: &[i64]) -> crate::Result<crate::Built> {
+fn mlp_trunk(b: &mut Builder<'_>, inputs: &[i64]) -> Result<crate::Built> {
     let config = MlpConfig { hidden: vec![8, 6], ..MlpConfig::default() };
     let net = Mlp::new(b, inputs.iter().product(), &config)?;
     Ok((Box::new(net), 6))

@@ -5,6 +5,8 @@ use manytask_tensor::random::Key;
 use manytask_tensor::{Device, Kind, Layout, Tensor};
 
 use super::super::{FusedNet, NetTangents, NetTrace, Rows};
+use super::leaves::Form;
+use super::matrices::Matrices;
 use super::*;
 use crate::Builder;
 use crate::dense::{PlainLoss, Target};
