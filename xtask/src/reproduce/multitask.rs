@@ -17,6 +17,7 @@ pub(super) fn all() -> Vec<Table> {
         jura(),
         tox21(),
         tox21_strategies(),
+        scenes(),
         fronts(),
     ]
 }
@@ -68,6 +69,7 @@ fn inputs() -> Table {
         row("mlp, scale = \"robust\"", &[r#"data.inputs.scale="robust""#]),
         row("mlp, scale = \"quantile\"", &[r#"data.inputs.scale="quantile""#]),
         row("mlp, scale = \"piecewise\"", &[r#"data.inputs.scale="piecewise""#]),
+        row("mlp, periodic embeddings", &["network.periodic={}"]),
         row("residual_mlp", &[r#"network.trunk={kind="residual_mlp"}"#]),
         row("tabm", &[TABM]),
     ];
@@ -81,6 +83,8 @@ fn practice() -> Table {
         row("`average = { ema = { decay = 0.999 } }`", &["training.average={ema={decay=0.999}}"]),
         row("`average = { ema = { decay = 0.99 } }`", &["training.average={ema={decay=0.99}}"]),
         row("`augment = { noise = 0.1 }`", &["training.augment={noise=0.1}"]),
+        row("`augment = { mixup = 0.2 }`", &["training.augment={mixup=0.2}"]),
+        row("`augment = { manifold_mixup = 0.2 }`", &["training.augment={manifold_mixup=0.2}"]),
     ];
     of_quickstart("practice", 3, rows)
 }
@@ -170,6 +174,24 @@ fn tox21_strategies() -> Table {
     };
     let source = Source::Compared(compared);
     Table { name: "tox21-strategies", data: Some("tox21"), extent: Extent::All, source }
+}
+
+/// Labels of pixels, with and without sharing.
+fn scenes() -> Table {
+    let rows = vec![
+        row("`single_task`", &[r#"network.kind="single_task""#]),
+        row("`hard_sharing`", &[]),
+        row("`hard_sharing`, `upgrad`", &[r#"aggregator={kind="upgrad"}"#]),
+        row("`cross_stitch`", &[r#"network.kind="cross_stitch""#]),
+        row("`mtan`", &[r#"network.kind="mtan""#]),
+    ];
+    let columns = vec![
+        Column::task("classes, mIoU", "segmentation"),
+        Column::task("depth, mean absolute error in metres", "depth"),
+        Column::task("normals, mean angle in degrees", "normals"),
+    ];
+    let trained = Trained { config: "configs/scenes.toml", seeds: 1, columns, ranks: Ranks::None, rows };
+    Table { name: "scenes", data: None, extent: Extent::All, source: Source::Trained(trained) }
 }
 
 /// Problems whose fronts are known.
