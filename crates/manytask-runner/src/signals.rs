@@ -1,10 +1,10 @@
-//! SIGINT, SIGTERM and SIGHUP: the first lets the step end and saves.
+//! SIGINT, SIGTERM and SIGHUP: the first lets the step end and saves, or ends the process where all is saved.
 //!
 //! Another one ends the process at once where it comes later than `PATIENCE`, so that somebody has waited in vain, or
 //! where it is the third. A second one within that time is the same wish again: `timeout` and terminals send two.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -22,6 +22,7 @@ const AT_ONCE: u32 = 3;
 #[derive(Debug, Clone)]
 pub struct Signals {
     code: Arc<AtomicUsize>,
+    saved: Arc<AtomicBool>,
 }
 
 impl Signals {
@@ -42,16 +43,23 @@ impl Signals {
                 .map_err(failed)?;
         }
         let mut signals = iterator::Signals::new(&heard).map_err(failed)?;
+        let saved = Arc::new(AtomicBool::new(false));
+        let nothing_to_save = Arc::clone(&saved);
         // Where no thread is to be had the first signal still ends the training; there is no shorter way then.
         let _ = std::thread::Builder::new().name("signals".into()).spawn(move || {
             let mut heard = Heard::default();
             for signal in signals.forever() {
-                if heard.another(Instant::now()) == Then::End {
+                if heard.another(Instant::now()) == Then::End || nothing_to_save.load(Ordering::Relaxed) {
                     low_level::exit(i32::from(code_of(signal)));
                 }
             }
         });
-        Ok(Self { code })
+        Ok(Self { code, saved })
+    }
+
+    /// From now on a signal ends the process at once: all that it has done is saved, and a run that goes on does the rest anew.
+    pub fn all_is_saved(&self) {
+        self.saved.store(true, Ordering::Relaxed);
     }
 
     /// The exit code of the signal that came.

@@ -82,6 +82,8 @@ impl Drive<'_> {
             )
             .hint(format!("continue with `{program} resume {shown}`")));
         }
+        // What follows only looks at what is saved, and may take long.
+        self.signals.all_is_saved();
         let best = trainer.progress().best.map_or(step, |best| best.step);
         self.say_worse(&trainer)?;
         let problem = &self.experiment.problem;

@@ -181,3 +181,29 @@ fn a_hang_up_that_was_ignored_stays_ignored() {
     let ended = said(child.wait_with_output().unwrap());
     assert_eq!(ended.code, Some(0), "{ended:?}");
 }
+
+/// What is judged is saved: nobody need wait for it, and it is judged when the run goes on.
+#[test]
+fn a_signal_while_the_result_is_judged_ends_it_at_once() {
+    const TEXT: &str = "[data]\nkind = \"sinusoid\"\n[network]\nkind = \"mlp\"\nhidden = [40, 40]\n[learner]\nkind = \"maml\"\n\
+        [aggregator]\nkind = \"equal_weights\"\n[optimizer]\nkind = \"adam\"\nlearning_rate = 0.01\n[training]\nsteps = 4\n\
+        [evaluation]\ntasks = 150000\n";
+    let place = Place::new();
+    place.write("sine.toml", TEXT);
+    let mut command = place.command(&["train", "sine.toml", "--quiet", "--name", "judged"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let start = Instant::now();
+    while !fs_err::read_to_string(place.at("runs/judged/manifest.json"))
+        .is_ok_and(|text| text.contains("completed"))
+    {
+        assert!(start.elapsed() < Duration::from_mins(1), "the training does not end");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::sleep(Duration::from_millis(50));
+    send(&child, "TERM");
+    let ended = said(child.wait_with_output().unwrap());
+    assert_eq!(ended.code, Some(143), "{ended:?}");
+    assert!(!place.at("runs/judged/results.json").exists(), "it was judged to the end");
+    place.good(&["resume", "runs/judged", "--quiet"]);
+    assert!(place.at("runs/judged/results.json").exists());
+}
