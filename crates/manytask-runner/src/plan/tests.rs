@@ -11,7 +11,7 @@ use crate::registries::Registries;
 use crate::registry::Registry;
 
 /// Tasks on rows, and learners on tasks: sections that an example is put into, in the place of its own.
-const ROWS: [&str; 4] = [
+const ROWS: [&str; 5] = [
     "[data]\nkind = \"table\"\nsource.path = \"a.csv\"\ninputs.numeric = [\"x\"]\nsplit.random = { validation = 0.2, test = 0.2 }\n\
      targets = [{ name = \"income\", kind = \"binary\" }, { name = \"never_married\", kind = \"binary\" }]\n\
      [network]\ntrunk = { kind = \"mlp\", hidden = [4] }\n[aggregator]\nkind = \"equal_weights\"\n\
@@ -22,6 +22,10 @@ const ROWS: [&str; 4] = [
     "[data]\nkind = \"table\"\nsource.path = \"a.csv\"\ninputs.numeric = [\"x\"]\n\
      targets = [{ name = \"task\", kind = \"binary\" }]\n[network]\ntrunk = { kind = \"mlp\", hidden = [4] }\n\
      [aggregator]\nkind = \"equal_weights\"\n[optimizer]\nkind = \"adam\"\nlearning_rate = 0.01\n[training]\nsteps = 4\n",
+    "[data]\nkind = \"table\"\nsource.path = \"a.csv\"\ninputs.numeric = [\"x\"]\nsplit.random = { validation = 0.2, test = 0.2 }\n\
+     targets = [{ name = \"income\", kind = \"binary\" }, { name = \"never_married\", kind = \"binary\" }]\n\
+     [network]\ntrunk = { kind = \"mlp\", hidden = [4] }\n[aggregator]\nkind = \"linear\"\n\
+     [optimizer]\nkind = \"adam\"\nlearning_rate = 0.01\n[training]\nsteps = 4\nvalidate_every_steps = 2\n",
     "[data]\nkind = \"scenes\"\n[network]\ntrunk = { kind = \"dilated\", width = 4 }\n[aggregator]\nkind = \"equal_weights\"\n\
      [optimizer]\nkind = \"adam\"\nlearning_rate = 0.01\n[training]\nsteps = 4\nvalidate_every_steps = 2\n",
 ];
