@@ -17,7 +17,7 @@ use crate::{
 /// What a pixel can show, in the order of the classes.
 pub const SCENE_CLASSES: [&str; 4] = ["wall", "floor", "sphere", "box"];
 
-/// Pictures of a room with spheres and boxes, lit from a side, with what is usual of indoor scenes such as NYUv2 as labels of each
+/// Pictures of a room with spheres and boxes, lit from a side, with what is usual of indoor scenes such as `NYUv2` as labels of each
 /// pixel: `segmentation` (wall, floor, sphere, box), `depth` (the distance from the camera's plane, in metres) and `normals` (of
 /// length 1, x to the right, y down, z away from the camera).
 ///

@@ -142,9 +142,9 @@ impl InputEncoder {
             None => None,
             Some(settings) => {
                 let numbers = EmbeddedNumbers::new(root, inputs, settings).within("periodic")?;
-                shape
-                    .iter_mut()
-                    .for_each(|width| *width += numbers.numbers.len() as i64 * (settings.size - 1));
+                for width in &mut shape {
+                    *width += numbers.numbers.len() as i64 * (settings.size - 1);
+                }
                 Some(numbers)
             }
         };

@@ -38,8 +38,13 @@ fn problem(settings: &dyn ArchitectureSettings, trunk: MlpConfig) -> MultiTaskPr
     let parts: BTreeMap<String, Box<dyn TrunkSettings>> =
         [("trunk".to_owned(), Box::new(trunk) as Box<dyn TrunkSettings>)].into();
     let inputs = InputSizes::numbers(2);
-    let blueprint =
-        Blueprint { inputs: &inputs, embedding: 1, tasks: &tasks, precision: Precision::Full, parts: &parts };
+    let blueprint = Blueprint {
+        inputs: &inputs,
+        encoding: 1.into(),
+        tasks: &tasks,
+        precision: Precision::Full,
+        parts: &parts,
+    };
     let network = settings.build(&blueprint).unwrap();
     let splits = TaskSplits { train, validation: None, test: None };
     MultiTaskProblem::new(network, tasks, splits, Batches::default()).unwrap()

@@ -127,7 +127,7 @@ fn angles_are_those_of_vectors_and_small_ones_keep_their_digits() {
     // 0, 45, a tiny one, and 90 of a vector of zeros; the last label is missing.
     let small = (tiny / 2.0).to_degrees();
     assert!((of(Metric::MeanAngle, None) - (45.0 + 90.0 + small) / 4.0).abs() < 1e-12);
-    assert!((of(Metric::MedianAngle, None) - (45.0 + small) / 2.0).abs() < 1e-12);
+    assert!((of(Metric::MedianAngle, None) - f64::midpoint(45.0, small)).abs() < 1e-12);
     assert_eq!(of(Metric::WithinAngle(11.25), None), 0.5);
     assert_eq!(of(Metric::WithinAngle(45.1), None), 0.75);
     let weight = Tensor::from_slice(&[0.0, 1.0, 1.0, 3.0, 9.0]);
@@ -160,6 +160,6 @@ fn mean_iou_is_of_the_confusion_matrix_over_the_classes_that_occur() {
 fn relative_errors_leave_out_labels_of_zero() {
     let (x, y) = (Tensor::from_slice(&[1.0, 3.0, 5.0]), Tensor::from_slice(&[2.0, -4.0, 0.0]));
     let found = Metric::RelativeError.evaluate(Output::Regression, &x, &y, None).unwrap();
-    assert_eq!(found, Some((0.5 + 7.0 / 4.0) / 2.0));
+    assert_eq!(found, Some(f64::midpoint(0.5, 7.0 / 4.0)));
     assert_eq!(Metric::RelativeError.evaluate(Output::Regression, &x, &y.zeros_like(), None).unwrap(), None);
 }
