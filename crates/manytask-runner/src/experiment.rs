@@ -227,7 +227,9 @@ impl Experiment {
         let trained = (self.training.steps > 0).then_some(Split::Train);
         let splits = [trained, validated.then_some(Split::Validation), Some(self.judged_by)];
         for split in splits.into_iter().flatten() {
-            self.problem.ready(split).within("data")?;
+            // What rows need to be trained on is a matter of batches.
+            let of_batches = split == Split::Train && matches!(self.plan.work, Work::Rows(_));
+            self.problem.ready(split).within(if of_batches { "training" } else { "data" })?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 use manytask_nn::nets::{Mlp, MlpConfig};
 use manytask_nn::{Builder, Context, Module};
-use manytask_tensor::{Entry, Init, LayoutBuilder, Method, Params, Role, Slot, Tensor, WHOLE, Within as _};
+use manytask_tensor::{Entry, Init, LayoutBuilder, Method, Params, Role, Slot, Tensor, WHOLE};
 use serde::{Deserialize, Serialize};
 
 use crate::architecture::{
@@ -103,7 +103,7 @@ impl Conditioning for Hypernetwork {
         let all = layout.snapshot();
         let mut root = Builder::new(layout);
         let mut scope = root.scope("hypernetwork");
-        let net = Mlp::new(&mut scope, self.tasks, &self.config).within("hidden")?;
+        let net = Mlp::new(&mut scope, self.tasks, &self.config)?;
         let width = net.features();
         let mut scope = scope.scope("to");
         let mut makes = Vec::new();

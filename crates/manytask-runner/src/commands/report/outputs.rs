@@ -34,7 +34,10 @@ pub(super) fn of_tasks(page: &mut Page, judged: &Judged) {
 
 /// The classes or labels of a task in words, or what means no and yes.
 pub(super) fn words_of(judged: &Judged, task: &str) -> Vec<String> {
-    let Some(schema) = &judged.experiment.schema else { return Vec::new() };
+    let Some(schema) = &judged.experiment.schema else {
+        let target = judged.experiment.report.targets.iter().find(|target| target.name == task);
+        return target.map(|target| target.classes.clone()).unwrap_or_default();
+    };
     let place = schema.tasks().iter().position(|own| own.name == task);
     place.map(|place| schema.words(place)).unwrap_or_default()
 }

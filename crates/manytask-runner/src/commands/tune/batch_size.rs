@@ -128,7 +128,7 @@ mod tests {
         let suggested = |milliseconds: &[u64]| answer(&tried(milliseconds), "k", "rows").unwrap().change;
         assert_eq!(
             suggested(&[10, 10, 10, 19, 40]),
-            "k=128",
+            "k=64",
             "from there on a step takes as long as its rows"
         );
         assert_eq!(suggested(&[10, 20, 40]), "k=16");
