@@ -47,9 +47,11 @@ fn loss_named(name: &str) -> Loss {
 
 /// A task of each kind, with one of the losses of its kind.
 fn tasks(loss: &str) -> Vec<Task> {
+    // Of directions there are those of vectors alone.
+    let numbers = if loss == "cosine" { 3 } else { 1 };
     let mut tasks = vec![
         Task::new("y", Output::Binary, 1),
-        Task::new("r", Output::Regression, 1),
+        Task::new("r", Output::Regression, numbers),
         Task::new("m", Output::Multiclass, 3),
     ];
     let named = loss_named(loss);
@@ -63,27 +65,29 @@ fn tasks(loss: &str) -> Vec<Task> {
     tasks
 }
 
-fn labels(score: &Tensor) -> Vec<TaskData> {
+fn labels(score: &Tensor, tasks: &[Task]) -> Vec<TaskData> {
+    let vectors = tasks.iter().any(|task| task.name == "r" && task.outputs > 1);
+    let values = if vectors { score.narrow(1, 0, 3) } else { score.select(1, 1) };
     let of = |name: &str, target: Tensor| TaskData { name: name.into(), target, weight: None };
     vec![
         of("y", score.select(1, 0).gt(0.0).to_kind(F64.0)),
-        of("r", score.select(1, 1) * 2.0 + 0.3),
+        of("r", values * 2.0 + 0.3),
         of("m", score.narrow(1, 0, 3).argmax(1, false)),
     ]
 }
 
 /// Rows of four numbers, or pictures of one channel.
-fn rows(seed: u64, count: i64, pictures: bool) -> SplitData {
+fn rows(seed: u64, count: i64, tasks: &[Task], pictures: bool) -> SplitData {
     let x = Key::new(seed, "x").normal(&[count, 4], F64.0, F64.1).unwrap();
     if !pictures {
-        return SplitData::new(vec![Inputs::numbers(x.shallow_clone())], labels(&x)).unwrap();
+        return SplitData::new(vec![Inputs::numbers(x.shallow_clone())], labels(&x, tasks)).unwrap();
     }
     let dots = (Key::new(seed, "dots").normal(&[count, 1, 28, 28], Kind::Float, F64.1).unwrap() * 60.0
         + 120.0)
         .clamp(0.0, 255.0)
         .to_kind(Kind::Uint8);
     let images = Images::new(dots, Normalisation { mean: vec![0.5], std: vec![0.25] }).unwrap();
-    SplitData::new(vec![Inputs::Images(images)], labels(&x)).unwrap()
+    SplitData::new(vec![Inputs::Images(images)], labels(&x, tasks)).unwrap()
 }
 
 fn problem(text: &str, tasks: Vec<Task>, pictures: bool) -> std::result::Result<MultiTaskProblem, String> {
@@ -94,7 +98,7 @@ fn problem(text: &str, tasks: Vec<Task>, pictures: bool) -> std::result::Result<
     };
     let network = network(text).build(&sizes, &tasks, Precision::Full).map_err(|error| error.to_string())?;
     network.check(&tasks, true).map_err(|error| error.to_string())?;
-    let splits = TaskSplits { train: rows(1, 40, pictures), validation: None, test: None };
+    let splits = TaskSplits { train: rows(1, 40, &tasks, pictures), validation: None, test: None };
     let batches = Batches { size: 8, ..Batches::default() };
     let problem =
         MultiTaskProblem::new(network, tasks, splits, batches).map_err(|error| error.to_string())?;
