@@ -26,7 +26,7 @@ fn mistakes_in_arguments_are_refused_with_what_to_write() {
         (
             &["train", "a.toml", "network.nope=1"],
             3,
-            "unknown key `nope`, expected one of `kind`, `embedding`, `trunk`",
+            "unknown key `nope`, expected one of `kind`, `embedding`, `periodic`, `trunk`",
         ),
         (&["adapt", "runs/a", "--support", "-", "--query", "-"], 2, "both standard input"),
     ] {
