@@ -5,6 +5,7 @@ mod conditioned;
 mod encoder;
 mod ensemble;
 mod experts;
+mod features;
 mod heads;
 mod outputs;
 pub(crate) mod pixels;
@@ -32,8 +33,9 @@ pub(crate) use self::experts::{
     Bottom, EXPERT_PARTS, Experts, check_experts, check_levels, check_number, gate, gate_logits,
     gate_weights_of, levels, mixed,
 };
+pub use self::features::Features;
+pub use self::heads::Heads;
 pub(crate) use self::heads::stacked_weights;
-pub use self::heads::{Features, Heads};
 pub use self::outputs::{Auxiliary, OutputGroup, Outputs};
 pub(crate) use self::predict::{fused_chain, predict};
 pub(crate) use self::preferences::PreferenceSettings;

@@ -2,7 +2,8 @@
 
 use manytask_tensor::Tensor;
 
-use super::{Features, Rows};
+use super::Rows;
+use super::features::Features;
 use crate::{Error, Result};
 
 /// Features of pictures, where a trunk gave such, with a row for each pixel.
