@@ -114,7 +114,9 @@ mod tests {
     fn a_pixel_sees_as_far_as_the_dilations_reach_and_no_farther() {
         let config = DilatedConfig { width: 4, norm: Norm::None, ..DilatedConfig::default() };
         let (net, params) = built(&config).unwrap();
-        let x = Key::new(1, "x").normal(&[1, 3, 40, 40], Kind::Double, Device::Cpu).unwrap();
+        // Of positive numbers alone no activation is 0, so that every path counts.
+        let params = params.unflatten(&params.flatten().unwrap().abs()).unwrap();
+        let x = Key::new(1, "x").normal(&[1, 3, 40, 40], Kind::Double, Device::Cpu).unwrap().abs();
         let x = x.set_requires_grad(true);
         let rows = net.forward(&params, &x, &mut Context::eval()).unwrap();
         assert_eq!((rows.size().as_slice(), net.features()), (&[1, 4, 40, 40][..], 4));
@@ -125,6 +127,10 @@ mod tests {
             Kind::Double,
         );
         // 1 + 2 (1 + 1 + 2 + 4 + 8 + 1) = 35 pixels to a side.
+        for edge in [3, 37] {
+            let row = seen.narrow(0, edge, 1).sum(Kind::Double).double_value(&[]);
+            assert!(row > 0.0, "row {edge} is seen");
+        }
         let outside = seen.shallow_clone();
         let _ = outside.narrow(0, 3, 35).narrow(1, 3, 35).fill_(0.0);
         assert_eq!(outside.sum(Kind::Double).double_value(&[]), 0.0);
